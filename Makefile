@@ -1,0 +1,84 @@
+# Everything that is done with this tree is done by a target here; "make" alone
+# lists them. It needs Go, git, bash and, for the real servers of the tests,
+# npm and a C compiler.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+BIN      ?= bin
+FUZZTIME ?= 10s
+ARGS     ?=
+VERSION  ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo devel)
+
+step := .ci/step
+tool := go tool -modfile=.ci/tools/go.mod
+# The checks' own programs: ./... leaves out folders that begin with a dot.
+packages := ./... ./.ci/gotest ./.ci/democheck
+
+##@ Use
+.PHONY: help
+help: ## this list
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@printf '%s\n' '' 'First steps' \
+		'  make demo                       see it work, on this machine, without any account' \
+		'  make demo ARGS="--once --json"  ends by itself, with the result as a line of JSON' \
+		'  make check                      before each commit'
+
+.PHONY: build
+# Static, so that it runs in an empty container. The version is passed in, because
+# -buildvcs fails where git does not trust the folder's owner.
+build: ## bin/mintmark and bin/mintbench, static (VERSION=... BIN=...)
+	@mkdir -p $(BIN)
+	@CGO_ENABLED=0 $(step) 'building $(BIN)/ from cmd/, version $(VERSION)' \
+		go build -trimpath -buildvcs=false -ldflags '-X main.version=$(VERSION)' -o $(BIN)/ ./cmd/...
+
+.PHONY: demo
+demo: build ## show Mintmark at work (ARGS="--once --json")
+	@$(BIN)/mintmark demo $(ARGS)
+
+.PHONY: bench
+bench: build ## measure it on this machine (ARGS=...)
+	@$(BIN)/mintbench $(ARGS)
+
+##@ Change
+.PHONY: check
+check: lint unit ## lint + unit: before each commit
+
+.PHONY: unit
+unit: compiler ## tests that need no server, with the race detector
+	@go run ./.ci/gotest -race $(packages)
+
+.PHONY: test
+test: servers ## all tests, against real servers, with the race detector
+	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e $(packages)
+
+.PHONY: fuzz
+fuzz: ## each fuzz target for FUZZTIME=10s
+	@FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+.PHONY: lint
+lint: ## formatting, vet, linters, shell scripts, known vulnerabilities
+	@$(step) 'gofmt' .ci/gofmt
+	@$(step) 'go vet' go vet -tags e2e $(packages)
+	@$(step) 'shellcheck' .ci/shellcheck
+	@$(step) 'golangci-lint (its first build takes minutes)' \
+		$(tool) golangci-lint run $(packages)
+	@$(step) 'govulncheck' .ci/govulncheck
+
+##@ Prepare
+.PHONY: servers
+servers: compiler ## the real servers that the tests run: Vault, SPIRE, MinIO, ...
+	@.ci/debian systemd-analyze:systemd
+	@$(step) 'real servers for the tests' testdata/servers/install
+
+.PHONY: compiler
+compiler: # The race detector and SPIRE's store need a C compiler.
+	@.ci/debian gcc:gcc,libc6-dev
+
+.PHONY: clean
+clean: ## remove what build made; caches stay
+	@rm -rf bin
