@@ -1,0 +1,138 @@
+package testenv
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+)
+
+// OAuthServer is a running OAuth 2 authorization server with one client, which
+// may use client_credentials and authenticates with its secret, in the header
+// or in the body.
+type OAuthServer struct {
+	Issuer       string
+	TokenURL     string
+	JWKSURL      string
+	ClientID     string
+	ClientSecret string
+	Resource     string // resource indicator that gives JWT access tokens
+	Scopes       []string
+
+	base string
+	proc *process
+}
+
+// OAuthOptions are optional.
+type OAuthOptions struct {
+	TTL      time.Duration // life of an access token in whole seconds, 60 s if zero
+	Resource string        // "https://mcp.example.org/" if empty
+	Issuer   string        // its address if empty
+}
+
+// OAuth starts an OAuth 2 authorization server with a new signing key.
+func OAuth(t testing.TB, options OAuthOptions) *OAuthServer {
+	t.Helper()
+	modules, script := nodeModules(t), filepath.Join(servers(t), "oauth", "server.mjs")
+	s := &OAuthServer{
+		ClientID:     "mintmark",
+		ClientSecret: secret(),
+		Resource:     defaulted(options.Resource, "https://mcp.example.org/"),
+		Scopes:       []string{"read", "write"},
+	}
+	s.proc = launch(t, server{
+		name: "oauth",
+		command: func(port int) command {
+			s.locate(port, options)
+			return command{
+				path: nodePath(t, modules),
+				args: []string{script},
+				dir:  filepath.Dir(script),
+				env:  append(s.environment(port, options), "MODULES="+modules),
+			}
+		},
+		ready: printedReady,
+	})
+	return s
+}
+
+func (s *OAuthServer) locate(port int, options OAuthOptions) {
+	s.base = "http://" + address(port)
+	s.Issuer = defaulted(options.Issuer, s.base)
+	s.TokenURL = s.base + "/token"
+	s.JWKSURL = s.base + "/jwks"
+}
+
+func (s *OAuthServer) environment(port int, options OAuthOptions) []string {
+	ttl := defaulted(options.TTL, time.Minute)
+	return []string{
+		"PORT=" + strconv.Itoa(port),
+		"ISSUER=" + s.Issuer,
+		"CLIENT_ID=" + s.ClientID,
+		"CLIENT_SECRET=" + s.ClientSecret,
+		"RESOURCE=" + s.Resource,
+		"SCOPE=" + strings.Join(s.Scopes, " "),
+		"TOKEN_TTL=" + strconv.Itoa(int(ttl.Seconds())),
+	}
+}
+
+func printedReady(_ context.Context, p *process) error {
+	if !slices.Contains(strings.Split(p.output(), "\n"), "ready") {
+		return fmt.Errorf("read log: no line \"ready\" yet")
+	}
+	return nil
+}
+
+// Fail makes the token endpoint answer every request with status.
+func (s *OAuthServer) Fail(t testing.TB, status int) {
+	t.Helper()
+	s.control(t, http.MethodPost, "fail?status="+strconv.Itoa(status))
+}
+
+// Stall makes the token endpoint leave every request without an answer until
+// the next Heal or Fail.
+func (s *OAuthServer) Stall(t testing.TB) {
+	t.Helper()
+	s.control(t, http.MethodPost, "stall")
+}
+
+// Heal undoes Fail and Stall.
+func (s *OAuthServer) Heal(t testing.TB) {
+	t.Helper()
+	s.control(t, http.MethodPost, "heal")
+}
+
+// Requests returns how many token requests have arrived, whatever came of them.
+func (s *OAuthServer) Requests(t testing.TB) int {
+	t.Helper()
+	return s.control(t, http.MethodGet, "requests")
+}
+
+// Stop ends the server, so that connections to it are refused.
+func (s *OAuthServer) Stop() {
+	s.proc.stop()
+}
+
+func (s *OAuthServer) control(t testing.TB, method, action string) int {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), method, s.base+"/control/"+action, nil)
+	if err != nil {
+		t.Fatalf("control OAuth server: %v", err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatalf("control OAuth server: %v", err)
+	}
+	defer resp.Body.Close()
+	var answer struct{ Requests int }
+	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
+		t.Fatalf("control OAuth server: %s: %v", resp.Status, err)
+	}
+	return answer.Requests
+}

@@ -1,0 +1,248 @@
+package testenv
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+	"time"
+
+	vault "github.com/hashicorp/vault/api"
+)
+
+// OpenBaoServer is a running OpenBao, which speaks Vault's API. It keeps
+// everything in memory. A version 2 key-value engine is mounted at secret/.
+type OpenBaoServer struct {
+	Addr      string // http://127.0.0.1:PORT
+	RootToken string
+
+	proc   *process
+	client *vault.Client // as root
+}
+
+// OpenBao starts an unsealed OpenBao in its development mode.
+func OpenBao(t testing.TB) *OpenBaoServer {
+	t.Helper()
+	path, dir, token := filepath.Join(programs(t, "openbao"), "bao"), tempDir(t), secret()
+	var client *vault.Client
+	proc := launch(t, server{
+		name: "openbao",
+		command: func(port int) command {
+			client = vaultClient(t, address(port), token)
+			return command{path: path, dir: dir, args: baoArgs(port), env: []string{"BAO_DEV_ROOT_TOKEN_ID=" + token}}
+		},
+		ready: func(ctx context.Context, _ *process) error {
+			// The token is random, so only this server can know it.
+			if _, err := client.Auth().Token().LookupSelfWithContext(ctx); err != nil {
+				return err
+			}
+			return mounted(ctx, client, "secret/")
+		},
+	})
+	return &OpenBaoServer{Addr: "http://" + address(proc.port), RootToken: token, proc: proc, client: client}
+}
+
+func baoArgs(port int) []string {
+	return []string{"server", "-dev", "-dev-no-store-token", "-dev-listen-address=" + address(port)}
+}
+
+// vaultClient returns a client that ignores the environment and does not retry.
+func vaultClient(t testing.TB, addr, token string) *vault.Client {
+	t.Helper()
+	config := vault.DefaultConfig()
+	config.Address = "http://" + addr
+	config.MaxRetries = 0
+	client, err := vault.NewClient(config)
+	if err != nil {
+		t.Fatalf("make OpenBao client: %v", err)
+	}
+	client.ClearNamespace()
+	client.SetToken(token)
+	return client
+}
+
+// mounted returns an error while no engine is mounted at path: development mode
+// answers before it mounts its own.
+func mounted(ctx context.Context, client *vault.Client, path string) error {
+	mounts, err := client.Sys().ListMountsWithContext(ctx)
+	if err != nil {
+		return err
+	}
+	if mounts[path] == nil {
+		return fmt.Errorf("mount %s: not there yet", path)
+	}
+	return nil
+}
+
+// Client returns a new client of the server with the root token.
+func (s *OpenBaoServer) Client(t testing.TB) *vault.Client {
+	t.Helper()
+	return vaultClient(t, strings.TrimPrefix(s.Addr, "http://"), s.RootToken)
+}
+
+// Stop ends the server, so that connections to it are refused.
+func (s *OpenBaoServer) Stop() {
+	s.proc.stop()
+}
+
+// Seal seals the server: it goes on listening and answers nearly everything
+// with 503 until Unseal.
+func (s *OpenBaoServer) Seal(t testing.TB) {
+	t.Helper()
+	if err := s.client.Sys().SealWithContext(t.Context()); err != nil {
+		t.Fatalf("seal OpenBao: %v", err)
+	}
+	s.awaitSealed(t, true)
+}
+
+// Unseal undoes Seal. Everything that was stored is still there.
+func (s *OpenBaoServer) Unseal(t testing.TB) {
+	t.Helper()
+	key := regexp.MustCompile(`Unseal Key: (\S+)`).FindStringSubmatch(s.proc.output())
+	if key == nil {
+		t.Fatal("unseal OpenBao: no unseal key in its log")
+	}
+	if _, err := s.client.Sys().UnsealWithContext(t.Context(), key[1]); err != nil {
+		t.Fatalf("unseal OpenBao: %v", err)
+	}
+	s.awaitSealed(t, false)
+}
+
+func (s *OpenBaoServer) awaitSealed(t testing.TB, want bool) {
+	t.Helper()
+	err := s.proc.await(t.Context(), func(ctx context.Context) error {
+		// Health names a standby too: an unsealed server is not active at once.
+		health, err := s.client.Sys().HealthWithContext(ctx)
+		if err != nil {
+			return err
+		}
+		if health.Sealed != want || (!want && health.Standby) {
+			return fmt.Errorf("sealed: got %t, want %t", health.Sealed, want)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("await OpenBao: %v", err)
+	}
+}
+
+// PutKV writes a secret at path of the key-value engine mounted at secret/.
+func (s *OpenBaoServer) PutKV(t testing.TB, path string, data map[string]any) {
+	t.Helper()
+	if _, err := s.client.KVv2("secret").Put(t.Context(), path, data); err != nil {
+		t.Fatalf("write secret %s: %v", path, err)
+	}
+}
+
+// PutPolicy writes an ACL policy.
+func (s *OpenBaoServer) PutPolicy(t testing.TB, name, rules string) {
+	t.Helper()
+	if err := s.client.Sys().PutPolicyWithContext(t.Context(), name, rules); err != nil {
+		t.Fatalf("write policy %s: %v", name, err)
+	}
+}
+
+// JWTAuth is a role that logs in at auth/jwt with a JWT, such as a JWT-SVID.
+type JWTAuth struct {
+	Role     string // "mintmark" if empty
+	Subject  string // the SPIFFE ID it is bound to
+	Audience string
+	Issuer   string // any if empty
+
+	// One of these says which keys sign.
+	PublicKeys   []string // PEM
+	JWKSURL      string
+	DiscoveryURL string
+
+	Policies []string
+	TTL      time.Duration // life of a login's token, 1 minute if zero
+}
+
+// EnableJWTAuth mounts auth/jwt, with the keys and the one role of auth.
+// Another call replaces the keys and adds its role.
+func (s *OpenBaoServer) EnableJWTAuth(t testing.TB, auth JWTAuth) {
+	t.Helper()
+	mounts, err := s.client.Sys().ListAuthWithContext(t.Context())
+	if err != nil {
+		t.Fatalf("list auth methods: %v", err)
+	}
+	if mounts["jwt/"] == nil {
+		s.write(t, "sys/auth/jwt", map[string]any{"type": "jwt"})
+	}
+	s.write(t, "auth/jwt/config", auth.config())
+	s.write(t, "auth/jwt/role/"+defaulted(auth.Role, "mintmark"), auth.role())
+}
+
+func (a JWTAuth) config() map[string]any {
+	return map[string]any{
+		"bound_issuer":           a.Issuer,
+		"jwt_validation_pubkeys": a.PublicKeys,
+		"jwks_url":               a.JWKSURL,
+		"oidc_discovery_url":     a.DiscoveryURL,
+	}
+}
+
+func (a JWTAuth) role() map[string]any {
+	return map[string]any{
+		"role_type":       "jwt",
+		"user_claim":      "sub",
+		"bound_subject":   a.Subject,
+		"bound_audiences": []string{a.Audience},
+		"token_policies":  a.Policies,
+		"token_ttl":       defaulted(a.TTL, time.Minute).String(),
+		// Short-lived tokens are used within the second; the default leeway
+		// of 150 s would keep an expired JWT good.
+		"clock_skew_leeway": -1,
+		"expiration_leeway": -1,
+		"not_before_leeway": -1,
+	}
+}
+
+// DatabaseRole makes database/creds/ROLE give users of pg that live for ttl and
+// may read every table.
+func (s *OpenBaoServer) DatabaseRole(t testing.TB, pg *PostgresServer, role string, ttl time.Duration) {
+	t.Helper()
+	if err := mounted(t.Context(), s.client, "database/"); err != nil {
+		s.write(t, "sys/mounts/database", map[string]any{"type": "database"})
+	}
+	s.write(t, "database/config/"+role, map[string]any{
+		"plugin_name":    "postgresql-database-plugin",
+		"connection_url": pg.url("{{username}}", "{{password}}"),
+		"username":       pg.User,
+		"password":       pg.Password,
+		"allowed_roles":  []string{role},
+	})
+	s.write(t, "database/roles/"+role, map[string]any{
+		"db_name":     role,
+		"default_ttl": ttl.String(),
+		"max_ttl":     ttl.String(),
+		"creation_statements": []string{
+			`CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`,
+			`GRANT pg_read_all_data TO "{{name}}"`,
+		},
+	})
+}
+
+func (s *OpenBaoServer) write(t testing.TB, path string, data map[string]any) {
+	t.Helper()
+	_, err := s.client.Logical().WriteWithContext(t.Context(), path, data)
+	var refused *vault.ResponseError
+	if errors.As(err, &refused) {
+		t.Fatalf("write %s: %s", path, strings.Join(refused.Errors, "; "))
+	}
+	if err != nil {
+		t.Fatalf("write %s: %v", path, err)
+	}
+}
+
+// defaulted returns value, or fallback if value is zero.
+func defaulted[T comparable](value, fallback T) T {
+	var zero T
+	if value == zero {
+		return fallback
+	}
+	return value
+}
