@@ -1,0 +1,155 @@
+package policies_test
+
+import (
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mintmark/policies"
+)
+
+const examples = "../docs/examples/policies"
+
+// TestExamples runs the policy tests that are printed in the documentation.
+func TestExamples(t *testing.T) {
+	tests, err := filepath.Glob(filepath.Join(examples, "*.test.yaml"))
+	if err != nil || len(tests) < 2 {
+		t.Fatalf("got %d test files (%v), want at least 2", len(tests), err)
+	}
+	o := policies.Options{
+		PostureNames: []string{"scan"},
+		Clocks:       map[string]*time.Location{"berlin": zone(t, "Europe/Berlin")},
+		Upstreams:    []policies.Upstream{{Name: "github"}, {Name: "payroll"}},
+	}
+	for _, file := range tests {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			policy := strings.TrimSuffix(file, ".test.yaml") + ".cedar"
+			set, err := policies.Compile([]policies.File{{Name: filepath.Base(policy), Content: read(t, policy)}}, o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			results, err := policies.RunTests(set, filepath.Base(file), read(t, file))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(results) < 10 {
+				t.Errorf("got %d cases, want at least 10", len(results))
+			}
+			for _, r := range results.Failed() {
+				t.Error(r)
+			}
+		})
+	}
+}
+
+func read(t *testing.T, file string) []byte {
+	t.Helper()
+	content, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return content
+}
+
+const goodCase = `cases:
+  - name: one
+    agent: spiffe://acme.example/team/a/agent
+    upstream: github
+    method: tools/call
+    tool: create_issue
+    time: 2026-06-10T12:00:00Z
+    expect: allow
+`
+
+func TestRunTestsJudges(t *testing.T) {
+	set := compile(t, `@id("all") permit (principal, action, resource) when { context.credential == "" };`)
+	for _, tc := range []struct {
+		name, more string
+		pass       bool
+	}{
+		{"as expected", "", true},
+		{"by the policy named", "    policies: [all]\n", true},
+		{"by another policy", "    policies: [other]\n", false},
+		{"by none", "    policies: []\n", false},
+		{"with another credential", "    credential: gh\n", false},
+		{"without the reason", "    reason_contains: because\n", false},
+	} {
+		results, err := policies.RunTests(set, "x.test.yaml", []byte(goodCase+tc.more))
+		if err != nil || len(results) != 1 {
+			t.Fatalf("%s: got %v, %v", tc.name, results, err)
+		}
+		if r := results[0]; r.Pass != tc.pass || r.Name != "one" || r.Line != 2 {
+			t.Errorf("%s: got %s", tc.name, r)
+		}
+		if failed := results.Failed(); (len(failed) == 0) != tc.pass {
+			t.Errorf("%s: failed %v", tc.name, failed)
+		}
+	}
+	results, _ := policies.RunTests(set, "x.test.yaml", []byte(strings.Replace(goodCase, "allow", "deny", 1)))
+	if len(results) != 1 || results[0].Pass || results[0].Got != "allow" || !slices.Equal(results[0].Policies, []string{"all"}) {
+		t.Errorf("a wrong expectation: got %v, want it to fail and say by which policy", results)
+	}
+}
+
+func TestRunTestsRefuses(t *testing.T) {
+	set := compile(t, "")
+	change := func(old, with string) string { return strings.Replace(goodCase, old, with, 1) }
+	for _, tc := range []struct{ name, file, want string }{
+		{"nothing", "", "at least one"},
+		{"no cases", "cases: []", "at least one"},
+		{"unknown key", change("tool:", "tols:"), `x.test.yaml:6: got unknown key "tols"`},
+		{"unknown key at the top", "case:\n  - x", `unknown key "case"`},
+		{"no expectation", change("    expect: allow\n", ""), `expect: got ""`},
+		{"wrong expectation", change("expect: allow", "expect: Allow"), `got "Allow", want allow or deny`},
+		{"bad time", change("2026-06-10T12:00:00Z", "noon"), `x.test.yaml:2: case "one": time: got "noon"`},
+		{"no time", change("    time: 2026-06-10T12:00:00Z\n", ""), "time: got"},
+		{"bad agent", change("spiffe://acme.example/team/a/agent", "alice"), `agent: got "alice"`},
+		{"two targets", change("tool: create_issue", "tool: a\n    prompt: b"), "more than one"},
+		{"unregistered fact", goodCase + "    posture: {rumour: {value: pass, age: 1h}}\n", `posture: got "rumour"`},
+		{"unknown key of a fact", goodCase + "    posture: {scan: {valu: pass, age: 1h}}\n", `unknown key "valu"`},
+		{"bad age", goodCase + "    posture: {scan: {value: pass, age: old}}\n", "x.test.yaml:9"},
+		{"same name twice", goodCase + strings.TrimPrefix(goodCase, "cases:\n"), "named once"},
+		{"second document", goodCase + "---\n" + goodCase, "second document"},
+		{"not yaml", "cases: [", "x.test.yaml"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			results, err := policies.RunTests(set, "x.test.yaml", []byte(tc.file))
+			if err == nil || results != nil || !strings.Contains(err.Error(), tc.want) {
+				t.Errorf("got %v and %d results, want none and an error with %q", err, len(results), tc.want)
+			}
+		})
+	}
+}
+
+// TestDocumentationCompiles holds the page to what the code does.
+func TestDocumentationCompiles(t *testing.T) {
+	page := string(read(t, "../docs/policies.md"))
+	blocks := func(language string) []string {
+		var out []string
+		for _, part := range strings.Split(page, "```"+language+"\n")[1:] {
+			block, _, _ := strings.Cut(part, "```")
+			out = append(out, block)
+		}
+		return out
+	}
+	cedars, yamls := blocks("cedar"), blocks("yaml")
+	if len(cedars) == 0 || len(yamls) == 0 {
+		t.Fatalf("got %d cedar and %d yaml blocks, want some of both", len(cedars), len(yamls))
+	}
+	set := compile(t, strings.Join(cedars, "\n"))
+	for _, y := range yamls {
+		y = strings.Replace(y, "    reason_contains", "    # reason_contains", 1) // the case allows
+		results, err := policies.RunTests(set, "policies.md", []byte(y))
+		if err != nil || len(results) == 0 || len(results.Failed()) > 0 {
+			t.Errorf("got %v, %v", results, err)
+		}
+	}
+	for _, verb := range strings.Fields(strings.NewReplacer(`"`, " ", "\n", " ").Replace(set.Schema())) {
+		if strings.Contains(verb, "/") && !strings.Contains(page, "`"+verb+"`") {
+			t.Errorf("the page lacks action %s", verb)
+		}
+	}
+}

@@ -1,0 +1,288 @@
+package policies
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"github.com/cedar-policy/cedar-go/types"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
+	sast "github.com/cedar-policy/cedar-go/x/exp/schema/ast"
+)
+
+// checks finds what Cedar's validator lets pass although it can only be a
+// mistake: a literal entity that does not exist (the validator knows types,
+// not names) and "has" of an attribute that never exists (which is just false).
+// In a forbid, both would be a rule that never forbids.
+type checks struct {
+	model     model
+	upstreams map[string]string // name → kind
+	actions   []string          // verbs and groups
+}
+
+func newChecks(o Options, m model) checks {
+	c := checks{model: m, upstreams: map[string]string{}, actions: groups()}
+	for _, u := range o.Upstreams {
+		c.upstreams[u.Name] = kindOr(u.Kind)
+	}
+	for _, v := range verbs() {
+		c.actions = append(c.actions, v.name)
+	}
+	return c
+}
+
+func kindOr(kind string) string {
+	if kind == "" {
+		return kindMCP
+	}
+	return kind
+}
+
+// policy returns the faults of one policy, each once.
+func (c checks) policy(p *ast.Policy, where place) []problem {
+	var out []problem
+	add := func(i int, text string) {
+		if f := (problem{where.at(i), text}); text != "" && !slices.Contains(out, f) {
+			out = append(out, f)
+		}
+	}
+	for _, uid := range scopeEntities(p) {
+		add(findEntity(where.tokens, uid), c.entity(uid))
+	}
+	for _, cond := range p.Conditions {
+		ast.Inspect(ast.NewNode(cond.Body), func(n ast.IsNode) bool {
+			switch n := n.(type) {
+			case ast.NodeValue:
+				if uid, ok := n.Value.(types.EntityUID); ok {
+					add(findEntity(where.tokens, uid), c.entity(uid))
+				}
+			case ast.NodeTypeHas:
+				add(findAttribute(where.tokens, string(n.Value)), c.attribute(n.Arg, n.Value))
+			case ast.NodeTypeAccess:
+				add(findAttribute(where.tokens, string(n.Value)), c.attribute(n.Arg, n.Value))
+			}
+			for _, f := range c.literals(n) {
+				add(findString(where.tokens, f.got), f.text)
+			}
+			if t := testedType(n); t != "" && !slices.Contains(entityTypes(), t) {
+				add(findWord(where.tokens, string(t)), fmt.Sprintf("type, expected one of %v, got %q", entityTypes(), t))
+			}
+			return true
+		})
+	}
+	return out
+}
+
+func scopeEntities(p *ast.Policy) []types.EntityUID {
+	var out []types.EntityUID
+	for _, scope := range []ast.IsScopeNode{p.Principal, p.Action, p.Resource} {
+		switch s := scope.(type) {
+		case ast.ScopeTypeEq:
+			out = append(out, s.Entity)
+		case ast.ScopeTypeIn:
+			out = append(out, s.Entity)
+		case ast.ScopeTypeInSet:
+			out = append(out, s.Entities...)
+		case ast.ScopeTypeIsIn:
+			out = append(out, s.Entity)
+		}
+	}
+	return out
+}
+
+// entity says what is wrong with a literal, or "".
+func (c checks) entity(uid types.EntityUID) string {
+	id := string(uid.ID)
+	switch uid.Type {
+	case typeAction:
+		if !slices.Contains(c.actions, id) {
+			return fmt.Sprintf("action, expected one of the model%s, got %q", nearest(id, c.actions), id)
+		}
+	case typeUpstream:
+		return c.upstream(id, "")
+	case typeTool, typePrompt, typeResource, typePath:
+		return c.target(uid.Type, id)
+	case typeAgent:
+		if parsed, err := spiffeid.FromString(id); err != nil || parsed.Path() == "" {
+			return fmt.Sprintf("agent, expected a SPIFFE ID with a path, got %q", id)
+		}
+	case typePathPrefix:
+		if parsed, err := spiffeid.FromString(id); err != nil || parsed.Path() == "" {
+			return fmt.Sprintf("path prefix, expected spiffe://TRUST-DOMAIN/PATH, got %q", id)
+		}
+	case typeTrustDomain:
+		if td, err := spiffeid.TrustDomainFromString(id); err != nil || td.Name() != id {
+			return fmt.Sprintf("trust domain, expected its bare name, got %q", id)
+		}
+	}
+	return ""
+}
+
+func (c checks) target(t types.EntityType, id string) string {
+	name, rest, ok := strings.Cut(id, "/")
+	if !ok || rest == "" && t != typePath {
+		return fmt.Sprintf("%s, expected \"UPSTREAM/NAME\", got %q", t, id)
+	}
+	return c.upstream(name, kindOf(t))
+}
+
+func (c checks) upstream(name, kind string) string {
+	got, ok := c.upstreams[name]
+	if !ok {
+		return fmt.Sprintf("upstream, expected one of %s, got %q", strings.Join(slices.Sorted(maps.Keys(c.upstreams)), ", "), name)
+	}
+	if kind != "" && got != kind {
+		return fmt.Sprintf("upstream, expected one of kind %s, got %q of kind %s", kind, name, got)
+	}
+	return ""
+}
+
+// attribute says what is wrong with reading or testing name of arg, or "".
+func (c checks) attribute(arg ast.IsNode, name types.String) string {
+	shape, path, ok := c.shape(arg)
+	if !ok {
+		return ""
+	}
+	if _, ok := shape[name]; ok {
+		return ""
+	}
+	names := attributeNames(shape)
+	want := "one of " + strings.Join(names, ", ")
+	if len(names) == 0 {
+		want = "none, because none is registered"
+	}
+	return fmt.Sprintf("attribute of %s, expected %s, got %q", path, want, name)
+}
+
+// shape returns the record that n always is, and how it is written.
+func (c checks) shape(n ast.IsNode) (sast.RecordType, string, bool) {
+	switch n := n.(type) {
+	case ast.NodeTypeVariable:
+		switch n.Name {
+		case "context":
+			return c.model.context, "context", true
+		case "principal":
+			return c.model.agent, "principal", true
+		case "resource":
+			return c.model.resource, "resource", true
+		}
+	case ast.NodeTypeAccess:
+		parent, path, ok := c.shape(n.Arg)
+		if !ok {
+			return nil, "", false
+		}
+		r, ok := parent[n.Value].Type.(sast.RecordType)
+		return r, path + "." + string(n.Value), ok
+	}
+	return nil, "", false
+}
+
+// testedType returns the type that n tests for with "is", or "".
+func testedType(n ast.IsNode) types.EntityType {
+	switch n := n.(type) {
+	case ast.NodeTypeIs:
+		return n.EntityType
+	case ast.NodeTypeIsIn:
+		return n.EntityType
+	default:
+		return ""
+	}
+}
+
+// literal is a string that an attribute can never equal.
+type literal struct{ got, text string }
+
+// literals finds what n compares an attribute of few values with, outside of
+// these values: "Saturday" is not "saturday", and never equal to any weekday.
+func (c checks) literals(n ast.IsNode) []literal {
+	var sides ast.BinaryNode
+	switch n := n.(type) {
+	case ast.NodeTypeEquals:
+		sides = n.BinaryNode
+	case ast.NodeTypeNotEquals:
+		sides = n.BinaryNode
+	case ast.NodeTypeContains:
+		sides = n.BinaryNode
+	default:
+		return nil
+	}
+	return append(c.outside(sides.Left, sides.Right), c.outside(sides.Right, sides.Left)...)
+}
+
+func (c checks) outside(attribute, values ast.IsNode) []literal {
+	a, ok := attribute.(ast.NodeTypeAccess)
+	if !ok {
+		return nil
+	}
+	want := c.values(a)
+	var out []literal
+	for _, got := range stringLiterals(values) {
+		if want != nil && !slices.Contains(want, got) {
+			out = append(out, literal{got, fmt.Sprintf("%s, expected one of %s, got %q", a.Value, strings.Join(want, ", "), got)})
+		}
+	}
+	return out
+}
+
+// values returns all values that an attribute can have, or nil when they are
+// not known.
+func (c checks) values(a ast.NodeTypeAccess) []string {
+	v, ok := a.Arg.(ast.NodeTypeVariable)
+	onResource := ok && v.Name == "resource"
+	switch {
+	case a.Value == "weekday":
+		return weekdays()
+	case onResource && a.Value == "upstream":
+		return slices.Sorted(maps.Keys(c.upstreams))
+	case onResource && a.Value == "kind":
+		return []string{kindHTTP, kindMCP}
+	default:
+		return nil
+	}
+}
+
+func stringLiterals(n ast.IsNode) []string {
+	switch n := n.(type) {
+	case ast.NodeValue:
+		if s, ok := n.Value.(types.String); ok {
+			return []string{string(s)}
+		}
+	case ast.NodeTypeSet:
+		var out []string
+		for _, e := range n.Elements {
+			out = append(out, stringLiterals(e)...)
+		}
+		return out
+	}
+	return nil
+}
+
+// nearest returns ", such as …" with the known name that shares most with got.
+func nearest(got string, known []string) string {
+	best, score := "", 3 // fewer common letters than this is no hint
+	for _, k := range known {
+		if n := commonEnds(strings.ToLower(got), strings.ToLower(k)); n > score {
+			best, score = k, n
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(", such as %q", best)
+}
+
+// commonEnds counts the letters two words share at their beginning and end.
+func commonEnds(a, b string) int {
+	n := 0
+	for n < len(a) && n < len(b) && a[n] == b[n] {
+		n++
+	}
+	m := 0
+	for m < len(a)-n && m < len(b)-n && a[len(a)-1-m] == b[len(b)-1-m] {
+		m++
+	}
+	return n + m
+}

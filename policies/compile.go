@@ -1,0 +1,349 @@
+package policies
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"maps"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
+	"github.com/cedar-policy/cedar-go/x/exp/ast"
+	"github.com/cedar-policy/cedar-go/x/exp/schema"
+	"github.com/cedar-policy/cedar-go/x/exp/schema/resolved"
+	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// maxID bounds a policy id: it is written into every record it determines.
+const maxID = 128
+
+// policy is one policy, compiled, with what is known about it beforehand.
+type policy struct {
+	id     types.PolicyID
+	cedar  *cedar.Policy
+	permit bool
+	hint   string // @hint: words for the agent's developer
+	reads  reads
+}
+
+// problem is one fault in a policy file.
+type problem struct {
+	at   position
+	text string
+}
+
+// compiler collects the policies and the faults of all files.
+type compiler struct {
+	options    Options
+	schema     *resolved.Schema
+	validators map[string]*validate.Validator // by the actions of a scope
+	checks     checks
+	policies   []policy
+	problems   []problem
+	owners     map[types.PolicyID]position
+}
+
+// Compile checks all files and makes a Set of them. It returns every fault at
+// once, each as "file:line:column: …, expected …, got …". No files, or files
+// without policies, make a Set that denies everything.
+func Compile(files []File, o Options) (*Set, error) {
+	if err := checkOptions(o); err != nil {
+		return nil, err
+	}
+	c, text, err := newCompiler(o)
+	if err != nil {
+		return nil, err
+	}
+	for _, f := range slices.SortedFunc(slices.Values(files), func(a, b File) int { return cmp.Compare(a.Name, b.Name) }) {
+		c.file(f)
+	}
+	if len(c.problems) > 0 {
+		return nil, joinProblems(c.problems)
+	}
+	return c.set(text), nil
+}
+
+func newCompiler(o Options) (*compiler, string, error) {
+	m := newModel(o)
+	s := schema.NewSchemaFromAST(m.ast)
+	rs, err := s.Resolve()
+	if err != nil {
+		return nil, "", fmt.Errorf("resolve the generated schema: %w", err)
+	}
+	text, err := s.MarshalCedar()
+	if err != nil {
+		return nil, "", fmt.Errorf("write the generated schema: %w", err)
+	}
+	return &compiler{
+		options: o, schema: rs,
+		validators: map[string]*validate.Validator{},
+		checks:     newChecks(o, m),
+		owners:     map[types.PolicyID]position{},
+	}, string(text), nil
+}
+
+// checkOptions refuses names that could not be told apart in an entity id or
+// that Cedar reserves.
+func checkOptions(o Options) error {
+	var errs []error
+	seen := map[string]bool{}
+	for _, u := range o.Upstreams {
+		if u.Name == "" || strings.Contains(u.Name, "/") || seen[u.Name] {
+			errs = append(errs, fmt.Errorf("upstream name: got %q, want a unique name without a slash", u.Name))
+		}
+		if u.Kind != "" && u.Kind != kindMCP && u.Kind != kindHTTP {
+			errs = append(errs, fmt.Errorf("kind of upstream %q: got %q, want mcp or http", u.Name, u.Kind))
+		}
+		seen[u.Name] = true
+	}
+	for _, n := range o.PostureNames {
+		if n == "" || strings.HasPrefix(n, "__") {
+			errs = append(errs, fmt.Errorf("posture name: got %q, want a name that does not begin with two underscores", n))
+		}
+	}
+	for n, zone := range o.Clocks {
+		if n == "" || strings.HasPrefix(n, "__") || zone == nil {
+			errs = append(errs, fmt.Errorf("clock: got %q, want a name that does not begin with two underscores, and a time zone", n))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// file parses one file and takes in its policies.
+func (c *compiler) file(f File) {
+	tokens := tokenize(f.Content)
+	list, err := cedar.NewPolicyListFromBytes(f.Name, f.Content)
+	if err != nil {
+		c.problems = append(c.problems, parseProblem(f.Name, tokens, err))
+		return
+	}
+	for i, p := range list {
+		end := len(f.Content)
+		if i+1 < len(list) {
+			end = list[i+1].Position().Offset
+		}
+		pos := p.Position()
+		c.policy(p, i+1, place{
+			start:  position{f.Name, pos.Line, pos.Column},
+			tokens: between(tokens, pos.Offset, end),
+		})
+	}
+}
+
+// place is where a policy stands, and its words.
+type place struct {
+	start  position
+	tokens []token
+}
+
+// at returns the position of token i, or of the policy when i is -1.
+func (p place) at(i int) position {
+	if i < 0 {
+		return p.start
+	}
+	return position{p.start.file, p.tokens[i].line, p.tokens[i].col}
+}
+
+func (c *compiler) policy(p *cedar.Policy, n int, where place) {
+	id := c.name(p, n, where)
+	tree := (*ast.Policy)(p.AST())
+	own := c.checks.policy(tree, where)
+	c.problems = append(c.problems, own...)
+	if len(own) == 0 {
+		// The validator would repeat our findings in other words.
+		c.problems = append(c.problems, validatorProblems(c.validator(tree.Action).Policy("", tree), where)...)
+	}
+	c.policies = append(c.policies, policy{
+		id: id, cedar: p, permit: p.Effect() == cedar.Permit,
+		hint:  strings.TrimSpace(string(p.Annotations()["hint"])),
+		reads: readsOf(tree),
+	})
+}
+
+// validator returns a validator for policies with the given action scope. The
+// library prepares every action's context anew for each policy, although those
+// outside the scope are then left out; so they are made not to apply at all,
+// which leaves the findings as they are and takes a tenth of the time.
+func (c *compiler) validator(scope ast.IsActionScopeNode) *validate.Validator {
+	names := scopeActions(scope)
+	key := fmt.Sprintf("%q", names)
+	if v, ok := c.validators[key]; ok {
+		return v
+	}
+	narrow := *c.schema
+	if names != nil {
+		narrow.Actions = maps.Clone(c.schema.Actions)
+		for uid, a := range narrow.Actions {
+			if !slices.Contains(names, uid) {
+				a.AppliesTo = nil
+				narrow.Actions[uid] = a
+			}
+		}
+	}
+	v := validate.New(&narrow, validate.WithStrict())
+	c.validators[key] = v
+	return v
+}
+
+// name returns p's id: its @id, or "file#N". Ids are unique, or a record would
+// not say which policy decided.
+func (c *compiler) name(p *cedar.Policy, n int, where place) types.PolicyID {
+	given, ok := p.Annotations()["id"]
+	id := types.PolicyID(given)
+	if !ok {
+		id = types.PolicyID(fmt.Sprintf("%s#%d", where.start.file, n))
+	} else if !validID(string(id)) {
+		c.problems = append(c.problems, problem{where.at(findString(where.tokens, string(id))), fmt.Sprintf(
+			"policy id, expected 1 to %d printable characters, got %q", maxID, id)})
+	}
+	if owner, dup := c.owners[id]; dup {
+		c.problems = append(c.problems, problem{where.at(findString(where.tokens, string(id))), fmt.Sprintf(
+			"policy id, expected one that is used once, got %q, which is also at %s", id, owner)})
+	}
+	c.owners[id] = where.start
+	return id
+}
+
+func validID(id string) bool {
+	return id != "" && len(id) <= maxID &&
+		!strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) })
+}
+
+// parseProblem turns the parser's error into a problem. Where the parser names
+// the token after the one at fault, it is moved back by one.
+func parseProblem(file string, tokens []token, err error) problem {
+	text := strings.TrimPrefix(err.Error(), "parser error: ")
+	at := position{file, 1, 1}
+	m := regexp.MustCompile(`(\d+):(\d+)[ :]`).FindStringSubmatch(text)
+	if m == nil {
+		return problem{at, text}
+	}
+	at.line, _ = strconv.Atoi(m[1])
+	at.col, _ = strconv.Atoi(m[2])
+	if _, rest, ok := strings.Cut(text, "exact got "); ok {
+		got, want, _ := strings.Cut(rest, " want ")
+		return problem{before(tokens, at, got), fmt.Sprintf("syntax, expected %q, got %q", want, got)}
+	}
+	if i := strings.LastIndex(text, `": `); i >= 0 {
+		text = text[i+3:]
+	}
+	return problem{at, "syntax, " + text}
+}
+
+// before returns the position of the token before at if it reads got.
+func before(tokens []token, at position, got string) position {
+	i := slices.IndexFunc(tokens, func(t token) bool { return t.line > at.line || t.line == at.line && t.col >= at.col })
+	if i < 0 {
+		i = len(tokens)
+	}
+	for _, t := range slices.Backward(tokens[:i]) {
+		if t.text == got || t.quoted && strings.Trim(got, `"`) == t.text {
+			return position{at.file, t.line, t.col}
+		}
+		break
+	}
+	return at
+}
+
+// validatorProblems turns the validator's errors into problems. It meets a
+// policy once per action and resource type, in no fixed order, so equal
+// findings are folded into one.
+func validatorProblems(err error, where place) []problem {
+	seen := map[problem]bool{}
+	var out []problem
+	for _, line := range flatten(err) {
+		p := validatorProblem(line, where)
+		if !seen[p] {
+			seen[p] = true
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func flatten(err error) []string {
+	if err == nil {
+		return nil
+	}
+	var joined interface{ Unwrap() []error }
+	if !errors.As(err, &joined) {
+		return []string{err.Error()}
+	}
+	var out []string
+	for _, e := range joined.Unwrap() {
+		out = append(out, flatten(e)...)
+	}
+	return out
+}
+
+func validatorProblem(text string, where place) problem {
+	quoted := regexp.MustCompile("`([^`]*)`").FindStringSubmatch(text)
+	name := ""
+	if quoted != nil {
+		name = quoted[1]
+	}
+	last := name[strings.LastIndexByte(name, '.')+1:]
+	at := where.start
+	if i := findAttribute(where.tokens, last); i >= 0 {
+		at = where.at(i)
+	} else if i := findWord(where.tokens, strings.Trim(last, `"`)); last != "" && i >= 0 {
+		at = where.at(i)
+	}
+	switch {
+	case strings.HasPrefix(text, "unable to guarantee safety of access to optional attribute"):
+		parent := strings.TrimSuffix("context."+name, "."+last)
+		return problem{at, fmt.Sprintf(
+			"context.%s may be absent, expected \"%s has %s &&\" before it, got a read without that guard", name, parent, last)}
+	case strings.HasPrefix(text, "attribute `"):
+		_, on, _ := strings.Cut(text, "` ")
+		return problem{at, fmt.Sprintf("attribute, expected one that every resource in the policy's scope has, got %q: %s",
+			name, strings.ReplaceAll(on, "`", ""))}
+	case strings.HasPrefix(text, "unexpected type: expected "):
+		want, got, _ := strings.Cut(strings.TrimPrefix(text, "unexpected type: expected "), " but saw ")
+		return problem{where.start, fmt.Sprintf("type, expected %s, got %s", want, got)}
+	case strings.HasPrefix(text, "unable to find an applicable action"):
+		return problem{where.start, "scope, expected an action that applies to this principal and resource " +
+			"(a group is named by \"action in\"), got none"}
+	default:
+		return problem{at, strings.ReplaceAll(text, "`", "")}
+	}
+}
+
+func joinProblems(list []problem) error {
+	slices.SortStableFunc(list, func(a, b problem) int {
+		return cmp.Or(cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line),
+			cmp.Compare(a.at.col, b.at.col), cmp.Compare(a.text, b.text))
+	})
+	errs := make([]error, len(list))
+	for i, p := range list {
+		errs[i] = fmt.Errorf("%s: %s", p.at, p.text)
+	}
+	return errors.Join(errs...)
+}
+
+// set makes the Set once nothing is wrong.
+func (c *compiler) set(text string) *Set {
+	slices.SortFunc(c.policies, func(a, b policy) int { return cmp.Compare(a.id, b.id) })
+	s := &Set{
+		policies:  c.policies,
+		schema:    text,
+		actions:   newActions(c.schema),
+		upstreams: newUpstreams(c.options.Upstreams),
+		posture:   map[string]bool{},
+		clock:     newClock(c.options.Clocks),
+		agents:    newMemo[spiffeid.ID, types.Entity](),
+		targets:   newMemo[targetKey, types.Entity](),
+		facts:     newMemo[factKey, types.Record](),
+	}
+	for _, n := range c.options.PostureNames {
+		s.posture[n] = true
+	}
+	s.index = newIndex(s.policies)
+	return s
+}

@@ -1,0 +1,143 @@
+package policies
+
+import (
+	"fmt"
+	"iter"
+	"slices"
+	"strings"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
+)
+
+// Decide answers r. It is pure: the same Set and Request give the same
+// Decision. It is safe for concurrent use and does not block.
+func (s *Set) Decide(r Request) Decision {
+	if s == nil {
+		return Decision{Reason: "no policies are loaded"}
+	}
+	facts := s.visible(r.Posture, r.Now)
+	c, why := s.call(r)
+	if why != "" {
+		return Decision{Reason: refusal(r, why), Facts: facts}
+	}
+	found := candidates{policies: s.policies, at: s.index.lookup(c)}
+	outcome, diag := cedar.Authorize(found, c, cedar.Request{
+		Principal: c.principal, Action: c.action.uid, Resource: c.resource,
+		Context: s.context(found.reads(), r, facts),
+	})
+	d := Decision{Facts: facts, Policies: determining(diag)}
+	switch {
+	case len(diag.Errors) > 0:
+		// Cedar skips a policy that errs. A skipped forbid would allow.
+		d.Reason = refusal(r, fmt.Sprintf("policy %q could not be evaluated, and nothing is allowed past it", diag.Errors[0].PolicyID))
+		if len(diag.Errors) > 1 {
+			d.Reason = refusal(r, "several policies could not be evaluated, and nothing is allowed past them")
+		}
+	case outcome == cedar.Allow:
+		d.Allow = true
+	case len(diag.Reasons) > 0:
+		d.Reason = refusal(r, found.forbidden(d.Policies))
+	default:
+		d.Reason = refusal(r, found.unpermitted(d))
+	}
+	return d
+}
+
+// call puts r into Cedar's terms, or says why it cannot be asked at all.
+func (s *Set) call(r Request) (*call, string) {
+	act, ok := s.actions[r.Method]
+	if !ok {
+		return nil, "the method is not one that policies know, so none can permit it"
+	}
+	up, ok := s.upstreams[r.Upstream]
+	if !ok {
+		return nil, "no upstream of that name is registered"
+	}
+	if up.kind != act.verb.kind() {
+		return nil, fmt.Sprintf("the upstream is of kind %s, and the method is for kind %s", up.kind, act.verb.kind())
+	}
+	if why := checkTarget(act.verb, r.Target); why != "" {
+		return nil, why
+	}
+	if r.Agent.IsZero() || r.Agent.Path() == "" {
+		return nil, "the agent is not proven"
+	}
+	return &call{
+		set: s, agent: r.Agent, target: r.Target, action: act, upstream: up,
+		principal: types.NewEntityUID(typeAgent, types.String(r.Agent.String())),
+		resource:  resourceUID(r.Upstream, r.Target),
+	}, ""
+}
+
+func checkTarget(v verb, t Target) string {
+	if !slices.Contains(v.on, t.Type.entityType()) {
+		return fmt.Sprintf("the method is for a %s, and none was named", strings.ToLower(string(v.on[0])))
+	}
+	if t.Type == 0 && t.Name != "" || t.Type != 0 && t.Name == "" {
+		return "what the call is for has no name or no type"
+	}
+	if t.Type == Path && !plainPath(t.Name) {
+		return "the path is not plain: it needs a leading slash, and no dot or empty segments, escaped dots, backslashes, query or fragment"
+	}
+	return ""
+}
+
+// plainPath reports whether a path reads the same to a policy and to any
+// server: nothing in it is resolved away on the way.
+func plainPath(p string) bool {
+	if !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?#\\") || strings.Contains(strings.ToLower(p), "%2e") {
+		return false
+	}
+	segments := strings.Split(p[1:], "/")
+	for i, seg := range segments {
+		last := i == len(segments)-1
+		if seg == "." || seg == ".." || seg == "" && !last {
+			return false
+		}
+	}
+	return true
+}
+
+// determining returns the ids of the policies that decided or erred, sorted.
+func determining(d cedar.Diagnostic) []string {
+	if len(d.Reasons)+len(d.Errors) == 0 {
+		return nil
+	}
+	ids := make([]string, 0, len(d.Reasons)+len(d.Errors))
+	for _, e := range d.Errors {
+		ids = append(ids, string(e.PolicyID))
+	}
+	for _, r := range d.Reasons {
+		if len(d.Errors) == 0 || !slices.Contains(ids, string(r.PolicyID)) {
+			ids = append(ids, string(r.PolicyID))
+		}
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// candidates are the policies whose scope can match one call.
+type candidates struct {
+	policies []policy
+	at       []int
+}
+
+// All implements cedar.PolicyIterator.
+func (c candidates) All() iter.Seq2[types.PolicyID, *cedar.Policy] {
+	return func(yield func(types.PolicyID, *cedar.Policy) bool) {
+		for _, i := range c.at {
+			if !yield(c.policies[i].id, c.policies[i].cedar) {
+				return
+			}
+		}
+	}
+}
+
+func (c candidates) reads() reads {
+	var r reads
+	for _, i := range c.at {
+		r = r.merge(c.policies[i].reads)
+	}
+	return r
+}

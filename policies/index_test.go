@@ -1,0 +1,220 @@
+package policies_test
+
+import (
+	"cmp"
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/cedar-policy/cedar-go"
+	"github.com/cedar-policy/cedar-go/types"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"mintmark/attest/posture"
+	"mintmark/policies"
+)
+
+// pick returns one of the choices.
+func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
+
+// randomPolicy writes one policy out of every form of scope, and conditions
+// that allow, deny and err.
+func randomPolicy(r *rand.Rand, n int) string {
+	principal := pick(r, "principal", "principal is Agent",
+		`principal == Agent::"spiffe://a.example/x/y/z"`, `principal == Agent::"spiffe://b.example/x"`,
+		`principal in TrustDomain::"a.example"`, `principal in TrustDomain::"b.example"`,
+		`principal in PathPrefix::"spiffe://a.example/x"`, `principal in PathPrefix::"spiffe://a.example/x/y"`,
+		`principal is Agent in PathPrefix::"spiffe://b.example/x"`)
+	action := pick(r, "action", "action", `action == Action::"tools/call"`, `action == Action::"tools/list"`,
+		`action in Action::"list"`, `action in Action::"connect"`, `action in Action::"http"`,
+		`action in [Action::"list", Action::"tools/list", Action::"tools/call"]`, `action in [Action::"http/GET", Action::"ping"]`)
+	resource := pick(r, "resource", "resource", `resource in Upstream::"one"`, `resource in Upstream::"web"`)
+	if action == "action" {
+		resource = pick(r, resource, "resource is Tool", "resource is Upstream", `resource == Upstream::"one"`,
+			`resource == Tool::"one/t"`, `resource in Tool::"two/t"`, `resource is Tool in Upstream::"two"`, `resource == Path::"web/a/b"`)
+	}
+	condition := pick(r, "", "", " when { context.posture has scan }", ` unless { context.credential == "gh" }`,
+		" when { context.clock.utc.hour < 12 }", ` when { context.now < datetime("2026-06-10T12:00:00Z") }`,
+		` when { principal.path like "/x*" }`, ` when { principal in PathPrefix::"spiffe://a.example/x" }`,
+		` when { action in Action::"list" || resource in Upstream::"one" }`,
+		` when { context.posture has scan && context.posture.scan.age * 9223372036854775807 >= 0 }`,
+		` unless { context.posture has scan && context.posture.scan.value == "pass" }`)
+	effect := pick(r, "permit", "permit", "permit", "forbid")
+	return fmt.Sprintf("@id(\"p%d\") %s (%s, %s, %s)%s;\n", n, effect, principal, action, resource, condition)
+}
+
+func randomRequest(r *rand.Rand) policies.Request {
+	q := policies.Request{
+		Agent: spiffeid.RequireFromString(pick(r, "spiffe://a.example/x/y/z", "spiffe://a.example/x/q", "spiffe://a.example/xx",
+			"spiffe://b.example/x", "spiffe://b.example/x/y", "spiffe://c.example/x/y/z")),
+		Upstream: pick(r, "one", "two"), Credential: pick(r, "", "gh"),
+		Now: noon.Add(pick(r, -time.Second, 0, time.Second)),
+	}
+	if r.IntN(2) == 0 {
+		q.Posture = []posture.Fact{{Name: "scan", Value: pick(r, "pass", "fail"), Issuer: "scan/x",
+			ObservedAt: q.Now.Add(-pick(r, 0, time.Hour)), MaxAge: 24 * time.Hour}}
+	}
+	switch r.IntN(3) {
+	case 0:
+		q.Method, q.Target = "tools/call", policies.Target{Type: policies.Tool, Name: pick(r, "t", "u")}
+	case 1:
+		q.Method = pick(r, "tools/list", "ping", "tasks/get", "roots/list")
+	case 2:
+		q.Upstream, q.Method = "web", pick(r, "http/GET", "http/DELETE")
+		q.Target = policies.Target{Type: policies.Path, Name: pick(r, "/a/b", "/a")}
+	}
+	return q
+}
+
+// plainDecision asks Cedar itself about every policy, with entities and
+// context written out by hand from the documented model.
+func plainDecision(all *cedar.PolicySet, q policies.Request) (bool, []string) {
+	agent := types.NewEntityUID("Agent", types.String(q.Agent.String()))
+	up := types.NewEntityUID("Upstream", types.String(q.Upstream))
+	resource, resourceParents := up, []types.EntityUID(nil)
+	if q.Target.Type != 0 {
+		kind := types.EntityType("Tool")
+		if q.Target.Type == policies.Path {
+			kind = "Path"
+		}
+		resource = types.NewEntityUID(kind, types.String(q.Upstream+"/"+strings.TrimPrefix(q.Target.Name, "/")))
+		resourceParents = []types.EntityUID{up}
+	}
+	parents := []types.EntityUID{types.NewEntityUID("TrustDomain", types.String(q.Agent.TrustDomain().Name()))}
+	segments := strings.Split(q.Agent.Path(), "/")
+	for i := 2; i < len(segments); i++ {
+		parents = append(parents, types.NewEntityUID("PathPrefix",
+			types.String("spiffe://"+q.Agent.TrustDomain().Name()+strings.Join(segments[:i], "/"))))
+	}
+	action := types.NewEntityUID("Action", types.String(q.Method))
+	group := map[string]string{"tools/list": "list", "ping": "connect", "tasks/get": "tasks", "roots/list": "ask",
+		"http/GET": "http", "http/DELETE": "http"}[q.Method]
+	entities := types.EntityMap{
+		agent: {UID: agent, Parents: cedar.NewEntityUIDSet(parents...), Attributes: cedar.NewRecord(cedar.RecordMap{
+			"trust_domain": types.String(q.Agent.TrustDomain().Name()), "path": types.String(q.Agent.Path())})},
+		action:   {UID: action, Parents: cedar.NewEntityUIDSet(types.NewEntityUID("Action", types.String(group)))},
+		resource: {UID: resource, Parents: cedar.NewEntityUIDSet(resourceParents...)},
+	}
+	facts := cedar.RecordMap{}
+	for _, f := range q.Posture {
+		facts[types.String(f.Name)] = cedar.NewRecord(cedar.RecordMap{"value": types.String(f.Value),
+			"age": types.Long(q.Now.Sub(f.ObservedAt) / time.Second), "issuer": types.String(f.Issuer)})
+	}
+	utc := q.Now.UTC()
+	outcome, diag := cedar.Authorize(all, entities, cedar.Request{
+		Principal: agent, Action: action, Resource: resource,
+		Context: cedar.NewRecord(cedar.RecordMap{
+			"posture": cedar.NewRecord(facts), "now": cedar.NewDatetime(q.Now), "credential": types.String(q.Credential),
+			"clock": cedar.NewRecord(cedar.RecordMap{"utc": cedar.NewRecord(cedar.RecordMap{
+				"hour": types.Long(utc.Hour()), "minute": types.Long(utc.Minute()), "minute_of_day": types.Long(60*utc.Hour() + utc.Minute()),
+				"weekday": types.String(strings.ToLower(utc.Weekday().String())), "date": types.String(utc.Format(time.DateOnly))})}),
+		}),
+	})
+	var ids []string
+	for _, e := range diag.Errors {
+		ids = append(ids, string(e.PolicyID))
+	}
+	for _, reason := range diag.Reasons {
+		ids = append(ids, string(reason.PolicyID))
+	}
+	slices.SortFunc(ids, cmp.Compare[string])
+	return bool(outcome) && len(diag.Errors) == 0, ids
+}
+
+// TestDecideAgreesWithCedar compares Decide, with its index and its partial
+// context, with Cedar asked about everything, on random policies.
+func TestDecideAgreesWithCedar(t *testing.T) {
+	o := policies.Options{
+		PostureNames: []string{"scan"}, Clocks: map[string]*time.Location{"utc": time.UTC},
+		Upstreams: []policies.Upstream{{Name: "one"}, {Name: "two"}, {Name: "web", Kind: "http"}},
+	}
+	r := rand.New(rand.NewPCG(1, 2))
+	allowed, errs := 0, 0
+	for round := range 60 {
+		var text strings.Builder
+		for n := range 1 + r.IntN(12) {
+			text.WriteString(randomPolicy(r, n))
+		}
+		set, err := policies.Compile([]policies.File{{Name: "p.cedar", Content: []byte(text.String())}}, o)
+		if err != nil {
+			t.Fatalf("round %d: %v\n%s", round, err, &text)
+		}
+		list, err := cedar.NewPolicyListFromBytes("p.cedar", []byte(text.String()))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all := cedar.NewPolicySet()
+		for _, p := range list {
+			all.Add(types.PolicyID(p.Annotations()["id"]), p)
+		}
+		for range 200 {
+			q := randomRequest(r)
+			allow, ids := plainDecision(all, q)
+			got := set.Decide(q)
+			if got.Allow != allow || !slices.Equal(got.Policies, ids) {
+				t.Fatalf("%s\n%+v\ngot %v %v (%s), want %v %v", &text, q, got.Allow, got.Policies, got.Reason, allow, ids)
+			}
+			if got.Allow {
+				allowed++
+			}
+			if strings.Contains(got.Reason, "could not be evaluated") || strings.Contains(got.Reason, "could not be evaluated, and") {
+				errs++
+			}
+		}
+	}
+	if allowed < 500 || errs < 50 {
+		t.Errorf("got %d allowed and %d erring of 12000, want enough of both to mean something", allowed, errs)
+	}
+}
+
+func BenchmarkDecide(b *testing.B) {
+	for _, n := range []int{10, 1_000, 10_000} {
+		b.Run(fmt.Sprintf("policies=%d", n), func(b *testing.B) {
+			set, r := benchSet(b, n)
+			b.ReportAllocs()
+			for b.Loop() {
+				if d := set.Decide(r); !d.Allow {
+					b.Fatal(d.Reason)
+				}
+			}
+		})
+	}
+}
+
+// benchSet is one policy per agent and tool, and the two that guard all.
+func benchSet(b *testing.B, n int) (*policies.Set, policies.Request) {
+	var text strings.Builder
+	for i := range n - 2 {
+		fmt.Fprintf(&text, "permit (principal == Agent::\"spiffe://acme.example/team/a/agent%d\", action == Action::\"tools/call\", resource == Tool::\"github/tool%d\");\n", i, i)
+	}
+	text.WriteString(`forbid (principal, action, resource) unless { context.posture has scan && context.posture.scan.value == "pass" && context.posture.scan.age < 86400 };
+forbid (principal, action, resource in Upstream::"github") unless { context.clock.berlin.minute_of_day >= 540 && context.clock.berlin.minute_of_day < 1020 };`)
+	set, err := policies.Compile([]policies.File{{Name: "p.cedar", Content: []byte(text.String())}}, options(b))
+	if err != nil {
+		b.Fatal(err)
+	}
+	r := toolCall()
+	r.Agent = spiffeid.RequireFromString("spiffe://acme.example/team/a/agent3")
+	r.Target.Name = "tool3"
+	r.Posture = []posture.Fact{scan("pass", time.Hour)}
+	return set, r
+}
+
+// BenchmarkCompile says what applying a bundle of 100 policies costs.
+func BenchmarkCompile(b *testing.B) {
+	for name, action := range map[string]string{"any action": "action", "one action": `action == Action::"tools/call"`} {
+		b.Run(name, func(b *testing.B) {
+			text := strings.Repeat("permit (principal, "+action+", resource in Upstream::\"github\") "+
+				"when { context.posture has scan && context.posture.scan.age < 86400 };\n", 100)
+			o := options(b)
+			for b.Loop() {
+				if _, err := policies.Compile([]policies.File{{Name: "p.cedar", Content: []byte(text)}}, o); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

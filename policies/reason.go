@@ -1,0 +1,98 @@
+package policies
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+
+	"mintmark/attest/posture"
+)
+
+// maxNamed bounds how much of a name or list a reason repeats.
+const (
+	maxNamed  = 256
+	maxListed = 3
+)
+
+// refusal says what was refused and why, in words for the agent's developer.
+// Names that the agent chose are quoted, so that they stay inside their quotes.
+func refusal(r Request, why string) string {
+	what := fmt.Sprintf("upstream %q", clip(r.Upstream))
+	if r.Target.Type != 0 {
+		what = fmt.Sprintf("%s %q of upstream %q",
+			strings.ToLower(string(r.Target.Type.entityType())), clip(r.Target.Name), clip(r.Upstream))
+	}
+	agent := r.Agent.String()
+	if r.Agent.IsZero() {
+		agent = "an unproven agent"
+	}
+	return fmt.Sprintf("%s may not %q on %s: %s", agent, clip(r.Method), what, why)
+}
+
+func clip(s string) string {
+	if len(s) <= maxNamed {
+		return s
+	}
+	return s[:maxNamed] + "…"
+}
+
+// forbidden explains a decision by forbid policies with the given ids.
+func (c candidates) forbidden(ids []string) string {
+	why := "forbidden by policy " + quoted(ids)
+	for _, i := range c.at {
+		p := c.policies[i]
+		if p.hint != "" && slices.Contains(ids, string(p.id)) {
+			why += ": " + p.hint
+		}
+	}
+	return why
+}
+
+// unpermitted explains a decision by default: what was not there.
+func (c candidates) unpermitted(d Decision) string {
+	var near, missing, hints []string
+	for _, i := range c.at {
+		p := c.policies[i]
+		if !p.permit {
+			continue
+		}
+		near = append(near, string(p.id))
+		if p.hint != "" {
+			hints = append(hints, p.hint)
+		}
+		missing = append(missing, absent(p.reads.facts, d.Facts)...)
+	}
+	if len(near) == 0 {
+		return "no policy permits this agent to do that there"
+	}
+	slices.Sort(near)
+	why := "no policy permits it now; the conditions were not met of policy " + quoted(near)
+	if len(missing) > 0 {
+		slices.Sort(missing)
+		why += "; there is no fresh posture fact " + quoted(slices.Compact(missing))
+	}
+	return strings.Join(append([]string{why}, hints[:min(len(hints), maxListed)]...), ": ")
+}
+
+// absent returns the names that none of facts has.
+func absent(names []string, facts []posture.Fact) []string {
+	var out []string
+	for _, n := range names {
+		if !slices.ContainsFunc(facts, func(f posture.Fact) bool { return f.Name == n }) {
+			out = append(out, n)
+		}
+	}
+	return out
+}
+
+func quoted(names []string) string {
+	out := make([]string, 0, maxListed+1)
+	for i, n := range names {
+		if i == maxListed {
+			out = append(out, fmt.Sprintf("and %d more", len(names)-maxListed))
+			break
+		}
+		out = append(out, fmt.Sprintf("%q", n))
+	}
+	return strings.Join(out, ", ")
+}
