@@ -1,0 +1,459 @@
+// Package mcp reads MCP messages the one way every upstream will read them.
+//
+// JSON lets two parsers disagree: on duplicate names, on names that differ
+// only in case, on broken Unicode, on what follows the message. A gateway that
+// judges one reading while the server acts on the other is a hole, so whatever
+// could be read in two ways is refused, and the bytes that were judged are the
+// bytes that are sent.
+package mcp
+
+import (
+	"bytes"
+	"fmt"
+	"sync"
+
+	"github.com/go-json-experiment/json/jsontext"
+)
+
+// Kind is what a message is in JSON-RPC.
+type Kind uint8
+
+// The kinds of message. The zero Kind is none, and is never returned with a
+// nil error.
+const (
+	None         Kind = iota
+	Request           // has a method and an id
+	Notification      // has a method and no id
+	Response          // answers a request of the server
+)
+
+// TargetKind is what a message acts on.
+type TargetKind uint8
+
+// The kinds of target. NoTarget means the upstream itself.
+const (
+	NoTarget TargetKind = iota
+	Tool
+	Prompt
+	Resource
+	Task
+)
+
+// Message is one MCP message, read strictly. Its slices alias the body.
+type Message struct {
+	Kind      Kind
+	ID        []byte // JSON string or integer as it stands in Raw; nil for a notification
+	Method    string
+	Target    string // tool or prompt name, resource URI, task id
+	TargetOf  TargetKind
+	Arguments []byte // params.arguments as it stands in Raw, or nil
+	// Version is params._meta["io.modelcontextprotocol/protocolVersion"], the
+	// mark of the stateless era, or "".
+	Version string
+	// Initialize is params.protocolVersion of an initialize request, or "".
+	Initialize string
+	Raw        []byte
+}
+
+// The names this package reads. A member that differs from one of them only in
+// case would be read by some servers and not by others.
+const (
+	metaVersion = "io.modelcontextprotocol/protocolVersion"
+
+	maxIDLength   = 128
+	maxNameLength = 4096
+)
+
+// Reader reads messages within limits. It is safe for concurrent use.
+type Reader struct {
+	depth    int
+	decoders sync.Pool
+}
+
+// NewReader returns a Reader that refuses nesting deeper than depth.
+func NewReader(depth int) *Reader {
+	return &Reader{depth: depth, decoders: sync.Pool{New: func() any { return new(decoder) }}}
+}
+
+type decoder struct {
+	buf bytes.Buffer
+	dec jsontext.Decoder
+}
+
+// Read parses body as exactly one message. On error the message is zero and
+// the error is an *Error that says where and why.
+func (r *Reader) Read(body []byte) (Message, error) {
+	if err := checkShape(body, r.depth); err != nil {
+		return Message{}, err
+	}
+	d := r.decoders.Get().(*decoder)
+	defer r.decoders.Put(d)
+	d.buf = *bytes.NewBuffer(body)
+	d.dec.Reset(&d.buf)
+	p := parser{dec: &d.dec, body: body}
+	m, err := p.message()
+	d.buf = bytes.Buffer{} // do not keep the body alive in the pool
+	if err != nil {
+		return Message{}, err
+	}
+	m.Raw = body
+	return m, nil
+}
+
+type parser struct {
+	dec  *jsontext.Decoder
+	body []byte
+	seen struct{ jsonrpc, method, result, failure bool }
+	// params holds what the method decides the meaning of: names are read
+	// before the method may be known.
+	params params
+}
+
+type params struct {
+	present         bool
+	name, uri, task string
+	hasName, hasURI bool
+	hasTask         bool
+	refName, refURI string
+	arguments       []byte
+	version         string
+	protocolVersion string
+}
+
+func (p *parser) message() (Message, error) {
+	if kind := p.dec.PeekKind(); kind == '[' {
+		return Message{}, invalidRequest("expected one JSON-RPC message, got a batch (an array); send each message in its own POST")
+	} else if kind != '{' && kind != 0 {
+		return Message{}, invalidRequest("expected a JSON object, got %s", kindName(kind))
+	}
+	var m Message
+	if err := p.object(topNames, func(name string) error { return p.topMember(&m, name) }); err != nil {
+		return Message{}, err
+	}
+	if _, err := p.dec.ReadToken(); err == nil || p.dec.InputOffset() < int64(len(bytes.TrimRight(p.body, " \t\r\n"))) {
+		return Message{}, parseError("expected the end of the body after the message, got more data at byte %d", p.dec.InputOffset())
+	}
+	return p.complete(m)
+}
+
+// object reads an object, calling member after each name with the decoder at
+// the member's value; name is "" for a member that is not among known.
+func (p *parser) object(known []string, member func(name string) error) error {
+	if kind := p.dec.PeekKind(); kind != '{' && kind != 0 {
+		return invalidRequest("expected %q to be an object, got %s", p.dec.StackPointer(), kindName(kind))
+	}
+	if _, err := p.dec.ReadToken(); err != nil {
+		return syntaxError(err)
+	}
+	for p.dec.PeekKind() == '"' {
+		raw, err := p.dec.ReadValue()
+		if err != nil {
+			return syntaxError(err)
+		}
+		name, err := match(known, raw)
+		if err != nil {
+			return err
+		}
+		if err := member(name); err != nil {
+			return err
+		}
+	}
+	if _, err := p.dec.ReadToken(); err != nil {
+		return syntaxError(err)
+	}
+	return nil
+}
+
+var (
+	topNames   = []string{"jsonrpc", "id", "method", "params", "result", "error"}
+	paramNames = []string{"name", "uri", "taskId", "arguments", "_meta", "ref", "protocolVersion"}
+	metaNames  = []string{metaVersion}
+	refNames   = []string{"type", "name", "uri"}
+)
+
+func (p *parser) topMember(m *Message, name string) (err error) {
+	switch name {
+	case "jsonrpc":
+		p.seen.jsonrpc = true
+		var version string
+		if version, err = p.text(8); err == nil && version != "2.0" {
+			err = invalidRequest(`expected "jsonrpc" to be "2.0", got %q`, version)
+		}
+	case "id":
+		m.ID, err = p.id()
+	case "method":
+		p.seen.method = true
+		m.Method, err = p.text(256)
+	case "params":
+		p.params.present = true
+		err = p.object(paramNames, p.paramMember)
+	case "result":
+		p.seen.result = true
+		_, err = p.value()
+	case "error":
+		p.seen.failure = true
+		_, err = p.value()
+	default:
+		_, err = p.value()
+	}
+	return err
+}
+
+func (p *parser) paramMember(name string) (err error) {
+	switch name {
+	case "name":
+		p.params.hasName = true
+		p.params.name, err = p.textOrSkip(maxNameLength)
+	case "uri":
+		p.params.hasURI = true
+		p.params.uri, err = p.textOrSkip(maxNameLength)
+	case "taskId":
+		p.params.hasTask = true
+		p.params.task, err = p.textOrSkip(maxNameLength)
+	case "arguments":
+		p.params.arguments, err = p.value()
+	case "protocolVersion":
+		p.params.protocolVersion, err = p.textOrSkip(64)
+	case "ref":
+		err = p.objectOrSkip(refNames, p.refMember)
+	case "_meta":
+		err = p.objectOrSkip(metaNames, p.metaMember)
+	default:
+		_, err = p.value()
+	}
+	return err
+}
+
+func (p *parser) refMember(name string) (err error) {
+	switch name {
+	case "name":
+		p.params.refName, err = p.textOrSkip(maxNameLength)
+	case "uri":
+		p.params.refURI, err = p.textOrSkip(maxNameLength)
+	default:
+		_, err = p.value()
+	}
+	return err
+}
+
+func (p *parser) metaMember(name string) (err error) {
+	if name == metaVersion {
+		p.params.version, err = p.text(64)
+		return err
+	}
+	_, err = p.value()
+	return err
+}
+
+// value skips one value and returns its bytes as they stand in the body.
+func (p *parser) value() ([]byte, error) {
+	v, err := p.dec.ReadValue()
+	if err != nil {
+		return nil, syntaxError(err)
+	}
+	end := int(p.dec.InputOffset())
+	return p.body[end-len(v) : end : end], nil
+}
+
+// text reads a string of at most limit bytes.
+func (p *parser) text(limit int) (string, error) {
+	where := p.dec.StackPointer
+	if kind := p.dec.PeekKind(); kind != '"' && kind != 0 {
+		return "", invalidRequest("expected %q to be a string, got %s", where(), kindName(kind))
+	}
+	tok, err := p.dec.ReadToken()
+	if err != nil {
+		return "", syntaxError(err)
+	}
+	s := tok.String()
+	if len(s) > limit {
+		return "", invalidRequest("expected %q to be at most %d bytes long, got %d", where(), limit, len(s))
+	}
+	return s, nil
+}
+
+// textOrSkip reads a string where one may be meant for us; a member of the
+// same name and another type, in a method we read no target from, passes.
+func (p *parser) textOrSkip(limit int) (string, error) {
+	if p.dec.PeekKind() == '"' {
+		return p.text(limit)
+	}
+	_, err := p.value()
+	return "", err
+}
+
+func (p *parser) objectOrSkip(known []string, member func(string) error) error {
+	if p.dec.PeekKind() == '{' {
+		return p.object(known, member)
+	}
+	_, err := p.value()
+	return err
+}
+
+// id reads a request id: a string, or an integer that every JSON reader holds
+// exactly.
+func (p *parser) id() ([]byte, error) {
+	kind := p.dec.PeekKind()
+	v, err := p.value()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case len(v) > maxIDLength:
+		return nil, invalidRequest(`expected "id" to be at most %d bytes long, got %d`, maxIDLength, len(v))
+	case kind == '"', kind == '0' && exactInteger(v):
+		return v, nil
+	}
+	return nil, invalidRequest(`expected "id" to be a string or an integer between -(2^53-1) and 2^53-1, got %s`, kindName(kind))
+}
+
+func exactInteger(v []byte) bool {
+	digits := bytes.TrimPrefix(v, []byte("-"))
+	if len(digits) > 16 || (len(digits) == 1 && digits[0] == '0' && len(v) == 2) { // -0 reads as 0 or as -0
+		return false
+	}
+	var n uint64
+	for _, c := range digits {
+		if c < '0' || c > '9' {
+			return false
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	return n <= 1<<53-1
+}
+
+// complete checks what only the whole message shows.
+func (p *parser) complete(m Message) (Message, error) {
+	if !p.seen.jsonrpc {
+		return Message{}, invalidRequest(`expected a member "jsonrpc" with the value "2.0", got none`)
+	}
+	answers := p.seen.result || p.seen.failure
+	switch {
+	case p.seen.method && answers:
+		return Message{}, invalidRequest(`expected either "method" or "result"/"error", got both`)
+	case p.seen.method && m.Method == "":
+		return Message{}, invalidRequest(`expected "method" to name a method, got an empty string`)
+	case p.seen.method && m.ID != nil:
+		m.Kind = Request
+	case p.seen.method:
+		m.Kind = Notification
+	case answers && m.ID != nil && p.seen.result != p.seen.failure:
+		m.Kind, m.Method = Response, "response"
+		return m, nil
+	case answers:
+		return Message{}, invalidRequest(`expected an answer to have an "id" and either "result" or "error"`)
+	default:
+		return Message{}, invalidRequest(`expected a member "method", got none`)
+	}
+	return p.target(m)
+}
+
+// target fills in what the method acts on.
+func (p *parser) target(m Message) (Message, error) {
+	q := &p.params
+	m.Version, m.Arguments = q.version, q.arguments
+	switch m.Method {
+	case "tools/call":
+		m.TargetOf, m.Target = Tool, q.name
+	case "prompts/get":
+		m.TargetOf, m.Target = Prompt, q.name
+	case "resources/read", "resources/subscribe", "resources/unsubscribe":
+		m.TargetOf, m.Target = Resource, q.uri
+	case "tasks/get", "tasks/update", "tasks/cancel", "tasks/result":
+		m.TargetOf, m.Target = Task, q.task
+	case "completion/complete":
+		if q.refURI != "" && q.refName != "" {
+			return Message{}, invalidParams(`expected "ref" to have either "name" or "uri", got both`)
+		}
+		if m.TargetOf, m.Target = Prompt, q.refName; q.refURI != "" {
+			m.TargetOf, m.Target = Resource, q.refURI
+		}
+	case "initialize":
+		m.Initialize = q.protocolVersion
+	}
+	if m.TargetOf != NoTarget && m.Target == "" {
+		return Message{}, invalidParams("expected %s to name its %s in %q, got none", m.Method, m.TargetOf, "params")
+	}
+	return m, nil
+}
+
+// String returns the word for k in messages to people.
+func (k TargetKind) String() string {
+	return [...]string{"upstream", "tool", "prompt", "resource", "task"}[k]
+}
+
+// match returns the one of known that the quoted name says, or "" for a name
+// we don't read. It refuses a name that some readers take for one of known.
+func match(known []string, quoted []byte) (string, error) {
+	name := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(name, '\\') >= 0 {
+		name, _ = jsontext.AppendUnquote(nil, quoted) // the decoder has validated it
+	}
+	for _, k := range known { // a letter folds to at most three bytes
+		if string(name) == k {
+			return k, nil
+		}
+		if len(name) <= 3*len(k) && bytes.EqualFold(name, []byte(k)) {
+			return "", invalidRequest("expected the name %q, got %q, which some servers read as the same", k, name)
+		}
+	}
+	return "", nil
+}
+
+// checkShape refuses, before anything is parsed, nesting deeper than depth.
+func checkShape(body []byte, depth int) error {
+	if len(bytes.TrimSpace(body)) == 0 {
+		return parseError("expected a JSON-RPC message, got an empty body")
+	}
+	level := 0
+	for i := 0; i < len(body); i++ {
+		switch body[i] {
+		case '"':
+			i = stringEnd(body, i)
+		case '{', '[':
+			if level++; level > depth {
+				return parseError("expected nesting of at most %d levels, got more at byte %d", depth, i)
+			}
+		case '}', ']':
+			level--
+		}
+	}
+	return nil
+}
+
+// stringEnd returns the index of the quote that ends the string begun at i, or
+// the last index.
+func stringEnd(body []byte, i int) int {
+	for {
+		next := bytes.IndexByte(body[i+1:], '"')
+		if next < 0 {
+			return len(body) - 1
+		}
+		i += 1 + next
+		slashes := 0
+		for body[i-1-slashes] == '\\' {
+			slashes++
+		}
+		if slashes%2 == 0 {
+			return i
+		}
+	}
+}
+
+func kindName(k jsontext.Kind) string {
+	switch k {
+	case 'n':
+		return "null"
+	case 't', 'f':
+		return "a boolean"
+	case '"':
+		return "a string"
+	case '0':
+		return "a number"
+	case '{':
+		return "an object"
+	case '[':
+		return "an array"
+	}
+	return fmt.Sprintf("%q", byte(k))
+}
