@@ -1,0 +1,195 @@
+package attest
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"mintmark/internal/fault"
+)
+
+// Chain asks attestors in order and keeps what they proved. It is safe for
+// concurrent use, Close excepted.
+type Chain struct {
+	members    []member
+	clock      func() time.Time
+	generation func() uint64
+	cache      *cache
+	revoked    revoked
+}
+
+// member is an attestor with its optional abilities, asserted once.
+type member struct {
+	Attestor
+	number    uint64    // tells the members apart in the cache
+	digester  Digester  // nil: what it proves is never kept
+	describer Describer // nil: it has no words for what it accepts
+}
+
+// ChainOptions are the parts of a Chain that have a sensible default.
+type ChainOptions struct {
+	// Clock tells the time. Default time.Now.
+	Clock func() time.Time
+	// Generation counts the changes of the trust bundles: what was proven
+	// under another one is verified again. Default: they never change.
+	Generation func() uint64
+	// MaxCacheAge bounds how long verified evidence is believed without
+	// verifying it again, whatever its own expiry. Default 5m.
+	MaxCacheAge time.Duration
+}
+
+// NewChain returns the Chain of attestors, which are asked in the given order.
+func NewChain(attestors []Attestor, o ChainOptions) (*Chain, error) {
+	if len(attestors) == 0 {
+		return nil, errors.New("make attestor chain: got no attestors, want at least one")
+	}
+	c := &Chain{clock: o.Clock, generation: o.Generation}
+	if c.clock == nil {
+		c.clock = time.Now
+	}
+	if c.generation == nil {
+		c.generation = func() uint64 { return 0 }
+	}
+	if o.MaxCacheAge == 0 {
+		o.MaxCacheAge = 5 * time.Minute
+	}
+	var number uint64
+	for _, a := range attestors {
+		m := member{Attestor: a, number: number}
+		number++
+		m.digester, _ = a.(Digester)
+		m.describer, _ = a.(Describer)
+		c.members = append(c.members, m)
+	}
+	var err error
+	c.cache, err = newCache(o.MaxCacheAge)
+	return c, err
+}
+
+// Close gives up what c keeps in the background. No Attest may be under way or
+// follow. A second Close does nothing.
+func (c *Chain) Close() { c.cache.close() }
+
+// Attest returns the identity that e proves. Attestors are asked in order;
+// evidence of two kinds must prove the same workload. Evidence that proves
+// nothing beside evidence that does is the agent's own affair (a client library
+// that sends a token of its own over mTLS): it is stripped like any other.
+// Every refusal is a *fault.Error whose hint names what was expected and what
+// came.
+func (c *Chain) Attest(ctx context.Context, e Evidence) (Identity, error) {
+	if n := len(e.Header["Authorization"]); n > 1 {
+		return Identity{}, refuse(errAuthorizations(n))
+	}
+	now := c.clock()
+	var proven Identity
+	var first [sha256.Size]byte
+	var bad error // of the first evidence that proves nothing
+	for i := range c.members {
+		digest, known := c.members[i].digest(e)
+		if known && !proven.IsZero() && digest == first {
+			continue // the very evidence that is proven already
+		}
+		id, err := c.ask(ctx, i, e, digest, known, now)
+		switch {
+		case errors.Is(err, ErrNoEvidence):
+			continue
+		case err != nil:
+			bad = cmp.Or(bad, err)
+		case proven.IsZero():
+			proven, first = id, digest
+		case id.Subject() != proven.Subject():
+			return Identity{}, refuse(fmt.Errorf("expected evidence of one workload, got %s by %s and %s by %s",
+				proven.Subject(), proven.Attestor(), id.Subject(), id.Attestor()))
+		}
+	}
+	if proven.IsZero() && bad != nil {
+		return Identity{}, refuse(bad)
+	}
+	if proven.IsZero() {
+		return Identity{}, fault.New(op, fault.Unauthenticated, "expected "+c.accepts()+", got no evidence")
+	}
+	if err := c.Check(proven); err != nil {
+		return Identity{}, err
+	}
+	return proven, nil
+}
+
+// Check returns nil when id proves something now and is not revoked: what to
+// ask again right before its credential leaves. A refusal is a *fault.Error.
+func (c *Chain) Check(id Identity) error {
+	switch now := c.clock(); {
+	case id.IsZero():
+		return refuse(errors.New("expected a proven identity, got none"))
+	case !id.ValidAt(now):
+		return refuse(fmt.Errorf("expected evidence that is still valid, got one that expired %s ago", now.Sub(id.Expires()).Round(time.Millisecond)))
+	case c.revoked.has(id.Subject()) || c.revoked.has(id.Evidence()):
+		return refuse(fmt.Errorf("expected an identity that is in force, got %s, which is revoked", id.Subject()))
+	}
+	return nil
+}
+
+// Revoke refuses from now on the workload or the piece of evidence named by
+// what: a SPIFFE ID, or a digest as Identity.Evidence has it.
+func (c *Chain) Revoke(what string) { c.revoked.add(what) }
+
+// Restore takes a revocation back.
+func (c *Chain) Restore(what string) { c.revoked.remove(what) }
+
+// ask returns what attestor i makes of e, from the cache where it can.
+func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]byte, known bool, now time.Time) (Identity, error) {
+	// Read before the evidence is verified: a bundle that changes meanwhile
+	// must not be taken for the one it was verified under.
+	generation := c.generation()
+	if known {
+		if id, ok := c.cache.get(digest, c.members[i].number, generation, now); ok {
+			return id, nil
+		}
+	}
+	id, err := c.members[i].Attest(ctx, e)
+	if err != nil {
+		return Identity{}, err
+	}
+	if !id.ValidAt(now) {
+		return Identity{}, errors.New("expected evidence that is still valid, got one that has expired")
+	}
+	if known {
+		c.cache.put(digest, c.members[i].number, generation, id, now)
+	}
+	return id, nil
+}
+
+// accepts says what the attestors accept, for a caller that showed nothing.
+func (c *Chain) accepts() string {
+	var words []string
+	for _, m := range c.members {
+		if m.describer != nil {
+			words = append(words, m.describer.Accepts())
+		}
+	}
+	if len(words) == 0 {
+		return "evidence of the calling workload"
+	}
+	return strings.Join(words, ", or ")
+}
+
+func (m member) digest(e Evidence) (digest [sha256.Size]byte, ok bool) {
+	if m.digester == nil {
+		return digest, false
+	}
+	return m.digester.Digest(e)
+}
+
+const op = "attest"
+
+// refuse gives an attestor's error to the caller: its text is written for it.
+// An error that is a fault already keeps its own kind and hint.
+func refuse(err error) error {
+	if _, ok := errors.AsType[*fault.Error](err); ok {
+		return err
+	}
+	return fault.New(op, fault.Unauthenticated, err.Error())
+}

@@ -1,0 +1,226 @@
+package trust
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+	"github.com/spiffe/go-spiffe/v2/svid/jwtsvid"
+	"github.com/spiffe/go-spiffe/v2/svid/x509svid"
+	"github.com/spiffe/go-spiffe/v2/workloadapi"
+	"google.golang.org/grpc/codes"
+	"google.golang.org/grpc/status"
+)
+
+// workloadAPI follows one Workload API endpoint. It implements go-spiffe's
+// X509ContextWatcher and JWTBundleWatcher.
+type workloadAPI struct {
+	address string
+	trust   *Trust
+	client  *workloadapi.Client
+	tokens  tokens
+
+	mu    sync.Mutex
+	x509  stream
+	jwt   stream
+	ready chan struct{} // closed once both have answered
+}
+
+// stream is what is known of one of the endpoint's streams.
+type stream struct {
+	name     string
+	answered bool  // once
+	failed   error // why it does not answer now, or nil
+}
+
+// openWorkloadAPI follows the endpoint at address while running lasts, and
+// waits for its first answer.
+func (t *Trust) openWorkloadAPI(ctx, running context.Context, address string) error {
+	client, err := workloadapi.New(ctx, workloadapi.WithAddr(address), workloadapi.WithBackoffStrategy(backoffs{}))
+	if err != nil {
+		return fmt.Errorf("open Workload API %s: %w", address, err)
+	}
+	w := &workloadAPI{
+		address: address,
+		trust:   t,
+		client:  client,
+		x509:    stream{name: "x509"},
+		jwt:     stream{name: "jwt"},
+		ready:   make(chan struct{}),
+	}
+	w.tokens = tokens{fetch: w.fetchToken, clock: t.options.Clock}
+	t.api = w
+	t.group.Go(func() {
+		w.follow(running, func() error { return client.WatchX509Context(running, w) })
+	})
+	t.group.Go(func() {
+		w.follow(running, func() error { return client.WatchJWTBundles(running, w) })
+	})
+	return w.wait(ctx)
+}
+
+func (w *workloadAPI) close() error {
+	if err := w.client.Close(); err != nil {
+		return fmt.Errorf("close Workload API %s: %w", w.address, err)
+	}
+	return nil
+}
+
+// follow keeps a watch up: go-spiffe's own retries end for good when the
+// endpoint cancels the stream or calls the request invalid.
+func (w *workloadAPI) follow(ctx context.Context, watch func() error) {
+	retry := backoffs{}.NewBackoff()
+	for ctx.Err() == nil {
+		_ = watch() // the watcher has been told why
+		timer := time.NewTimer(retry.Next())
+		select {
+		case <-ctx.Done():
+			timer.Stop()
+		case <-timer.C:
+		}
+	}
+}
+
+// wait returns when both bundles and an SVID have come. While it waits it says
+// for what, every quarter of the bound.
+func (w *workloadAPI) wait(ctx context.Context) error {
+	bound := w.trust.options.Wait
+	ctx, cancel := context.WithTimeout(ctx, bound)
+	defer cancel()
+	ticker := time.NewTicker(bound / 4)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-w.ready:
+			return nil
+		case <-ctx.Done():
+			return fmt.Errorf("expected a SPIFFE Workload API at %s within %s, got: %w", w.address, bound, w.reason())
+		case <-ticker.C:
+			w.trust.options.Logger.LogAttrs(ctx, slog.LevelInfo, "waiting for the Workload API",
+				slog.String("address", w.address), slog.String("reason", w.reason().Error()))
+		}
+	}
+}
+
+// reason says why the endpoint has not answered, and what to look at.
+func (w *workloadAPI) reason() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch err := cmp.Or(w.x509.failed, w.jwt.failed); {
+	case err == nil:
+		return errors.New("no answer yet")
+	case status.Code(err) == codes.PermissionDenied:
+		return fmt.Errorf("%s; is this process registered as a workload?", status.Convert(err).Message())
+	case status.Code(err) == codes.Unavailable:
+		return fmt.Errorf("%s; is the agent running?", status.Convert(err).Message())
+	default:
+		return err
+	}
+}
+
+// OnX509ContextUpdate takes in the broker's SVIDs and the X.509 bundles. They
+// are taken or left together.
+func (w *workloadAPI) OnX509ContextUpdate(c *workloadapi.X509Context) {
+	svid, err := pick(c.SVIDs, w.trust.td)
+	if err != nil {
+		w.fail(&w.x509, err)
+		return
+	}
+	w.trust.update(func(s *sources) { s.x509, s.svid = c.Bundles, svid })
+	w.answered(&w.x509)
+}
+
+// OnX509ContextWatchError notes that the endpoint does not answer.
+func (w *workloadAPI) OnX509ContextWatchError(err error) { w.fail(&w.x509, err) }
+
+// OnJWTBundlesUpdate takes in the JWT bundles.
+func (w *workloadAPI) OnJWTBundlesUpdate(set *jwtbundle.Set) {
+	w.trust.update(func(s *sources) { s.jwt = set })
+	w.answered(&w.jwt)
+}
+
+// OnJWTBundlesWatchError notes that the endpoint does not answer.
+func (w *workloadAPI) OnJWTBundlesWatchError(err error) { w.fail(&w.jwt, err) }
+
+// pick returns the first SVID in the broker's own trust domain.
+func pick(svids []*x509svid.SVID, td spiffeid.TrustDomain) (*x509svid.SVID, error) {
+	for _, s := range svids {
+		if s.ID.MemberOf(td) {
+			return s, nil
+		}
+	}
+	if len(svids) == 0 {
+		return nil, errors.New("no SVID")
+	}
+	return nil, fmt.Errorf("an SVID for %s, want one in trust domain %s", svids[0].ID, td)
+}
+
+// answered notes that s delivers. A watcher is given no context to log with.
+func (w *workloadAPI) answered(s *stream) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if s.answered && s.failed != nil {
+		w.trust.options.Logger.LogAttrs(context.Background(), slog.LevelInfo, "the Workload API answers again", w.attrs(s)...)
+	}
+	before := w.x509.answered && w.jwt.answered
+	s.answered, s.failed = true, nil
+	if !before && w.x509.answered && w.jwt.answered {
+		close(w.ready)
+	}
+}
+
+// fail notes that s broke. An outage is logged once.
+func (w *workloadAPI) fail(s *stream, err error) {
+	if err == nil || status.Code(err) == codes.Canceled {
+		return // our own end, or the stream's: the next try will tell
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	first := s.failed == nil
+	s.failed = err
+	if s.answered && first {
+		w.trust.options.Logger.LogAttrs(context.Background(), slog.LevelWarn,
+			"the Workload API does not answer: the last bundles stay in force", w.attrs(s)...)
+	}
+}
+
+func (w *workloadAPI) attrs(s *stream) []slog.Attr {
+	return []slog.Attr{slog.String("address", w.address), slog.String("stream", s.name), slog.Any("error", s.failed)}
+}
+
+func (w *workloadAPI) fetchToken(ctx context.Context, audience string) (token, error) {
+	params := jwtsvid.Params{Audience: audience}
+	if svid := w.trust.current.Load().svid; svid != nil {
+		params.Subject = svid.ID
+	}
+	svid, err := w.client.FetchJWTSVID(ctx, params)
+	if err != nil {
+		return token{}, err
+	}
+	return token{value: svid.Marshal(), expires: svid.Expiry}, nil
+}
+
+// backoffs are quicker than go-spiffe's own, which reach 30s: an agent that
+// restarts is on this machine.
+type backoffs struct{}
+
+// NewBackoff returns a backoff that doubles from 100ms to 5s.
+func (backoffs) NewBackoff() workloadapi.Backoff { return new(doubling) }
+
+type doubling struct{ next time.Duration }
+
+// Next returns how long to wait before the next try.
+func (d *doubling) Next() time.Duration {
+	const first, longest = 100 * time.Millisecond, 5 * time.Second
+	d.next = min(max(2*d.next, first), longest)
+	return d.next
+}
+
+// Reset begins anew.
+func (d *doubling) Reset() { d.next = 0 }
