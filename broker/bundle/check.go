@@ -1,0 +1,293 @@
+package bundle
+
+import (
+	"fmt"
+	"maps"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// checker holds the rules that reach across fields.
+type checker struct {
+	config  *Config
+	decoder *decoder
+}
+
+func (c checker) all() {
+	c.trust()
+	c.listeners()
+	c.names("posture", keys(c.config.Posture))
+	c.names("clocks", keys(c.config.Clocks))
+	c.names("providers", keys(c.config.Providers))
+	c.names("upstreams", keys(c.config.Upstreams))
+	for _, name := range keys(c.config.Upstreams) {
+		c.upstream(c.decoder.join("upstreams", name), c.config.Upstreams[name])
+	}
+	c.audit()
+	c.limits()
+	c.metrics()
+}
+
+func keys[V any](m map[string]V) []string { return slices.Sorted(maps.Keys(m)) }
+
+// quote shows a value in a message, by its length where it could be a secret.
+func (c checker) quote(s string) string { return c.decoder.secrets.quote(s) }
+
+// names refuses names that would need quoting somewhere: in a path, a policy,
+// a metric label.
+func (c checker) names(path string, names []string) {
+	for _, name := range names {
+		if !isName(name) {
+			c.decoder.fault(c.decoder.join(path, name), "a name of lower-case letters, digits and hyphens that begins with a letter, at most 63", c.quote(name))
+		}
+	}
+}
+
+func isName(s string) bool {
+	return s != "" && len(s) <= 63 && s[0] >= 'a' && s[0] <= 'z' &&
+		!strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && !isDigit(r) && r != '-' })
+}
+
+func (c checker) oneOf(path, got string, allowed ...string) {
+	if !slices.Contains(allowed, got) {
+		c.decoder.fault(path, "one of "+strings.Join(allowed, ", "), c.quote(got))
+	}
+}
+
+func (c checker) trust() {
+	trust := c.config.Trust
+	c.trustDomain("trust_domain", c.config.TrustDomain)
+	if trust.WorkloadAPI != "" && !isUnix(trust.WorkloadAPI) {
+		c.decoder.fault("trust.workload_api", `a socket such as "unix:///run/spire/agent.sock"`, c.quote(trust.WorkloadAPI))
+	}
+	seen := map[spiffeid.TrustDomain]bool{}
+	for i, b := range trust.Bundles {
+		path := "trust.bundles" + index(i) + ".trust_domain"
+		c.trustDomain(path, b.TrustDomain)
+		if seen[b.TrustDomain] && !b.TrustDomain.IsZero() {
+			c.decoder.fault(path, "each trust domain once", "a second bundle of "+b.TrustDomain.Name())
+		}
+		seen[b.TrustDomain] = true
+	}
+}
+
+// trustDomain refuses the spellings that SPIFFE's own parser is lenient about:
+// a whole SPIFFE ID in place of the name.
+func (c checker) trustDomain(path string, td spiffeid.TrustDomain) {
+	if n := c.decoder.nearest(path); !td.IsZero() && n.Value != td.Name() {
+		c.decoder.fault(path, "the name alone: "+strconv.Quote(td.Name()), c.quote(n.Value))
+	}
+}
+
+// isUnix reports whether address names a Unix socket by an absolute path.
+func isUnix(address string) bool {
+	path, ok := strings.CutPrefix(address, "unix://")
+	return ok && filepath.IsAbs(path) && path != "/" && !strings.HasSuffix(path, "/")
+}
+
+func (c checker) listeners() {
+	seen := map[string]bool{}
+	for i, l := range c.config.Listeners {
+		path := "listeners" + index(i)
+		c.address(path, l)
+		c.listenerTLS(path, l)
+		for j, h := range l.Hosts {
+			c.host(path+".hosts"+index(j), h)
+		}
+		if seen[l.Address] && l.Address != "" && !strings.HasSuffix(l.Address, ":0") {
+			c.decoder.fault(path+".address", "each address once", c.quote(l.Address)+" again")
+		}
+		seen[l.Address] = true
+	}
+}
+
+func (c checker) address(path string, l Listener) {
+	if l.Address == "" || isUnix(l.Address) {
+		return // missing is reported by the decoder
+	}
+	host, ok := splitAddress(l.Address)
+	if !ok {
+		c.decoder.fault(path+".address", `an address such as "127.0.0.1:8443" or "unix:///run/mintmark.sock"`, c.quote(l.Address))
+		return
+	}
+	if l.Plaintext && !loopback(host) {
+		c.decoder.fault(path+".plaintext", "TLS, or a loopback address or Unix socket", "plaintext on "+c.quote(l.Address))
+	}
+}
+
+// splitAddress returns the host of "host:port", which is empty for all
+// interfaces, an IP address, or a name.
+func splitAddress(address string) (host string, ok bool) {
+	host, port, err := net.SplitHostPort(address)
+	if err != nil {
+		return "", false
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return "", false
+	}
+	if _, err := netip.ParseAddr(host); err != nil && host != "" && !isHostname(host) {
+		return "", false
+	}
+	return host, true
+}
+
+// isHostname reports whether s is a DNS name in its usual letters.
+func isHostname(s string) bool {
+	return s != "" && len(s) <= 253 && !strings.ContainsFunc(s, func(r rune) bool {
+		return !isAlphanumeric(r) && r != '-' && r != '.' && r != '_'
+	})
+}
+
+func (c checker) listenerTLS(path string, l Listener) {
+	switch {
+	case (l.Cert == "") != (l.Key == ""):
+		c.decoder.fault(path, "cert and key together", "one without the other")
+	case l.Plaintext && l.Cert != "":
+		c.decoder.fault(path+".plaintext", "either plaintext or a cert", "both")
+	case !l.Plaintext && l.Cert == "" && c.config.Trust.WorkloadAPI == "":
+		c.decoder.fault(path, "cert and key, or trust.workload_api to serve the broker's own SVID", "neither")
+	}
+}
+
+func (c checker) host(path, host string) {
+	name, withPort := splitAddress(host)
+	if _, err := netip.ParseAddr(host); err != nil && !isHostname(host) && (!withPort || name == "") {
+		c.decoder.fault(path, `a host such as "mintmark.example.org" or "mintmark.example.org:8443"`, c.quote(host))
+	}
+}
+
+func (c checker) upstream(path string, u Upstream) {
+	c.oneOf(path+".kind", u.Kind, "mcp", "http")
+	c.upstreamURL(path, u)
+	switch {
+	case u.Unauthenticated && len(u.Credentials) > 0:
+		c.decoder.fault(path+".unauthenticated", "either unauthenticated: true or credentials", "both")
+	case !u.Unauthenticated && len(u.Credentials) == 0:
+		c.decoder.fault(path, "credentials, or unauthenticated: true for an upstream that needs none", "neither")
+	}
+	for i, in := range u.Credentials {
+		at := path + ".credentials" + index(i)
+		c.injection(at, in)
+		if i > 0 && len(u.Credentials[i-1].Tools) == 0 {
+			c.decoder.fault(at, "an entry that some call reaches", "one behind an entry that serves every call")
+		}
+	}
+}
+
+func (c checker) upstreamURL(path string, u Upstream) {
+	if u.URL.URL == nil {
+		return
+	}
+	if u.URL.Scheme == "http" && !u.AllowPlaintext && !u.URL.Loopback() {
+		c.decoder.fault(path+".url", "https, a loopback host, or allow_plaintext: true", "http to "+c.quote(u.URL.Hostname()))
+	}
+	if u.URL.Scheme == "http" && u.CA != "" {
+		c.decoder.fault(path+".ca", "an https url to verify", "an http one")
+	}
+}
+
+func (c checker) injection(path string, in Injection) {
+	if _, ok := c.config.Providers[in.Provider]; !ok && in.Provider != "" {
+		known := keys(c.config.Providers)
+		c.decoder.fault(path+".provider", "a name under providers", c.quote(in.Provider)+didYouMean(in.Provider, known))
+	}
+	if in.Scheme != "" {
+		c.oneOf(path+".scheme", in.Scheme, "bearer", "basic", "header", "sigv4")
+	}
+	c.onlyWith(path, in.Scheme, "header", map[string]string{"header": in.Header})
+	c.onlyWith(path, in.Scheme, "sigv4", map[string]string{"region": in.Region, "service": in.Service})
+	if in.Scheme == "header" {
+		c.header(path+".header", in.Header)
+		c.template(path+".template", in.Template)
+	} else if in.Template != "" {
+		c.decoder.fault(path+".template", `scheme "header"`, c.quote(in.Scheme))
+	}
+	for i, tool := range in.Tools {
+		if strings.Contains(strings.TrimSuffix(tool, "*"), "*") {
+			c.decoder.fault(path+".tools"+index(i), "a * at the end alone", c.quote(tool))
+		}
+	}
+}
+
+// onlyWith demands the fields that scheme needs and refuses them elsewhere.
+func (c checker) onlyWith(path, scheme, owner string, given map[string]string) {
+	for _, name := range keys(given) {
+		switch {
+		case scheme == owner && given[name] == "":
+			c.decoder.fault(path+"."+name, "a value, as scheme "+strconv.Quote(owner)+" needs it", "nothing")
+		case scheme != owner && given[name] != "":
+			c.decoder.fault(path+"."+name, "scheme "+strconv.Quote(owner)+", which alone reads it", c.quote(scheme))
+		}
+	}
+}
+
+// header refuses names that are no header's, and headers that frame or route
+// the request, which are the broker's to write.
+func (c checker) header(path, name string) {
+	const tokenMarks = "!#$%&'*+-.^_`|~"
+	reserved := []string{"host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive",
+		"te", "trailer", "upgrade", "expect", "accept", "accept-encoding", "origin", "forwarded", "via"}
+	lower := strings.ToLower(name)
+	switch {
+	case name == "":
+	case strings.ContainsFunc(name, func(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune(tokenMarks, r) }):
+		c.decoder.fault(path, `a header name such as "X-Api-Key"`, c.quote(name))
+	case slices.Contains(reserved, lower), strings.HasPrefix(lower, "mcp-"), strings.HasPrefix(lower, "x-forwarded-"):
+		c.decoder.fault(path, "a header that is not the protocol's own", c.quote(name))
+	}
+}
+
+// template refuses placeholders that nothing fills, and a template without
+// any: its text would be the secret.
+func (c checker) template(path, template string) {
+	rest := template
+	for _, p := range []string{"{token}", "{username}", "{password}"} {
+		rest = strings.ReplaceAll(rest, p, "")
+	}
+	switch {
+	case template == "":
+	case strings.ContainsAny(rest, "{}"):
+		c.decoder.fault(path, "no placeholders but {token}, {username} and {password}", "another or an unmatched brace")
+	case rest == template:
+		c.decoder.fault(path, "at least one of {token}, {username} and {password}", fmt.Sprintf("a literal value of %d characters", utf8.RuneCountInString(template)))
+	case strings.ContainsFunc(rest, func(r rune) bool { return r < ' ' || r > '~' }):
+		c.decoder.fault(path, "the characters a header can hold", "others")
+	}
+}
+
+func (c checker) audit() {
+	c.oneOf("audit.sync", c.config.Audit.Sync, "grouped", "always")
+	if size := c.config.Audit.SegmentSize; size < 64<<10 {
+		c.decoder.fault("audit.segment_size", "at least 64KiB", size.String())
+	}
+}
+
+func (c checker) limits() {
+	l := c.config.Limits
+	c.between("limits.depth", int64(l.Depth), 1, 10_000)
+	c.between("limits.concurrent", int64(l.Concurrent), 1, 1<<20)
+	c.between("limits.body", int64(l.Body), 1<<10, 1<<30)
+	c.between("limits.header", int64(l.Header), 1<<10, 1<<20)
+}
+
+func (c checker) between(path string, got, low, high int64) {
+	if got < low || got > high {
+		c.decoder.fault(path, fmt.Sprintf("between %d and %d", low, high), strconv.FormatInt(got, 10))
+	}
+}
+
+func (c checker) metrics() {
+	if c.config.Metrics == "" {
+		return
+	}
+	if host, ok := splitAddress(c.config.Metrics); !ok || !loopback(host) {
+		c.decoder.fault("metrics", `a loopback address such as "127.0.0.1:9464"`, c.quote(c.config.Metrics))
+	}
+}

@@ -1,0 +1,192 @@
+// Package bundle reads a directory of registrations (mintmark.yaml) and
+// policies (*.cedar) into one immutable, validated value that is named by the
+// digest of its content. A bundle holds no secret, only references to them.
+package bundle
+
+import (
+	"net/url"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+)
+
+// Bundle is what one directory says. It does not change once loaded.
+type Bundle struct {
+	Dir      string // absolute; relative paths in Config are resolved against it
+	Digest   string // hex SHA-256 over the names and contents of its files
+	Config   Config
+	Policies []PolicyFile // sorted by name
+}
+
+// PolicyFile is one *.cedar file, not yet compiled.
+type PolicyFile struct {
+	Name    string // base name, used in policy positions
+	Content []byte
+}
+
+// Config is mintmark.yaml. Every field is documented here and nowhere else;
+// the names in the tags are the names in the file. Names that the file gives to
+// posture, clocks, providers and upstreams are of lower-case letters, digits
+// and hyphens, begin with a letter and have at most 63 characters.
+type Config struct {
+	// TrustDomain is the SPIFFE trust domain the broker belongs to.
+	TrustDomain spiffeid.TrustDomain `yaml:"trust_domain" check:"required"`
+	// Trust says where trust bundles and the broker's own identity come from.
+	Trust Trust `yaml:"trust" check:"required"`
+	// Listeners are the sockets agents call.
+	Listeners []Listener `yaml:"listeners" check:"required"`
+	// Attestors are asked in order; the first that finds its evidence decides.
+	Attestors []Attestor `yaml:"attestors" check:"required"`
+	// Posture sources, by the name of the fact they state.
+	Posture map[string]Source `yaml:"posture"`
+	// Clocks are the named time zones that policies read: berlin: Europe/Berlin.
+	Clocks map[string]Zone `yaml:"clocks"`
+	// Providers mint credentials, by name.
+	Providers map[string]Provider `yaml:"providers"`
+	// Upstreams are what agents may call, by the name used in /mcp/NAME.
+	Upstreams map[string]Upstream `yaml:"upstreams" check:"required"`
+	// Audit is where the record is kept.
+	Audit Audit `yaml:"audit"`
+	// Limits bound what a stranger can make the broker do.
+	Limits Limits `yaml:"limits"`
+	// Metrics is the loopback address that serves /metrics, /healthz and
+	// /readyz; empty: none.
+	Metrics string `yaml:"metrics"`
+}
+
+// Trust is the root of what the broker believes: at least one of its fields is
+// set. A trust domain named under Bundles is believed from that file alone.
+type Trust struct {
+	// WorkloadAPI is the SPIFFE Workload API socket: unix:///run/spire/agent.sock.
+	// It gives the trust bundles and the broker's own SVIDs.
+	WorkloadAPI string `yaml:"workload_api"`
+	// Bundles are SPIFFE trust bundle files, for trust domains that the
+	// Workload API does not serve. They are read again when they change.
+	Bundles []TrustBundle `yaml:"bundles"`
+}
+
+// TrustBundle is one trust domain's bundle in the SPIFFE format (a JWK set).
+type TrustBundle struct {
+	TrustDomain spiffeid.TrustDomain `yaml:"trust_domain" check:"required"`
+	File        Path                 `yaml:"file" check:"required"`
+}
+
+// Listener is one socket. TLS is the rule; Plaintext is for a sidecar and is
+// refused on any address that is not loopback or a Unix socket.
+type Listener struct {
+	// Address is host:port, or unix:///path.
+	Address string `yaml:"address" check:"required"`
+	// Plaintext turns TLS off.
+	Plaintext bool `yaml:"plaintext"`
+	// Cert and Key are PEM files; without them the broker's own X.509-SVID is served.
+	Cert Path `yaml:"cert"`
+	Key  Path `yaml:"key"`
+	// Hosts are the Host (and Origin) names accepted beside the address itself.
+	Hosts []string `yaml:"hosts"`
+}
+
+// Attestor is one registered attestor; Settings is its kind's own type.
+type Attestor struct {
+	Kind     string `yaml:"kind" check:"required"`
+	Settings any    `yaml:",settings"`
+}
+
+// Source is one registered posture source; Settings is its kind's own type.
+type Source struct {
+	Kind     string `yaml:"kind" check:"required"`
+	Settings any    `yaml:",settings"`
+}
+
+// Provider is one registered provider; Settings is its kind's own type.
+type Provider struct {
+	Kind string `yaml:"kind" check:"required"`
+	// PerAgent keeps one credential per agent instead of one for all.
+	PerAgent bool `yaml:"per_agent"`
+	// MaxAge bounds how long one credential is used, whatever its own expiry.
+	MaxAge   Duration `yaml:"max_age"`
+	Settings any      `yaml:",settings"`
+}
+
+// Upstream is one registered server. Scheme, host and path of every call to it
+// come from URL and from nothing an agent sends.
+type Upstream struct {
+	// Kind is "mcp" (default) or "http".
+	Kind string `yaml:"kind"`
+	URL  URL    `yaml:"url" check:"required"`
+	// AllowPlaintext permits an http URL that is not loopback.
+	AllowPlaintext bool `yaml:"allow_plaintext"`
+	// CA is a PEM file of the roots to trust instead of the system's.
+	CA Path `yaml:"ca"`
+	// Credentials are tried in order; the first whose Tools match the call
+	// serves it. No match: the call is refused.
+	Credentials []Injection `yaml:"credentials"`
+	// Unauthenticated states that this upstream needs no credential.
+	Unauthenticated bool `yaml:"unauthenticated"`
+	// Timeout bounds the wait for the upstream's answer to begin.
+	Timeout Duration `yaml:"timeout"`
+}
+
+// Injection says which provider's credential is put where, for which calls.
+type Injection struct {
+	Provider string `yaml:"provider" check:"required"`
+	// Scheme is "bearer", "basic", "header" or "sigv4".
+	Scheme string `yaml:"scheme" check:"required"`
+	// Header is the header of scheme "header"; Template its value, with
+	// {token}, {username} and {password} replaced. Default "{token}".
+	Header   string `yaml:"header"`
+	Template string `yaml:"template"`
+	// Region and Service are what scheme "sigv4" signs for.
+	Region  string `yaml:"region"`
+	Service string `yaml:"service"`
+	// Tools limits this credential to calls of these tools, prompts, resources
+	// or (kind http) paths; a trailing * matches any rest. Empty: every call.
+	Tools []string `yaml:"tools"`
+}
+
+// Audit is where the record is kept.
+type Audit struct {
+	// Directory holds the segments. Default "audit" beside mintmark.yaml.
+	Directory Path `yaml:"directory"`
+	// SigningKey is a PKCS #8 PEM file with the Ed25519 key of the
+	// checkpoints; made with mode 0600 when absent. Default DIRECTORY/signing.key.
+	SigningKey Path `yaml:"signing_key"`
+	// Sync "always" fsyncs each record before its call goes on; "grouped"
+	// (default) fsyncs at least every 10 ms, mints always before use.
+	Sync string `yaml:"sync"`
+	// SegmentSize is when a new segment begins. Default 64MiB.
+	SegmentSize Size `yaml:"segment_size"`
+}
+
+// Limits bound what a stranger can make the broker do. Zero means the default.
+type Limits struct {
+	// Body is the largest request body. Default 4MiB.
+	Body Size `yaml:"body"`
+	// Header is the largest request head. Default 32KiB.
+	Header Size `yaml:"header"`
+	// Depth is the deepest nesting of JSON. Default 64.
+	Depth int `yaml:"depth"`
+	// HeaderTime and BodyTime bound how long a request may take to arrive.
+	// Defaults 5s and 30s.
+	HeaderTime Duration `yaml:"header_time"`
+	BodyTime   Duration `yaml:"body_time"`
+	// Concurrent is how many calls may be under way; more are refused as
+	// unavailable. Default 4096.
+	Concurrent int `yaml:"concurrent"`
+	// Shutdown is how long calls under way may take to end. Default 10s.
+	Shutdown Duration `yaml:"shutdown"`
+}
+
+// Duration is a time.Duration written "1h30m".
+type Duration struct{ time.Duration }
+
+// Size is a number of bytes written "4MiB", "64KiB" or "512".
+type Size int64
+
+// Path is a file name; once loaded it is absolute.
+type Path string
+
+// URL is an absolute http or https URL without user info, query or fragment.
+type URL struct{ *url.URL }
+
+// Zone is an IANA time zone.
+type Zone struct{ *time.Location }

@@ -1,0 +1,452 @@
+package bundle
+
+import (
+	"bytes"
+	"encoding"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"reflect"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// decoder turns YAML nodes into typed values. It is our own because every
+// problem must say where it is, and all of them at once.
+type decoder struct {
+	dir      string // what relative file names are relative to
+	kinds    map[reflect.Type]map[string]func() any
+	secrets  scanner
+	known    Problems // secrets already found in the text
+	nodes    map[string]*yaml.Node
+	problems Problems
+	decoded  bool // there was a document to decode
+}
+
+// document decodes the one document of content into config.
+func (d *decoder) document(content []byte, config *Config) {
+	root, problem := parse(content)
+	if problem != nil {
+		problem.Text = d.secrets.redact(problem.Text)
+		d.problems = append(d.problems, *problem)
+		return
+	}
+	d.decoded = true
+	d.nodes = map[string]*yaml.Node{}
+	d.vet(root, "")
+	d.value(root, reflect.ValueOf(config).Elem(), "")
+}
+
+// parse returns the root of content's single document.
+func parse(content []byte) (*yaml.Node, *Problem) {
+	whole := func(text string) *Problem { return &Problem{File: ConfigName, Text: text} }
+	reader := yaml.NewDecoder(bytes.NewReader(content))
+	var document, second yaml.Node
+	switch err := reader.Decode(&document); {
+	case errors.Is(err, io.EOF):
+		return nil, whole("expected a YAML document, got an empty file")
+	case err != nil:
+		return nil, syntaxProblem(err)
+	}
+	if err := reader.Decode(&second); err == nil {
+		return nil, &Problem{File: ConfigName, Line: second.Line, Column: second.Column, Text: "expected one YAML document, got a second one"}
+	} else if !errors.Is(err, io.EOF) {
+		return nil, syntaxProblem(err)
+	}
+	return document.Content[0], nil
+}
+
+// syntaxProblem gives the parser's complaint our form. What the parser quotes
+// is left out, because it quotes the file.
+func syntaxProblem(err error) *Problem {
+	text := strings.TrimPrefix(err.Error(), "yaml: ")
+	p := &Problem{File: ConfigName, Text: "expected YAML: " + text}
+	if m := regexp.MustCompile(`^line ([0-9]+): (.*)`).FindStringSubmatch(text); m != nil {
+		p.Line, _ = strconv.Atoi(m[1]) // digits by the expression
+		p.Column, p.Text = 1, "expected YAML: "+m[2]
+	}
+	if before, _, quotes := strings.Cut(p.Text, "'"); quotes && strings.Contains(p.Text, "anchor") {
+		p.Text = strings.TrimSpace(before) + ": anchors and aliases are not allowed here"
+	}
+	return p
+}
+
+// report adds a problem with the value at path, which is n or near it.
+func (d *decoder) report(n *yaml.Node, path, format string, args ...any) {
+	d.problems = append(d.problems, Problem{
+		File:   ConfigName,
+		Line:   n.Line,
+		Column: n.Column,
+		Path:   d.secrets.redact(path),
+		Text:   d.secrets.redact(fmt.Sprintf(format, args...)),
+	})
+}
+
+// refuse reports what was expected at n and what came.
+func (d *decoder) refuse(n *yaml.Node, path, want string) {
+	d.report(n, path, "expected %s, got %s", want, d.describe(n, path))
+}
+
+// fault reports a problem with the value at path, for rules that look at
+// values and not at nodes. It adds nothing to what is already wrong there.
+func (d *decoder) fault(path, want, got string) {
+	if d.troubled(path) {
+		return
+	}
+	text := "expected " + want
+	if got != "" {
+		text += ", got " + got
+	}
+	d.report(d.nearest(path), path, "%s", text)
+}
+
+// troubled reports whether a problem at path or below it is already known.
+func (d *decoder) troubled(path string) bool {
+	return slices.ContainsFunc(d.problems, func(p Problem) bool { return within(p.Path, path) })
+}
+
+// within reports whether path is parent or below it.
+func within(path, parent string) bool {
+	rest, ok := strings.CutPrefix(path, parent)
+	return ok && (rest == "" || parent == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// nearest returns the node at path, or the innermost one around it.
+func (d *decoder) nearest(path string) *yaml.Node {
+	for {
+		if n, ok := d.nodes[path]; ok {
+			return n
+		}
+		at := strings.LastIndexAny(path, ".[")
+		path = path[:max(at, 0)]
+	}
+}
+
+// value decodes n into v.
+func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
+	d.nodes[path] = n
+	if n.Kind == yaml.AliasNode {
+		return // vet refused it
+	}
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		d.text(n, u, path)
+		return
+	}
+	if v.Type() == reflect.TypeFor[time.Duration]() {
+		var duration Duration
+		d.text(n, &duration, path)
+		v.SetInt(int64(duration.Duration))
+		return
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		d.structure(n, v, path)
+	case reflect.Map:
+		d.mapping(n, v, path)
+	case reflect.Slice:
+		d.sequence(n, v, path)
+	case reflect.Pointer:
+		v.Set(reflect.New(v.Type().Elem()))
+		d.value(n, v.Elem(), path)
+	default:
+		d.scalar(n, v, path)
+	}
+}
+
+// text decodes n into a type that reads itself.
+func (d *decoder) text(n *yaml.Node, u encoding.TextUnmarshaler, path string) {
+	if n.Kind != yaml.ScalarNode || isNull(n) {
+		d.refuse(n, path, "text")
+		return
+	}
+	want, got, ok := unmarshal(u, n.Value)
+	switch {
+	case !ok && got != "":
+		d.report(n, path, "expected %s, got %s", want, got)
+	case !ok:
+		d.refuse(n, path, want)
+	default:
+		if r, is := u.(rebaser); is {
+			r.rebase(d.dir)
+		}
+	}
+}
+
+// scalar decodes n into a bool, number or string.
+func (d *decoder) scalar(n *yaml.Node, v reflect.Value, path string) {
+	plain := n.Kind == yaml.ScalarNode && n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) == 0
+	want := ""
+	switch {
+	case v.Kind() == reflect.Bool:
+		want = "true or false"
+		if plain && (n.Value == "true" || n.Value == "false") {
+			v.SetBool(n.Value == "true")
+			return
+		}
+	case v.CanInt():
+		want = "a whole number"
+		if i, err := strconv.ParseInt(n.Value, 10, v.Type().Bits()); plain && err == nil && strconv.FormatInt(i, 10) == n.Value {
+			v.SetInt(i)
+			return
+		}
+	case v.CanFloat():
+		want = "a number"
+		if f, err := strconv.ParseFloat(n.Value, v.Type().Bits()); plain && err == nil && f-f == 0 { // finite
+			v.SetFloat(f)
+			return
+		}
+	case v.Kind() == reflect.String:
+		want = "text"
+		if n.Kind == yaml.ScalarNode && !isNull(n) {
+			d.setString(n, v, path)
+			return
+		}
+	default:
+		want = "nothing: a " + v.Type().String() + " cannot be configured"
+	}
+	d.refuse(n, path, want)
+}
+
+// setString refuses control characters, which end up in headers and logs, and
+// generated values under a key that says they are secret.
+func (d *decoder) setString(n *yaml.Node, v reflect.Value, path string) {
+	switch {
+	case n.Value == "":
+		d.report(n, path, "expected text, got an empty one: leave the key out instead")
+	case strings.ContainsFunc(n.Value, isControl):
+		d.report(n, path, "expected text, got control characters in it")
+	case d.secrets.find(n.Value) != "":
+		// vet reports it; it is not kept either
+	case namesSecret(lastName(path)) && random(n.Value):
+		d.report(n, path, "%s", found(fmt.Sprintf("what looks like a literal secret of %d characters", len(n.Value))))
+	default:
+		v.SetString(n.Value)
+	}
+}
+
+// isControl reports whether r is a control character other than the newline
+// and tab of a block of text.
+func isControl(r rune) bool { return r < ' ' && r != '\n' && r != '\t' || r == 0x7f }
+
+func (d *decoder) sequence(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.SequenceNode {
+		d.refuse(n, path, "a list")
+		return
+	}
+	list := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
+	for i, item := range n.Content {
+		d.value(item, list.Index(i), path+index(i))
+	}
+	v.Set(list)
+}
+
+// mapping decodes n into a map of names to values.
+func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.MappingNode {
+		d.refuse(n, path, "a mapping")
+		return
+	}
+	if v.Type().Key().Kind() != reflect.String {
+		d.report(n, path, "expected nothing: a %s cannot be configured", v.Type())
+		return
+	}
+	m := reflect.MakeMap(v.Type())
+	for _, e := range entries(n) {
+		item := reflect.New(v.Type().Elem()).Elem()
+		d.value(e.value, item, d.join(path, e.key.Value))
+		m.SetMapIndex(reflect.ValueOf(e.key.Value).Convert(v.Type().Key()), item)
+	}
+	v.Set(m)
+}
+
+// structure decodes n into a struct, and what no field takes into its settings.
+func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
+	if n.Kind != yaml.MappingNode {
+		d.refuse(n, path, "a mapping")
+		return
+	}
+	given := entries(n)
+	settings := -1
+	var names []string
+	for _, f := range fields(v.Type()) {
+		if f.settings {
+			settings = f.index
+			continue
+		}
+		names = append(names, f.name)
+		at := slices.IndexFunc(given, func(e entry) bool { return e.key.Value == f.name })
+		d.field(n, given, at, v.Field(f.index), f, path)
+		if at >= 0 {
+			given = slices.Delete(given, at, at+1)
+		}
+	}
+	if settings >= 0 {
+		d.settings(n, v, settings, given, path)
+		return
+	}
+	for _, e := range given {
+		d.report(e.key, d.join(path, e.key.Value), "unknown key%s", didYouMean(e.key.Value, names))
+	}
+	d.validate(v, path)
+}
+
+// field decodes the entry at index at of given, or says that a required one is
+// missing or empty.
+func (d *decoder) field(n *yaml.Node, given []entry, at int, v reflect.Value, f field, path string) {
+	name := d.join(path, f.name)
+	switch {
+	case at < 0 && f.required:
+		d.report(n, name, "required, but missing")
+	case at >= 0:
+		d.value(given[at].value, v, name)
+		if f.required && empty(v) && !d.troubled(name) {
+			d.report(given[at].value, name, "required, but empty")
+		}
+	}
+}
+
+func empty(v reflect.Value) bool {
+	if v.Kind() == reflect.Map || v.Kind() == reflect.Slice {
+		return v.Len() == 0
+	}
+	return v.IsZero()
+}
+
+// settings decodes the entries that the registration v does not know itself
+// into a new Config of its kind.
+func (d *decoder) settings(n *yaml.Node, v reflect.Value, index int, rest []entry, path string) {
+	kind := v.FieldByName("Kind").String()
+	table := d.kinds[v.Type()]
+	open, ok := table[kind]
+	if !ok {
+		if at := d.join(path, "kind"); !d.troubled(at) {
+			known := slices.Sorted(maps.Keys(table))
+			d.report(d.nearest(at), at, "unknown kind %s: known kinds are %s%s",
+				d.secrets.quote(kind), strings.Join(known, ", "), didYouMean(kind, known))
+		}
+		return
+	}
+	config := reflect.ValueOf(open())
+	own := &yaml.Node{Kind: yaml.MappingNode, Line: n.Line, Column: n.Column}
+	for _, e := range rest {
+		own.Content = append(own.Content, e.key, e.value)
+	}
+	d.structure(own, config.Elem(), path)
+	v.Field(index).Set(config)
+}
+
+// validate asks a type for what its own rules refuse.
+func (d *decoder) validate(v reflect.Value, path string) {
+	rules, ok := v.Addr().Interface().(Validator)
+	if !ok || d.troubled(path) {
+		return
+	}
+	var refused [][3]string // kept until the end: fault is silent where there is trouble already
+	rules.Validate(func(name, want, got string) { refused = append(refused, [3]string{name, want, got}) })
+	for _, r := range refused {
+		d.fault(below(path, r[0]), r[1], r[2])
+	}
+}
+
+// below returns the path of name under path.
+func below(path, name string) string {
+	if path == "" || name == "" || name[0] == '[' {
+		return path + name
+	}
+	return path + "." + name
+}
+
+// join returns the path of key under path. A key that could be a secret or
+// that would make the path ambiguous is shown by its length.
+func (d *decoder) join(path, key string) string {
+	if !isPathKey(key) || d.secrets.find(key) != "" || random(key) {
+		key = fmt.Sprintf("(a key of %d characters)", len([]rune(key)))
+	}
+	return below(path, key)
+}
+
+func isPathKey(key string) bool {
+	return key != "" && len(key) <= 63 &&
+		!strings.ContainsFunc(key, func(r rune) bool { return !isAlphanumeric(r) && r != '_' && r != '-' })
+}
+
+// lastName returns the last key of a path, without indexes.
+func lastName(path string) string {
+	name, _, _ := strings.Cut(path[strings.LastIndexByte(path, '.')+1:], "[")
+	return name
+}
+
+// describe says what n is, in words that cannot hold a secret.
+func (d *decoder) describe(n *yaml.Node, path string) string {
+	switch {
+	case n.Kind == yaml.MappingNode:
+		return "a mapping"
+	case n.Kind == yaml.SequenceNode:
+		return "a list"
+	case isNull(n):
+		return "nothing"
+	case namesSecret(lastName(path)):
+		return fmt.Sprintf("a value of %d characters", len([]rune(n.Value)))
+	default:
+		return d.secrets.quote(n.Value)
+	}
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// isKey reports whether n can be a key: text that is no merge.
+func isKey(n *yaml.Node) bool {
+	return n.Kind == yaml.ScalarNode && !isNull(n) && n.ShortTag() != "!!merge"
+}
+
+// entry is one key of a mapping with its value.
+type entry struct{ key, value *yaml.Node }
+
+// entries returns the entries of n, the first of each key.
+func entries(n *yaml.Node) []entry {
+	seen := map[string]bool{}
+	var all []entry
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		key := n.Content[i]
+		if !isKey(key) || seen[key.Value] {
+			continue // vet refused it
+		}
+		seen[key.Value] = true
+		all = append(all, entry{key, n.Content[i+1]})
+	}
+	return all
+}
+
+// field is one field of a configuration struct.
+type field struct {
+	name     string
+	index    int
+	required bool
+	settings bool // takes the keys that the other fields leave
+}
+
+// fields returns the fields of t that a file can set. A field without a yaml
+// tag cannot be set.
+func fields(t reflect.Type) []field {
+	var all []field
+	for i := range t.NumField() {
+		tag, ok := t.Field(i).Tag.Lookup("yaml")
+		if !ok || tag == "-" {
+			continue
+		}
+		name, option, _ := strings.Cut(tag, ",")
+		all = append(all, field{
+			name:     name,
+			index:    i,
+			required: t.Field(i).Tag.Get("check") == "required",
+			settings: option == "settings",
+		})
+	}
+	return all
+}

@@ -1,0 +1,180 @@
+package bundle
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"syscall"
+	"unicode/utf8"
+)
+
+// The files of a bundle, and the most that is read of each.
+const (
+	ConfigName = "mintmark.yaml"
+	MaxConfig  = 1 << 20
+	MaxPolicy  = 8 << 20
+)
+
+// Kinds are the implementations a configuration can name: for each kind a
+// function that makes a pointer to that kind's zero Config, into which the
+// keys of its registration are decoded.
+type Kinds struct {
+	Attestors map[string]func() any
+	Posture   map[string]func() any
+	Providers map[string]func() any
+}
+
+// byRegistration returns the kinds by the type whose settings they are.
+func (k Kinds) byRegistration() map[reflect.Type]map[string]func() any {
+	return map[reflect.Type]map[string]func() any{
+		reflect.TypeFor[Attestor](): k.Attestors,
+		reflect.TypeFor[Source]():   k.Posture,
+		reflect.TypeFor[Provider](): k.Providers,
+	}
+}
+
+// Validator is a configuration type with rules of its own. Validate is called
+// once it is decoded without problems; it reports each field at fault by its
+// path below the value ("region", "roles[0].arn", "" for the value itself),
+// what was expected, and what came ("" for nothing worth saying). It may set
+// defaults.
+type Validator interface {
+	Validate(report func(field, want, got string))
+}
+
+// Load reads the bundle in dir: mintmark.yaml and every *.cedar file whose name
+// does not begin with a dot. Files may be symbolic links, as a mounted
+// ConfigMap's are, but must lead to regular files. The error is Problems when
+// something is wrong with what the files say: all of it, not the first. On
+// error the bundle is nil.
+func Load(dir string, kinds Kinds) (*Bundle, error) {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return nil, fmt.Errorf("load bundle: %w", err)
+	}
+	config, policies, err := readFiles(dir)
+	if err != nil {
+		return nil, fmt.Errorf("load bundle: %w", err)
+	}
+	b := &Bundle{Dir: dir, Digest: digest(config, policies), Policies: policies}
+	if err := compile(b, config, kinds).err(); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+// compile fills b.Config from config and returns all that is wrong with b.
+func compile(b *Bundle, config []byte, kinds Kinds) Problems {
+	secrets := scanner{leaks: leaks()}
+	var all Problems
+	for _, p := range b.Policies {
+		all = append(all, checkText(secrets, p.Name, p.Content)...)
+	}
+	text := checkText(secrets, ConfigName, config)
+	all = append(all, text...)
+	d := &decoder{dir: b.Dir, kinds: kinds.byRegistration(), secrets: secrets, known: text}
+	d.document(config, &b.Config)
+	if d.decoded {
+		b.Config.setDefaults(b.Dir)
+		checker{config: &b.Config, decoder: d}.all()
+	}
+	return append(all, d.problems...)
+}
+
+// checkText refuses what no reader should be asked to interpret.
+func checkText(secrets scanner, name string, content []byte) Problems {
+	if !utf8.Valid(content) {
+		return Problems{{File: name, Text: "expected UTF-8 text"}}
+	}
+	return secrets.text(name, string(content))
+}
+
+func readFiles(dir string) ([]byte, []PolicyFile, error) {
+	config, err := readFile(filepath.Join(dir, ConfigName), MaxConfig)
+	if err != nil {
+		return nil, nil, err
+	}
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, nil, err
+	}
+	var policies []PolicyFile
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".cedar" || strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		content, err := readFile(filepath.Join(dir, e.Name()), MaxPolicy)
+		if err != nil {
+			return nil, nil, err
+		}
+		policies = append(policies, PolicyFile{Name: e.Name(), Content: content})
+	}
+	return config, policies, nil
+}
+
+func readFile(name string, limit int64) ([]byte, error) {
+	f, _, err := openRegular(name)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = f.Close() }() // read only: nothing to lose
+	return readAtMost(f, name, limit)
+}
+
+func readAtMost(f io.Reader, name string, limit int64) ([]byte, error) {
+	content, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(content)) > limit {
+		return nil, fmt.Errorf("read %s: got more than %d bytes, want at most that", name, limit)
+	}
+	return content, nil
+}
+
+// openRegular opens a regular file. It does not wait for the writer of a pipe
+// that someone put in its place.
+func openRegular(name string) (*os.File, fs.FileInfo, error) {
+	f, err := os.OpenFile(name, os.O_RDONLY|syscall.O_NONBLOCK, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, nil, errors.Join(err, f.Close())
+	}
+	if !info.Mode().IsRegular() {
+		return nil, nil, errors.Join(fmt.Errorf("open %s: got %s, want a regular file", name, info.Mode().Type()), f.Close())
+	}
+	return f, info, nil
+}
+
+// digest names a bundle by its content: the SHA-256 of "mintmark bundle v1\n"
+// and then, for mintmark.yaml and each policy file in order of name, the length
+// of its name, its name, the length of its content, its content. Lengths are 64
+// bits, big-endian; they keep two different bundles from writing the same bytes.
+func digest(config []byte, policies []PolicyFile) string {
+	var b bytes.Buffer
+	b.WriteString("mintmark bundle v1\n")
+	field := func(content []byte) {
+		b.Write(binary.BigEndian.AppendUint64(nil, uint64(len(content))))
+		b.Write(content)
+	}
+	field([]byte(ConfigName))
+	field(config)
+	for _, p := range policies {
+		field([]byte(p.Name))
+		field(p.Content)
+	}
+	sum := sha256.Sum256(b.Bytes())
+	return hex.EncodeToString(sum[:])
+}
