@@ -1,0 +1,4 @@
+package awssts
+
+// SessionName is how an agent's session is named.
+var SessionName = sessionName

@@ -1,0 +1,186 @@
+package providers
+
+import (
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
+
+	"mintmark/broker/audit"
+)
+
+// Kind is the shape of a credential's material, which decides the schemes that
+// can inject it.
+type Kind string
+
+// The kinds of material.
+const (
+	Token    Kind = "token"    // one opaque value: Material.Token
+	Password Kind = "password" // Material.Username and Material.Password
+	AWS      Kind = "aws"      // Material.AccessKeyID, SecretAccessKey, SessionToken
+)
+
+// Material is what a credential is made of. It exists in the clear only
+// between a provider's answer and Seal, and between Reveal and the upstream
+// request.
+type Material struct {
+	Token                         Secret
+	Username                      string // part of a Password, not secret by itself
+	Password                      Secret
+	AccessKeyID                   string
+	SecretAccessKey, SessionToken Secret
+}
+
+// Format writes the redaction, whatever the verb.
+func (Material) Format(f fmt.State, verb rune) { Secret{}.Format(f, verb) }
+
+// MarshalText returns the redaction, so that no encoder shows the parts.
+func (Material) MarshalText() ([]byte, error) { return Secret{}.MarshalText() }
+
+// secrets returns every part that must never be shown, empty ones left out.
+func (m Material) secrets() []string {
+	var s []string
+	for _, part := range []Secret{m.Token, m.Password, m.SecretAccessKey, m.SessionToken} {
+		if v := open(part); v != "" {
+			s = append(s, v)
+		}
+	}
+	return s
+}
+
+// complete reports whether m holds everything that a credential of kind k needs.
+func (m Material) complete(k Kind) bool {
+	switch k {
+	case Token:
+		return open(m.Token) != ""
+	case Password:
+		return m.Username != "" && open(m.Password) != ""
+	case AWS:
+		return m.AccessKeyID != "" && open(m.SecretAccessKey) != ""
+	}
+	return false
+}
+
+// Terms is what the issuing system said about a credential, safe to record.
+type Terms struct {
+	Scopes   []string
+	NotAfter time.Time // zero: the issuing system set no end (a static secret); the Pool sets one
+	Lease    string    // the issuing system's handle for renewal and revocation, or ""
+}
+
+// Credential is a leased credential. Its secret is revealed only against the
+// receipt of its use. It is immutable, cheap to copy and safe for concurrent
+// use; the zero Credential is none.
+type Credential struct{ lease *sealed }
+
+// sealed is what a Credential points at. Only ended changes once a Pool has
+// handed the Credential out.
+type sealed struct {
+	id          string
+	provider    string
+	kind        Kind
+	fingerprint string
+	terms       Terms
+	material    Material
+	ended       atomic.Bool
+}
+
+func (c Credential) sealed() *sealed {
+	if c.lease == nil {
+		return new(sealed)
+	}
+	return c.lease
+}
+
+// Seal makes the credential that a provider returns. The Pool completes it
+// with its id, provider and fingerprint.
+func Seal(kind Kind, m Material, t Terms) Credential {
+	return Credential{lease: &sealed{kind: kind, material: m, terms: t}}
+}
+
+// ID returns the lease's id: random, not secret.
+func (c Credential) ID() string { return c.sealed().id }
+
+// Provider returns the registered name of the provider that minted c.
+func (c Credential) Provider() string { return c.sealed().provider }
+
+// Kind returns the shape of c's material.
+func (c Credential) Kind() Kind { return c.sealed().kind }
+
+// Fingerprint returns a keyed hash of the secret: equal for equal secrets
+// under one key, and useless for guessing them without it.
+func (c Credential) Fingerprint() string { return c.sealed().fingerprint }
+
+// Scopes returns what the credential may do, in the issuing system's words.
+// The slice is shared: the caller does not write to it.
+func (c Credential) Scopes() []string { return c.sealed().terms.Scopes }
+
+// NotAfter returns the instant after which c must not be used.
+func (c Credential) NotAfter() time.Time { return c.sealed().terms.NotAfter }
+
+// Lease returns the issuing system's handle, or "".
+func (c Credential) Lease() string { return c.sealed().terms.Lease }
+
+// IsZero reports whether c is no credential, or one that no Pool has completed.
+func (c Credential) IsZero() bool { return c.sealed().id == "" }
+
+// Format writes which credential c is, whatever the verb, and nothing of what
+// it is made of.
+func (c Credential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.label()) }
+
+// MarshalText returns what Format writes, so that no encoder shows more.
+func (c Credential) MarshalText() ([]byte, error) { return []byte(c.label()), nil }
+
+func (c Credential) label() string {
+	if c.IsZero() {
+		return "no credential"
+	}
+	return c.Provider() + "/" + c.ID()
+}
+
+// Reveal returns c's material against the receipt of its use, which it spends.
+// It returns an error wrapping audit.ErrNoReceipt, and no material, otherwise.
+func (c Credential) Reveal(r audit.Receipt) (Opened, error) {
+	if err := r.Spend(c.ID()); err != nil {
+		return Opened{}, err
+	}
+	return Opened{m: c.sealed().material}, nil
+}
+
+// Opened is a credential's material in the clear, for the one request it was
+// recorded for. It redacts itself like a Secret.
+type Opened struct{ m Material }
+
+// Username returns the user name of a Password, or the access key id of an AWS
+// credential.
+func (o Opened) Username() string {
+	if o.m.AccessKeyID != "" {
+		return o.m.AccessKeyID
+	}
+	return o.m.Username
+}
+
+// Token returns the value of a Token.
+func (o Opened) Token() string { return open(o.m.Token) }
+
+// Password returns the password of a Password.
+func (o Opened) Password() string { return open(o.m.Password) }
+
+// SecretAccessKey returns the signing key of an AWS credential.
+func (o Opened) SecretAccessKey() string { return open(o.m.SecretAccessKey) }
+
+// SessionToken returns the session token of an AWS credential, or "".
+func (o Opened) SessionToken() string { return open(o.m.SessionToken) }
+
+// Format writes the redaction, whatever the verb.
+func (Opened) Format(f fmt.State, verb rune) { Secret{}.Format(f, verb) }
+
+// MarshalText returns the redaction, so that no encoder shows the parts.
+func (Opened) MarshalText() ([]byte, error) { return Secret{}.MarshalText() }
+
+func open(s Secret) string {
+	if s.reveal == nil {
+		return ""
+	}
+	return s.reveal()
+}

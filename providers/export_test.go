@@ -1,0 +1,20 @@
+package providers
+
+import "context"
+
+// LeaseLate is Lease for a caller that found nothing in the cache a moment ago.
+func (p *Pool) LeaseLate(ctx context.Context, provider string) (Credential, error) {
+	t, err := p.registrations[provider].ticket(Request{})
+	if err != nil {
+		return Credential{}, err
+	}
+	return p.await(ctx, t)
+}
+
+// Collide makes the keys of two shared providers hash to one slot.
+func (p *Pool) Collide(a, b string) { p.registrations[a].seed = p.registrations[b].seed }
+
+// Kept returns how many leases the cache and the ledger keep.
+func (p *Pool) Kept() (cached, owed int) {
+	return int(p.cache.MaxCost() - p.cache.RemainingCost()), len(p.ledger.all())
+}

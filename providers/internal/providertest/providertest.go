@@ -1,0 +1,263 @@
+// Package providertest is what tests of providers share: a Pool with a real log
+// behind it, and the search for secrets in everything that the two write.
+package providertest
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"mintmark/attest"
+	"mintmark/broker/audit"
+	"mintmark/broker/bundle"
+	"mintmark/internal/fault"
+	"mintmark/providers"
+)
+
+// Rig is a Pool with its log. Stop or Finish ends it and looks for secrets.
+type Rig struct {
+	*providers.Pool
+	Log  *audit.Log
+	Logs *Buffer // what the Pool logged
+
+	dir    string
+	hidden []string
+}
+
+// New returns a rig of the given providers. Nothing that it writes may hold one
+// of the hidden secrets.
+func New(t testing.TB, entries map[string]providers.Entry, hidden []string, change ...func(*providers.PoolOptions)) *Rig {
+	t.Helper()
+	r := &Rig{dir: t.TempDir(), Logs: &Buffer{}, hidden: hidden}
+	var err error
+	// The zero key is no secret: nothing signed here is ever believed.
+	key := ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))
+	if r.Log, err = audit.Open(audit.Options{Directory: r.dir, SigningKey: key}); err != nil {
+		t.Fatalf("open log: %v", err)
+	}
+	options := providers.PoolOptions{
+		Log:            r.Log,
+		FingerprintKey: []byte("0123456789abcdef0123456789abcdef"),
+		Bundle:         "b0b0",
+		Logger:         slog.New(slog.NewTextHandler(r.Logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
+	}
+	for _, c := range change {
+		c(&options)
+	}
+	if r.Pool, err = providers.NewPool(entries, options); err != nil {
+		t.Fatalf("new pool: %v", err)
+	}
+	return r
+}
+
+// One returns a rig of one provider, "db".
+func One(t testing.TB, p providers.Provider, hidden ...string) *Rig {
+	t.Helper()
+	return New(t, map[string]providers.Entry{"db": {Provider: p}}, hidden)
+}
+
+// Hide adds secrets to look for.
+func (r *Rig) Hide(secrets ...string) { r.hidden = append(r.hidden, secrets...) }
+
+// Stop closes the pool and finishes.
+func (r *Rig) Stop(t testing.TB) {
+	t.Helper()
+	if err := r.Close(t.Context()); err != nil {
+		t.Errorf("close pool: %v", err)
+	}
+	r.Finish(t)
+}
+
+// Finish closes the log and looks for the hidden secrets.
+func (r *Rig) Finish(t testing.TB) {
+	t.Helper()
+	if err := r.Log.Close(); err != nil {
+		t.Errorf("close log: %v", err)
+	}
+	r.Clean(t, "the log output", r.Logs.String())
+	for _, record := range r.Records(t) {
+		encoded, err := json.Marshal(record)
+		if err != nil {
+			t.Fatalf("encode record: %v", err)
+		}
+		r.Clean(t, "a record", string(encoded))
+	}
+}
+
+// Clean demands that text holds no hidden secret.
+func (r *Rig) Clean(t testing.TB, where, text string) {
+	t.Helper()
+	for _, secret := range r.hidden {
+		if secret != "" && strings.Contains(text, secret) {
+			t.Errorf("a secret is in %s: %s", where, strings.ReplaceAll(text, secret, "<<here>>"))
+		}
+	}
+}
+
+// Records returns the issuance records, oldest first.
+func (r *Rig) Records(t testing.TB) []audit.Record {
+	t.Helper()
+	var all []audit.Record
+	for record, err := range audit.Query(r.dir, audit.Filter{Kind: audit.Issuance}) {
+		if err != nil {
+			t.Fatalf("query log: %v", err)
+		}
+		all = append(all, record)
+	}
+	return all
+}
+
+// Events returns the issuance events on record, oldest first.
+func (r *Rig) Events(t testing.TB) string {
+	t.Helper()
+	var events []string
+	for _, record := range r.Records(t) {
+		events = append(events, record.Event)
+	}
+	return strings.Join(events, " ")
+}
+
+// Must leases a credential of "db" that is good, and says whether it was held.
+func (r *Rig) Must(t testing.TB, req providers.Request) (providers.Credential, bool) {
+	t.Helper()
+	c, cached, err := r.Lease(t.Context(), "db", req)
+	if err != nil {
+		t.Fatalf("lease: %v", err)
+	}
+	if c.IsZero() || !r.Valid(c) {
+		t.Fatalf("lease: got %v, want a valid credential", c)
+	}
+	return c, cached
+}
+
+// Refused demands that a lease of "db" fails with a fault of the given kind,
+// whose texts hold no secret, and returns its hint.
+func (r *Rig) Refused(t testing.TB, req providers.Request, want fault.Kind) string {
+	t.Helper()
+	c, cached, err := r.Lease(t.Context(), "db", req)
+	if err == nil || !c.IsZero() || cached {
+		t.Fatalf("lease: got %v (cached %t, error %v), want none and an error", c, cached, err)
+	}
+	if fault.KindOf(err) != want || fault.HintOf(err) == "" {
+		t.Errorf("lease: got fault %v (%v), want %v with a hint", fault.KindOf(err), err, want)
+	}
+	r.Clean(t, "an error", fmt.Sprintf("%v %+v %#v", err, err, err))
+	return fault.HintOf(err)
+}
+
+// Reveal returns what c is made of, against a record of its use, and hides that
+// from here on.
+func (r *Rig) Reveal(t testing.TB, c providers.Credential) providers.Opened {
+	t.Helper()
+	receipt, err := r.Log.Append(t.Context(), &audit.Record{Kind: audit.Decision, Allow: true, Credential: c.ID()})
+	if err != nil {
+		t.Fatalf("append: %v", err)
+	}
+	opened, err := c.Reveal(receipt)
+	if err != nil {
+		t.Fatalf("reveal: %v", err)
+	}
+	r.Hide(opened.Token(), opened.Password(), opened.SecretAccessKey(), opened.SessionToken())
+	r.Clean(t, "a printed credential", fmt.Sprintf("%v %+v %#v %v %#v", c, c, c, opened, opened))
+	return opened
+}
+
+// CheckAnswer demands of what a Mint returned that it is a credential, or an
+// error of a known kind with a hint that holds nothing of what is hidden.
+func CheckAnswer(t testing.TB, c providers.Credential, err error, hidden string) {
+	t.Helper()
+	if err == nil {
+		if c.Kind() == "" {
+			t.Error("got neither a credential nor an error")
+		}
+		return
+	}
+	if c.Kind() != "" {
+		t.Error("got a credential with an error")
+	}
+	f, ok := err.(*fault.Error)
+	if !ok || f.Hint == "" || (f.Kind != fault.Unavailable && f.Kind != fault.Internal) {
+		t.Errorf("got %#v, want a fault with a hint, unavailable or internal", err)
+	}
+	if hidden != "" && strings.Contains(err.Error(), hidden) {
+		t.Errorf("the answer is in an error: %v", err)
+	}
+}
+
+// Agent returns a request of a proven agent.
+func Agent(t testing.TB, id string) providers.Request {
+	t.Helper()
+	parsed, err := spiffeid.FromString(id)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return providers.Request{Agent: attest.Proven(attest.Proof{ID: parsed, Attestor: "test", Expires: time.Now().Add(time.Hour)})}
+}
+
+// Ref returns a reference to a file that holds secret.
+func Ref(t testing.TB, secret string) bundle.Ref {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(path, []byte(secret+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Parse[bundle.Ref](t, "file:"+path)
+}
+
+// URL returns the URL that text names.
+func URL(t testing.TB, text string) bundle.URL {
+	t.Helper()
+	return Parse[bundle.URL](t, text)
+}
+
+// Parse reads a value of a configuration.
+func Parse[T any, P interface {
+	*T
+	UnmarshalText([]byte) error
+}](t testing.TB, text string) T {
+	t.Helper()
+	var v T
+	if err := P(&v).UnmarshalText([]byte(text)); err != nil {
+		t.Fatalf("parse %q: %v", text, err)
+	}
+	return v
+}
+
+// Faults returns the fields that a configuration's own rules refuse.
+func Faults(c interface {
+	Validate(report func(field, want, got string))
+}) []string {
+	var fields []string
+	c.Validate(func(field, _, _ string) { fields = append(fields, field) })
+	return fields
+}
+
+// Buffer is a bytes.Buffer that many may write to.
+type Buffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+// Write appends p.
+func (s *Buffer) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.Write(p)
+}
+
+// String returns what was written.
+func (s *Buffer) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.b.String()
+}

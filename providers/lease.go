@@ -1,0 +1,211 @@
+package providers
+
+import (
+	"crypto/hmac"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"fmt"
+	"hash/maphash"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mintmark/internal/fault"
+)
+
+// key says who may use a lease: two callers share one only if all of it is equal.
+type key struct{ provider, digest, agent string }
+
+// wide is the key of what concerns every agent of k's registration.
+func (k key) wide() key { return key{provider: k.provider, digest: k.digest} }
+
+// registration is an Entry with what was asserted of it.
+type registration struct {
+	Entry
+	name       string
+	revoker    Revoker // nil: its system cannot end a credential early
+	seed       maphash.Seed
+	generation atomic.Uint64 // counts Drops, so that a mint under way notices one
+}
+
+func register(entries map[string]Entry) (map[string]*registration, error) {
+	registrations := make(map[string]*registration, len(entries))
+	for name, e := range entries {
+		if e.Provider == nil {
+			return nil, fmt.Errorf("open pool: provider %q: got none, want one", name)
+		}
+		if e.MaxAge < 0 {
+			return nil, fmt.Errorf("open pool: provider %q: got max age %v, want none below zero", name, e.MaxAge)
+		}
+		if bound, ok := e.Provider.(AgentBound); ok && bound.PerAgent() {
+			e.PerAgent = true
+		}
+		reg := &registration{Entry: e, name: name, seed: maphash.MakeSeed()}
+		reg.revoker, _ = e.Provider.(Revoker)
+		registrations[name] = reg
+	}
+	return registrations, nil
+}
+
+// ticket is one demand for a credential.
+type ticket struct {
+	reg  *registration
+	key  key
+	slot uint64 // where the cache keeps it: a hash of key
+	req  Request
+}
+
+func (reg *registration) ticket(req Request) (ticket, error) {
+	k := key{provider: reg.name, digest: reg.Digest}
+	if !reg.PerAgent {
+		return ticket{reg: reg, key: k, slot: maphash.String(reg.seed, "")}, nil
+	}
+	if req.Agent.IsZero() {
+		return ticket{}, fault.New("lease", fault.Unauthenticated, "this credential is kept per agent, and the call has no proven agent")
+	}
+	k.agent = req.Agent.Subject()
+	return ticket{reg: reg, key: k, slot: maphash.String(reg.seed, k.agent), req: req}, nil
+}
+
+// lease is a credential that the Pool answers for until it has ended.
+type lease struct {
+	ticket
+	credential Credential
+	systemEnd  time.Time     // when the issuing system ends it by itself; zero: never
+	until      time.Time     // no longer handed out from here on
+	margin     time.Duration // between until and the end; also the grace after a swap
+	used       atomic.Bool   // in this life
+	retired    atomic.Bool
+	refresh    *time.Timer
+	expiry     *time.Timer
+}
+
+// newLease completes what a provider minted at start. It returns the lease with
+// the error too, so that a credential that may not be used is still revoked.
+func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, error) {
+	c := Credential{lease: &sealed{
+		id:       rand.Text(),
+		provider: t.reg.name,
+		kind:     minted.Kind(),
+		terms:    minted.sealed().terms,
+		material: minted.sealed().material,
+	}}
+	c.lease.terms.Scopes = slices.Clone(c.lease.terms.Scopes)
+	c.lease.fingerprint = p.fingerprint(c.lease.material)
+	l := &lease{ticket: t, credential: c, systemEnd: c.NotAfter()}
+	l.used.Store(true)
+	// The end is compared by the wall clock and the timers go by the monotonic
+	// one, which stands still while a machine sleeps: whichever is first ends l.
+	c.lease.terms.NotAfter = t.reg.end(l.systemEnd, start).Round(0)
+	life := c.NotAfter().Sub(start)
+	l.margin = min(5*time.Second, life/10)
+	l.until = c.NotAfter().Add(-l.margin)
+	p.arm(l)
+	return l, l.check(p.clock())
+}
+
+// end returns when a credential stops being used that was minted at start and
+// that its system ends at systemEnd.
+func (reg *registration) end(systemEnd, start time.Time) time.Time {
+	age := reg.MaxAge
+	if age == 0 && systemEnd.IsZero() {
+		age = defaultMaxAge
+	}
+	if capped := start.Add(age); age > 0 && (systemEnd.IsZero() || capped.Before(systemEnd)) {
+		return capped
+	}
+	return systemEnd
+}
+
+func (l *lease) check(now time.Time) error {
+	s := l.credential.lease
+	if s.leaks() {
+		s.terms = Terms{NotAfter: s.terms.NotAfter}
+		return fault.New("lease", fault.Internal, "the credential provider put the secret itself into the credential's terms")
+	}
+	if !s.material.complete(s.kind) {
+		return fault.New("lease", fault.Internal, "the credential provider issued an incomplete credential")
+	}
+	if !now.Before(l.until) {
+		return fault.New("lease", fault.Unavailable, "the credential provider issued a credential that has already ended: compare the clocks")
+	}
+	return nil
+}
+
+// minLeak is the shortest secret searched for: a shorter one is found by chance.
+const minLeak = 8
+
+// leaks reports whether the terms, which are recorded, hold a secret.
+func (s *sealed) leaks() bool {
+	for _, secret := range s.material.secrets() {
+		for _, term := range append([]string{s.terms.Lease}, s.terms.Scopes...) {
+			if len(secret) >= minLeak && strings.Contains(term, secret) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (l *lease) usableAt(now time.Time) bool {
+	return now.Before(l.until) && !l.credential.lease.ended.Load()
+}
+
+func (l *lease) touch() {
+	if !l.used.Load() { // a store would make every core wait for this one
+		l.used.Store(true)
+	}
+}
+
+// revocable reports whether revoking l changes anything at now.
+func (l *lease) revocable(now time.Time) bool {
+	return l.reg.revoker != nil && l.credential.Lease() != "" && (l.systemEnd.IsZero() || now.Before(l.systemEnd))
+}
+
+// fingerprint hashes the secret parts, each with its length, so that no two
+// sets of parts are the same bytes.
+func (p *Pool) fingerprint(m Material) string {
+	h := hmac.New(sha256.New, p.key)
+	for _, part := range []Secret{m.Token, m.Password, m.SecretAccessKey, m.SessionToken} {
+		v := open(part)
+		_ = binary.Write(h, binary.BigEndian, uint64(len(v)))
+		h.Write([]byte(v))
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// ledger is every lease that has not ended, whether the cache serves it or not:
+// what is to be ended on a Drop and revoked on Close.
+type ledger struct {
+	mu     sync.RWMutex
+	leases map[string]*lease
+}
+
+func (g *ledger) add(l *lease) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if g.leases == nil {
+		g.leases = make(map[string]*lease)
+	}
+	g.leases[l.credential.ID()] = l
+}
+
+func (g *ledger) remove(l *lease) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.leases, l.credential.ID())
+}
+
+func (g *ledger) all() []*lease {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	leases := make([]*lease, 0, len(g.leases))
+	for _, l := range g.leases {
+		leases = append(leases, l)
+	}
+	return leases
+}

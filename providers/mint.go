@@ -1,0 +1,204 @@
+package providers
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"time"
+
+	"mintmark/broker/audit"
+	"mintmark/internal/fault"
+)
+
+// flight is one mint under way. Its results are read once done is closed.
+type flight struct {
+	done       chan struct{}
+	credential Credential
+	err        error
+}
+
+// await returns what the one mint for t gives, which may be under way already.
+// It leaves when ctx ends; the mint goes on for the others.
+func (p *Pool) await(ctx context.Context, t ticket) (Credential, error) {
+	f, err := p.join(t)
+	if err != nil {
+		return Credential{}, err
+	}
+	select {
+	case <-f.done:
+		return f.credential, f.err
+	case <-ctx.Done():
+		return Credential{}, fault.Wrap("lease", fault.Unavailable, "the call ended before its credential was ready", ctx.Err())
+	}
+}
+
+func (p *Pool) join(t ticket) (*flight, error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if f := p.flights[t.key]; f != nil {
+		return f, nil
+	}
+	// A flight may have landed since the cache was asked.
+	if l := p.held(t); l != nil {
+		f := &flight{done: make(chan struct{}), credential: l.credential}
+		close(f.done)
+		return f, nil
+	}
+	if p.ctx.Err() != nil {
+		return nil, errClosing()
+	}
+	if err, _ := p.failures.refuse(t.key, p.clock()); err != nil {
+		return nil, err
+	}
+	return p.depart(t, nil), nil
+}
+
+func errClosing() error { return fault.New("lease", fault.Unavailable, "the broker is shutting down") }
+
+// depart starts the one mint for t, to replace old if that is not nil. The
+// caller holds mu.
+func (p *Pool) depart(t ticket, old *lease) *flight {
+	f := &flight{done: make(chan struct{})}
+	p.flights[t.key] = f
+	p.failures.probe(t.key, p.clock().Add(p.mintTimeout))
+	p.work.Go(func() { p.fly(f, t, old) })
+	return f
+}
+
+// fly does the mint and lands. The flight stays registered until the cache
+// serves the lease, so that no caller in between starts another.
+func (p *Pool) fly(f *flight, t ticket, old *lease) {
+	l, err := p.issue(t, old)
+	if err == nil {
+		f.credential = l.credential
+	}
+	f.err = err
+	p.mu.Lock()
+	delete(p.flights, t.key)
+	delay := p.failures.note(t.key, err, p.clock())
+	p.mu.Unlock()
+	close(f.done)
+	if err != nil && old != nil {
+		p.postpone(old, delay, err)
+	}
+}
+
+// issue mints, records and holds a credential, in this order.
+func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
+	generation, start := t.reg.generation.Load(), p.clock()
+	minted, err := p.mint(t)
+	if err != nil {
+		p.recordFailure(t, nil, start, err)
+		return nil, err
+	}
+	l, err := p.newLease(t, minted, start)
+	if err != nil {
+		p.recordFailure(t, l, start, err)
+		p.end(l)
+		return nil, err
+	}
+	l.used.Store(old == nil) // a replacement is unused until someone asks
+	p.ledger.add(l)
+	if err := p.record(p.entry("mint", l, start)); err != nil {
+		p.end(l)
+		return nil, fault.Wrap("lease", fault.Unavailable, "the broker cannot record the new credential", err)
+	}
+	if t.reg.generation.Load() != generation {
+		p.end(l)
+		return nil, fault.New("lease", fault.Unavailable, "the credential was revoked while it was being made")
+	}
+	p.hold(l)
+	return l, nil
+}
+
+// mint asks the provider, for at most mintTimeout. What a provider that ignores
+// its context delivers later is revoked.
+func (p *Pool) mint(t ticket) (Credential, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.mintTimeout)
+	defer cancel()
+	type answer struct {
+		credential Credential
+		err        error
+	}
+	answers := make(chan answer)
+	go func() {
+		c, err := p.ask(ctx, t)
+		select {
+		case answers <- answer{c, err}:
+		case <-ctx.Done():
+			p.discard(t, c, err)
+		}
+	}()
+	select {
+	case a := <-answers:
+		return a.credential, a.err
+	case <-ctx.Done():
+		if p.ctx.Err() != nil {
+			return Credential{}, errClosing()
+		}
+		return Credential{}, fault.Wrap("lease", fault.Unavailable, "the credential provider did not answer in time", ctx.Err())
+	}
+}
+
+// ask calls the provider and holds it to its contract: a panic is a failed
+// mint, and an error that nobody classified may hold anything, so that only its
+// type is kept.
+func (p *Pool) ask(ctx context.Context, t ticket) (c Credential, err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			p.logger.LogAttrs(ctx, slog.LevelError, "provider panicked", slog.String("provider", t.reg.name), slog.String("stack", string(debug.Stack())))
+			c, err = Credential{}, fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("mint: panic of type %T", v))
+		}
+	}()
+	c, err = t.reg.Provider.Mint(ctx, t.req)
+	if _, ok := err.(*fault.Error); err != nil && !ok {
+		err = fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("mint: unclassified error of type %T", err))
+	}
+	return c, err
+}
+
+// discard ends a credential that came when nobody waited for it any more.
+func (p *Pool) discard(t ticket, c Credential, err error) {
+	if err != nil {
+		return
+	}
+	l, _ := p.newLease(t, c, p.clock())
+	p.end(l)
+}
+
+// record appends r to the log. Appending is not cut short by the end of the
+// Pool: what happened is recorded.
+func (p *Pool) record(r *audit.Record) error {
+	_, err := p.log.Append(context.WithoutCancel(p.ctx), r)
+	return err
+}
+
+func (p *Pool) entry(event string, l *lease, start time.Time) *audit.Record {
+	c := l.credential
+	return &audit.Record{
+		Kind:        audit.Issuance,
+		Event:       event,
+		Bundle:      p.bundle,
+		Agent:       l.key.agent,
+		Provider:    l.reg.name,
+		Credential:  c.ID(),
+		Fingerprint: c.Fingerprint(),
+		Scopes:      c.Scopes(),
+		NotAfter:    c.NotAfter(),
+		Lease:       c.Lease(),
+		Duration:    p.clock().Sub(start),
+	}
+}
+
+// recordFailure records that a mint failed; l is what it made nevertheless, or nil.
+func (p *Pool) recordFailure(t ticket, l *lease, start time.Time, cause error) {
+	r := &audit.Record{Kind: audit.Issuance, Event: "mint_failed", Bundle: p.bundle, Agent: t.key.agent, Provider: t.reg.name, Duration: p.clock().Sub(start)}
+	if l != nil {
+		r = p.entry("mint_failed", l, start)
+	}
+	r.Fault, r.Reason = fault.KindOf(cause).String(), cause.Error()
+	if err := p.record(r); err != nil {
+		p.logger.LogAttrs(p.ctx, slog.LevelError, "mint failure not recorded", slog.String("provider", t.reg.name), slog.Any("cause", cause), slog.Any("error", err))
+	}
+}

@@ -1,0 +1,260 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/dgraph-io/ristretto/v2"
+
+	"mintmark/broker/audit"
+	"mintmark/internal/fault"
+)
+
+const (
+	defaultLeases  = 1 << 16
+	minKey         = 16 // bytes of FingerprintKey
+	defaultMaxAge  = 5 * time.Minute
+	defaultMint    = 10 * time.Second
+	defaultClosing = 10 * time.Second
+)
+
+// Entry is one registered provider.
+type Entry struct {
+	Provider Provider
+	// PerAgent keeps one credential for each agent. A provider that is
+	// AgentBound has it set in any case.
+	PerAgent bool
+	// MaxAge bounds how long one credential is used, whatever its own expiry.
+	// Zero sets no bound, but for credentials without an expiry: five minutes.
+	MaxAge time.Duration
+	// Digest is the digest of the registration: part of every key, so that no
+	// credential outlives the registration it was made for.
+	Digest string
+}
+
+// PoolOptions is what a Pool works with.
+type PoolOptions struct {
+	// Log receives the record of each issuance. Required.
+	Log *audit.Log
+	// FingerprintKey keys the fingerprints: at least 16 bytes. Required.
+	FingerprintKey []byte
+	// Clock tells the time; nil means time.Now.
+	Clock func() time.Time
+	// Logger receives what nobody waits for: failed renewals and revocations.
+	Logger *slog.Logger
+	// Bundle is the digest of the bundle in force, for the records.
+	Bundle string
+	// MintTimeout bounds one mint. Default 10 s.
+	MintTimeout time.Duration
+	// MaxLeases is how many leases are held; past it the least used are given
+	// up. Default 65,536.
+	MaxLeases int
+}
+
+// Pool leases credentials. It keeps the ones it holds in memory, mints one
+// where none is usable (one mint for each key, however many wait for it),
+// replaces them ahead of their expiry while they are in use, and revokes what
+// it no longer needs. It is safe for concurrent use.
+//
+// Locks are taken in this order: mu, closing, the ledger's.
+type Pool struct {
+	registrations map[string]*registration
+	log           *audit.Log
+	logger        *slog.Logger
+	clock         func() time.Time
+	key           []byte
+	bundle        string
+	mintTimeout   time.Duration
+
+	ctx    context.Context // of all mints: a caller's cancellation ends no mint that others wait for
+	cancel context.CancelFunc
+	work   sync.WaitGroup
+
+	mu       sync.Mutex
+	flights  map[key]*flight
+	failures failures
+
+	closing sync.RWMutex // keeps the cache open while it is used
+	closed  bool
+	cache   *ristretto.Cache[uint64, *lease]
+
+	ledger  ledger
+	revokes revocations
+	close   func(context.Context) error
+}
+
+// NewPool returns a Pool of the given providers, by registered name. It mints
+// nothing yet. The caller closes it, before the log.
+func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
+	if o.Log == nil {
+		return nil, errors.New("open pool: got no log, want one: a mint that is not recorded is refused")
+	}
+	if len(o.FingerprintKey) < minKey {
+		return nil, fmt.Errorf("open pool: got a fingerprint key of %d bytes, want at least %d", len(o.FingerprintKey), minKey)
+	}
+	registrations, err := register(entries)
+	if err != nil {
+		return nil, err
+	}
+	p := &Pool{
+		registrations: registrations,
+		log:           o.Log,
+		logger:        o.Logger,
+		clock:         o.Clock,
+		key:           append([]byte(nil), o.FingerprintKey...),
+		bundle:        o.Bundle,
+		mintTimeout:   o.MintTimeout,
+		flights:       make(map[key]*flight),
+		failures:      make(failures),
+	}
+	p.setDefaults()
+	if err := p.open(o.MaxLeases); err != nil {
+		return nil, err
+	}
+	return p, nil
+}
+
+func (p *Pool) setDefaults() {
+	if p.clock == nil {
+		p.clock = time.Now
+	}
+	if p.logger == nil {
+		p.logger = slog.New(slog.DiscardHandler)
+	}
+	if p.mintTimeout <= 0 {
+		p.mintTimeout = defaultMint
+	}
+}
+
+func (p *Pool) open(leases int) error {
+	if leases <= 0 {
+		leases = defaultLeases
+	}
+	cache, err := ristretto.NewCache(&ristretto.Config[uint64, *lease]{
+		NumCounters:        10 * int64(leases),
+		MaxCost:            int64(leases),
+		BufferItems:        64,
+		IgnoreInternalCost: true,
+		// However a lease leaves the cache (replaced, evicted, rejected,
+		// deleted), it leaves through here.
+		OnExit: p.retire,
+	})
+	if err != nil {
+		return fmt.Errorf("open lease cache: %w", err)
+	}
+	p.cache = cache
+	p.ctx, p.cancel = context.WithCancel(context.Background())
+	p.revokes.open(p.revoke)
+	p.close = p.closeOnce()
+	return nil
+}
+
+// Lease returns a credential of the named provider, and whether it was already
+// held. An error is a *fault.Error whose Hint is safe for the agent.
+func (p *Pool) Lease(ctx context.Context, provider string, req Request) (c Credential, cached bool, err error) {
+	reg, ok := p.registrations[provider]
+	if !ok {
+		return Credential{}, false, fault.New("lease", fault.Internal, "the broker has no such credential provider")
+	}
+	t, err := reg.ticket(req)
+	if err != nil {
+		return Credential{}, false, err
+	}
+	if l := p.held(t); l != nil {
+		return l.credential, true, nil
+	}
+	c, err = p.await(ctx, t)
+	return c, false, err
+}
+
+// held returns the usable lease that the cache holds for t, or nil.
+func (p *Pool) held(t ticket) *lease {
+	p.closing.RLock()
+	defer p.closing.RUnlock()
+	if p.closed {
+		return nil
+	}
+	l, ok := p.cache.Get(t.slot)
+	// Slots are hashes: the key decides whose lease this is.
+	if !ok || l.key != t.key || !l.usableAt(p.clock()) {
+		return nil
+	}
+	l.touch()
+	return l
+}
+
+// Valid reports whether c may still be used: neither revoked nor past its end.
+// It is asked right before c is written to the upstream.
+func (p *Pool) Valid(c Credential) bool {
+	return !c.IsZero() && !c.lease.ended.Load() && p.clock().Before(c.NotAfter())
+}
+
+// Drop ends every lease of the named provider, or the one lease with the given
+// id, and returns how many it ended. They are unusable when Drop returns, and
+// revoked at their system soon after; a mint under way is ended as it lands.
+func (p *Pool) Drop(ctx context.Context, providerOrCredential string) int {
+	reg := p.registrations[providerOrCredential]
+	if reg != nil {
+		reg.generation.Add(1)
+		p.forget(reg)
+	}
+	n := 0
+	for _, l := range p.ledger.all() {
+		if l.reg == reg || l.credential.ID() == providerOrCredential {
+			p.end(l)
+			n++
+		}
+	}
+	p.logger.LogAttrs(ctx, slog.LevelInfo, "leases dropped", slog.String("target", providerOrCredential), slog.Int("count", n))
+	return n
+}
+
+// Close ends every mint and every lease, and revokes the leases that can be
+// revoked. It waits until ctx ends, or ten seconds, and a moment for what that
+// cuts short, and returns an error that says how many leases it could not
+// revoke. It is idempotent.
+func (p *Pool) Close(ctx context.Context) error { return p.close(ctx) }
+
+func (p *Pool) closeOnce() func(context.Context) error {
+	var once sync.Once
+	var err error
+	return func(ctx context.Context) error {
+		once.Do(func() { err = p.shut(ctx) })
+		return err
+	}
+}
+
+func (p *Pool) shut(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, defaultClosing)
+	defer cancel()
+	p.mu.Lock() // no flight departs between the two
+	p.cancel()
+	p.mu.Unlock()
+	wait(ctx, &p.work)
+	for _, l := range p.ledger.all() {
+		p.end(l)
+	}
+	err := p.revokes.close(ctx)
+	p.closing.Lock()
+	p.closed = true
+	p.closing.Unlock()
+	p.cache.Close()
+	return err
+}
+
+// wait returns when work is done or ctx ends.
+func wait(ctx context.Context, work *sync.WaitGroup) {
+	done := make(chan struct{})
+	go func() {
+		work.Wait()
+		close(done)
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}

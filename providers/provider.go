@@ -1,0 +1,62 @@
+// Package providers leases credentials: it keeps the ones it holds, mints one
+// where none is valid, and gives them up only against the record of their use.
+package providers
+
+import (
+	"context"
+	"time"
+
+	"mintmark/attest"
+)
+
+// Request is what a mint may depend on.
+type Request struct {
+	// Agent is who asks. A Provider sees it only where each agent has its own
+	// credential; a shared one cannot depend on who asked first.
+	Agent attest.Identity
+}
+
+// Provider mints credentials of one registration. Mint returns no credential
+// with an error; the error is a *fault.Error whose Hint is safe for the agent
+// and whose cause holds no secret. Caching, single flight, expiry and the
+// records belong to the Pool, so that a provider stays one short file. It is
+// safe for concurrent use.
+type Provider interface {
+	Mint(ctx context.Context, req Request) (Credential, error)
+}
+
+// AgentBound is a Provider whose credentials name the agent. The Pool then
+// keeps one for each agent, whatever the registration says.
+type AgentBound interface {
+	PerAgent() bool
+}
+
+// Revoker is a Provider whose system can end a credential before its expiry.
+// The Pool asserts it once, when it is built, and asks it only for credentials
+// that have a Lease.
+type Revoker interface {
+	Revoke(ctx context.Context, c Credential) error
+}
+
+// IdentitySource gives the broker's own identity documents, so that a provider
+// logs in to its system without a stored secret.
+type IdentitySource interface {
+	// JWTSVID returns a JWT-SVID of the broker for exactly the given audience.
+	JWTSVID(ctx context.Context, audience string) (string, error)
+}
+
+// Env is what the broker gives to each provider that it opens.
+type Env struct {
+	// Self is the broker's own identity, or nil where it has none.
+	Self IdentitySource
+	// Clock tells the time; nil means time.Now.
+	Clock func() time.Time
+}
+
+// Now returns the time that a provider reckons expiry by.
+func (e Env) Now() time.Time {
+	if e.Clock == nil {
+		return time.Now()
+	}
+	return e.Clock()
+}

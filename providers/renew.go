@@ -1,0 +1,104 @@
+package providers
+
+import (
+	"log/slog"
+	"time"
+
+	"mintmark/internal/fault"
+)
+
+// arm gives l its timers, stopped: they are set before anyone else sees l.
+func (p *Pool) arm(l *lease) {
+	l.expiry = time.AfterFunc(time.Hour, func() { p.end(l) })
+	l.refresh = time.AfterFunc(time.Hour, func() { p.replace(l) })
+	l.expiry.Stop()
+	l.refresh.Stop()
+}
+
+// hold puts a recorded lease into service.
+func (p *Pool) hold(l *lease) {
+	life := l.credential.NotAfter().Sub(p.clock())
+	l.expiry.Reset(life)
+	l.refresh.Reset(life * 2 / 3)
+	p.serve(l)
+}
+
+// serve returns once the cache serves l, or has refused to; OnExit has then
+// retired l, which is good for those who wait for it and for no one after.
+func (p *Pool) serve(l *lease) {
+	p.closing.RLock()
+	defer p.closing.RUnlock()
+	if p.closed {
+		return
+	}
+	if !p.cache.Set(l.slot, l, 1) {
+		p.retire(l)
+	}
+	p.cache.Wait()
+}
+
+// replace mints a successor of l while l is still served: only for a key that
+// was used in this life, and with the same restraint after failures as a call.
+func (p *Pool) replace(l *lease) {
+	if !l.used.Load() || l.retired.Load() {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.ctx.Err() != nil || p.flights[l.key] != nil {
+		return
+	}
+	if err, wait := p.failures.refuse(l.key, p.clock()); err != nil {
+		l.refresh.Reset(wait)
+		return
+	}
+	p.depart(l.ticket, l)
+}
+
+// postpone tries again to replace l, whose successor could not be minted.
+func (p *Pool) postpone(l *lease, delay time.Duration, cause error) {
+	p.logger.LogAttrs(p.ctx, slog.LevelWarn, "lease not renewed", slog.String("provider", l.reg.name), slog.String("credential", l.credential.ID()),
+		slog.String("fault", fault.KindOf(cause).String()), slog.Any("error", cause))
+	if !l.retired.Load() {
+		l.refresh.Reset(delay)
+	}
+}
+
+// retire ends l a little later, so that the calls that have just leased it
+// still go through. The cache calls it from under its locks: it only sets timers.
+func (p *Pool) retire(l *lease) {
+	if l == nil || l.retired.Swap(true) {
+		return
+	}
+	l.refresh.Stop()
+	if grace := l.credential.NotAfter().Sub(p.clock()); grace > l.margin {
+		l.expiry.Reset(l.margin)
+	}
+}
+
+// end makes l unusable at once, and has it revoked where its system would let
+// it live on.
+func (p *Pool) end(l *lease) {
+	if l.credential.lease.ended.Swap(true) {
+		return
+	}
+	l.retired.Store(true)
+	l.refresh.Stop()
+	l.expiry.Stop()
+	p.ledger.remove(l)
+	p.evict(l)
+	if l.revocable(p.clock()) {
+		p.revokes.add(l)
+	}
+}
+
+func (p *Pool) evict(l *lease) {
+	p.closing.RLock()
+	defer p.closing.RUnlock()
+	if p.closed {
+		return
+	}
+	if served, ok := p.cache.Get(l.slot); ok && served == l {
+		p.cache.Del(l.slot)
+	}
+}

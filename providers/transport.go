@@ -1,0 +1,115 @@
+package providers
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"syscall"
+	"time"
+
+	"mintmark/broker/bundle"
+	"mintmark/internal/fault"
+)
+
+// maxAnswer bounds what an issuing system can make the broker read.
+const maxAnswer = 1 << 20
+
+var errRedirected = errors.New("the answer is a redirect, which is not followed")
+
+// HTTPClient returns the client that a provider calls its system with: TLS 1.2
+// or later against roots (nil: the system's), no proxy and nothing else from
+// the environment, no redirects, and a bound on time and size.
+func HTTPClient(roots *x509.CertPool) *http.Client {
+	return &http.Client{
+		Timeout: 10 * time.Second,
+		Transport: bounded{&http.Transport{
+			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			TLSHandshakeTimeout:    5 * time.Second,
+			IdleConnTimeout:        30 * time.Second,
+			MaxIdleConnsPerHost:    4,
+			MaxResponseHeaderBytes: 64 << 10,
+			ForceAttemptHTTP2:      true,
+		}},
+	}
+}
+
+// bounded refuses redirects, which would carry the broker's own credentials to
+// wherever the answer says, and cuts bodies that are too long.
+type bounded struct{ next http.RoundTripper }
+
+// RoundTrip does one exchange.
+func (b bounded) RoundTrip(r *http.Request) (*http.Response, error) {
+	answer, err := b.next.RoundTrip(r)
+	if err != nil {
+		return nil, err
+	}
+	if answer.StatusCode >= 300 && answer.StatusCode < 400 {
+		_ = answer.Body.Close()
+		return nil, errRedirected
+	}
+	answer.Body = http.MaxBytesReader(nil, answer.Body, maxAnswer)
+	return answer, nil
+}
+
+// Roots reads the PEM file that pins an issuing system's roots, or returns nil,
+// for the system's, when path is empty.
+func Roots(path bundle.Path) (*x509.CertPool, error) {
+	if path == "" {
+		return nil, nil
+	}
+	pem, err := os.ReadFile(path.String())
+	if err != nil {
+		return nil, fmt.Errorf("read roots: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(pem) {
+		return nil, fmt.Errorf("read roots: got no certificate in %q, want PEM certificates", path)
+	}
+	return pool, nil
+}
+
+// CheckEndpoint reports, as a configuration fault, an address that would carry
+// the broker's credentials in the clear beyond this machine.
+func CheckEndpoint(report func(field, want, got string), field string, u bundle.URL) {
+	if u.URL != nil && u.Scheme != "https" && !u.Loopback() {
+		report(field, "an https URL (http only for a loopback address)", u.Redacted())
+	}
+}
+
+// Unreachable explains an exchange with an issuing system that gave no answer.
+// It names the cause in its own words, because the text of a transport error
+// can quote what the system sent.
+func Unreachable(system string, err error) *fault.Error {
+	reason, cause := unreachable(err)
+	return fault.Wrap("lease", fault.Unavailable, system+" "+reason, cause)
+}
+
+func unreachable(err error) (reason string, cause error) {
+	var dns *net.DNSError
+	var certificate *tls.CertificateVerificationError
+	var timeout net.Error
+	var tooLong *http.MaxBytesError
+	switch {
+	case errors.Is(err, context.Canceled):
+		return "was no longer waited for", context.Canceled
+	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
+		return "did not answer in time", context.DeadlineExceeded
+	case errors.Is(err, syscall.ECONNREFUSED):
+		return "refuses connections", syscall.ECONNREFUSED
+	case errors.Is(err, errRedirected):
+		return "answered with a redirect, which is not followed", errRedirected
+	case errors.As(err, &tooLong):
+		return fmt.Sprintf("answered with more than %d bytes", tooLong.Limit), nil
+	case errors.As(err, &dns):
+		return "has a host name that does not resolve", nil
+	case errors.As(err, &certificate):
+		return "shows a certificate that the configured roots do not vouch for", nil
+	}
+	return "gave no usable answer", nil
+}

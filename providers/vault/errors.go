@@ -1,0 +1,62 @@
+package vault
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/hashicorp/vault/api"
+
+	"mintmark/internal/fault"
+	"mintmark/providers"
+)
+
+// explain makes a *fault.Error of an error of the API. It keeps the status and
+// nothing else of what Vault sent, which may quote a secret.
+func explain(err error) error {
+	if err == nil {
+		return nil
+	}
+	if known, ok := errors.AsType[*fault.Error](err); ok {
+		return known
+	}
+	refusal, ok := errors.AsType[*api.ResponseError](err)
+	if !ok {
+		return providers.Unreachable("vault", err)
+	}
+	kind, hint := meaning(refusal)
+	return fault.Wrap("lease", kind, hint, fmt.Errorf("vault answered with status %d", refusal.StatusCode))
+}
+
+// meaning says what a refusal means. An agent can mend none of them: what is
+// not an outage is the broker's own configuration.
+func meaning(r *api.ResponseError) (fault.Kind, string) {
+	switch {
+	case r.StatusCode == http.StatusServiceUnavailable && sealed(r):
+		return fault.Unavailable, "vault is sealed"
+	case r.StatusCode == http.StatusServiceUnavailable:
+		return fault.Unavailable, "vault is not ready"
+	case r.StatusCode == http.StatusTooManyRequests:
+		return fault.Unavailable, "vault limits how often the broker may ask"
+	case r.StatusCode == 472, r.StatusCode == 473:
+		return fault.Unavailable, "vault is a standby that does not forward requests"
+	case r.StatusCode >= 500:
+		return fault.Unavailable, "vault could not make the credential"
+	case r.StatusCode == http.StatusForbidden, r.StatusCode == http.StatusUnauthorized, r.StatusCode == http.StatusBadRequest:
+		return fault.Internal, "the credential provider refused the broker"
+	case r.StatusCode == http.StatusNotFound:
+		return fault.Internal, "there is no such secret at its provider"
+	}
+	return fault.Internal, "vault gave an unexpected answer"
+}
+
+// sealed reads Vault's own words only to choose between two of ours.
+func sealed(r *api.ResponseError) bool {
+	for _, s := range r.Errors {
+		if strings.Contains(strings.ToLower(s), "sealed") {
+			return true
+		}
+	}
+	return false
+}
