@@ -25,13 +25,13 @@ type failure struct {
 }
 
 // refuse returns the remembered error, and for how long it stands, or nil.
-func (f failures) refuse(k key, now time.Time) (error, time.Duration) {
+func (f failures) refuse(k key, now time.Time) (wait time.Duration, err error) {
 	for _, k := range []key{k.wide(), k} {
 		if last, ok := f[k]; ok && now.Before(last.until) {
-			return last.err, last.until.Sub(now)
+			return last.until.Sub(now), last.err
 		}
 	}
-	return nil, 0
+	return 0, nil
 }
 
 // probe lets the mint that is about to start find out alone, until the given
@@ -60,7 +60,7 @@ func (f failures) note(k key, err error, now time.Time) time.Duration {
 	}
 	f.prune(now)
 	delay := min(max(firstDelay, 2*f[at].delay), longDelay)
-	wait := time.Duration(float64(delay) * (0.75 + rand.Float64()/2))
+	wait := time.Duration(float64(delay) * (0.75 + rand.Float64()/2)) //nolint:gosec // jitter is no secret
 	f[at] = failure{err: err, delay: delay, until: now.Add(wait)}
 	return wait
 }

@@ -48,7 +48,7 @@ func (p *Pool) join(t ticket) (*flight, error) {
 	if p.ctx.Err() != nil {
 		return nil, errClosing()
 	}
-	if err, _ := p.failures.refuse(t.key, p.clock()); err != nil {
+	if _, err := p.failures.refuse(t.key, p.clock()); err != nil {
 		return nil, err
 	}
 	return p.depart(t, nil), nil
@@ -152,7 +152,8 @@ func (p *Pool) ask(ctx context.Context, t ticket) (c Credential, err error) {
 		}
 	}()
 	c, err = t.reg.Provider.Mint(ctx, t.req)
-	if _, ok := err.(*fault.Error); err != nil && !ok {
+	// The outermost error alone: what wraps a fault may hold anything.
+	if _, ok := err.(*fault.Error); err != nil && !ok { //nolint:errorlint // as said above
 		err = fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("mint: unclassified error of type %T", err))
 	}
 	return c, err

@@ -256,7 +256,7 @@ func TestPerAgent(t *testing.T) {
 			t.Error("shared: want one credential, minted without seeing the agent")
 		}
 		for _, provider := range []string{"own", "bound"} {
-			if leaseFor(provider, a).ID() == leaseFor(provider, b).ID() || leaseFor(provider, a).ID() != leaseFor(provider, a).ID() {
+			if first := leaseFor(provider, a).ID(); first == leaseFor(provider, b).ID() || first != leaseFor(provider, a).ID() {
 				t.Errorf("%s: want one credential for each agent", provider)
 			}
 			if seen["lease-2"] != b {

@@ -48,7 +48,7 @@ func (p *Pool) replace(l *lease) {
 	if p.ctx.Err() != nil || p.flights[l.key] != nil {
 		return
 	}
-	if err, wait := p.failures.refuse(l.key, p.clock()); err != nil {
+	if wait, err := p.failures.refuse(l.key, p.clock()); err != nil {
 		l.refresh.Reset(wait)
 		return
 	}

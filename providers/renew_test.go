@@ -209,7 +209,7 @@ func TestCloseIsBounded(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "got 1 leases not revoked") {
 			t.Errorf("close: got %v, want an error that counts the lease", err)
 		}
-		if again := r.Close(t.Context()); again != err {
+		if again := r.Close(t.Context()); again != err { //nolint:errorlint // the very same error
 			t.Errorf("second close: got %v, want what the first returned", again)
 		}
 		r.Finish(t)

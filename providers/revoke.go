@@ -136,7 +136,7 @@ func (p *Pool) askRevoke(ctx context.Context, l *lease) (err error) {
 		}
 	}()
 	err = l.reg.revoker.Revoke(ctx, l.credential)
-	if _, ok := err.(*fault.Error); err != nil && !ok {
+	if _, ok := err.(*fault.Error); err != nil && !ok { //nolint:errorlint // the outermost alone, as in mint
 		err = fault.Wrap("revoke", fault.Internal, "the credential provider failed", fmt.Errorf("revoke: unclassified error of type %T", err))
 	}
 	return err

@@ -36,7 +36,7 @@ func pinned(t *testing.T, s *httptest.Server) *http.Client {
 	return providers.HTTPClient(roots)
 }
 
-func get(t *testing.T, c *http.Client, ctx context.Context, url string) error {
+func get(ctx context.Context, t *testing.T, c *http.Client, url string) error {
 	t.Helper()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
 	if err != nil {

@@ -192,7 +192,9 @@ func TestStopForgetsWithoutRecord(t *testing.T) {
 		scan.report(fact(agent, "scan", "pass"))
 		synctest.Wait()
 		cancel()
-		<-done
+		if err := <-done; !errors.Is(err, context.Canceled) {
+			t.Errorf("run: got %v, want that its context ended", err)
+		}
 		if got := tracker.Facts(time.Now(), agent); got != nil || !slices.Equal(events, []string{"changed"}) {
 			t.Errorf("got %v and %v, want no facts and one record", got, events)
 		}

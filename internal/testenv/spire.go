@@ -277,16 +277,16 @@ func Selectors(t testing.TB) []string {
 // at path: its path and its content.
 func ProgramSelectors(t testing.TB, path string) []string {
 	t.Helper()
-	real, err := filepath.EvalSymlinks(path)
+	program, err := filepath.EvalSymlinks(path)
 	if err != nil {
 		t.Fatalf("find program: %v", err)
 	}
-	content, err := os.ReadFile(real)
+	content, err := os.ReadFile(program)
 	if err != nil {
 		t.Fatalf("read program: %v", err)
 	}
 	digest := sha256.Sum256(content)
-	return []string{"unix:path:" + real, "unix:sha256:" + hex.EncodeToString(digest[:])}
+	return []string{"unix:path:" + program, "unix:sha256:" + hex.EncodeToString(digest[:])}
 }
 
 func (s *SPIREDomain) path(name string) string    { return filepath.Join(s.dir, name) }

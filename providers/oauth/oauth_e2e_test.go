@@ -91,7 +91,7 @@ func TestOutagesOfTheRealServer(t *testing.T) {
 		t.Errorf("broken: got %d more requests by 20 calls, want the failure remembered", more)
 	}
 	s.Heal(t)
-	recover := func() {
+	recovers := func() {
 		t.Helper()
 		ctx, cancel := context.WithTimeout(t.Context(), 15*time.Second)
 		defer cancel()
@@ -108,7 +108,7 @@ func TestOutagesOfTheRealServer(t *testing.T) {
 			}
 		}
 	}
-	recover()
+	recovers()
 
 	s.Stall(t)
 	r.Drop(t.Context(), "db")
@@ -120,7 +120,7 @@ func TestOutagesOfTheRealServer(t *testing.T) {
 		t.Errorf("slow: got an answer after %v, want one after 500ms", took)
 	}
 	s.Heal(t)
-	recover()
+	recovers()
 	s.Stop()
 	r.Drop(t.Context(), "db")
 	if hint := r.Refused(t, providers.Request{}, fault.Unavailable); hint != "the authorization server refuses connections" {

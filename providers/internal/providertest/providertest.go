@@ -185,7 +185,7 @@ func CheckAnswer(t testing.TB, c providers.Credential, err error, hidden string)
 	if c.Kind() != "" {
 		t.Error("got a credential with an error")
 	}
-	f, ok := err.(*fault.Error)
+	f, ok := err.(*fault.Error) //nolint:errorlint // the Pool looks at the outermost alone
 	if !ok || f.Hint == "" || (f.Kind != fault.Unavailable && f.Kind != fault.Internal) {
 		t.Errorf("got %#v, want a fault with a hint, unavailable or internal", err)
 	}
