@@ -53,10 +53,10 @@ func TestHTTPClientTrustsOnlyItsRoots(t *testing.T) {
 	hello := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	s := httptest.NewTLSServer(hello)
 	defer s.Close()
-	if err := get(t, pinned(t, s), t.Context(), s.URL); err != nil {
+	if err := get(t.Context(), t, pinned(t, s), s.URL); err != nil {
 		t.Errorf("pinned roots: got %v, want the server trusted", err)
 	}
-	err := get(t, providers.HTTPClient(nil), t.Context(), s.URL)
+	err := get(t.Context(), t, providers.HTTPClient(nil), s.URL)
 	if got := fault.HintOf(providers.Unreachable("vault", err)); err == nil || got != "vault shows a certificate that the configured roots do not vouch for" {
 		t.Errorf("system roots: got %v (%q), want the server refused", err, got)
 	}
@@ -64,7 +64,7 @@ func TestHTTPClientTrustsOnlyItsRoots(t *testing.T) {
 	old.TLS = &tls.Config{MaxVersion: tls.VersionTLS11}
 	old.StartTLS()
 	defer old.Close()
-	if err := get(t, pinned(t, old), t.Context(), old.URL); err == nil {
+	if err := get(t.Context(), t, pinned(t, old), old.URL); err == nil {
 		t.Error("TLS 1.1: got an answer, want none below 1.2")
 	}
 }
@@ -80,7 +80,7 @@ func TestHTTPClientTakesNoProxyFromTheEnvironment(t *testing.T) {
 	// that is kept for documentation (RFC 5737).
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if err := get(t, providers.HTTPClient(nil), ctx, "http://192.0.2.1/"); proxied || err == nil {
+	if err := get(ctx, t, providers.HTTPClient(nil), "http://192.0.2.1/"); proxied || err == nil {
 		t.Errorf("got proxied %t, error %v, want the address itself dialled, in vain", proxied, err)
 	}
 }
