@@ -105,7 +105,7 @@ func TestUnreachable(t *testing.T) {
 		"silent":    {soon, "http://" + silent.Addr().String(), "vault did not answer in time"},
 		"cancelled": {cancelled, "http://" + silent.Addr().String(), "vault was no longer waited for"},
 	} {
-		f := providers.Unreachable("vault", get(t, providers.HTTPClient(nil), tt.ctx, tt.url))
+		f := providers.Unreachable("vault", get(tt.ctx, t, providers.HTTPClient(nil), tt.url))
 		if f.Kind != fault.Unavailable || f.Hint != tt.hint {
 			t.Errorf("%s: got %v %q, want unavailable, %q", name, f.Kind, f.Hint, tt.hint)
 		}
