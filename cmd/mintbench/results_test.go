@@ -1,0 +1,77 @@
+package main
+
+import (
+	"testing"
+	"time"
+
+	"mintmark/cmd/mintbench/load"
+)
+
+// rounds makes a series whose rates are as given.
+func rounds(rates ...float64) []load.Result {
+	var out []load.Result
+	for _, r := range rates {
+		out = append(out, load.Result{Answered: uint64(r), Elapsed: time.Second})
+	}
+	return out
+}
+
+func TestMedian(t *testing.T) {
+	for _, c := range []struct {
+		values []float64
+		want   float64
+	}{{[]float64{5}, 5}, {[]float64{9, 1, 5}, 5}, {[]float64{9, 1, 5, 7}, 6}} {
+		before := append([]float64{}, c.values...)
+		if got := median(c.values); got != c.want {
+			t.Errorf("%v: got %v, want %v", c.values, got, c.want)
+		}
+		for i := range before {
+			if c.values[i] != before[i] {
+				t.Errorf("%v: changed its argument", before)
+			}
+		}
+	}
+}
+
+// TestRatioIsTakenWithinRounds: a machine that slows down for one round slows
+// down both, so the ratio of the round stays what it is.
+func TestRatioIsTakenWithinRounds(t *testing.T) {
+	all := results{
+		{mintmark, closedLoop}: rounds(50, 100, 30, 500),
+		{nginx, closedLoop}:    rounds(100, 200, 60, 250),
+	}
+	m, n := key{mintmark, closedLoop}, key{nginx, closedLoop}
+	if got := all.ratio(m, n, rate); got == nil || *got != .5 {
+		t.Errorf("ratio: got %v, want 0.5", got)
+	}
+	if got := all.difference(m, n, rate); got == nil || *got != -40 {
+		t.Errorf("difference: got %v, want the median of -50, -100, -30, 250", got)
+	}
+	if got := all.median(m, rate); got == nil || *got != 75 {
+		t.Errorf("median: got %v, want 75", got)
+	}
+}
+
+func TestWhatWasNotMeasuredIsNil(t *testing.T) {
+	all := results{{mintmark, closedLoop}: rounds(50)}
+	m, none := key{mintmark, closedLoop}, key{nginx, closedLoop}
+	if all.ratio(m, none, rate) != nil || all.difference(none, m, rate) != nil || all.median(none, rate) != nil {
+		t.Error("got a figure from nothing")
+	}
+}
+
+func TestFigureOfOneRateIsOfThatRateOnly(t *testing.T) {
+	measured, err := load.Burst(t.Context(), startUpstream(t).caller(toolEcho, "good"), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	all := results{{mintmark, openLoop}: {measured}, {direct, openLoop}: {measured}}
+	var r report
+	if r.fill(all, options{rate: 1000}, nil); r.AddedP99Us1kRPS == nil || *r.AddedP99Us1kRPS != 0 {
+		t.Errorf("got %v, want 0: both were the same", r.AddedP99Us1kRPS)
+	}
+	r = report{}
+	if r.fill(all, options{rate: 500}, nil); r.AddedP99Us1kRPS != nil {
+		t.Errorf("got %v from another rate, want none", *r.AddedP99Us1kRPS)
+	}
+}
