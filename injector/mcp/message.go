@@ -55,8 +55,6 @@ type Message struct {
 	Raw        []byte
 }
 
-// The names this package reads. A member that differs from one of them only in
-// case would be read by some servers and not by others.
 const (
 	metaVersion = "io.modelcontextprotocol/protocolVersion"
 
@@ -127,7 +125,7 @@ func (p *parser) message() (Message, error) {
 		return Message{}, invalidRequest("expected a JSON object, got %s", kindName(kind))
 	}
 	var m Message
-	if err := p.object(topNames, func(name string) error { return p.topMember(&m, name) }); err != nil {
+	if err := p.object(topNames[:], func(name string) error { return p.topMember(&m, name) }); err != nil {
 		return Message{}, err
 	}
 	if _, err := p.dec.ReadToken(); err == nil || p.dec.InputOffset() < int64(len(bytes.TrimRight(p.body, " \t\r\n"))) {
@@ -164,11 +162,14 @@ func (p *parser) object(known []string, member func(name string) error) error {
 	return nil
 }
 
+// The names this package reads, by the object they stand in. A member that
+// differs from one of them only in case would be read by some servers and not
+// by others.
 var (
-	topNames   = []string{"jsonrpc", "id", "method", "params", "result", "error"}
-	paramNames = []string{"name", "uri", "taskId", "arguments", "_meta", "ref", "protocolVersion"}
-	metaNames  = []string{metaVersion}
-	refNames   = []string{"type", "name", "uri"}
+	topNames   = [...]string{"jsonrpc", "id", "method", "params", "result", "error"}
+	paramNames = [...]string{"name", "uri", "taskId", "arguments", "_meta", "ref", "protocolVersion"}
+	metaNames  = [...]string{metaVersion}
+	refNames   = [...]string{"type", "name", "uri"}
 )
 
 func (p *parser) topMember(m *Message, name string) (err error) {
@@ -186,7 +187,7 @@ func (p *parser) topMember(m *Message, name string) (err error) {
 		m.Method, err = p.text(256)
 	case "params":
 		p.params.present = true
-		err = p.object(paramNames, p.paramMember)
+		err = p.object(paramNames[:], p.paramMember)
 	case "result":
 		p.seen.result = true
 		_, err = p.value()
@@ -215,9 +216,9 @@ func (p *parser) paramMember(name string) (err error) {
 	case "protocolVersion":
 		p.params.protocolVersion, err = p.textOrSkip(64)
 	case "ref":
-		err = p.objectOrSkip(refNames, p.refMember)
+		err = p.objectOrSkip(refNames[:], p.refMember)
 	case "_meta":
-		err = p.objectOrSkip(metaNames, p.metaMember)
+		err = p.objectOrSkip(metaNames[:], p.metaMember)
 	default:
 		_, err = p.value()
 	}

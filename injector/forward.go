@@ -1,0 +1,195 @@
+package injector
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/netip"
+	"net/url"
+	"os"
+	"strings"
+	"syscall"
+	"time"
+
+	"mintmark/broker/bundle"
+	"mintmark/internal/fault"
+)
+
+// Upstream sends requests to one registered server over pooled connections. It
+// follows no redirect, uses no proxy and asks for no compression: an answer
+// that can't be read can't be scrubbed.
+type Upstream struct {
+	url       *url.URL
+	transport *http.Transport
+}
+
+// Recheck is asked when a new connection stands and before anything is
+// written to it: what was true when the call was judged may have ended while
+// the connection was made.
+type Recheck func() error
+
+type recheckKey struct{}
+
+// OpenUpstream returns the Upstream of a registration. It opens no connection.
+func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
+	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
+	if u.CA != "" {
+		pem, err := os.ReadFile(string(u.CA))
+		if err != nil {
+			return nil, fmt.Errorf("read the upstream's roots: %w", err)
+		}
+		config.RootCAs = x509.NewCertPool()
+		if !config.RootCAs.AppendCertsFromPEM(pem) {
+			return nil, fmt.Errorf("read the upstream's roots: expected PEM certificates in %s, got none", u.CA)
+		}
+	}
+	d := &dialer{net: net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: refuseMetadata}, tls: config}
+	return &Upstream{
+		url: u.URL.URL,
+		transport: &http.Transport{
+			DialContext:            d.plain,
+			DialTLSContext:         d.secure,
+			ForceAttemptHTTP2:      true,
+			DisableCompression:     true,
+			MaxIdleConns:           0,
+			MaxIdleConnsPerHost:    512,
+			IdleConnTimeout:        90 * time.Second,
+			ResponseHeaderTimeout:  u.Timeout.Duration,
+			MaxResponseHeaderBytes: 64 << 10,
+			ReadBufferSize:         16 << 10,
+			WriteBufferSize:        16 << 10,
+		},
+	}, nil
+}
+
+// URL returns the registered URL with a path after its own, given decoded and
+// as it is to be sent, and a query.
+func (u *Upstream) URL(path, escaped, query string) *url.URL {
+	target := *u.url
+	if path != "" {
+		target.RawPath = strings.TrimSuffix(u.url.EscapedPath(), "/") + escaped
+		target.Path = strings.TrimSuffix(u.url.Path, "/") + path
+	}
+	target.RawQuery = query
+	return &target
+}
+
+// Send writes out and returns the head of the answer with its body unread. It
+// asks recheck right before. Errors are fault.Unavailable when nothing was
+// written and the call may be repeated, and fault.BadUpstream when the upstream
+// may have it; in
+// both cases the Hint names no address.
+func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
+	if err := recheck(); err != nil {
+		return nil, err
+	}
+	// RoundTrip, and not a Client: a redirect is an answer for the agent.
+	resp, err := u.transport.RoundTrip(out.request(context.WithValue(ctx, recheckKey{}, recheck)))
+	if err != nil {
+		return nil, sendError(ctx, err)
+	}
+	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+		_ = resp.Body.Close()
+		return nil, fault.New("forward", fault.BadUpstream, "the upstream sent a compressed answer that was not asked for; it can't be checked for secrets")
+	}
+	return resp, nil
+}
+
+// Close drops idle connections.
+func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
+
+// request makes the net/http form of out. GetBody lets the transport try again
+// on another connection when nothing was written to the first.
+func (out *Outgoing) request(ctx context.Context) *http.Request {
+	r := (&http.Request{
+		Method: out.Method, URL: out.URL, Host: out.URL.Host, Header: out.Header,
+		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+	}).WithContext(ctx)
+	if out.Header["User-Agent"] == nil {
+		out.Header["User-Agent"] = []string{"mintmark"}
+	}
+	if len(out.Body) > 0 {
+		r.ContentLength = int64(len(out.Body))
+		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(out.Body)), nil }
+		r.Body, _ = r.GetBody()
+	}
+	return r
+}
+
+func sendError(ctx context.Context, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		return f // recheck's own
+	}
+	if f, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
+		return f
+	}
+	if ctx.Err() != nil {
+		return fault.Wrap("forward", fault.Unavailable, "the call was cancelled before the upstream answered", ctx.Err())
+	}
+	if _, ok := errors.AsType[*dialError](err); ok {
+		return fault.Wrap("forward", fault.Unavailable, "the upstream can't be reached", err)
+	}
+	// From here on the upstream may have the call.
+	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
+		return fault.Wrap("forward", fault.BadUpstream, "the upstream did not answer within its time limit; it may have carried the call out", err)
+	}
+	return fault.Wrap("forward", fault.BadUpstream, "the upstream's answer could not be read; it may have carried the call out", err)
+}
+
+type dialer struct {
+	net net.Dialer
+	tls *tls.Config
+}
+
+func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := d.net.DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, &dialError{err}
+	}
+	return checked(ctx, conn)
+}
+
+func (d *dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
+	conn, err := (&tls.Dialer{NetDialer: &d.net, Config: d.tls}).DialContext(ctx, network, addr)
+	if err != nil {
+		return nil, &dialError{err}
+	}
+	return checked(ctx, conn)
+}
+
+// dialError is the failure to make a connection: nothing was written.
+type dialError struct{ err error }
+
+func (e *dialError) Error() string { return "dial: " + e.err.Error() }
+func (e *dialError) Unwrap() error { return e.err }
+
+func checked(ctx context.Context, conn net.Conn) (net.Conn, error) {
+	if recheck, ok := ctx.Value(recheckKey{}).(Recheck); ok {
+		if err := recheck(); err != nil {
+			_ = conn.Close()
+			return nil, err
+		}
+	}
+	return conn, nil
+}
+
+// refuseMetadata refuses link-local addresses, where cloud platforms serve
+// their metadata and credentials. It runs after the name was resolved, on the
+// address that is about to be dialled, so that DNS can't get round it.
+func refuseMetadata(_, address string, _ syscall.RawConn) error {
+	at, err := netip.ParseAddrPort(address)
+	if err != nil {
+		return fmt.Errorf("dial: expected an IP address and port, got %q", address)
+	}
+	ip := at.Addr().Unmap()
+	if ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsMulticast() || ip.IsUnspecified() || ip == netip.MustParseAddr("fd00:ec2::254") {
+		return fmt.Errorf("dial: refuse %s: link-local, multicast and metadata addresses are no upstream", ip)
+	}
+	return nil
+}

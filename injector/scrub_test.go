@@ -1,0 +1,168 @@
+package injector
+
+import (
+	"bytes"
+	"encoding/base64"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"net/url"
+	"strings"
+	"testing"
+)
+
+// canary has what each encoding changes: a quote, a slash, a plus, a percent
+// sign and a byte beyond ASCII.
+const canary = `s3cr"t/+%é&token-0123456789`
+
+func hidden(values ...string) *Secrets {
+	var patterns [][]byte
+	for _, v := range values {
+		patterns = appendForms(patterns, v)
+	}
+	return &Secrets{patterns: func() [][]byte { return patterns }}
+}
+
+// forms are the ways in which an upstream may repeat the canary.
+func forms() map[string]string {
+	quoted, _ := json.Marshal(canary)
+	m := map[string]string{
+		"raw":        canary,
+		"hex":        hex.EncodeToString([]byte(canary)),
+		"HEX":        strings.ToUpper(hex.EncodeToString([]byte(canary))),
+		"query":      url.QueryEscape(canary),
+		"path":       url.PathEscape(canary),
+		"JSON":       string(quoted),
+		"basic auth": base64.StdEncoding.EncodeToString([]byte("user:" + canary)),
+	}
+	for before := range 4 {
+		text := strings.Repeat("x", before) + canary + "yy"
+		m[fmt.Sprintf("base64 after %d", before)] = base64.StdEncoding.EncodeToString([]byte(text))
+		m[fmt.Sprintf("base64url after %d", before)] = base64.RawURLEncoding.EncodeToString([]byte(text))
+	}
+	return m
+}
+
+// leaks reports a recognisable part of a form: any run of it longer than what
+// alignment leaves over at the ends.
+func leaks(got, form string) bool {
+	const run = 12
+	for i := 0; i+run <= len(form); i++ {
+		if strings.Contains(got, form[i:i+run]) {
+			return true
+		}
+	}
+	return false
+}
+
+func TestScrubAtEveryOffset(t *testing.T) {
+	for name, form := range forms() {
+		t.Run(name, func(t *testing.T) {
+			text := "data: before " + form + " after\n\ndata: more\n\n"
+			for cut := range len(text) {
+				s := hidden(canary).NewScrubber()
+				got := bytes.Clone(s.Next([]byte(text[:cut])))
+				got = append(got, s.Next([]byte(text[cut:]))...)
+				got = append(got, s.Rest()...)
+				if len(got) != len(text) {
+					t.Fatalf("cut at %d: got %d bytes, want %d", cut, len(got), len(text))
+				}
+				if leaks(string(got), form) {
+					t.Fatalf("cut at %d: the secret came through: %q", cut, got)
+				}
+				if !strings.HasPrefix(string(got), "data: before ") || !strings.HasSuffix(string(got), " after\n\ndata: more\n\n") {
+					t.Fatalf("cut at %d: the text around the secret changed: %q", cut, got)
+				}
+				if s.Hits() == 0 {
+					t.Fatalf("cut at %d: got no hit", cut)
+				}
+			}
+		})
+	}
+}
+
+func TestScrubByteByByte(t *testing.T) {
+	for name, form := range forms() {
+		text := "a" + form + "b" + form + "c"
+		s := hidden(canary).NewScrubber()
+		var got []byte
+		for i := range len(text) {
+			got = append(got, s.Next([]byte{text[i]})...)
+		}
+		got = append(got, s.Rest()...)
+		if len(got) != len(text) || leaks(string(got), form) {
+			t.Errorf("%s: got %q", name, got)
+		}
+	}
+}
+
+func TestScrubHoldsBackOnlyBeginnings(t *testing.T) {
+	s := hidden(canary).NewScrubber()
+	if got := s.Next([]byte("data: {}\n\n")); string(got) != "data: {}\n\n" {
+		t.Errorf("got %q, want the whole event at once", got)
+	}
+	if got := s.Next([]byte("x" + canary[:4])); string(got) != "x" {
+		t.Errorf("got %q, want what can't be the secret's beginning", got)
+	}
+	if got := s.Next([]byte("!")); string(got) != canary[:4]+"!" {
+		t.Errorf("got %q, want what was held, once it was no secret", got)
+	}
+	if s.Hits() != 0 {
+		t.Errorf("got %d hits, want none", s.Hits())
+	}
+}
+
+func TestScrubOverlapping(t *testing.T) {
+	s := hidden("abcdefgh", "efghijkl").NewScrubber()
+	var got []byte
+	for _, piece := range []string{"-abcd", "efgh", "ij", "kl-"} {
+		got = append(got, s.Next([]byte(piece))...)
+	}
+	got = append(got, s.Rest()...)
+	if string(got) != "-************-" {
+		t.Errorf("got %q, want both masked", got)
+	}
+}
+
+func TestSecretsDoNotPrint(t *testing.T) {
+	for _, verb := range []string{"%v", "%+v", "%#v", "%s", "%q", "%x", "%d"} {
+		if got := fmt.Sprintf(verb, hidden(canary)); strings.Contains(got, "s3cr") {
+			t.Errorf("%s shows the secret: %s", verb, got)
+		}
+	}
+}
+
+// FuzzScrub holds a stream cut into pieces against the same text in one piece.
+func FuzzScrub(f *testing.F) {
+	f.Add([]byte("data: "+canary+"\n\n"), uint8(7))
+	f.Add([]byte(canary[:9]+canary), uint8(1))
+	f.Add([]byte(base64.StdEncoding.EncodeToString([]byte("u:"+canary))), uint8(3))
+	secrets := hidden(canary, "aaaaaaab", "aaabaaab")
+	f.Fuzz(func(t *testing.T, text []byte, size uint8) {
+		want := secrets.NewScrubber().String(string(text))
+		s := secrets.NewScrubber()
+		var got []byte
+		for rest := text; len(rest) > 0; {
+			n := min(int(size)+1, len(rest))
+			got = append(got, s.Next(rest[:n])...)
+			rest = rest[n:]
+		}
+		got = append(got, s.Rest()...)
+		if string(got) != want {
+			t.Fatalf("in pieces of %d:\n got %q\nwant %q", int(size)+1, got, want)
+		}
+	})
+}
+
+func BenchmarkScrub(b *testing.B) {
+	secrets := hidden(strings.Repeat("k3y-", 12))
+	body := bytes.Repeat([]byte(`{"text":"nothing to hide here"}`), 20)
+	b.SetBytes(int64(len(body)))
+	b.ReportAllocs()
+	for b.Loop() {
+		s := secrets.NewScrubber()
+		if len(s.Next(body)) != len(body) {
+			b.Fatal("lost bytes")
+		}
+	}
+}

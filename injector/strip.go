@@ -1,0 +1,126 @@
+package injector
+
+import (
+	"net/http"
+	"net/textproto"
+	"net/url"
+	"slices"
+	"strings"
+
+	"mintmark/injector/mcp"
+)
+
+// Strip returns the headers of in that may go on to an upstream, and the names
+// of those that were taken out because they could carry authority.
+//
+// For an MCP upstream only the transport's own headers pass; what a registered
+// server may need beyond them, it gets by registration. For a plain HTTP
+// upstream the list of what passes is wider, and still a list: a header nobody
+// thought of does not pass.
+func Strip(in http.Header, plain bool, s Scheme) (out http.Header, stripped []string) {
+	out = make(http.Header, len(in)+2) // the scheme adds one or two
+	named := connectionNamed(in)
+	for name, values := range in {
+		switch {
+		case s != nil && slices.Contains(s.Owns(), name):
+			stripped = append(stripped, name)
+		case carriesAuthority(name):
+			stripped = append(stripped, name)
+		case slices.Contains(named, name), len(values) == 0:
+			// hop by hop
+		case passes(name, plain):
+			out[name] = values
+		}
+	}
+	slices.Sort(stripped)
+	return out, stripped
+}
+
+// StripQuery returns the query of in without the parameters that could carry
+// authority, and their names. It returns ok false for a query that two servers
+// could split differently.
+func StripQuery(raw string) (query string, stripped []string, ok bool) {
+	if raw == "" {
+		return "", nil, true
+	}
+	if strings.ContainsAny(raw, ";\x00") {
+		return "", nil, false
+	}
+	var kept []string
+	for part := range strings.SplitSeq(raw, "&") {
+		key, value, _ := strings.Cut(part, "=")
+		name, err := url.QueryUnescape(key)
+		if err != nil {
+			return "", nil, false
+		}
+		if _, err := url.QueryUnescape(value); err != nil {
+			return "", nil, false
+		}
+		if queryCarriesAuthority(name) {
+			stripped = append(stripped, name)
+			continue
+		}
+		kept = append(kept, part)
+	}
+	slices.Sort(stripped)
+	return strings.Join(kept, "&"), stripped, true
+}
+
+// passes is the list of what an agent may say to an upstream.
+func passes(name string, plain bool) bool {
+	switch name {
+	case "Accept", "Content-Type", "Traceparent", "Tracestate",
+		mcp.HeaderLastEvent:
+		return true
+	case mcp.HeaderVersion, mcp.HeaderMethod, mcp.HeaderName:
+		return !plain
+	case "Accept-Language", "If-Match", "If-None-Match", "If-Modified-Since",
+		"If-Unmodified-Since", "If-Range", "Range", "Content-Language", "Cache-Control", "Content-Disposition":
+		return plain
+	}
+	return !plain && strings.HasPrefix(name, mcp.PrefixParam)
+}
+
+// carriesAuthority reports whether a header is one by which callers prove who
+// they are. It decides only what a record calls stripped: a header that is in
+// neither list does not pass either.
+func carriesAuthority(name string) bool {
+	switch name {
+	case "Authorization", "Proxy-Authorization", "Cookie", "Cookie2", "Dpop", "Www-Authenticate",
+		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Client-Cert", "X-Remote-User",
+		"Signature", "Signature-Input":
+		return true
+	}
+	lower := strings.ToLower(name)
+	for _, word := range [...]string{"auth", "token", "api-key", "apikey", "secret", "password", "credential", "x-amz-", "x-goog-", "x-ms-", "session"} {
+		if strings.Contains(lower, word) && name != mcp.HeaderSession {
+			return true
+		}
+	}
+	return false
+}
+
+// queryCarriesAuthority names the parameters by which calls are authenticated:
+// exactly, because much else that an API needs has "token" or "key" in its name
+// (page_token, continuation-token).
+func queryCarriesAuthority(name string) bool {
+	lower := strings.ToLower(name)
+	switch lower {
+	case "access_token", "accesstoken", "auth_token", "authtoken", "id_token", "refresh_token", "oauth_token", "bearer_token", "token", "jwt",
+		"api_key", "api-key", "apikey", "key", "auth", "authorization", "secret", "client_secret", "password", "passwd",
+		"awsaccesskeyid", "signature", "sig", "googleaccessid", "private_token", "session_token", "sessionid", "subscription-key":
+		return true
+	}
+	return strings.HasPrefix(lower, "x-amz-") || strings.HasPrefix(lower, "x-goog-") || strings.HasPrefix(lower, "x-ms-")
+}
+
+// connectionNamed lists the headers that Connection declares hop-by-hop.
+func connectionNamed(h http.Header) []string {
+	var names []string
+	for _, v := range h["Connection"] {
+		for name := range strings.SplitSeq(v, ",") {
+			names = append(names, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
+		}
+	}
+	return names
+}

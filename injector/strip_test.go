@@ -1,0 +1,77 @@
+package injector
+
+import (
+	"net/http"
+	"slices"
+	"testing"
+)
+
+func TestStrip(t *testing.T) {
+	in := http.Header{
+		"Authorization": {"Bearer agent", "Basic two"}, "Proxy-Authorization": {"x"}, "Cookie": {"a=b"}, "X-Api-Key": {"k"},
+		"X-Auth-Token": {"t"}, "X-Amz-Security-Token": {"t"}, "Private-Token": {"t"}, "X-Forwarded-User": {"root"}, "X-Forwarded-For": {"1.2.3.4"},
+		"Dpop": {"p"}, "Connection": {"keep-alive, traceparent"}, "Traceparent": {"00-1"}, "Te": {"trailers"}, "Upgrade": {"h2c"}, "Forwarded": {"for=x"},
+		"Content-Type": {"application/json"}, "Accept": {"application/json"}, "Accept-Encoding": {"gzip"}, "Mcp-Method": {"tools/call"},
+		"Mcp-Session-Id": {"handle"}, "Mcp-Param-Region": {"x"}, "Mcp-Param-Authorization": {"x"}, "X-Anything": {"x"}, "Host": {"evil"}, "Content-Length": {"9"}, "Transfer-Encoding": {"chunked"},
+		"Range": {"bytes=0-1"}, "X-Custom": {"mine"},
+	}
+	scheme, err := NewHeader("x-custom", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cases := []struct {
+		name     string
+		plain    bool
+		scheme   Scheme
+		passes   []string
+		stripped []string
+	}{
+		{"mcp", false, Bearer{}, []string{"Accept", "Content-Type", "Mcp-Method", "Mcp-Param-Region"},
+			[]string{"Authorization", "Cookie", "Dpop", "Mcp-Param-Authorization", "Private-Token", "Proxy-Authorization", "X-Amz-Security-Token", "X-Api-Key", "X-Auth-Token", "X-Forwarded-User"}},
+		{"plain, no credential", true, nil, []string{"Accept", "Content-Type", "Range"},
+			[]string{"Authorization", "Cookie", "Dpop", "Mcp-Param-Authorization", "Private-Token", "Proxy-Authorization", "X-Amz-Security-Token", "X-Api-Key", "X-Auth-Token", "X-Forwarded-User"}},
+		{"the scheme's own header", false, scheme, []string{"Accept", "Content-Type", "Mcp-Method", "Mcp-Param-Region"},
+			[]string{"Authorization", "Cookie", "Dpop", "Mcp-Param-Authorization", "Private-Token", "Proxy-Authorization", "X-Amz-Security-Token", "X-Api-Key", "X-Auth-Token", "X-Custom", "X-Forwarded-User"}},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			out, stripped := Strip(in, c.plain, c.scheme)
+			var got []string
+			for name := range out {
+				got = append(got, name)
+			}
+			slices.Sort(got)
+			if !slices.Equal(got, c.passes) {
+				t.Errorf("passes: got %q, want %q", got, c.passes)
+			}
+			if !slices.Equal(stripped, c.stripped) {
+				t.Errorf("stripped: got %q, want %q", stripped, c.stripped)
+			}
+		})
+	}
+}
+
+func TestStripQuery(t *testing.T) {
+	cases := []struct {
+		raw, want string
+		stripped  []string
+		ok        bool
+	}{
+		{"", "", nil, true},
+		{"a=1&b=%20&c", "a=1&b=%20&c", nil, true},
+		{"access_token=x&a=1", "a=1", []string{"access_token"}, true},
+		{"a=1&%61ccess_token=x", "a=1", []string{"access_token"}, true},
+		{"X-Amz-Signature=x&X-Amz-Credential=y&list-type=2", "list-type=2", []string{"X-Amz-Credential", "X-Amz-Signature"}, true},
+		{"API_KEY=x", "", []string{"API_KEY"}, true},
+		{"page_token=p&continuation-token=c&code=4&expires=9&sort_key=k", "page_token=p&continuation-token=c&code=4&expires=9&sort_key=k", nil, true},
+		{"a=1;access_token=x", "", nil, false},
+		{"a=%zz", "", nil, false},
+		{"%zz=1", "", nil, false},
+	}
+	for _, c := range cases {
+		got, stripped, ok := StripQuery(c.raw)
+		if got != c.want || ok != c.ok || !slices.Equal(stripped, c.stripped) {
+			t.Errorf("%q: got %q %q %t, want %q %q %t", c.raw, got, stripped, ok, c.want, c.stripped, c.ok)
+		}
+	}
+}
