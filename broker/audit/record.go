@@ -1,0 +1,81 @@
+package audit
+
+import "time"
+
+// Kind is what a record is about.
+type Kind string
+
+// The kinds of record. A call that is judged makes a decision record before
+// anything leaves, and an outcome record when its answer has ended.
+const (
+	Decision Kind = "decision" // a judged call, allowed or denied, or a refusal before judgement
+	Outcome  Kind = "outcome"  // how an allowed call ended: status, bytes, duration, scrub hits
+	Issuance Kind = "issuance" // a credential minted, renewed or revoked, or a mint that failed
+	Posture  Kind = "posture"  // a posture fact changed
+	Admin    Kind = "admin"    // the log itself, a bundle applied, start and stop
+)
+
+// Record is one line of the log. It never holds a secret: only digests,
+// fingerprints and names. Append sets Seq and Time. Whatever a stranger can
+// choose is bounded as it is written: see appendString and maxList.
+type Record struct {
+	Seq  uint64    `json:"seq"`
+	Time time.Time `json:"time"` // UTC, nanoseconds
+	Kind Kind      `json:"kind"`
+
+	Call   string `json:"call,omitempty"`   // joins a call's records: 32 hex characters
+	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|renew|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap; posture: changed|retracted
+	Bundle string `json:"bundle,omitempty"` // hex SHA-256 of the bundle in force
+
+	Agent    string        `json:"agent,omitempty"`    // SPIFFE ID, only when proven
+	Attestor string        `json:"attestor,omitempty"` // kind of attestor
+	Evidence string        `json:"evidence,omitempty"` // hex SHA-256 of the evidence
+	Posture  []PostureFact `json:"posture,omitempty"`  // the facts the decision could see
+
+	Upstream  string `json:"upstream,omitempty"`
+	Method    string `json:"method,omitempty"`    // MCP method, or "http/GET"
+	Tool      string `json:"tool,omitempty"`      // tool, prompt, resource URI or path
+	Arguments string `json:"arguments,omitempty"` // hex SHA-256 of the arguments' bytes
+	Session   string `json:"session,omitempty"`   // hex SHA-256 prefix of the session handle
+	Trace     string `json:"trace,omitempty"`     // W3C trace id
+
+	Allow    bool     `json:"allow,omitempty"`
+	Policies []string `json:"policies,omitempty"` // determining policy ids
+	Fault    string   `json:"fault,omitempty"`    // fault.Kind of a refusal
+	Step     string   `json:"step,omitempty"`     // step that refused: receive, attest, decide, lease, …
+	Reason   string   `json:"reason,omitempty"`   // for people; the same words the agent saw, or the operator's
+	Stripped []string `json:"stripped,omitempty"` // names of what could have carried the agent's own auth
+
+	Credential  string    `json:"credential,omitempty"`  // the lease's id
+	Provider    string    `json:"provider,omitempty"`    // registered name
+	Scheme      string    `json:"scheme,omitempty"`      // how it is injected
+	Fingerprint string    `json:"fingerprint,omitempty"` // keyed hash of the secret: comparable, not reversible
+	Scopes      []string  `json:"scopes,omitempty"`
+	NotAfter    time.Time `json:"not_after,omitzero"`
+	Cached      bool      `json:"cached,omitempty"` // the lease was already held
+	Lease       string    `json:"lease,omitempty"`  // issuance: the issuing system's handle, to revoke an orphan by
+
+	Status    int           `json:"status,omitempty"`
+	Bytes     int64         `json:"bytes,omitempty"`
+	Duration  time.Duration `json:"duration_ns,omitempty"`
+	ScrubHits int           `json:"scrub_hits,omitempty"` // injected secrets removed from the answer
+	Subject   string        `json:"subject,omitempty"`    // posture: whom the fact is about
+	Count     int64         `json:"count,omitempty"`      // log_gap: records refused or lost while the log could not be written; torn_tail: bytes; unsigned_tail: records
+}
+
+// known reports whether k is a kind of record; the zero Kind is none.
+func (k Kind) known() bool {
+	switch k {
+	case Decision, Outcome, Issuance, Posture, Admin:
+		return true
+	}
+	return false
+}
+
+// PostureFact is a fact as the decision saw it.
+type PostureFact struct {
+	Name   string `json:"name"`
+	Value  string `json:"value"`
+	AgeS   int64  `json:"age_s"`
+	Issuer string `json:"issuer"`
+}
