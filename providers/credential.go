@@ -3,6 +3,7 @@ package providers
 import (
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -83,6 +84,7 @@ type sealed struct {
 	terms       Terms
 	material    Material
 	ended       atomic.Bool
+	once        once
 }
 
 func (c Credential) sealed() *sealed {
@@ -144,12 +146,32 @@ func (c Credential) Reveal(r audit.Receipt) (Opened, error) {
 	if err := r.Spend(c.ID()); err != nil {
 		return Opened{}, err
 	}
-	return Opened{m: c.sealed().material}, nil
+	return Opened{m: c.sealed().material, once: &c.sealed().once}, nil
 }
 
 // Opened is a credential's material in the clear, for the one request it was
 // recorded for. It redacts itself like a Secret.
-type Opened struct{ m Material }
+type Opened struct {
+	m    Material
+	once *once // of the lease
+}
+
+// once holds what was derived from a lease's material.
+type once struct {
+	sync.Once
+	value any
+}
+
+// Once returns what make returned for this lease the first time: it spares the
+// caller deriving the same from the material for each call. The value lives and
+// dies with the lease; make must not depend on anything else.
+func (o Opened) Once(make func() any) any {
+	if o.once == nil {
+		return make()
+	}
+	o.once.Do(func() { o.once.value = make() })
+	return o.once.value
+}
 
 // Username returns the user name of a Password, or the access key id of an AWS
 // credential.

@@ -180,7 +180,7 @@ func (p *Pool) entry(event string, l *lease, start time.Time) *audit.Record {
 	return &audit.Record{
 		Kind:        audit.Issuance,
 		Event:       event,
-		Bundle:      p.bundle,
+		Bundle:      p.bundle(),
 		Agent:       l.key.agent,
 		Provider:    l.reg.name,
 		Credential:  c.ID(),
@@ -194,7 +194,7 @@ func (p *Pool) entry(event string, l *lease, start time.Time) *audit.Record {
 
 // recordFailure records that a mint failed; l is what it made nevertheless, or nil.
 func (p *Pool) recordFailure(t ticket, l *lease, start time.Time, cause error) {
-	r := &audit.Record{Kind: audit.Issuance, Event: "mint_failed", Bundle: p.bundle, Agent: t.key.agent, Provider: t.reg.name, Duration: p.clock().Sub(start)}
+	r := &audit.Record{Kind: audit.Issuance, Event: "mint_failed", Bundle: p.bundle(), Agent: t.key.agent, Provider: t.reg.name, Duration: p.clock().Sub(start)}
 	if l != nil {
 		r = p.entry("mint_failed", l, start)
 	}

@@ -46,8 +46,9 @@ type PoolOptions struct {
 	Clock func() time.Time
 	// Logger receives what nobody waits for: failed renewals and revocations.
 	Logger *slog.Logger
-	// Bundle is the digest of the bundle in force, for the records.
-	Bundle string
+	// Bundle returns the digest of the bundle in force, for the records. Nil:
+	// they name none.
+	Bundle func() string
 	// MintTimeout bounds one mint. Default 10 s.
 	MintTimeout time.Duration
 	// MaxLeases is how many leases are held; past it the least used are given
@@ -67,7 +68,7 @@ type Pool struct {
 	logger        *slog.Logger
 	clock         func() time.Time
 	key           []byte
-	bundle        string
+	bundle        func() string
 	mintTimeout   time.Duration
 
 	ctx    context.Context // of all mints: a caller's cancellation ends no mint that others wait for
@@ -121,6 +122,9 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 func (p *Pool) setDefaults() {
 	if p.clock == nil {
 		p.clock = time.Now
+	}
+	if p.bundle == nil {
+		p.bundle = func() string { return "" }
 	}
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)

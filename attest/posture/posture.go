@@ -29,6 +29,12 @@ func (f Fact) FreshAt(now time.Time) bool {
 // Age returns how old f is at now, never negative.
 func (f Fact) Age(now time.Time) time.Duration { return max(0, now.Sub(f.ObservedAt)) }
 
+// Seconds returns the age in whole seconds, rounded up: what policies compare
+// and records say never looks younger than it is.
+func (f Fact) Seconds(now time.Time) int64 {
+	return int64((f.Age(now) + time.Second - 1) / time.Second)
+}
+
 // Source watches one place where facts come from. Watch calls report for each
 // fact as it is found and as it changes, and with an empty Value when the
 // source no longer vouches for it, until ctx ends; it then returns ctx's

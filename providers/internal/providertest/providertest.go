@@ -48,7 +48,7 @@ func New(t testing.TB, entries map[string]providers.Entry, hidden []string, chan
 	options := providers.PoolOptions{
 		Log:            r.Log,
 		FingerprintKey: []byte("0123456789abcdef0123456789abcdef"),
-		Bundle:         "b0b0",
+		Bundle:         func() string { return "b0b0" },
 		Logger:         slog.New(slog.NewTextHandler(r.Logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 	for _, c := range change {
