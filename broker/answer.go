@@ -1,0 +1,139 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"mintmark/broker/audit"
+	"mintmark/injector"
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+)
+
+// answer relays the upstream's answer, scrubbed, at the pace it comes, and
+// puts its outcome on record. Once its head is written no error is returned:
+// what fails later cuts the answer short.
+func (b *Broker) answer(c *call, resp *http.Response, scrub *injector.Scrubber) error {
+	b.answerHead(c, resp, scrub)
+	c.w.WriteHeader(resp.StatusCode)
+	written, err := b.answerBody(c, resp, scrub)
+	err = c.cut(err)
+	b.outcome(c, resp.StatusCode, written, scrub.Hits(), err)
+	if err != nil {
+		panic(http.ErrAbortHandler) // the only way to show an agent that its answer is not whole
+	}
+	return nil
+}
+
+// answerHead copies the headers that may pass, scrubbed.
+func (b *Broker) answerHead(c *call, resp *http.Response, scrub *injector.Scrubber) {
+	h := c.w.Header()
+	for name, values := range resp.Header {
+		if !answerPasses(name, c.plain) {
+			continue
+		}
+		for _, v := range values {
+			h[name] = append(h[name], scrub.String(v))
+		}
+	}
+	if id := resp.Header.Get(mcp.HeaderSession); id != "" && !c.plain {
+		h.Set(mcp.HeaderSession, b.handle(c, id))
+	}
+	if isStream(resp) {
+		h.Set("X-Accel-Buffering", "no")
+		h.Del("Content-Length")
+	}
+}
+
+// handle returns what the agent knows an upstream's session by. Within a session
+// it is always the agent's own: clients end one whose id changes.
+func (b *Broker) handle(c *call, id string) string {
+	if id == c.session {
+		return c.r.Header.Get(mcp.HeaderSession)
+	}
+	return b.sessions.seal(id, c.name, c.identity.Subject())
+}
+
+// answerPasses is the list of what an upstream may say to an agent. Cookies and
+// authentication challenges are not on it: an agent holds no authority there.
+func answerPasses(name string, plain bool) bool {
+	switch name {
+	case "Content-Type", "Content-Length", "Cache-Control", "Retry-After", "Allow", "Location", mcp.HeaderVersion:
+		return true
+	case "Etag", "Last-Modified", "Content-Range", "Accept-Ranges", "Content-Disposition", "Content-Language", "Expires", "Vary", "Link":
+		return plain
+	}
+	return false
+}
+
+func isStream(resp *http.Response) bool {
+	return strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+}
+
+// cut says why an answer could not be relayed whole. Where the agent is gone,
+// the upstream's request was cancelled for it, and its error says nothing.
+func (c *call) cut(err error) error {
+	kind := fault.KindOf(err)
+	if err == nil || kind == fault.Denied || kind == fault.BadUpstream && c.r.Context().Err() == nil {
+		return err
+	}
+	return fault.Wrap("answer", fault.Unavailable, "the agent's connection ended before the answer was whole", err)
+}
+
+// outcome records how an allowed call ended.
+func (b *Broker) outcome(c *call, status int, written int64, hits int, err error) {
+	rec := &audit.Record{
+		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.target().Name,
+		Credential: c.credential.ID(), Allow: true, Status: status, Bytes: written, ScrubHits: hits, Duration: b.clock().Sub(c.started),
+	}
+	if err != nil {
+		rec.Fault, rec.Step, rec.Reason = fault.KindOf(err).String(), "answer", fault.HintOf(err)
+	}
+	b.log.Note(rec)
+	b.metrics.ended(c, "allow", "", hits)
+	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", c.attrs("allow", status)...)
+}
+
+// refuse answers a call that ended with err, and puts that on record.
+func (b *Broker) refuse(c *call, err error) {
+	r := refusalOf(err)
+	outcome := "deny"
+	if c.recorded {
+		outcome = "fail" // it was allowed, and did not come to an answer
+		b.recordFailure(c, r)
+	} else {
+		b.recordRefusal(c, r)
+	}
+	b.metrics.ended(c, outcome, r.Step, 0)
+	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(outcome, r.Status), errAttrs(r, err)...)...)
+	r.write(c)
+}
+
+// recordRefusal puts a refusal on record. A refusal stands whether or not the
+// log can take it; the log counts what it could not.
+func (b *Broker) recordRefusal(c *call, r refusal) {
+	if c.identity.IsZero() && !b.strangers.admit() {
+		return
+	}
+	if skipped := b.strangers.count(); skipped != nil {
+		b.log.Note(skipped)
+	}
+	rec := c.decisionRecord()
+	rec.Fault, rec.Step, rec.Reason, rec.Status = r.Kind.String(), r.Step, r.Text, r.Status
+	rec.Duration = b.clock().Sub(c.started)
+	// The agent may be gone; its refusal is recorded all the same.
+	if _, err := b.log.Append(context.WithoutCancel(c.r.Context()), rec); err != nil {
+		b.logger.ErrorContext(c.r.Context(), "refusal not on record", slog.String("call", c.id), slog.Any("err", err))
+	}
+}
+
+// recordFailure puts on record why an allowed call came to no answer.
+func (b *Broker) recordFailure(c *call, r refusal) {
+	b.log.Note(&audit.Record{
+		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.target().Name,
+		Credential: c.credential.ID(), Status: r.Status, Duration: b.clock().Sub(c.started),
+		Fault: r.Kind.String(), Step: r.Step, Reason: r.Text,
+	})
+}

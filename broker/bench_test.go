@@ -1,0 +1,141 @@
+package broker_test
+
+import (
+	"bufio"
+	"bytes"
+	"crypto/tls"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// BenchmarkCall is an allowed call whose evidence and credential are held
+// already, to an upstream that answers with JSON. "handler" leaves out the
+// agent's side of the network, "socket" has all of it.
+func BenchmarkCall(b *testing.B) {
+	fast := newFastUpstream(b)
+	w := open(b, func(s *setup) { s.Quiet, s.Upstream, s.Audit = true, fast, "segment_size: 1GiB" })
+	w.wantOK(w.call(), "result")
+	b.Run("handler", func(b *testing.B) {
+		h := w.broker.Handler(1)
+		peer := &tls.ConnectionState{PeerCertificates: w.certificates("shop")}
+		text := toolCall("lookup_order")
+		b.ReportAllocs()
+		b.RunParallel(func(p *testing.PB) {
+			for p.Next() {
+				got := sink{header: http.Header{}}
+				h.ServeHTTP(&got, &http.Request{Method: "POST", URL: &url.URL{Path: "/mcp/orders"}, Host: w.plain, TLS: peer, ContentLength: int64(len(text)),
+					Header: http.Header{"Content-Type": {"application/json"}, "Accept": {"application/json, text/event-stream"}},
+					Body:   io.NopCloser(strings.NewReader(text))})
+				if got.status != 200 || got.n != len(okAnswer) {
+					b.Errorf("got %d and %d bytes", got.status, got.n)
+					return
+				}
+			}
+		})
+	})
+	b.Run("socket", func(b *testing.B) {
+		request := w.call().bytes(w.plain)
+		b.ReportAllocs()
+		b.RunParallel(func(p *testing.PB) {
+			c := w.keepAlive()
+			for p.Next() {
+				if err := c.exchange(request); err != nil {
+					b.Error(err)
+					return
+				}
+			}
+		})
+	})
+}
+
+// exchange writes a request and reads an answer of known length, at no cost
+// that would hide the broker's.
+func (c *connection) exchange(request []byte) error {
+	if _, err := c.conn.Write(request); err != nil {
+		return err
+	}
+	head, err := c.in.ReadSlice('\n')
+	if err != nil || !bytes.HasPrefix(head, []byte("HTTP/1.1 200 ")) {
+		return fmt.Errorf("got %q, %w", head, err)
+	}
+	for len(head) > 2 {
+		if head, err = c.in.ReadSlice('\n'); err != nil {
+			return err
+		}
+	}
+	_, err = c.in.Discard(len(okAnswer))
+	return err
+}
+
+// sink is a response that is counted and thrown away.
+type sink struct {
+	header    http.Header
+	status, n int
+}
+
+// Header implements http.ResponseWriter.
+func (s *sink) Header() http.Header { return s.header }
+
+// WriteHeader implements http.ResponseWriter.
+func (s *sink) WriteHeader(status int) { s.status = status }
+
+// Write implements http.ResponseWriter.
+func (s *sink) Write(p []byte) (int, error) {
+	s.n += len(p)
+	return len(p), nil
+}
+
+// newFastUpstream answers every request with the same bytes, at no cost that
+// would hide the broker's.
+func newFastUpstream(t testing.TB) (address string) {
+	t.Helper()
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var conns sync.WaitGroup
+	conns.Go(func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			conns.Go(func() { answerFast(conn) })
+		}
+	})
+	t.Cleanup(func() { _ = l.Close(); conns.Wait() })
+	return l.Addr().String()
+}
+
+func answerFast(conn net.Conn) {
+	defer conn.Close()
+	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(okAnswer), okAnswer)
+	in, length := bufio.NewReader(conn), []byte("Content-Length: ")
+	for {
+		body := 0
+		for {
+			line, err := in.ReadSlice('\n')
+			if err != nil {
+				return
+			}
+			if rest, ok := bytes.CutPrefix(line, length); ok {
+				_, _ = fmt.Sscanf(string(rest), "%d", &body)
+			}
+			if len(line) == 2 {
+				break
+			}
+		}
+		if _, err := in.Discard(body); err != nil {
+			return
+		}
+		if _, err := conn.Write(answer); err != nil {
+			return
+		}
+	}
+}

@@ -1,0 +1,192 @@
+// Package broker joins the steps of a call: it receives, attests, decides,
+// leases, records, injects, forwards and scrubs, in that order.
+package broker
+
+import (
+	"context"
+	"crypto/hkdf"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"mintmark/attest/trust"
+	"mintmark/broker/audit"
+	"mintmark/broker/bundle"
+	"mintmark/injector/mcp"
+)
+
+// Options is what a Broker is made of.
+type Options struct {
+	Bundle *bundle.Bundle // required
+	Kinds  Kinds          // required
+	Logger *slog.Logger   // nil: nothing is logged
+	Clock  func() time.Time
+}
+
+// bufferSize is how much of an answer is read at once.
+const bufferSize = 16 << 10
+
+// Broker serves agents. It is made by Open, runs in Run and is ended by Close.
+type Broker struct {
+	kinds     Kinds
+	logger    *slog.Logger
+	clock     func() time.Time
+	limits    bundle.Limits
+	log       *audit.Log
+	trust     *trust.Trust
+	reader    *mcp.Reader
+	sessions  *sessions
+	metrics   *metrics
+	strangers *strangers
+
+	fingerprintKey []byte
+	slots          chan struct{} // one for each call under way
+	buffers        sync.Pool     // of *[bufferSize]byte, for answers under way
+	listeners      []*listener
+	admin          net.Listener // nil: none
+
+	streams  streams
+	draining atomic.Bool // no longer ready
+
+	// entering is held for writing while the snapshot changes, so that no call
+	// begins with a snapshot that is being retired, and none after the last.
+	entering sync.RWMutex
+	ended    bool
+	current  atomic.Pointer[snapshot]
+
+	applying sync.Mutex     // one bundle at a time
+	before   chan struct{}  // closed when the snapshot before the current one has retired
+	retiring sync.WaitGroup // bundles that were replaced, each until its last call ends
+	closed   sync.Once
+}
+
+// Open opens everything a bundle asks for, the log first and the sockets last.
+// On error nothing is left open.
+func Open(ctx context.Context, o Options) (_ *Broker, err error) {
+	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits}
+	b.setDefaults()
+	defer func() {
+		if err != nil {
+			_ = b.Close(ctx)
+		}
+	}()
+	if err := b.openLog(ctx, o.Bundle.Config.Audit); err != nil {
+		return nil, err
+	}
+	if b.trust, err = trust.Open(ctx, o.Bundle.Config.Trust, o.Bundle.Config.TrustDomain, trust.Options{Logger: b.logger, Clock: b.clock}); err != nil {
+		return nil, err
+	}
+	if b.sessions, err = newSessions(); err != nil {
+		return nil, err
+	}
+	snap, err := b.build(ctx, o.Bundle, nil)
+	if err != nil {
+		return nil, err
+	}
+	b.current.Store(snap)
+	if err := b.listen(ctx, o.Bundle.Config); err != nil {
+		return nil, err
+	}
+	if err := b.recordBundle(ctx, "start", o.Bundle); err != nil {
+		return nil, err
+	}
+	return b, nil
+}
+
+func (b *Broker) setDefaults() {
+	if b.logger == nil {
+		b.logger = slog.New(slog.DiscardHandler)
+	}
+	if b.clock == nil {
+		b.clock = time.Now
+	}
+	b.reader = mcp.NewReader(b.limits.Depth)
+	b.strangers = newStrangers()
+	b.buffers.New = func() any { return new([bufferSize]byte) }
+	b.slots = make(chan struct{}, b.limits.Concurrent)
+	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) })
+}
+
+func (b *Broker) openLog(ctx context.Context, a bundle.Audit) error {
+	if err := os.MkdirAll(string(a.Directory), 0o700); err != nil {
+		return fmt.Errorf("make the directory of the audit log: %w", err)
+	}
+	key, created, err := audit.LoadOrCreateKey(string(a.SigningKey))
+	if err != nil {
+		return err
+	}
+	if created {
+		b.logger.WarnContext(ctx, "made a new signing key for the audit log; keep its public half apart from the log", slog.String("file", string(a.SigningKey)))
+	}
+	if b.fingerprintKey, err = hkdf.Key(sha256.New, key.Seed(), nil, "mintmark fingerprint v1", 32); err != nil {
+		return fmt.Errorf("derive the fingerprint key: %w", err)
+	}
+	b.log, err = audit.Open(audit.Options{
+		Directory: string(a.Directory), SigningKey: key, SegmentSize: int64(a.SegmentSize),
+		SyncAlways: a.Sync == "always", Clock: b.clock, Logger: b.logger,
+	})
+	return err
+}
+
+// Close ends the broker: no new calls, the calls under way get their time, the
+// leases are revoked, and the log is closed last, so that all of it is on
+// record. It is safe to call more than once.
+func (b *Broker) Close(ctx context.Context) (err error) {
+	b.closed.Do(func() { err = b.close(ctx) })
+	return err
+}
+
+func (b *Broker) close(ctx context.Context) error {
+	var errs []error
+	errs = append(errs, b.shutdown(ctx))
+	b.leave()
+	if snap := b.current.Load(); snap != nil {
+		settle(ctx, snap.calls.Wait)
+		settle(ctx, b.retiring.Wait)
+		snap.retire(ctx, nil)
+	}
+	if b.trust != nil {
+		errs = append(errs, b.trust.Close())
+	}
+	if b.log != nil {
+		if skipped := b.strangers.count(); skipped != nil {
+			b.log.Note(skipped)
+		}
+		_, err := b.log.Append(ctx, &audit.Record{Kind: audit.Admin, Event: "stop"})
+		errs = append(errs, err, b.log.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// settle gives calls that were cut a moment to say how they ended.
+func settle(ctx context.Context, wait func()) {
+	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+	defer cancel()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		wait()
+	}()
+	select {
+	case <-done:
+	case <-ctx.Done():
+	}
+}
+
+// newID returns the id of a call: 32 hex characters.
+func newID() string {
+	var id [16]byte
+	_, _ = rand.Read(id[:]) // never fails: it ends the process instead
+	return hex.EncodeToString(id[:])
+}
+
+// Flush returns when every record so far is on disk.
+func (b *Broker) Flush(ctx context.Context) error { return b.log.Flush(ctx) }

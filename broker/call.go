@@ -1,0 +1,312 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/http"
+	"sync"
+	"time"
+
+	"mintmark/attest"
+	"mintmark/broker/audit"
+	"mintmark/injector"
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+	"mintmark/policies"
+	"mintmark/providers"
+)
+
+// call is one call on its way through the broker. Each step fills in what the
+// next ones read.
+type call struct {
+	w       http.ResponseWriter
+	r       *http.Request
+	from    *listener
+	snap    *snapshot
+	id      string // 32 hex characters, in every record and refusal
+	started time.Time
+
+	// ctx ends when the agent leaves, and with a *fault.Error as its cause when
+	// the call may go on no longer.
+	ctx context.Context
+	end context.CancelCauseFunc
+
+	identity attest.Identity // attest
+
+	// receive
+	name    string // upstream as the path names it
+	plain   bool   // /http/NAME, not MCP
+	path    string // plain: decoded path, "/" first
+	escaped string // plain: the same path as it was sent
+	method  string // policy action
+	body    []byte
+	msg     mcp.Message
+
+	// decide
+	upstream  *upstream
+	session   string     // the upstream's own session id, or ""
+	injection *injection // nil when the upstream needs no credential
+	decision  policies.Decision
+	judging   sync.Mutex // of the two below: a dial that the call no longer waits for asks too
+	epoch     uint64     // of posture, when it was last allowed
+	judged    time.Time  // when it was last allowed
+
+	// lease
+	credential providers.Credential
+	cached     bool
+
+	// record
+	out      *injector.Outgoing
+	stripped []string
+	recorded bool // the allowed decision is in the log
+}
+
+// serve is the one way through: attest, receive, decide, lease, record,
+// inject, forward, and the answer back without the secret. The order is fixed
+// here and held by types: no credential opens without the receipt of its
+// record. Evidence is judged before the body is read, so that a stranger can't
+// make the broker hold one. An error is a refusal that was not answered yet.
+func (b *Broker) serve(c *call) error {
+	if err := b.attest(c); err != nil {
+		return err
+	}
+	if err := b.receive(c); err != nil {
+		return err
+	}
+	if err := b.decide(c); err != nil {
+		return err
+	}
+	if err := b.lease(c); err != nil {
+		return err
+	}
+	receipt, err := b.record(c)
+	if err != nil {
+		return err
+	}
+	secrets, err := b.inject(c, receipt)
+	if err != nil {
+		return err
+	}
+	return b.forward(c, secrets)
+}
+
+// attest establishes who calls, from the head and the connection alone.
+func (b *Broker) attest(c *call) (err error) {
+	c.identity, err = c.snap.chain.Attest(c.ctx, attest.Evidence{TLS: c.r.TLS, Header: c.r.Header})
+	return err
+}
+
+// decide finds the upstream and the credential that would serve the call, and
+// asks policy.
+func (b *Broker) decide(c *call) error {
+	u, ok := c.snap.upstreams[c.name]
+	if !ok || u.plain != c.plain {
+		return fault.New("decide", fault.NotFound, "no upstream of this name and kind is registered")
+	}
+	c.upstream = u
+	if err := b.openSession(c); err != nil {
+		return err
+	}
+	c.injection, ok = u.injectionFor(c.target().Name)
+	if !ok {
+		return fault.New("decide", fault.Denied, "no credential is registered for this call to this upstream")
+	}
+	// Read before the facts: a change in between costs one decision too many,
+	// never one too few.
+	c.epoch = c.snap.tracker.Epoch()
+	c.judged = b.clock()
+	c.decision = c.judge(c.judged)
+	if !c.decision.Allow {
+		return fault.New("decide", fault.Denied, c.decision.Reason)
+	}
+	return nil
+}
+
+// judge asks policy about the call as things stand at now.
+func (c *call) judge(now time.Time) policies.Decision {
+	credential := ""
+	if c.injection != nil {
+		credential = c.injection.provider
+	}
+	return c.snap.policies.Decide(policies.Request{
+		Agent:      c.identity.ID(),
+		Upstream:   c.name,
+		Method:     c.method,
+		Target:     c.target(),
+		Credential: credential,
+		Posture:    c.snap.facts(now, c.identity.Subject()),
+		Now:        now,
+	})
+}
+
+// target is what the call acts on, in the words of policy.
+func (c *call) target() policies.Target {
+	if c.plain {
+		return policies.Target{Type: policies.Path, Name: c.path}
+	}
+	switch c.msg.TargetOf {
+	case mcp.Tool:
+		return policies.Target{Type: policies.Tool, Name: c.msg.Target}
+	case mcp.Prompt:
+		return policies.Target{Type: policies.Prompt, Name: c.msg.Target}
+	case mcp.Resource:
+		return policies.Target{Type: policies.Resource, Name: c.msg.Target}
+	}
+	return policies.Target{}
+}
+
+// lease gets the credential, held or minted.
+func (b *Broker) lease(c *call) (err error) {
+	if c.injection == nil {
+		return nil
+	}
+	c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, c.injection.provider, providers.Request{Agent: c.identity})
+	return err
+}
+
+// record prepares what will be sent, strips it, and puts the use of the
+// credential on record.
+func (b *Broker) record(c *call) (audit.Receipt, error) {
+	out, err := b.outgoing(c)
+	if err != nil {
+		return audit.Receipt{}, err
+	}
+	c.out = out
+	rec := c.decisionRecord()
+	rec.Allow = true
+	receipt, err := b.log.Append(c.ctx, rec)
+	c.recorded = err == nil
+	return receipt, err
+}
+
+// outgoing makes the request to the upstream from what was judged, without
+// anything that could carry the agent's own authority.
+func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
+	out := &injector.Outgoing{Method: c.r.Method, Body: c.body}
+	out.Header, c.stripped = injector.Strip(c.r.Header, c.plain, c.injection.schemeOrNil())
+	query, names, ok := injector.StripQuery(c.r.URL.RawQuery)
+	if !ok {
+		return nil, fault.New("receive", fault.Invalid, "expected a query of name=value pairs joined by &; servers read others differently")
+	}
+	c.stripped = append(c.stripped, names...)
+	out.URL = c.upstream.send.URL(c.path, c.escaped, query)
+	if c.session != "" {
+		out.Header[mcp.HeaderSession] = []string{c.session}
+	}
+	return out, nil
+}
+
+// openSession finds the upstream's own session id behind the agent's handle.
+func (b *Broker) openSession(c *call) (err error) {
+	handle := c.handle()
+	if handle == "" {
+		return nil
+	}
+	c.session, err = b.sessions.open(handle, c.name, c.identity.Subject())
+	return err
+}
+
+// handle returns the agent's session handle, or "".
+func (c *call) handle() string {
+	if c.plain || c.msg.Version != "" { // the stateless revisions have no sessions
+		return ""
+	}
+	return c.r.Header.Get(mcp.HeaderSession)
+}
+
+// inject opens the credential against its receipt.
+func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, error) {
+	if c.injection == nil {
+		return nil, nil
+	}
+	return injector.Inject(c.out, c.injection.scheme, c.credential, receipt)
+}
+
+// forward sends the call and relays the answer.
+func (b *Broker) forward(c *call, secrets *injector.Secrets) error {
+	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode < http.StatusOK || resp.StatusCode > 599 {
+		return fault.New("forward", fault.BadUpstream, "the upstream answered with a status that ends no HTTP request")
+	}
+	if resp.StatusCode == http.StatusUnauthorized && c.injection != nil {
+		if c.injection.drops.Allow() {
+			c.snap.pool.Drop(c.ctx, c.credential.ID())
+		}
+		return fault.New("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve")
+	}
+	return b.answer(c, resp, secrets.NewScrubber())
+}
+
+// recheck returns the check that runs right before the write: everything the
+// decision stood on must still stand.
+func (c *call) recheck(clock func() time.Time) injector.Recheck {
+	return func() error {
+		if err := c.snap.chain.Check(c.identity); err != nil {
+			return err
+		}
+		if c.injection != nil && !c.snap.pool.Valid(c.credential) {
+			return fault.New("lease", fault.Unavailable, "the credential ended while the call was under way; call again")
+		}
+		return c.stillAllowed(clock())
+	}
+}
+
+// stillAllowed decides again when posture changed since the decision, and at
+// least once a second: hours end, and facts grow stale.
+func (c *call) stillAllowed(now time.Time) error {
+	c.judging.Lock()
+	defer c.judging.Unlock()
+	epoch := c.snap.tracker.Epoch()
+	if epoch == c.epoch && now.Sub(c.judged) < time.Second {
+		return nil
+	}
+	if d := c.judge(now); !d.Allow {
+		return fault.New("decide", fault.Denied, d.Reason)
+	}
+	c.epoch, c.judged = epoch, now // only now, so that a denial stands whoever asks next
+	return nil
+}
+
+// decisionRecord is what the record says of the call so far.
+func (c *call) decisionRecord() *audit.Record {
+	rec := &audit.Record{
+		Kind: audit.Decision, Call: c.id, Bundle: c.snap.bundle.Digest,
+		Agent: c.identity.Subject(), Attestor: c.identity.Attestor(), Evidence: c.identity.Evidence(),
+		Upstream: c.name, Method: c.method, Tool: c.target().Name, Trace: traceID(c.r.Header.Get("Traceparent")),
+		Policies: c.decision.Policies, Stripped: c.stripped,
+	}
+	if handle := c.handle(); handle != "" {
+		digest := sha256.Sum256([]byte(handle))
+		rec.Session = hex.EncodeToString(digest[:16])
+	}
+	if c.msg.Arguments != nil {
+		digest := sha256.Sum256(c.msg.Arguments)
+		rec.Arguments = hex.EncodeToString(digest[:])
+	}
+	for _, f := range c.decision.Facts {
+		rec.Posture = append(rec.Posture, audit.PostureFact{Name: f.Name, Value: f.Value, AgeS: f.Seconds(c.started), Issuer: f.Issuer})
+	}
+	if !c.credential.IsZero() {
+		rec.Credential, rec.Provider, rec.Scheme = c.credential.ID(), c.credential.Provider(), c.injection.name
+		rec.Fingerprint, rec.Scopes = c.credential.Fingerprint(), c.credential.Scopes()
+		rec.NotAfter, rec.Cached = c.credential.NotAfter(), c.cached
+	}
+	return rec
+}
+
+// traceID returns the trace id of a W3C traceparent header, or "".
+func traceID(traceparent string) string {
+	if len(traceparent) < 55 || traceparent[2] != '-' || traceparent[35] != '-' {
+		return ""
+	}
+	id := traceparent[3:35]
+	if _, err := hex.DecodeString(id); err != nil {
+		return ""
+	}
+	return id
+}

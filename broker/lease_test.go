@@ -1,0 +1,76 @@
+package broker_test
+
+import (
+	"testing"
+
+	"mintmark/broker/audit"
+	"mintmark/internal/fault"
+)
+
+func TestRefusesWithoutACredential(t *testing.T) {
+	w := open(t)
+	for _, c := range []struct {
+		upstream string
+		code     int
+		kind     fault.Kind
+		says     string
+	}{
+		{"failing", -31503, fault.Unavailable, "the authorization server could not issue a token"},
+		{"garbage", -31503, fault.Unavailable, "the authorization server"},
+		{"gone", -31503, fault.Unavailable, "the authorization server"},
+	} {
+		t.Run(c.upstream, func(t *testing.T) {
+			w.in(t)
+			refused := want{200, c.code, "lease", c.kind, c.says, "shop", false}
+			w.wantRefused(w.call(to("/mcp/"+c.upstream)), refused)
+			failed := w.failures(c.upstream)
+			if len(failed) != 1 || failed[0].Fault != c.kind.String() || failed[0].Credential != "" {
+				t.Errorf("issuance: got %+v, want one mint that failed", failed)
+			}
+			w.wantRefused(w.call(to("/mcp/"+c.upstream)), refused) // from what is remembered
+		})
+	}
+	w.in(t)
+	w.wantOK(w.call(), "result")
+}
+
+// failures returns the failed mints of a provider on record.
+func (w *world) failures(provider string) (found []audit.Record) {
+	w.t.Helper()
+	for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Issuance}) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if r.Provider == provider && r.Event == "mint_failed" {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// The agent is gone by the time its call is refused: the record says why.
+func TestAnAgentThatLeavesIsNotKeptWaitingForAMint(t *testing.T) {
+	w := open(t)
+	conn := w.write(w.call(to("/mcp/stuck")))
+	w.await("the call", func() bool { return w.broker.Waiting() == 1 })
+	_ = conn.Close()
+	rec := w.records(audit.Filter{Kind: audit.Decision, Upstream: "stuck"}, 1)[0]
+	if rec.Allow || rec.Step != "lease" || rec.Fault != "unavailable" || rec.Reason != "the call ended before its credential was ready" {
+		t.Errorf("record: got %q, %q, %q", rec.Step, rec.Fault, rec.Reason)
+	}
+	if n := w.upstream.taken(); n != 0 {
+		t.Errorf("%d requests reached the upstream, want none", n)
+	}
+}
+
+func TestAnswersOfVaultBecomeBasicAuth(t *testing.T) {
+	w := open(t)
+	w.wantOK(w.call(to("/mcp/database")), "result")
+	head := w.upstream.last(t).header
+	if user, password, ok := basicAuth(head.Get("Authorization")); !ok || user != "v-orders" || password != w.issuer.last() {
+		t.Errorf("Authorization: got %q", head.Get("Authorization"))
+	}
+	if rec := w.lastAllowed(); rec.Provider != "user" || rec.Scheme != "basic" {
+		t.Errorf("record: got %q by %q", rec.Provider, rec.Scheme)
+	}
+}

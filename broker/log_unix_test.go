@@ -1,0 +1,115 @@
+//go:build unix
+
+package broker_test
+
+import (
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"mintmark/broker/audit"
+	"mintmark/internal/fault"
+)
+
+// The kernel refuses what this process writes beyond a size, as a full disk
+// would: part of a record is written, then nothing.
+func TestNothingIsForwardedThatCannotBeRecorded(t *testing.T) {
+	w := open(t)
+	w.wantOK(w.call(), "result") // from here on a credential is held
+	if err := w.broker.Flush(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	room := w.fill(100)
+	reached := w.upstream.taken()
+	const refused = 3
+	for range refused {
+		got := w.do(w.call())
+		said := got.refusal(t)
+		if got.status != 200 || said.Code != -31503 || said.Step != "record" || said.Kind != fault.Unavailable.String() ||
+			said.Text != "the audit log cannot be written; nothing is forwarded without its record" || got.header.Get("Retry-After") != "1" {
+			t.Errorf("got %d %+v, want it refused for want of a log", got.status, said)
+		}
+	}
+	minting := w.do(w.call(to("/mcp/database"))).refusal(t)
+	if minting.Step != "lease" || minting.Text != "the broker cannot record the new credential" {
+		t.Errorf("a call that needs a fresh credential: got %+v", minting)
+	}
+	denied := w.do(w.call(body(toolCall("refund")))).refusal(t)
+	if denied.Step != "decide" || denied.Kind != "denied" {
+		t.Errorf("a call that policy denies: got %+v, want the same denial as ever", denied)
+	}
+	if n := w.upstream.taken() - reached; n != 0 {
+		t.Errorf("%d calls reached the upstream without a record", n)
+	}
+	room()
+	w.await("the log to be written again", func() bool { return w.do(w.call()).refusalCode() == 0 })
+	w.wantOK(w.call(), "result")
+	w.wantGap(refused)
+}
+
+// wantGap checks that the log says how many records are missing, at least the
+// given number.
+func (w *world) wantGap(atLeast int64) {
+	w.t.Helper()
+	gaps := int64(0)
+	for _, r := range w.admin() {
+		if r.Event == "log_gap" {
+			gaps += r.Count
+		}
+	}
+	if gaps < atLeast {
+		w.t.Errorf("log_gap: got %d records that are missing, want at least %d", gaps, atLeast)
+	}
+}
+
+func (w *world) admin() (found []audit.Record) {
+	w.t.Helper()
+	for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Admin}) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		found = append(found, r)
+	}
+	return found
+}
+
+// refusalCode returns the code of the JSON-RPC error in a, or 0.
+func (a answer) refusalCode() int {
+	if a.body == okAnswer {
+		return 0
+	}
+	return a.status
+}
+
+// fill leaves room for the given number of bytes in the newest segment, and
+// returns what makes room again.
+func (w *world) fill(left uint64) (room func()) {
+	w.t.Helper()
+	segments, err := filepath.Glob(filepath.Join(w.logDir(), "*.log"))
+	if err != nil || len(segments) != 1 {
+		w.t.Fatalf("find the segment: got %v, %v", segments, err)
+	}
+	info, err := os.Stat(segments[0])
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	var before syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+		w.t.Fatal(err)
+	}
+	signal.Ignore(syscall.SIGXFSZ) // so that it is an error of one write, as main has it
+	limit := before
+	limit.Cur = uint64(info.Size()) + left
+	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &limit); err != nil {
+		w.t.Fatal(err)
+	}
+	room = func() {
+		if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &before); err != nil {
+			w.t.Error(err)
+		}
+	}
+	w.t.Cleanup(room) // runs before the world's end: last in, first out
+	return room
+}

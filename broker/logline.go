@@ -1,0 +1,34 @@
+package broker
+
+import (
+	"log/slog"
+	"time"
+
+	"mintmark/internal/fault"
+)
+
+// attrs are the keys of the log line of a call: the same words as its record.
+func (c *call) attrs(outcome string, status int) []slog.Attr {
+	return []slog.Attr{
+		slog.String("call", c.id), slog.String("outcome", outcome), slog.String("agent", c.identity.Subject()),
+		slog.String("upstream", c.name), slog.String("method", c.method), slog.String("tool", c.target().Name),
+		slog.String("credential", c.credential.ID()), slog.Bool("cached", c.cached),
+		slog.Int("status", status), slog.Duration("duration", time.Since(c.started)),
+	}
+}
+
+func errAttrs(r refusal, err error) []slog.Attr {
+	return []slog.Attr{slog.String("step", r.Step), slog.String("kind", r.Kind.String()), slog.String("reason", r.Text), slog.String("err", err.Error())}
+}
+
+// levelOf keeps the log readable: an allowed call is a debug line (the record
+// has it), a refusal an info line, our own failure an error.
+func levelOf(err error) slog.Level {
+	switch {
+	case err == nil:
+		return slog.LevelDebug
+	case fault.KindOf(err) == fault.Internal && !isProtocolError(err):
+		return slog.LevelError
+	}
+	return slog.LevelInfo
+}

@@ -1,0 +1,90 @@
+package broker
+
+import (
+	"errors"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// metrics counts calls by registered names only: nothing an agent sends can
+// make a new series.
+type metrics struct {
+	registry *prometheus.Registry
+	calls    *prometheus.CounterVec
+	duration *prometheus.HistogramVec
+	scrubbed *prometheus.CounterVec
+	reloads  *prometheus.CounterVec
+}
+
+func newMetrics(records func() float64) *metrics {
+	m := &metrics{
+		registry: prometheus.NewRegistry(),
+		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mintmark_calls_total", Help: "Calls, by upstream, outcome (allow, deny, fail: allowed, without a whole answer) and the step at fault."},
+			[]string{"upstream", "outcome", "step"}),
+		duration: prometheus.NewHistogramVec(prometheus.HistogramOpts{
+			Name: "mintmark_call_seconds", Help: "Time from a call's head to the end of its answer.",
+			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10, 60}},
+			[]string{"upstream", "outcome"}),
+		scrubbed: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mintmark_scrubbed_total", Help: "Injected secrets that an upstream sent back and that were masked."},
+			[]string{"upstream"}),
+		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mintmark_reloads_total", Help: "Bundles applied or refused."},
+			[]string{"outcome"}),
+	}
+	m.registry.MustRegister(collectors.NewGoCollector(), m.calls, m.duration, m.scrubbed, m.reloads,
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mintmark_records_total", Help: "Records in the audit log since start."}, records))
+	return m
+}
+
+// ended counts one call.
+func (m *metrics) ended(c *call, outcome, step string, hits int) {
+	name := ""
+	if c.upstream != nil {
+		name = c.name
+	}
+	m.calls.WithLabelValues(name, outcome, step).Inc()
+	m.duration.WithLabelValues(name, outcome).Observe(time.Since(c.started).Seconds())
+	if hits > 0 {
+		m.scrubbed.WithLabelValues(name).Add(float64(hits))
+	}
+}
+
+// adminHandler serves /metrics, /healthz (the process answers) and /readyz
+// (it can also serve calls).
+func (b *Broker) adminHandler() http.Handler {
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(b.metrics.registry, promhttp.HandlerOpts{}))
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if err := b.ready(); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+			return
+		}
+		_, _ = w.Write([]byte("ready\n"))
+	})
+	return mux
+}
+
+// ready returns why calls can't be served now, or nil.
+func (b *Broker) ready() error {
+	if b.draining.Load() {
+		return errors.New("the broker is stopping")
+	}
+	if b.log.Err() != nil {
+		return errors.New("the audit log can't be written; calls are refused")
+	}
+	if !b.trust.HasIdentity() {
+		return nil
+	}
+	svid, err := b.trust.GetX509SVID()
+	if err != nil || !b.clock().Before(svid.Certificates[0].NotAfter) {
+		return errors.New("the broker's own X.509-SVID is missing or has expired")
+	}
+	return nil
+}

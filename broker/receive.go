@@ -1,0 +1,175 @@
+package broker
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"path"
+	"strings"
+	"time"
+
+	"mintmark/broker/bundle"
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+)
+
+// receive reads the request: its route, its whole body within the limits, and
+// for MCP the one strict reading of its message. Nothing is decided here.
+func (b *Broker) receive(c *call) error {
+	if err := c.from.checkHost(c.r); err != nil {
+		return err
+	}
+	if err := route(c); err != nil {
+		return err
+	}
+	if err := b.readBody(c); err != nil {
+		return err
+	}
+	if c.plain {
+		return nil
+	}
+	return b.readMessage(c)
+}
+
+// route takes the upstream's name and the rest of the path from /mcp/NAME or
+// /http/NAME/REST.
+func route(c *call) error {
+	if c.r.URL.Opaque != "" || c.r.Method == http.MethodConnect {
+		return fault.New("receive", fault.Invalid, "expected a path, got a proxy request; call /mcp/NAME or /http/NAME/PATH")
+	}
+	kind, rest, _ := strings.Cut(strings.TrimPrefix(c.r.URL.EscapedPath(), "/"), "/")
+	name, tail, more := strings.Cut(rest, "/")
+	switch {
+	case kind == "mcp" && name != "" && !more:
+		c.name = name
+		return allowMethod(c, http.MethodPost, http.MethodGet, http.MethodDelete)
+	case kind == "http" && name != "":
+		c.name = name
+		return routePlain(c, tail)
+	}
+	return fault.New("receive", fault.NotFound, "no such path; call /mcp/NAME or /http/NAME/PATH")
+}
+
+// routePlain accepts only a path that every server reads alike: no dot
+// segments, no empty ones, no escaped slash, dot or percent.
+func routePlain(c *call, tail string) error {
+	if err := allowMethod(c, http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete); err != nil {
+		return err
+	}
+	c.method = "http/" + c.r.Method
+	decoded := strings.TrimPrefix(c.r.URL.Path, "/http/"+c.name)
+	lower := strings.ToLower(tail)
+	clean := path.Clean("/"+decoded) == strings.TrimSuffix(decoded, "/") || decoded == "" || decoded == "/"
+	if !clean || strings.Contains(decoded, "//") || strings.ContainsAny(decoded, "\\;\x00") || strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") || strings.Contains(lower, "%25") || strings.Contains(lower, "%2e") {
+		return fault.New("receive", fault.Invalid, "expected a plain path without dot segments, empty segments or escaped slashes; servers read those differently")
+	}
+	c.path = "/" + strings.TrimPrefix(decoded, "/")
+	c.escaped = "/" + tail
+	return nil
+}
+
+func allowMethod(c *call, methods ...string) error {
+	for _, m := range methods {
+		if c.r.Method == m {
+			return nil
+		}
+	}
+	c.w.Header().Set("Allow", strings.Join(methods, ", "))
+	return &mcp.Error{Code: mcp.CodeInvalidRequest, Status: http.StatusMethodNotAllowed,
+		Message: "expected method " + strings.Join(methods, ", ") + " on this path"}
+}
+
+// readBody reads the body whole: what can't be judged whole is not forwarded.
+func (b *Broker) readBody(c *call) error {
+	limit := int64(b.limits.Body)
+	if c.r.ContentLength > limit {
+		return tooLarge(limit)
+	}
+	if c.r.Body == nil || c.r.Body == http.NoBody || c.r.ContentLength == 0 {
+		return nil
+	}
+	deadline := http.NewResponseController(c.w)
+	_ = deadline.SetReadDeadline(c.started.Add(b.limits.BodyTime.Duration))
+	body, err := readAll(c.r.Body, c.r.ContentLength, limit)
+	if err != nil {
+		return err
+	}
+	_ = deadline.SetReadDeadline(time.Time{})
+	c.body = body
+	return nil
+}
+
+// trusted is how much memory an announced length gets at once; more grows as
+// it arrives.
+const trusted = 64 << 10
+
+func readAll(r io.Reader, length, limit int64) ([]byte, error) {
+	if 0 < length && length <= trusted {
+		body := make([]byte, length)
+		if _, err := io.ReadFull(r, body); err != nil {
+			return nil, cutShort(err)
+		}
+		return body, nil
+	}
+	body, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && length > int64(len(body)) {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, cutShort(err)
+	}
+	if int64(len(body)) > limit {
+		return nil, tooLarge(limit)
+	}
+	return body, nil
+}
+
+func cutShort(err error) error {
+	hint := "the body ended before its announced length"
+	if te, ok := errors.AsType[interface {
+		error
+		Timeout() bool
+	}](err); ok && te.Timeout() {
+		hint = "the body did not arrive within the time limit"
+	}
+	return fault.Wrap("receive", fault.Invalid, hint, err)
+}
+
+func tooLarge(limit int64) error {
+	return fault.New("receive", fault.TooLarge, "expected a body of at most "+bundle.Size(limit).String()+", got a larger one")
+}
+
+// readMessage reads the MCP message, or what GET and DELETE stand for in the
+// revisions with sessions.
+func (b *Broker) readMessage(c *call) error {
+	if err := mcp.CheckSingle(c.r.Header); err != nil {
+		return err
+	}
+	switch c.r.Method {
+	case http.MethodGet:
+		c.method = "stream"
+		return c.expectNoBody()
+	case http.MethodDelete:
+		c.method = "end"
+		return c.expectNoBody()
+	}
+	if c.r.URL.RawQuery != "" {
+		return fault.New("receive", fault.Invalid, "expected no query on an MCP call")
+	}
+	if err := mcp.CheckContent(c.r.Header); err != nil {
+		return err
+	}
+	msg, err := b.reader.Read(c.body)
+	if err != nil {
+		return err
+	}
+	c.msg, c.method = msg, msg.Method
+	return mcp.CheckHeaders(c.r.Header, &c.msg)
+}
+
+func (c *call) expectNoBody() error {
+	if len(c.body) > 0 || c.r.URL.RawQuery != "" {
+		return fault.New("receive", fault.Invalid, "expected neither a body nor a query with "+c.r.Method)
+	}
+	return nil
+}

@@ -1,0 +1,80 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net/http"
+	"time"
+
+	"mintmark/injector"
+	"mintmark/internal/fault"
+)
+
+// slowest is how long one write to an agent may take. An agent that stops
+// reading must not hold an upstream's connection for ever.
+const slowest = 30 * time.Second
+
+// relay carries one answer's body to the agent, scrubbed, at the pace it comes.
+// The decision must stand before each piece.
+type relay struct {
+	call    *call
+	control *http.ResponseController
+	scrub   *injector.Scrubber
+	stream  bool // flushed piece by piece
+	clock   func() time.Time
+	written int64
+}
+
+// answerBody relays the body and returns how many bytes the agent was given.
+func (b *Broker) answerBody(c *call, resp *http.Response, scrub *injector.Scrubber) (int64, error) {
+	r := &relay{call: c, control: http.NewResponseController(c.w), scrub: scrub, stream: isStream(resp), clock: b.clock}
+	defer b.streams.add(c)()
+	if r.stream {
+		if err := r.control.Flush(); err != nil {
+			return 0, err
+		}
+	}
+	// Not every connection has deadlines; this one may carry another call.
+	defer func() { _ = r.control.SetWriteDeadline(time.Time{}) }()
+	buf := b.buffers.Get().(*[bufferSize]byte)
+	defer b.buffers.Put(buf)
+	err := r.copy(resp.Body, buf[:])
+	return r.written, err
+}
+
+func (r *relay) copy(body io.Reader, buf []byte) error {
+	for {
+		n, err := body.Read(buf)
+		if n > 0 {
+			if err := r.write(r.scrub.Next(buf[:n])); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF):
+			return r.write(r.scrub.Rest())
+		case err != nil && isFault(context.Cause(r.call.ctx)):
+			return context.Cause(r.call.ctx)
+		case err != nil:
+			return fault.Wrap("answer", fault.BadUpstream, "the upstream's answer ended before it was whole", err)
+		}
+	}
+}
+
+// write gives the agent one scrubbed piece.
+func (r *relay) write(piece []byte) error {
+	if len(piece) == 0 {
+		return nil
+	}
+	if err := r.call.stillAllowed(r.clock()); err != nil {
+		return err
+	}
+	_ = r.control.SetWriteDeadline(time.Now().Add(slowest))
+	n, err := r.call.w.Write(piece)
+	r.written += int64(n)
+	if err == nil && r.stream {
+		err = r.control.Flush()
+	}
+	return err
+}

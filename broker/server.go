@@ -1,0 +1,114 @@
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"mintmark/internal/fault"
+)
+
+// handler is where a request enters: it bounds how many are under way, gives
+// each its id and its snapshot, and answers what the steps refuse.
+func (b *Broker) handler(l *listener) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		c := &call{w: w, r: r, from: l, id: newID(), started: b.clock(), plain: strings.HasPrefix(r.URL.Path, "/http/")}
+		c.ctx, c.end = context.WithCancelCause(r.Context())
+		defer c.end(nil)
+		var entered bool
+		if c.snap, entered = b.enter(); entered {
+			defer c.snap.calls.Done()
+		}
+		defer b.catch(c)
+		if err := b.admitted(c, entered); err != nil {
+			b.refuse(c, err)
+		}
+	})
+}
+
+// admitted serves the call, when there is room for it.
+func (b *Broker) admitted(c *call, entered bool) error {
+	if !entered {
+		return fault.New("receive", fault.Unavailable, "the broker is stopping")
+	}
+	select {
+	case b.slots <- struct{}{}:
+		defer func() { <-b.slots }()
+	default:
+		return fault.New("receive", fault.Unavailable, "too many calls are under way")
+	}
+	return b.serve(c)
+}
+
+// catch makes a panic of a step a refusal. What was thrown may hold anything,
+// so that only its type is kept.
+func (b *Broker) catch(c *call) {
+	v := recover()
+	if v == nil {
+		return
+	}
+	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
+		panic(v) // our own: it cuts an answer short
+	}
+	b.logger.ErrorContext(c.r.Context(), "a call panicked", slog.String("call", c.id), slog.String("type", fmt.Sprintf("%T", v)), slog.String("stack", string(debug.Stack())))
+	b.refuse(c, fault.New("internal", fault.Internal, ""))
+	panic(http.ErrAbortHandler) // the answer may have begun
+}
+
+// Run serves until ctx ends or a listener fails; it does not close the broker.
+func (b *Broker) Run(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	for _, l := range b.listeners {
+		group.Go(func() error { return l.serve() })
+		b.logger.InfoContext(ctx, "listening", slog.String("address", l.net.Addr().String()), slog.Bool("tls", l.secure))
+	}
+	if b.admin != nil {
+		admin := &http.Server{Handler: b.adminHandler(), ReadHeaderTimeout: 5 * time.Second}
+		group.Go(func() error { return ended(admin.Serve(b.admin)) })
+		defer func() { _ = admin.Close() }()
+	}
+	group.Go(func() error {
+		b.streams.supervise(ctx, b.clock)
+		return nil
+	})
+	group.Go(func() error {
+		<-ctx.Done()
+		_ = b.shutdown(context.WithoutCancel(ctx))
+		return nil
+	})
+	return group.Wait()
+}
+
+// shutdown stops taking calls, lets the ones under way end within their time,
+// and cuts the rest. It may be called again.
+func (b *Broker) shutdown(ctx context.Context) error {
+	b.draining.Store(true)
+	ctx, cancel := context.WithTimeout(ctx, b.limits.Shutdown.Duration)
+	defer cancel()
+	var group errgroup.Group
+	for _, l := range b.listeners {
+		group.Go(func() error { return l.shutdown(ctx) })
+	}
+	err := group.Wait()
+	if b.admin != nil {
+		_ = b.admin.Close() // last: it has told until now that the broker is stopping
+	}
+	return err
+}
+
+// Addresses returns where the broker listens, in the order of the registration.
+func (b *Broker) Addresses() []net.Addr {
+	addrs := make([]net.Addr, len(b.listeners))
+	for i, l := range b.listeners {
+		addrs[i] = l.net.Addr()
+	}
+	return addrs
+}

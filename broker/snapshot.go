@@ -1,0 +1,276 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"mintmark/attest"
+	"mintmark/attest/posture"
+	"mintmark/broker/audit"
+	"mintmark/broker/bundle"
+	"mintmark/injector"
+	"mintmark/policies"
+	"mintmark/providers"
+)
+
+// snapshot is everything that one bundle makes: immutable once built, swapped
+// whole. A call keeps the snapshot it began with.
+type snapshot struct {
+	bundle    *bundle.Bundle
+	chain     *attest.Chain
+	policies  *policies.Set
+	tracker   *posture.Tracker
+	untrack   func() // ends tracker and waits for it
+	pool      *providers.Pool
+	upstreams map[string]*upstream
+
+	calls   sync.WaitGroup // calls that began with this snapshot
+	retired chan struct{}  // closed when its parts have ended
+}
+
+// facts returns what posture knows about a workload and what it runs.
+func (s *snapshot) facts(now time.Time, id string) []posture.Fact {
+	return s.tracker.Facts(now, s.tracker.Subjects(id)...)
+}
+
+// upstream is one registered upstream, ready to be called.
+type upstream struct {
+	plain      bool
+	open       bool // registered as needing no credential
+	injections []injection
+	send       *injector.Upstream
+}
+
+// injection is one registered credential of an upstream.
+type injection struct {
+	provider string
+	name     string // of the scheme, as registered
+	scheme   injector.Scheme
+	tools    []string
+	// drops bounds how often an upstream's 401 may end a lease: an agent that
+	// can provoke one must not make the broker mint for each of its calls.
+	drops *rate.Limiter
+}
+
+func (i *injection) schemeOrNil() injector.Scheme {
+	if i == nil {
+		return nil
+	}
+	return i.scheme
+}
+
+// injectionFor returns the first credential registered for a target, nil for
+// an upstream that needs none, and false when none fits. A call without a
+// target is served only by a credential for every call.
+func (u *upstream) injectionFor(target string) (*injection, bool) {
+	if u.open {
+		return nil, true
+	}
+	for i := range u.injections {
+		if u.injections[i].serves(target) {
+			return &u.injections[i], true
+		}
+	}
+	return nil, false
+}
+
+func (i *injection) serves(target string) bool {
+	return len(i.tools) == 0 || target != "" && slices.ContainsFunc(i.tools, func(tool string) bool {
+		if prefix, open := strings.CutSuffix(tool, "*"); open {
+			return strings.HasPrefix(target, prefix)
+		}
+		return tool == target
+	})
+}
+
+// build makes the snapshot of a bundle. Parts whose registrations did not
+// change are taken over from old, so that a changed policy neither forgets
+// posture nor mints anew. On error nothing it started is left running.
+func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_ *snapshot, err error) {
+	s := &snapshot{bundle: bd, upstreams: make(map[string]*upstream, len(bd.Config.Upstreams)), retired: make(chan struct{})}
+	defer func() {
+		if err != nil {
+			s.retire(ctx, old)
+		}
+	}()
+	if s.policies, err = Compile(bd); err != nil {
+		return nil, err
+	}
+	for name, u := range bd.Config.Upstreams {
+		if s.upstreams[name], err = openUpstream(u); err != nil {
+			return nil, fmt.Errorf("upstream %s: %w", name, err)
+		}
+	}
+	if err := b.buildChain(s, old); err != nil {
+		return nil, err
+	}
+	if err := b.buildPool(s, old); err != nil {
+		return nil, err
+	}
+	return s, b.buildTracker(ctx, s, old)
+}
+
+func openUpstream(u bundle.Upstream) (*upstream, error) {
+	send, err := injector.OpenUpstream(u)
+	if err != nil {
+		return nil, err
+	}
+	up := &upstream{plain: u.Kind == "http", open: u.Unauthenticated && len(u.Credentials) == 0, send: send}
+	for _, c := range u.Credentials {
+		scheme, err := injector.Open(c)
+		if err != nil {
+			return nil, err
+		}
+		up.injections = append(up.injections, injection{
+			provider: c.Provider, name: c.Scheme, scheme: scheme, tools: c.Tools, drops: rate.NewLimiter(rate.Every(10*time.Second), 1)})
+	}
+	return up, nil
+}
+
+// Compile checks and compiles the policies of a bundle.
+func Compile(bd *bundle.Bundle) (*policies.Set, error) {
+	files := make([]policies.File, len(bd.Policies))
+	for i, f := range bd.Policies {
+		files[i] = policies.File{Name: f.Name, Content: f.Content}
+	}
+	return policies.Compile(files, PolicyOptions(bd))
+}
+
+// PolicyOptions says what the policies of a bundle may name.
+func PolicyOptions(bd *bundle.Bundle) policies.Options {
+	o := policies.Options{
+		PostureNames: slices.Sorted(maps.Keys(bd.Config.Posture)),
+		Clocks:       make(map[string]*time.Location, len(bd.Config.Clocks)),
+	}
+	for name, zone := range bd.Config.Clocks {
+		o.Clocks[name] = zone.Location
+	}
+	for _, name := range slices.Sorted(maps.Keys(bd.Config.Upstreams)) {
+		o.Upstreams = append(o.Upstreams, policies.Upstream{Name: name, Kind: bd.Config.Upstreams[name].Kind})
+	}
+	return o
+}
+
+func (b *Broker) buildChain(s, old *snapshot) error {
+	if old != nil && reflect.DeepEqual(old.bundle.Config.Attestors, s.bundle.Config.Attestors) {
+		s.chain = old.chain
+		return nil
+	}
+	var attestors []attest.Attestor
+	for _, a := range s.bundle.Config.Attestors {
+		opened, err := b.kinds.Attestors[a.Kind].open(a.Settings, AttestorEnv{Trust: b.trust})
+		if err != nil {
+			return fmt.Errorf("attestor %s: %w", a.Kind, err)
+		}
+		attestors = append(attestors, opened)
+	}
+	chain, err := attest.NewChain(attestors, attest.ChainOptions{Clock: b.clock, Generation: b.trust.Generation})
+	s.chain = chain
+	return err
+}
+
+func (b *Broker) buildPool(s, old *snapshot) error {
+	if old != nil && reflect.DeepEqual(old.bundle.Config.Providers, s.bundle.Config.Providers) {
+		s.pool = old.pool
+		return nil
+	}
+	entries := make(map[string]providers.Entry, len(s.bundle.Config.Providers))
+	for name, p := range s.bundle.Config.Providers {
+		opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv())
+		if err != nil {
+			return fmt.Errorf("provider %s: %w", name, err)
+		}
+		entries[name] = providers.Entry{Provider: opened, PerAgent: p.PerAgent, MaxAge: p.MaxAge.Duration, Digest: registrationDigest(name, s.bundle.Digest)}
+	}
+	pool, err := providers.NewPool(entries, providers.PoolOptions{
+		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: func() string { return b.digestOr(s.bundle.Digest) },
+	})
+	if err != nil {
+		return err
+	}
+	s.pool = pool
+	return nil
+}
+
+func (b *Broker) providerEnv() providers.Env {
+	env := providers.Env{Clock: b.clock}
+	if b.trust.HasIdentity() {
+		env.Self = b.trust
+	}
+	return env
+}
+
+func registrationDigest(name, bundle string) string {
+	sum := sha256.Sum256([]byte(bundle + "\x00" + name))
+	return hex.EncodeToString(sum[:])
+}
+
+func (b *Broker) buildTracker(ctx context.Context, s, old *snapshot) error {
+	if old != nil && reflect.DeepEqual(old.bundle.Config.Posture, s.bundle.Config.Posture) {
+		s.tracker, s.untrack = old.tracker, old.untrack
+		return nil
+	}
+	sources := make(map[string]posture.Source, len(s.bundle.Config.Posture))
+	for name, p := range s.bundle.Config.Posture {
+		source, err := b.kinds.Posture[p.Kind].open(p.Settings, PostureEnv{Name: name})
+		if err != nil {
+			return fmt.Errorf("posture %s: %w", name, err)
+		}
+		sources[name] = source
+	}
+	s.tracker = posture.NewTracker(sources, posture.TrackerOptions{Clock: b.clock, Logger: b.logger, Record: b.recordPosture})
+	s.untrack = run(s.tracker.Run)
+	ready, cancel := context.WithTimeout(ctx, 30*time.Second)
+	defer cancel()
+	if err := s.tracker.Wait(ready); err != nil {
+		return fmt.Errorf("posture: expected every source to finish its first scan within 30 s: %w", err)
+	}
+	return nil
+}
+
+// run starts a part in the background; the returned func ends it and waits.
+func run(part func(context.Context) error) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_ = part(ctx) // ends only with ctx
+	}()
+	return func() { cancel(); <-done }
+}
+
+func (b *Broker) recordPosture(f posture.Fact, event string) {
+	b.log.Note(&audit.Record{Kind: audit.Posture, Event: event, Subject: f.Subject, Posture: []audit.PostureFact{
+		{Name: f.Name, Value: f.Value, AgeS: f.Seconds(b.clock()), Issuer: f.Issuer}}})
+}
+
+// retire ends the parts of s that keep, which may be nil, did not take over. No
+// call may be under way in s, nor in a snapshot whose parts s took over.
+func (s *snapshot) retire(ctx context.Context, keep *snapshot) {
+	defer close(s.retired)
+	if keep == nil {
+		keep = &snapshot{}
+	}
+	if s.untrack != nil && s.tracker != keep.tracker {
+		s.untrack()
+	}
+	if s.pool != nil && s.pool != keep.pool {
+		_ = s.pool.Close(ctx) // it logs and records what it could not revoke
+	}
+	if s.chain != nil && s.chain != keep.chain {
+		s.chain.Close()
+	}
+	for _, u := range s.upstreams {
+		u.send.Close()
+	}
+}

@@ -1,0 +1,45 @@
+package broker
+
+import (
+	"sync/atomic"
+
+	"golang.org/x/time/rate"
+
+	"mintmark/broker/audit"
+)
+
+// strangers bounds how many records callers without an identity can make: else
+// anyone who reaches the socket could fill the disk under the log, and so stop
+// every call. What is not recorded singly is counted, and the count recorded.
+type strangers struct {
+	limit   *rate.Limiter
+	skipped atomic.Int64
+}
+
+const (
+	strangersPerSecond = 100
+	strangersAtOnce    = 1000
+)
+
+func newStrangers() *strangers {
+	return &strangers{limit: rate.NewLimiter(strangersPerSecond, strangersAtOnce)}
+}
+
+// admit reports whether a stranger's refusal gets a record of its own.
+func (s *strangers) admit() bool {
+	if s.limit.Allow() {
+		return true
+	}
+	s.skipped.Add(1)
+	return false
+}
+
+// count returns the record of what was skipped since the last, or nil.
+func (s *strangers) count() *audit.Record {
+	n := s.skipped.Swap(0)
+	if n == 0 {
+		return nil
+	}
+	return &audit.Record{Kind: audit.Admin, Event: "strangers_skipped", Count: n,
+		Reason: "refusals of callers without an identity that have no record of their own"}
+}

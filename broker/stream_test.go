@@ -1,0 +1,193 @@
+package broker_test
+
+import (
+	"errors"
+	"io"
+	"net/http"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
+
+	"mintmark/internal/trustdomain"
+)
+
+// stream begins a call that the upstream answers with events.
+func (w *world) stream(change ...func(*request)) (*exchange, *events) {
+	w.t.Helper()
+	e := newEvents()
+	w.upstream.does(e.ServeHTTP)
+	x := w.begin(w.call(change...))
+	if x.resp.StatusCode != 200 || x.resp.Header.Get("Content-Type") != "text/event-stream" || x.resp.Header.Get("X-Accel-Buffering") != "no" {
+		w.t.Fatalf("head of the stream: got %d with %v", x.resp.StatusCode, x.resp.Header)
+	}
+	return x, e
+}
+
+func (x *exchange) want(text string) {
+	x.t.Helper()
+	if got, err := x.event(); got != text || err != nil {
+		x.t.Fatalf("event: got %q, %v, want %q", got, err, text)
+	}
+}
+
+// wantCut waits for the end of a stream that must not look whole, and returns
+// what came before it.
+func (x *exchange) wantCut() string {
+	x.t.Helper()
+	rest, err := io.ReadAll(x.body)
+	if !errors.Is(err, io.ErrUnexpectedEOF) {
+		x.t.Fatalf("end of the stream: got %v after %q, want a cut", err, rest)
+	}
+	return string(rest)
+}
+
+func TestAnEventReachesTheAgentBeforeTheNextIsSent(t *testing.T) {
+	w := open(t)
+	x, e := w.stream()
+	for _, text := range []string{"data: 1\n\n", "id: 7\ndata: 2\n\n", ": ping\n\n"} {
+		e.event(t, text)
+		x.want(text)
+	}
+	e.event(t, "")
+	if rest, err := io.ReadAll(x.body); len(rest) != 0 || err != nil {
+		t.Errorf("end of the stream: got %q, %v", rest, err)
+	}
+	if rec := w.outcome(w.lastAllowed().Call); rec.Bytes != 32 || rec.Fault != "" {
+		t.Errorf("outcome: got %d bytes and fault %q", rec.Bytes, rec.Fault)
+	}
+}
+
+func TestAServersOwnStreamIsOpenedByGET(t *testing.T) {
+	w := open(t)
+	x, e := w.stream(get("/mcp/orders"), with("Last-Event-ID", "7"))
+	e.event(t, "data: 8\n\n")
+	x.want("data: 8\n\n")
+	if got := w.upstream.last(t); got.method != "GET" || got.header.Get("Last-Event-Id") != "7" || got.body != "" {
+		t.Errorf("upstream: got %+v", got)
+	}
+	if rec := w.lastAllowed(); rec.Method != "stream" {
+		t.Errorf("record: got %q, want stream", rec.Method)
+	}
+	e.event(t, "")
+}
+
+func TestMasksACredentialInAnEvent(t *testing.T) {
+	w := open(t)
+	x, e := w.stream()
+	secret := w.issuer.last()
+	e.event(t, "data: "+secret+"\n\n")
+	x.want("data: " + strings.Repeat("*", len(secret)) + "\n\n")
+	e.event(t, "data: "+secret[:10]) // nothing yet shows whether it is one
+	e.event(t, secret[10:]+"\n\n")
+	x.want("data: " + strings.Repeat("*", len(secret)) + "\n\n")
+	e.event(t, "")
+	if rec := w.outcome(w.lastAllowed().Call); rec.ScrubHits != 2 {
+		t.Errorf("outcome: got %d hits, want 2", rec.ScrubHits)
+	}
+}
+
+func TestPostureThatTurnsBadCutsTheStream(t *testing.T) {
+	w := open(t)
+	x, e := w.stream()
+	e.event(t, "data: 1\n\n")
+	x.want("data: 1\n\n")
+	w.scan.state(w.id("clerk"), "fail", time.Now()) // somebody else's
+	e.event(t, "data: 2\n\n")
+	x.want("data: 2\n\n")
+	w.scan.state(w.id("shop"), "fail", time.Now()) // and the stream is idle
+	if rest := x.wantCut(); rest != "" {
+		t.Errorf("after the posture turned bad: got %q, want nothing", rest)
+	}
+	recv(t, "the end of the upstream's request", e.left)
+	rec := w.outcome(w.lastAllowed().Call)
+	if rec.Fault != "denied" || !strings.Contains(rec.Reason, `"only-scanned": this agent has no passing scan`) || rec.Bytes != 18 {
+		t.Errorf("outcome: got %q, %q, %d bytes", rec.Fault, rec.Reason, rec.Bytes)
+	}
+}
+
+// Nothing changes in these but the time.
+func TestTimeThatRunsOutCutsTheStream(t *testing.T) {
+	berlin, err := time.LoadLocation("Europe/Berlin")
+	if err != nil {
+		t.Fatal(err)
+	}
+	today := time.Now().In(berlin)
+	noon := time.Date(today.Year(), today.Month(), today.Day()+8-int(today.Weekday()), 12, 0, 0, 0, berlin)
+	for _, c := range []struct {
+		upstream, says string
+		later          time.Duration
+	}{
+		{"payroll", "payroll answers on weekdays", 5 * time.Hour},
+		{"orders", "this agent has no passing scan", time.Hour + time.Second},
+	} {
+		t.Run(c.upstream, func(t *testing.T) {
+			var clock atomic.Pointer[time.Time]
+			clock.Store(&noon)
+			w := open(t, func(s *setup) { s.Clock = func() time.Time { return *clock.Load() } })
+			w.scan.state(w.id("shop"), "pass", noon)
+			svid := presenting(w.certificate(w.domain, "shop", trustdomain.X509Request{}))
+			x, e := w.stream(to("/mcp/"+c.upstream), svid, func(r *request) { delete(r.header, "Authorization") })
+			e.event(t, "data: 1\n\n")
+			x.want("data: 1\n\n")
+			later := noon.Add(c.later)
+			clock.Store(&later)
+			if rest := x.wantCut(); rest != "" {
+				t.Errorf("after the time ran out: got %q, want nothing", rest)
+			}
+			if rec := w.outcome(w.lastAllowed().Call); rec.Fault != "denied" || !strings.Contains(rec.Reason, c.says) {
+				t.Errorf("outcome: got %q, %q", rec.Fault, rec.Reason)
+			}
+		})
+	}
+}
+
+func TestAnAgentThatLeavesEndsTheUpstreamsStream(t *testing.T) {
+	w := open(t)
+	x, e := w.stream()
+	e.event(t, "data: 1\n\n")
+	x.want("data: 1\n\n")
+	_ = x.conn.Close()
+	recv(t, "the end of the upstream's request", e.left)
+	if rec := w.outcome(w.lastAllowed().Call); rec.Fault != "unavailable" || rec.Reason != "the agent's connection ended before the answer was whole" {
+		t.Errorf("outcome: got %q, %q", rec.Fault, rec.Reason)
+	}
+}
+
+func TestStreamsOverHTTP2(t *testing.T) {
+	w := open(t)
+	svid, err := w.domain.X509SVID(w.id("shop"), trustdomain.X509Request{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: tlsconfig.MTLSClientConfig(svid, w.domain.Bundle(), tlsconfig.AuthorizeID(w.domain.ID("mintmark")))}
+	defer client.CloseIdleConnections()
+	e := newEvents()
+	w.upstream.does(e.ServeHTTP)
+	r, err := http.NewRequestWithContext(t.Context(), "POST", "https://"+w.secure+"/mcp/orders", strings.NewReader(toolCall("lookup_order")))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("Content-Type", "application/json")
+	resp, err := client.RoundTrip(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	if resp.ProtoMajor != 2 {
+		t.Fatalf("got %s, want HTTP/2", resp.Proto)
+	}
+	buf := make([]byte, 64)
+	for _, text := range []string{"data: 1\n\n", "data: 2\n\n"} {
+		e.event(t, text)
+		if n, err := resp.Body.Read(buf); string(buf[:n]) != text || err != nil {
+			t.Fatalf("event: got %q, %v, want %q", buf[:n], err, text)
+		}
+	}
+	w.scan.state(w.id("shop"), "fail", time.Now()) // and the stream is idle
+	if rest, err := io.ReadAll(resp.Body); err == nil || len(rest) != 0 {
+		t.Errorf("after the posture turned bad: got %q, %v, want a cut", rest, err)
+	}
+}

@@ -1,0 +1,57 @@
+package broker
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// watchEvery is how soon an idle stream is cut after it may go on no longer.
+const watchEvery = 250 * time.Millisecond
+
+// streams are the answers under way that may last. A stream that sends nothing
+// must end too when posture, policy hours or a fact's age turn against it, so
+// one goroutine watches over all of them.
+type streams struct {
+	mu   sync.Mutex
+	open map[*call]struct{}
+}
+
+// add puts c under watch until the returned func is called.
+func (s *streams) add(c *call) (remove func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.open == nil {
+		s.open = make(map[*call]struct{})
+	}
+	s.open[c] = struct{}{}
+	return func() {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		delete(s.open, c)
+	}
+}
+
+// supervise ends the streams that may go on no longer, until ctx ends.
+func (s *streams) supervise(ctx context.Context, clock func() time.Time) {
+	tick := time.NewTicker(watchEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			s.check(clock())
+		}
+	}
+}
+
+func (s *streams) check(now time.Time) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.open {
+		if err := c.stillAllowed(now); err != nil {
+			c.end(err)
+		}
+	}
+}

@@ -1,0 +1,127 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"reflect"
+
+	"mintmark/broker/audit"
+	"mintmark/broker/bundle"
+)
+
+// Apply puts another bundle in force: whole, or not at all. Calls under way end
+// with the bundle they began with. What can't change while the broker runs
+// (listeners, trust, audit, limits) is refused.
+func (b *Broker) Apply(ctx context.Context, bd *bundle.Bundle) error {
+	b.applying.Lock()
+	defer b.applying.Unlock()
+	old := b.current.Load()
+	if bd.Digest == old.bundle.Digest {
+		return nil
+	}
+	err := b.apply(ctx, bd, old)
+	outcome := "applied"
+	if err != nil {
+		outcome = "refused"
+	}
+	b.metrics.reloads.WithLabelValues(outcome).Inc()
+	return err
+}
+
+func (b *Broker) apply(ctx context.Context, bd *bundle.Bundle, old *snapshot) error {
+	if err := sameFrame(old.bundle.Config, bd.Config); err != nil {
+		return err
+	}
+	snap, err := b.build(ctx, bd, old)
+	if err != nil {
+		return err
+	}
+	if err := b.recordBundle(ctx, "bundle", bd); err != nil {
+		snap.retire(ctx, old)
+		return err
+	}
+	if !b.swap(snap) {
+		snap.retire(ctx, old)
+		return fmt.Errorf("apply bundle %s: the broker is stopping", bd.Digest)
+	}
+	before := b.before
+	b.before = old.retired
+	b.retiring.Go(func() { // old calls may be long streams; their parts end with them
+		old.calls.Wait()
+		if before != nil {
+			<-before // and so do those of the snapshot that old took parts from
+		}
+		old.retire(context.WithoutCancel(ctx), snap)
+	})
+	return nil
+}
+
+// recordBundle puts the bundle in force on record.
+func (b *Broker) recordBundle(ctx context.Context, event string, bd *bundle.Bundle) error {
+	_, err := b.log.Append(ctx, &audit.Record{Kind: audit.Admin, Event: event, Bundle: bd.Digest})
+	return err
+}
+
+// swap puts a snapshot in force, unless no more calls may begin.
+func (b *Broker) swap(snap *snapshot) bool {
+	b.entering.Lock()
+	defer b.entering.Unlock()
+	if b.ended {
+		return false
+	}
+	b.current.Store(snap)
+	return true
+}
+
+// enter begins a call with the snapshot in force, and returns false when no
+// more may begin. The call ends with calls.Done.
+func (b *Broker) enter() (*snapshot, bool) {
+	b.entering.RLock()
+	defer b.entering.RUnlock()
+	snap := b.current.Load()
+	if b.ended {
+		return snap, false
+	}
+	snap.calls.Add(1)
+	return snap, true
+}
+
+// leave lets no more calls begin.
+func (b *Broker) leave() {
+	b.entering.Lock()
+	defer b.entering.Unlock()
+	b.ended = true
+}
+
+// Digest returns the digest of the bundle in force.
+func (b *Broker) Digest() string { return b.digestOr("") }
+
+// digestOr returns the digest of the bundle in force, or first before there is
+// one.
+func (b *Broker) digestOr(first string) string {
+	if snap := b.current.Load(); snap != nil {
+		return snap.bundle.Digest
+	}
+	return first
+}
+
+// sameFrame refuses a change of what is fixed while the broker runs.
+func sameFrame(old, changed bundle.Config) error {
+	fixed := []struct {
+		name     string
+		old, now any
+	}{
+		{"trust_domain", old.TrustDomain, changed.TrustDomain},
+		{"trust", old.Trust, changed.Trust},
+		{"listeners", old.Listeners, changed.Listeners},
+		{"audit", old.Audit, changed.Audit},
+		{"limits", old.Limits, changed.Limits},
+		{"metrics", old.Metrics, changed.Metrics},
+	}
+	for _, f := range fixed {
+		if !reflect.DeepEqual(f.old, f.now) {
+			return fmt.Errorf("%s changed: expected it as it was at start; restart the broker to change it", f.name)
+		}
+	}
+	return nil
+}
