@@ -94,7 +94,7 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
-	if enc := resp.Header.Get("Content-Encoding"); enc != "" && enc != "identity" {
+	if enc := resp.Header["Content-Encoding"]; len(enc) > 1 || len(enc) == 1 && enc[0] != "identity" {
 		_ = resp.Body.Close()
 		return nil, fault.New("forward", fault.BadUpstream, "the upstream sent a compressed answer that was not asked for; it can't be checked for secrets")
 	}
@@ -104,8 +104,10 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 // Close drops idle connections.
 func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
 
-// request makes the net/http form of out. GetBody lets the transport try again
-// on another connection when nothing was written to the first.
+// request makes the net/http form of out. The transport repeats a request that
+// it takes for replayable whenever a pooled connection ends under it, and each
+// time the credential leaves once more: a body that can't be had again, even an
+// empty one, tells it not to.
 func (out *Outgoing) request(ctx context.Context) *http.Request {
 	r := (&http.Request{
 		Method: out.Method, URL: out.URL, Host: out.URL.Host, Header: out.Header,
@@ -114,12 +116,17 @@ func (out *Outgoing) request(ctx context.Context) *http.Request {
 	if out.Header["User-Agent"] == nil {
 		out.Header["User-Agent"] = []string{"mintmark"}
 	}
-	if len(out.Body) > 0 {
+	if len(out.Body) > 0 || bodyless(out.Method) {
 		r.ContentLength = int64(len(out.Body))
-		r.GetBody = func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(out.Body)), nil }
-		r.Body, _ = r.GetBody()
+		r.Body = io.NopCloser(bytes.NewReader(out.Body))
 	}
 	return r
+}
+
+// bodyless reports whether the transport sends no Content-Length for an empty
+// body of this method.
+func bodyless(method string) bool {
+	return method == http.MethodGet || method == http.MethodHead || method == http.MethodDelete
 }
 
 func sendError(ctx context.Context, err error) error {

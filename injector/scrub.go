@@ -5,8 +5,12 @@ import (
 	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
+	"fmt"
 	"net/url"
+	"slices"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"mintmark/providers"
 )
@@ -29,8 +33,13 @@ func secretsOf(c providers.Opened) *Secrets {
 }
 
 func newSecrets(c providers.Opened) *Secrets {
+	secrets := []string{c.Token(), c.Password(), c.SecretAccessKey(), c.SessionToken()}
+	if c.Password() != "" {
+		// What scheme basic sends is one more secret, with forms of its own.
+		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(c.Username()+":"+c.Password())))
+	}
 	var patterns [][]byte
-	for _, s := range [...]string{c.Token(), c.Password(), c.SecretAccessKey(), c.SessionToken()} {
+	for _, s := range secrets {
 		if len(s) >= minSecret {
 			patterns = appendForms(patterns, s)
 		}
@@ -38,19 +47,15 @@ func newSecrets(c providers.Opened) *Secrets {
 	return &Secrets{patterns: func() [][]byte { return patterns }}
 }
 
-// appendForms adds the forms of one secret: as it is, in base64 and base64url
-// at each of the three alignments, in hex, percent-encoded and JSON-escaped.
+// appendForms adds the forms of one secret that servers and libraries make of
+// what they repeat: as it is, in base64 and base64url at each of the three
+// alignments, in hex, in UTF-16, and with its special characters escaped for
+// URLs, JSON, HTML or mail.
 func appendForms(patterns [][]byte, secret string) [][]byte {
 	add := func(s string) {
-		if len(s) < minSecret {
-			return
+		if len(s) >= minSecret && !slices.ContainsFunc(patterns, func(p []byte) bool { return string(p) == s }) {
+			patterns = append(patterns, []byte(s))
 		}
-		for _, p := range patterns {
-			if string(p) == s {
-				return
-			}
-		}
-		patterns = append(patterns, []byte(s))
 	}
 	add(secret)
 	for offset := range 3 {
@@ -62,10 +67,71 @@ func appendForms(patterns [][]byte, secret string) [][]byte {
 	add(strings.ToUpper(digits))
 	add(url.QueryEscape(secret))
 	add(url.PathEscape(secret))
-	if quoted, err := json.Marshal(secret); err == nil {
-		add(string(quoted[1 : len(quoted)-1]))
+	for _, quoted := range []string{quotedJSON(secret, true), quotedJSON(secret, false)} {
+		add(quoted)
+		add(strings.ReplaceAll(quoted, "/", `\/`)) // as PHP does
 	}
+	for _, escape := range escapes() {
+		add(escaped(secret, escape))
+	}
+	add(utf16Of(secret))
 	return patterns
+}
+
+// quotedJSON returns what stands between the quotes of secret in JSON, with or
+// without the characters escaped that HTML reads.
+func quotedJSON(secret string, html bool) string {
+	var b bytes.Buffer
+	encoder := json.NewEncoder(&b)
+	encoder.SetEscapeHTML(html)
+	if encoder.Encode(secret) != nil {
+		return ""
+	}
+	quoted := strings.TrimSpace(b.String())
+	return quoted[1 : len(quoted)-1]
+}
+
+// escapes are the ways to write one special character. Each is used for all
+// special characters alike, as an encoder does.
+func escapes() []func(byte) string {
+	format := func(verb string) func(byte) string { return func(c byte) string { return fmt.Sprintf(verb, c) } }
+	return []func(byte) string{
+		format("%%%02X"), format("%%%02x"), // URLs
+		format(`\u%04X`), format(`\u%04x`), // JSON
+		format("&#%d;"), format("&#x%X;"), format("&#x%x;"), // HTML
+		format("=%02X"), // mail
+	}
+}
+
+// escaped returns secret with every character that some encoder escapes
+// written by escape.
+func escaped(secret string, escape func(byte) string) string {
+	var b strings.Builder
+	for i := range len(secret) {
+		if c := secret[i]; isUnreserved(c) || c >= utf8.RuneSelf {
+			b.WriteByte(c)
+		} else {
+			b.WriteString(escape(c))
+		}
+	}
+	return b.String()
+}
+
+// isUnreserved reports whether c stands for itself in every encoding (RFC 3986,
+// section 2.3).
+func isUnreserved(c byte) bool {
+	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
+}
+
+// utf16Of returns secret in UTF-16, without the byte at either end that differs
+// between the two byte orders.
+func utf16Of(secret string) string {
+	units := utf16.Encode([]rune(secret))
+	b := make([]byte, 0, 2*len(units))
+	for _, u := range units {
+		b = append(b, byte(u>>8), byte(u))
+	}
+	return string(bytes.Trim(b, "\x00"))
 }
 
 // base64At returns the part of the encoding that is the same whatever stands

@@ -35,6 +35,20 @@ func forms() map[string]string {
 		"JSON":       string(quoted),
 		"basic auth": base64.StdEncoding.EncodeToString([]byte("user:" + canary)),
 	}
+	for name, replace := range map[string][]string{
+		"PHP":              {"/", `\/`, `"`, `\"`},
+		"lower percent":    {`"`, "%22", "/", "%2f", "+", "%2b", "%", "%25", "&", "%26"},
+		"JSON \\u":         {`"`, `\u0022`, "/", `\u002F`, "+", `\u002B`, "%", `\u0025`, "&", `\u0026`},
+		"HTML":             {`"`, "&#34;", "/", "&#47;", "+", "&#43;", "%", "&#37;", "&", "&#38;"},
+		"quoted printable": {`"`, "=22", "/", "=2F", "+", "=2B", "%", "=25", "&", "=26"},
+	} {
+		m[name] = strings.NewReplacer(replace...).Replace(canary)
+	}
+	var wide strings.Builder
+	for _, r := range canary {
+		wide.Write([]byte{byte(r), byte(r >> 8)})
+	}
+	m["UTF-16"] = wide.String()
 	for before := range 4 {
 		text := strings.Repeat("x", before) + canary + "yy"
 		m[fmt.Sprintf("base64 after %d", before)] = base64.StdEncoding.EncodeToString([]byte(text))

@@ -28,6 +28,9 @@ func Strip(in http.Header, plain bool, s Scheme) (out http.Header, stripped []st
 			stripped = append(stripped, name)
 		case slices.Contains(named, name), len(values) == 0:
 			// hop by hop
+		case s != nil && (name == "Range" || name == "If-Range"):
+			// A credential that an upstream repeats could be fetched in pieces too
+			// small to be recognised.
 		case passes(name, plain):
 			out[name] = values
 		}
@@ -69,8 +72,7 @@ func StripQuery(raw string) (query string, stripped []string, ok bool) {
 // passes is the list of what an agent may say to an upstream.
 func passes(name string, plain bool) bool {
 	switch name {
-	case "Accept", "Content-Type", "Traceparent", "Tracestate",
-		mcp.HeaderLastEvent:
+	case "Accept", "Content-Type", "Traceparent", "Tracestate":
 		return true
 	case mcp.HeaderVersion, mcp.HeaderMethod, mcp.HeaderName:
 		return !plain
@@ -108,7 +110,9 @@ func queryCarriesAuthority(name string) bool {
 	switch lower {
 	case "access_token", "accesstoken", "auth_token", "authtoken", "id_token", "refresh_token", "oauth_token", "bearer_token", "token", "jwt",
 		"api_key", "api-key", "apikey", "key", "auth", "authorization", "secret", "client_secret", "password", "passwd",
-		"awsaccesskeyid", "signature", "sig", "googleaccessid", "private_token", "session_token", "sessionid", "subscription-key":
+		"awsaccesskeyid", "signature", "sig", "googleaccessid", "private_token", "session_token", "sessionid", "subscription-key",
+		"access_key", "accesskey", "private_key", "session", "pat", "bearer", "pass", "pwd", "ticket", "hmac", "hapikey", "credential", "credentials",
+		"_method", "x-http-method", "x-http-method-override", "x-method-override":
 		return true
 	}
 	return strings.HasPrefix(lower, "x-amz-") || strings.HasPrefix(lower, "x-goog-") || strings.HasPrefix(lower, "x-ms-")

@@ -64,7 +64,7 @@ func CheckHeaders(h http.Header, m *Message) error {
 		return unsupportedVersion(version)
 	}
 	if m.Kind == Response {
-		return nil
+		return CheckUnmirrored(h)
 	}
 	if version != m.Version && (version >= Stateless || m.Version != "") {
 		return headerMismatch("expected the header MCP-Protocol-Version to equal _meta's protocolVersion %q, got %q", m.Version, version)
@@ -77,6 +77,21 @@ func CheckHeaders(h http.Header, m *Message) error {
 		return err
 	}
 	return mirror(h, HeaderName, m.Target, must && named(m.Method))
+}
+
+// CheckUnmirrored refuses the headers that name a call on a request that makes
+// none: whoever routes by them further on would see a call nobody judged. It
+// also refuses a revision that is not known.
+func CheckUnmirrored(h http.Header) error {
+	for _, name := range [...]string{HeaderMethod, HeaderName} {
+		if len(h[name]) > 0 {
+			return headerMismatch("expected no header %s on what calls no method, got one", name)
+		}
+	}
+	if version := h.Get(HeaderVersion); version != "" && !slices.Contains(Versions(), version) {
+		return unsupportedVersion(version)
+	}
+	return nil
 }
 
 // CheckSingle refuses a repeated transport header: readers differ on which of

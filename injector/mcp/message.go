@@ -10,7 +10,9 @@ package mcp
 import (
 	"bytes"
 	"fmt"
+	"strings"
 	"sync"
+	"unicode"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -330,6 +332,8 @@ func (p *parser) complete(m Message) (Message, error) {
 	}
 	answers := p.seen.result || p.seen.failure
 	switch {
+	case answers && p.params.present:
+		return Message{}, invalidRequest(`expected an answer to have no "params", got some`)
 	case p.seen.method && answers:
 		return Message{}, invalidRequest(`expected either "method" or "result"/"error", got both`)
 	case p.seen.method && m.Method == "":
@@ -371,6 +375,9 @@ func (p *parser) target(m Message) (Message, error) {
 		}
 	case "initialize":
 		m.Initialize = q.protocolVersion
+	}
+	if i := strings.IndexFunc(m.Method+m.Target, unicode.IsControl); i >= 0 {
+		return Message{}, invalidParams("expected names without control characters, got one in the method or its %s", m.TargetOf)
 	}
 	if m.TargetOf != NoTarget && m.Target == "" {
 		return Message{}, invalidParams("expected %s to name its %s in %q, got none", m.Method, m.TargetOf, "params")
