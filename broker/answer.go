@@ -69,14 +69,14 @@ func answerPasses(name string, plain bool) bool {
 }
 
 func isStream(resp *http.Response) bool {
-	return strings.HasPrefix(resp.Header.Get("Content-Type"), "text/event-stream")
+	return strings.HasPrefix(strings.ToLower(resp.Header.Get("Content-Type")), "text/event-stream")
 }
 
 // cut says why an answer could not be relayed whole. Where the agent is gone,
 // the upstream's request was cancelled for it, and its error says nothing.
 func (c *call) cut(err error) error {
 	kind := fault.KindOf(err)
-	if err == nil || kind == fault.Denied || kind == fault.BadUpstream && c.r.Context().Err() == nil {
+	if err == nil || kind == fault.Denied || kind == fault.Unauthenticated || kind == fault.BadUpstream && c.r.Context().Err() == nil {
 		return err
 	}
 	return fault.Wrap("answer", fault.Unavailable, "the agent's connection ended before the answer was whole", err)
@@ -85,7 +85,7 @@ func (c *call) cut(err error) error {
 // outcome records how an allowed call ended.
 func (b *Broker) outcome(c *call, status int, written int64, hits int, err error) {
 	rec := &audit.Record{
-		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.target().Name,
+		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.object(),
 		Credential: c.credential.ID(), Allow: true, Status: status, Bytes: written, ScrubHits: hits, Duration: b.clock().Sub(c.started),
 	}
 	if err != nil {
@@ -102,19 +102,20 @@ func (b *Broker) refuse(c *call, err error) {
 	outcome := "deny"
 	if c.recorded {
 		outcome = "fail" // it was allowed, and did not come to an answer
-		b.recordFailure(c, r)
-	} else {
-		b.recordRefusal(c, r)
 	}
 	b.metrics.ended(c, outcome, r.Step, 0)
-	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(outcome, r.Status), errAttrs(r, err)...)...)
+	if !c.identity.IsZero() || b.strangers.admit() {
+		b.recordRefusal(c, r)
+		b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(outcome, r.Status), errAttrs(r, err)...)...)
+	}
 	r.write(c)
 }
 
 // recordRefusal puts a refusal on record. A refusal stands whether or not the
 // log can take it; the log counts what it could not.
 func (b *Broker) recordRefusal(c *call, r refusal) {
-	if c.identity.IsZero() && !b.strangers.admit() {
+	if c.recorded {
+		b.recordFailure(c, r)
 		return
 	}
 	if skipped := b.strangers.count(); skipped != nil {
@@ -132,7 +133,7 @@ func (b *Broker) recordRefusal(c *call, r refusal) {
 // recordFailure puts on record why an allowed call came to no answer.
 func (b *Broker) recordFailure(c *call, r refusal) {
 	b.log.Note(&audit.Record{
-		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.target().Name,
+		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.object(),
 		Credential: c.credential.ID(), Status: r.Status, Duration: b.clock().Sub(c.started),
 		Fault: r.Kind.String(), Step: r.Step, Reason: r.Text,
 	})

@@ -4,7 +4,9 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"time"
 
@@ -41,6 +43,7 @@ type call struct {
 	escaped string // plain: the same path as it was sent
 	method  string // policy action
 	body    []byte
+	whole   bool // the body was read to its end
 	msg     mcp.Message
 
 	// decide
@@ -140,10 +143,20 @@ func (c *call) judge(now time.Time) policies.Decision {
 	})
 }
 
+// object is what the call acts on, as it is sent.
+func (c *call) object() string {
+	if c.plain {
+		return c.path
+	}
+	return c.msg.Target
+}
+
 // target is what the call acts on, in the words of policy.
 func (c *call) target() policies.Target {
 	if c.plain {
-		return policies.Target{Type: policies.Path, Name: c.path}
+		// With or without a slash at its end a path is the same to policy: most
+		// servers take the two for one.
+		return policies.Target{Type: policies.Path, Name: "/" + strings.Trim(c.path, "/")}
 	}
 	switch c.msg.TargetOf {
 	case mcp.Tool:
@@ -193,6 +206,11 @@ func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 	out.URL = c.upstream.send.URL(c.path, c.escaped, query)
 	if c.session != "" {
 		out.Header[mcp.HeaderSession] = []string{c.session}
+		// Resuming is the session's: alone, an event's id could name a stream of
+		// another agent that is served by the same credential.
+		if last := c.r.Header[mcp.HeaderLastEvent]; len(last) > 0 {
+			out.Header[mcp.HeaderLastEvent] = last
+		}
 	}
 	return out, nil
 }
@@ -225,11 +243,15 @@ func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, erro
 
 // forward sends the call and relays the answer.
 func (b *Broker) forward(c *call, secrets *injector.Secrets) error {
+	scrub := secrets.NewScrubber()
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {
-		return err
+		return masked(err, scrub)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if resp.StatusCode == http.StatusPartialContent && c.injection != nil {
+		return fault.New("forward", fault.BadUpstream, "the upstream sent a part of an answer that was not asked for; it can't be checked for secrets")
+	}
 	if resp.StatusCode < http.StatusOK || resp.StatusCode > 599 {
 		return fault.New("forward", fault.BadUpstream, "the upstream answered with a status that ends no HTTP request")
 	}
@@ -239,7 +261,18 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) error {
 		}
 		return fault.New("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve")
 	}
-	return b.answer(c, resp, secrets.NewScrubber())
+	return b.answer(c, resp, scrub)
+}
+
+// masked returns err without what an upstream may have put into it: libraries
+// quote the bytes they could not read.
+func masked(err error, scrub *injector.Scrubber) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok || f.Err == nil {
+		return err
+	}
+	text := scrub.String(f.Err.Error())
+	return fault.Wrap(f.Op, f.Kind, f.Hint, errors.New(text[:min(len(text), 256)]))
 }
 
 // recheck returns the check that runs right before the write: everything the
@@ -265,6 +298,11 @@ func (c *call) stillAllowed(now time.Time) error {
 	if epoch == c.epoch && now.Sub(c.judged) < time.Second {
 		return nil
 	}
+	if c.openEnded() {
+		if err := c.snap.chain.Check(c.identity); err != nil {
+			return err
+		}
+	}
 	if d := c.judge(now); !d.Allow {
 		return fault.New("decide", fault.Denied, d.Reason)
 	}
@@ -272,12 +310,19 @@ func (c *call) stillAllowed(now time.Time) error {
 	return nil
 }
 
+// openEnded reports whether the answer is a stream that by its nature does not
+// end. It lasts no longer than the evidence it was opened with; the answer to a
+// call may, since the call was made in time.
+func (c *call) openEnded() bool {
+	return c.method == "stream" || c.method == "subscriptions/listen"
+}
+
 // decisionRecord is what the record says of the call so far.
 func (c *call) decisionRecord() *audit.Record {
 	rec := &audit.Record{
 		Kind: audit.Decision, Call: c.id, Bundle: c.snap.bundle.Digest,
 		Agent: c.identity.Subject(), Attestor: c.identity.Attestor(), Evidence: c.identity.Evidence(),
-		Upstream: c.name, Method: c.method, Tool: c.target().Name, Trace: traceID(c.r.Header.Get("Traceparent")),
+		Upstream: c.name, Method: c.method, Tool: c.object(), Trace: traceID(c.r.Header.Get("Traceparent")),
 		Policies: c.decision.Policies, Stripped: c.stripped,
 	}
 	if handle := c.handle(); handle != "" {

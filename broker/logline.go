@@ -11,7 +11,7 @@ import (
 func (c *call) attrs(outcome string, status int) []slog.Attr {
 	return []slog.Attr{
 		slog.String("call", c.id), slog.String("outcome", outcome), slog.String("agent", c.identity.Subject()),
-		slog.String("upstream", c.name), slog.String("method", c.method), slog.String("tool", c.target().Name),
+		slog.String("upstream", c.name), slog.String("method", c.method), slog.String("tool", c.object()),
 		slog.String("credential", c.credential.ID()), slog.Bool("cached", c.cached),
 		slog.Int("status", status), slog.Duration("duration", time.Since(c.started)),
 	}

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"io"
 	"net/http"
-	"path"
+	"net/url"
 	"strings"
 	"time"
 
@@ -50,21 +50,21 @@ func route(c *call) error {
 	return fault.New("receive", fault.NotFound, "no such path; call /mcp/NAME or /http/NAME/PATH")
 }
 
-// routePlain accepts only a path that every server reads alike: no dot
-// segments, no empty ones, no escaped slash, dot or percent.
+// routePlain accepts only a path that every server reads alike.
 func routePlain(c *call, tail string) error {
 	if err := allowMethod(c, http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete); err != nil {
 		return err
 	}
 	c.method = "http/" + c.r.Method
-	decoded := strings.TrimPrefix(c.r.URL.Path, "/http/"+c.name)
-	lower := strings.ToLower(tail)
-	clean := path.Clean("/"+decoded) == strings.TrimSuffix(decoded, "/") || decoded == "" || decoded == "/"
-	if !clean || strings.Contains(decoded, "//") || strings.ContainsAny(decoded, "\\;\x00") || strings.Contains(lower, "%2f") || strings.Contains(lower, "%5c") || strings.Contains(lower, "%25") || strings.Contains(lower, "%2e") {
-		return fault.New("receive", fault.Invalid, "expected a plain path without dot segments, empty segments or escaped slashes; servers read those differently")
-	}
-	c.path = "/" + strings.TrimPrefix(decoded, "/")
 	c.escaped = "/" + tail
+	decoded, err := url.PathUnescape(c.escaped)
+	if err == nil {
+		err = bundle.PlainPath(decoded, c.escaped)
+	}
+	if err != nil {
+		return fault.New("receive", fault.Invalid, "expected a plain path, which every server reads alike: "+err.Error())
+	}
+	c.path = decoded
 	return nil
 }
 
@@ -85,17 +85,16 @@ func (b *Broker) readBody(c *call) error {
 	if c.r.ContentLength > limit {
 		return tooLarge(limit)
 	}
-	if c.r.Body == nil || c.r.Body == http.NoBody || c.r.ContentLength == 0 {
+	if c.r.ContentLength == 0 {
+		c.whole = true
 		return nil
 	}
-	deadline := http.NewResponseController(c.w)
-	_ = deadline.SetReadDeadline(c.started.Add(b.limits.BodyTime.Duration))
 	body, err := readAll(c.r.Body, c.r.ContentLength, limit)
 	if err != nil {
 		return err
 	}
-	_ = deadline.SetReadDeadline(time.Time{})
-	c.body = body
+	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
+	c.body, c.whole = body, true
 	return nil
 }
 
@@ -148,10 +147,10 @@ func (b *Broker) readMessage(c *call) error {
 	switch c.r.Method {
 	case http.MethodGet:
 		c.method = "stream"
-		return c.expectNoBody()
+		return c.expectNothing()
 	case http.MethodDelete:
 		c.method = "end"
-		return c.expectNoBody()
+		return c.expectNothing()
 	}
 	if c.r.URL.RawQuery != "" {
 		return fault.New("receive", fault.Invalid, "expected no query on an MCP call")
@@ -167,9 +166,10 @@ func (b *Broker) readMessage(c *call) error {
 	return mcp.CheckHeaders(c.r.Header, &c.msg)
 }
 
-func (c *call) expectNoBody() error {
+// expectNothing refuses a GET or DELETE that says more than its session.
+func (c *call) expectNothing() error {
 	if len(c.body) > 0 || c.r.URL.RawQuery != "" {
 		return fault.New("receive", fault.Invalid, "expected neither a body nor a query with "+c.r.Method)
 	}
-	return nil
+	return mcp.CheckUnmirrored(c.r.Header)
 }

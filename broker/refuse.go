@@ -6,6 +6,7 @@ import (
 	"maps"
 	"net/http"
 	"strings"
+	"time"
 
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
@@ -77,9 +78,14 @@ func (r refusal) write(c *call) {
 	if r.Status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
-	if r.Status == http.StatusRequestEntityTooLarge {
-		h.Set("Connection", "close") // the rest of the body will not be read
+	control := http.NewResponseController(c.w)
+	if !c.whole && c.r.ContentLength != 0 && c.r.ProtoMajor == 1 {
+		// The server would wait for the rest of the body before it answers.
+		h.Set("Connection", "close")
+		_ = control.SetReadDeadline(time.Now().Add(time.Second))
 	}
+	// It stays set: the server writes after this returns.
+	_ = control.SetWriteDeadline(time.Now().Add(slowest))
 	if c.plain {
 		r.writeProblem(c)
 		return

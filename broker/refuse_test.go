@@ -74,6 +74,36 @@ func TestRefusesEvidenceThatProvesNothing(t *testing.T) {
 	})
 }
 
+// A stranger cannot make the broker wait for a body, or hold one.
+func TestAStrangersBodyIsNotWaitedFor(t *testing.T) {
+	w := open(t)
+	stranger := w.call(body("{"), with("Content-Length", "60000"))
+	delete(stranger.header, "Authorization")
+	began := time.Now()
+	w.wantRefused(stranger, want{http.StatusUnauthorized, -31401, "attest", fault.Unauthenticated, "got no evidence", "", false})
+	if took := time.Since(began); took > patience/2 {
+		t.Errorf("the refusal took %s", took)
+	}
+}
+
+// A step that panics is a refusal like any other, and what was thrown is not
+// shown to anyone.
+func TestAPanicIsARefusal(t *testing.T) {
+	w := open(t)
+	w.waiting.throw.Store(true)
+	if got := w.do(w.call()); got.status == 200 {
+		t.Errorf("got %d %q, want no answer", got.status, got.body)
+	}
+	rec := w.records(audit.Filter{Kind: audit.Decision}, 1)[0]
+	if rec.Allow || rec.Fault != "internal" || rec.Step != "internal" {
+		t.Errorf("record: got allow %t, step %q, fault %q", rec.Allow, rec.Step, rec.Fault)
+	}
+	if log := string(w.logged.bytes()); !strings.Contains(log, "a call panicked") || !strings.Contains(log, rec.Call) {
+		t.Errorf("the broker's log says nothing of the panic in call %s", rec.Call)
+	}
+	w.wantOK(w.call(), "result")
+}
+
 // keyID returns the id of the key that signs the domain's tokens.
 func (w *world) keyID() string {
 	w.t.Helper()

@@ -35,8 +35,9 @@ func (b *Broker) answerBody(c *call, resp *http.Response, scrub *injector.Scrubb
 			return 0, err
 		}
 	}
-	// Not every connection has deadlines; this one may carry another call.
-	defer func() { _ = r.control.SetWriteDeadline(time.Time{}) }()
+	// Set anew before each write, and left set at the end: the server writes the
+	// last of the answer after this returns.
+	defer r.within()
 	buf := b.buffers.Get().(*[bufferSize]byte)
 	defer b.buffers.Put(buf)
 	err := r.copy(resp.Body, buf[:])
@@ -70,11 +71,17 @@ func (r *relay) write(piece []byte) error {
 	if err := r.call.stillAllowed(r.clock()); err != nil {
 		return err
 	}
-	_ = r.control.SetWriteDeadline(time.Now().Add(slowest))
+	r.within()
 	n, err := r.call.w.Write(piece)
 	r.written += int64(n)
 	if err == nil && r.stream {
 		err = r.control.Flush()
+		// A stream may be idle for longer than a write may take.
+		_ = r.control.SetWriteDeadline(time.Time{})
 	}
 	return err
 }
+
+// within gives the writes that follow their time. Not every connection has
+// deadlines.
+func (r *relay) within() { _ = r.control.SetWriteDeadline(time.Now().Add(slowest)) }

@@ -27,6 +27,9 @@ func (b *Broker) handler(l *listener) http.Handler {
 		if c.snap, entered = b.enter(); entered {
 			defer c.snap.calls.Done()
 		}
+		if r.ContentLength != 0 {
+			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(b.limits.BodyTime.Duration))
+		}
 		defer b.catch(c)
 		if err := b.admitted(c, entered); err != nil {
 			b.refuse(c, err)

@@ -54,6 +54,23 @@ func TestASessionHandleOpensForItsOwnerAlone(t *testing.T) {
 	})
 }
 
+// A client ends a session whose id changes, so an upstream that repeats its own
+// gets the agent its handle back.
+func TestAHandleStaysTheSameWithinASession(t *testing.T) {
+	w := open(t)
+	handle := w.begun("orders")
+	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Mcp-Session-Id", r.Header.Get("Mcp-Session-Id"))
+		answerOK(rw, r)
+	})
+	if got := w.wantOK(w.call(with("Mcp-Session-Id", handle)), "result").header.Get("Mcp-Session-Id"); got != handle {
+		t.Errorf("handle: got %q, want %q as before", got, handle)
+	}
+	if rec := w.lastAllowed(); len(rec.Session) != 32 {
+		t.Errorf("record: got session %q, want a digest of the handle", rec.Session)
+	}
+}
+
 func TestAHandleSaysNothingOfTheSession(t *testing.T) {
 	w := open(t)
 	if a, b := w.begun("orders"), w.begun("orders"); a == b {

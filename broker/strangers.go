@@ -8,24 +8,24 @@ import (
 	"mintmark/broker/audit"
 )
 
-// strangers bounds how many records callers without an identity can make: else
-// anyone who reaches the socket could fill the disk under the log, and so stop
-// every call. What is not recorded singly is counted, and the count recorded.
+// strangers bounds how many records and log lines callers without an identity
+// can make: else anyone who reaches the socket could fill the disk under the
+// log, and so stop every call. What is not recorded singly is counted, and the count recorded.
 type strangers struct {
 	limit   *rate.Limiter
 	skipped atomic.Int64
 }
 
 const (
-	strangersPerSecond = 100
-	strangersAtOnce    = 1000
+	strangersPerSecond = 10
+	strangersAtOnce    = 500
 )
 
 func newStrangers() *strangers {
 	return &strangers{limit: rate.NewLimiter(strangersPerSecond, strangersAtOnce)}
 }
 
-// admit reports whether a stranger's refusal gets a record of its own.
+// admit reports whether a stranger's refusal gets a record and a line of its own.
 func (s *strangers) admit() bool {
 	if s.limit.Allow() {
 		return true

@@ -65,7 +65,7 @@ func TestAServersOwnStreamIsOpenedByGET(t *testing.T) {
 	x, e := w.stream(get("/mcp/orders"), with("Last-Event-ID", "7"))
 	e.event(t, "data: 8\n\n")
 	x.want("data: 8\n\n")
-	if got := w.upstream.last(t); got.method != "GET" || got.header.Get("Last-Event-Id") != "7" || got.body != "" {
+	if got := w.upstream.last(t); got.method != "GET" || got.header.Get("Last-Event-Id") != "" || got.body != "" {
 		t.Errorf("upstream: got %+v", got)
 	}
 	if rec := w.lastAllowed(); rec.Method != "stream" {
@@ -105,6 +105,22 @@ func TestPostureThatTurnsBadCutsTheStream(t *testing.T) {
 	rec := w.outcome(w.lastAllowed().Call)
 	if rec.Fault != "denied" || !strings.Contains(rec.Reason, `"only-scanned": this agent has no passing scan`) || rec.Bytes != 18 {
 		t.Errorf("outcome: got %q, %q, %d bytes", rec.Fault, rec.Reason, rec.Bytes)
+	}
+}
+
+// A stream that sends nothing is open all the same.
+func TestPostureThatTurnsBadCutsAnIdleStream(t *testing.T) {
+	w := open(t)
+	x, e := w.stream()
+	e.event(t, "data: 1\n\n")
+	x.want("data: 1\n\n")
+	w.scan.state(w.id("shop"), "fail", time.Now())
+	if rest := x.wantCut(); rest != "" {
+		t.Errorf("after the posture turned bad: got %q, want nothing", rest)
+	}
+	recv(t, "the end of the upstream's request", e.left)
+	if rec := w.outcome(w.lastAllowed().Call); rec.Fault != "denied" || !strings.Contains(rec.Reason, "this agent has no passing scan") {
+		t.Errorf("outcome: got %q, %q", rec.Fault, rec.Reason)
 	}
 }
 

@@ -444,7 +444,10 @@ func (s *stated) state(id spiffeid.ID, value string, at time.Time) {
 
 // waiting is an attestor that finds nothing, and takes as long over it as a test
 // wants, whatever becomes of the call.
-type waiting struct{ hold atomic.Pointer[hold] }
+type waiting struct {
+	hold  atomic.Pointer[hold]
+	throw atomic.Bool // once, with a secret
+}
 
 type hold struct{ begun, free chan struct{} }
 
@@ -455,6 +458,9 @@ func (w *waiting) Attest(context.Context, attest.Evidence) (attest.Identity, err
 	if h := w.hold.Swap(nil); h != nil {
 		close(h.begun)
 		<-h.free
+	}
+	if w.throw.Swap(false) {
+		panic("the client secret is " + clientSecret)
 	}
 	return attest.Identity{}, attest.ErrNoEvidence
 }
