@@ -1,6 +1,7 @@
 package policies_test
 
 import (
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -8,29 +9,24 @@ import (
 	"testing"
 	"time"
 
+	"mintmark/attest/posture/trivy"
+	"mintmark/attest/x509svid"
+	"mintmark/broker/bundle"
 	"mintmark/policies"
 )
 
 const examples = "../docs/examples/policies"
 
-// TestExamples runs the policy tests that are printed in the documentation.
+// TestExamples runs the policy tests that are printed in the documentation, as
+// "mintmark policy test" does: the whole directory at once.
 func TestExamples(t *testing.T) {
+	set := loadExamples(t)
 	tests, err := filepath.Glob(filepath.Join(examples, "*.test.yaml"))
 	if err != nil || len(tests) < 2 {
 		t.Fatalf("got %d test files (%v), want at least 2", len(tests), err)
 	}
-	o := policies.Options{
-		PostureNames: []string{"scan"},
-		Clocks:       map[string]*time.Location{"berlin": zone(t, "Europe/Berlin")},
-		Upstreams:    []policies.Upstream{{Name: "github"}, {Name: "payroll"}},
-	}
 	for _, file := range tests {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			policy := strings.TrimSuffix(file, ".test.yaml") + ".cedar"
-			set, err := policies.Compile([]policies.File{{Name: filepath.Base(policy), Content: read(t, policy)}}, o)
-			if err != nil {
-				t.Fatal(err)
-			}
 			results, err := policies.RunTests(set, filepath.Base(file), read(t, file))
 			if err != nil {
 				t.Fatal(err)
@@ -43,6 +39,34 @@ func TestExamples(t *testing.T) {
 			}
 		})
 	}
+}
+
+// loadExamples compiles the examples against the registrations beside them.
+func loadExamples(t *testing.T) *policies.Set {
+	t.Helper()
+	b, err := bundle.Load(examples, bundle.Kinds{
+		Attestors: map[string]func() any{"x509-svid": func() any { return new(x509svid.Config) }},
+		Posture:   map[string]func() any{"trivy": func() any { return new(trivy.Config) }},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := policies.Options{Clocks: map[string]*time.Location{}, PostureNames: slices.Collect(maps.Keys(b.Config.Posture))}
+	for name, zone := range b.Config.Clocks {
+		o.Clocks[name] = zone.Location
+	}
+	for name, u := range b.Config.Upstreams {
+		o.Upstreams = append(o.Upstreams, policies.Upstream{Name: name, Kind: u.Kind})
+	}
+	var files []policies.File
+	for _, p := range b.Policies {
+		files = append(files, policies.File{Name: p.Name, Content: p.Content})
+	}
+	set, err := policies.Compile(files, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
 }
 
 func read(t *testing.T, file string) []byte {

@@ -126,7 +126,13 @@ func (c checks) target(t types.EntityType, id string) string {
 	if !ok || rest == "" && t != typePath {
 		return fmt.Sprintf("%s, expected \"UPSTREAM/NAME\", got %q", t, id)
 	}
-	return c.upstream(name, kindOf(t))
+	if why := c.upstream(name, kindOf(t)); why != "" || t != typePath {
+		return why
+	}
+	if err := plainPath("/" + rest); err != nil {
+		return fmt.Sprintf("%s, %v", t, err)
+	}
+	return ""
 }
 
 func (c checks) upstream(name, kind string) string {

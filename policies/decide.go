@@ -3,11 +3,14 @@ package policies
 import (
 	"fmt"
 	"iter"
+	"net/url"
 	"slices"
 	"strings"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
+
+	"mintmark/broker/bundle"
 )
 
 // Decide answers r. It is pure: the same Set and Request give the same
@@ -77,26 +80,21 @@ func checkTarget(v verb, t Target) string {
 	if t.Type == 0 && t.Name != "" || t.Type != 0 && t.Name == "" {
 		return "what the call is for has no name or no type"
 	}
-	if t.Type == Path && !plainPath(t.Name) {
-		return "the path is not plain: it needs a leading slash, and no dot or empty segments, escaped dots, backslashes, query or fragment"
+	if t.Type == Path {
+		if err := plainPath(t.Name); err != nil {
+			return "the path is not plain: " + err.Error()
+		}
 	}
 	return ""
 }
 
-// plainPath reports whether a path reads the same to a policy and to any
-// server: nothing in it is resolved away on the way.
-func plainPath(p string) bool {
-	if !strings.HasPrefix(p, "/") || strings.ContainsAny(p, "?#\\") || strings.Contains(strings.ToLower(p), "%2e") {
-		return false
+// plainPath holds a path to bundle.PlainPath. Policies know its decoded form
+// alone, in which a percent sign can only be an escape that was left over.
+func plainPath(decoded string) error {
+	if i := strings.IndexByte(decoded, '%'); i >= 0 {
+		return fmt.Errorf("expected the decoded path, got %q", decoded[i:min(i+3, len(decoded))])
 	}
-	segments := strings.Split(p[1:], "/")
-	for i, seg := range segments {
-		last := i == len(segments)-1
-		if seg == "." || seg == ".." || seg == "" && !last {
-			return false
-		}
-	}
-	return true
+	return bundle.PlainPath(decoded, (&url.URL{Path: decoded}).EscapedPath())
 }
 
 // determining returns the ids of the policies that decided or erred, sorted.

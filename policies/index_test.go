@@ -61,7 +61,7 @@ func randomRequest(r *rand.Rand) policies.Request {
 	case 0:
 		q.Method, q.Target = "tools/call", policies.Target{Type: policies.Tool, Name: pick(r, "t", "u")}
 	case 1:
-		q.Method = pick(r, "tools/list", "ping", "tasks/get", "roots/list")
+		q.Method = pick(r, "tools/list", "ping", "tasks/get", "response")
 	case 2:
 		q.Upstream, q.Method = "web", pick(r, "http/GET", "http/DELETE")
 		q.Target = policies.Target{Type: policies.Path, Name: pick(r, "/a/b", "/a")}
@@ -90,7 +90,7 @@ func plainDecision(all *cedar.PolicySet, q policies.Request) (bool, []string) {
 			types.String("spiffe://"+q.Agent.TrustDomain().Name()+strings.Join(segments[:i], "/"))))
 	}
 	action := types.NewEntityUID("Action", types.String(q.Method))
-	group := map[string]string{"tools/list": "list", "ping": "connect", "tasks/get": "tasks", "roots/list": "ask",
+	group := map[string]string{"tools/list": "list", "ping": "connect", "tasks/get": "tasks", "response": "connect",
 		"http/GET": "http", "http/DELETE": "http"}[q.Method]
 	entities := types.EntityMap{
 		agent: {UID: agent, Parents: cedar.NewEntityUIDSet(parents...), Attributes: cedar.NewRecord(cedar.RecordMap{

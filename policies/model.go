@@ -61,7 +61,8 @@ func kindOf(t types.EntityType) string {
 	}
 }
 
-// verb is one thing an agent, or an upstream on the way back, can ask for.
+// verb is one thing an agent can ask for. What a server asks an agent for on its
+// own account is not judged, so that no policy can seem to forbid it.
 type verb struct {
 	name  string
 	group string // "" for none
@@ -69,7 +70,7 @@ type verb struct {
 }
 
 // groups are the names a policy can put after "action in".
-func groups() []string { return []string{"connect", "list", "tasks", "ask", kindHTTP} }
+func groups() []string { return []string{"connect", "list", "tasks", kindHTTP} }
 
 // verbs is the whole model: every method of MCP revisions 2025-03-26 to
 // 2026-07-28 that crosses the broker as a question, and what HTTP adds. A
@@ -88,8 +89,6 @@ func verbs() []verb {
 			"tools/list", "prompts/list", "resources/list", "resources/templates/list"),
 		each("tasks", []types.EntityType{typeUpstream},
 			"tasks/get", "tasks/list", "tasks/result", "tasks/update", "tasks/cancel"),
-		each("ask", []types.EntityType{typeUpstream},
-			"sampling/createMessage", "elicitation/create", "roots/list"),
 		each("", []types.EntityType{typeTool}, "tools/call"),
 		each("", []types.EntityType{typePrompt}, "prompts/get"),
 		each("", []types.EntityType{typeResource},

@@ -44,7 +44,7 @@ const (
 	Tool     TargetType = iota + 1
 	Prompt              // an MCP prompt
 	Resource            // an MCP resource, named by its URI
-	Path                // a path of an upstream of kind http, as sent and without its query
+	Path                // a plain path of an upstream of kind http, decoded and without its query
 )
 
 // Target is what a call is for. The zero Target is the upstream itself.

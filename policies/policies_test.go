@@ -200,9 +200,10 @@ func TestPathsThatReadTwoWays(t *testing.T) {
 	r := toolCall()
 	r.Upstream, r.Method = "api", "http/GET"
 	for path, allow := range map[string]bool{
-		"/": true, "/v1/items": true, "/v1/items/": true, "/a%2Fb": true, "/v1/.hidden": true, "/a..b": true,
+		"/": true, "/v1/items": true, "/v1/items/": true, "/v1/.hidden": true, "/a..b": true, "/a b": true, "/gr\u00fcn": true,
 		"": false, "v1": false, "/v1/../admin": false, "/v1/..": false, "/./v1": false, "//admin": false, "/v1//x": false,
 		"/v1/%2e%2e/admin": false, "/v1/.%2E/admin": false, `/v1\admin`: false, "/v1?x=1": false, "/v1#x": false,
+		"/a%2Fb": false, "/100%": false, "/a;b": false, "/x\ny": false, "/x\x00": false, "/x\xff": false, "/x\xc0\xae\xc0\xae/y": false,
 	} {
 		r.Target = policies.Target{Type: policies.Path, Name: path}
 		if d := set.Decide(r); d.Allow != allow {

@@ -10,7 +10,7 @@ type Kind string
 const (
 	Decision Kind = "decision" // a judged call, allowed or denied, or a refusal before judgement
 	Outcome  Kind = "outcome"  // how an allowed call ended: status, bytes, duration, scrub hits
-	Issuance Kind = "issuance" // a credential minted, renewed or revoked, or a mint that failed
+	Issuance Kind = "issuance" // a credential minted or revoked, or a mint or revocation that failed
 	Posture  Kind = "posture"  // a posture fact changed
 	Admin    Kind = "admin"    // the log itself, a bundle applied, start and stop
 )
@@ -24,7 +24,7 @@ type Record struct {
 	Kind Kind      `json:"kind"`
 
 	Call   string `json:"call,omitempty"`   // joins a call's records: 32 hex characters
-	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|renew|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap; posture: changed|retracted
+	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap|strangers_skipped; posture: changed|retracted
 	Bundle string `json:"bundle,omitempty"` // hex SHA-256 of the bundle in force
 
 	Agent    string        `json:"agent,omitempty"`    // SPIFFE ID, only when proven
@@ -60,7 +60,7 @@ type Record struct {
 	Duration  time.Duration `json:"duration_ns,omitempty"`
 	ScrubHits int           `json:"scrub_hits,omitempty"` // injected secrets removed from the answer
 	Subject   string        `json:"subject,omitempty"`    // posture: whom the fact is about
-	Count     int64         `json:"count,omitempty"`      // log_gap: records refused or lost while the log could not be written; torn_tail: bytes; unsigned_tail: records
+	Count     int64         `json:"count,omitempty"`      // log_gap: records refused or lost while the log could not be written; torn_tail: bytes; unsigned_tail: records; strangers_skipped: refusals
 }
 
 // known reports whether k is a kind of record; the zero Kind is none.

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -98,9 +99,7 @@ func (c checker) listeners() {
 		path := "listeners" + index(i)
 		c.address(path, l)
 		c.listenerTLS(path, l)
-		for j, h := range l.Hosts {
-			c.host(path+".hosts"+index(j), h)
-		}
+		c.hosts(path, l)
 		if seen[l.Address] && l.Address != "" && !strings.HasSuffix(l.Address, ":0") {
 			c.decoder.fault(path+".address", "each address once", c.quote(l.Address)+" again")
 		}
@@ -120,6 +119,23 @@ func (c checker) address(path string, l Listener) {
 	if l.Plaintext && !loopback(host) {
 		c.decoder.fault(path+".plaintext", "TLS, or a loopback address or Unix socket", "plaintext on "+c.quote(l.Address))
 	}
+}
+
+// hosts also refuses what would refuse every call for its Host. An address of
+// every interface in plaintext is refused as such.
+func (c checker) hosts(path string, l Listener) {
+	for i, h := range l.Hosts {
+		c.host(path+".hosts"+index(i), h)
+	}
+	if host, ok := splitAddress(l.Address); ok && unspecified(host) && !l.Plaintext && len(l.Hosts) == 0 {
+		c.decoder.fault(path+".hosts", "at least one name that agents call, as "+c.quote(l.Address)+" is every interface and no name", "none")
+	}
+}
+
+// unspecified reports whether host stands for every interface.
+func unspecified(host string) bool {
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.WithZone("").Unmap().IsUnspecified()
 }
 
 // splitAddress returns the host of "host:port", which is empty for all
@@ -275,6 +291,15 @@ func (c checker) limits() {
 	c.between("limits.concurrent", int64(l.Concurrent), 1, 1<<20)
 	c.between("limits.body", int64(l.Body), 1<<10, 1<<30)
 	c.between("limits.header", int64(l.Header), 1<<10, 1<<20)
+	c.atMost("limits.header_time", l.HeaderTime, 5*time.Minute, "")
+	c.atMost("limits.body_time", l.BodyTime, time.Hour, "")
+	c.atMost("limits.shutdown", l.Shutdown, 20*time.Second, ", as systemd and Kubernetes kill after 30s and leases are revoked in between")
+}
+
+func (c checker) atMost(path string, got Duration, high time.Duration, because string) {
+	if got.Duration > high {
+		c.decoder.fault(path, "at most "+high.String()+because, got.String())
+	}
 }
 
 func (c checker) between(path string, got, low, high int64) {

@@ -35,7 +35,9 @@ type Config struct {
 	Trust Trust `yaml:"trust" check:"required"`
 	// Listeners are the sockets agents call.
 	Listeners []Listener `yaml:"listeners" check:"required"`
-	// Attestors are asked in order; the first that finds its evidence decides.
+	// Attestors are all asked about a call, in order. Two that prove different
+	// workloads refuse it; evidence that proves nothing beside evidence that
+	// does is ignored, and stripped like any other.
 	Attestors []Attestor `yaml:"attestors" check:"required"`
 	// Posture sources, by the name of the fact they state.
 	Posture map[string]Source `yaml:"posture"`
@@ -82,6 +84,8 @@ type Listener struct {
 	Cert Path `yaml:"cert"`
 	Key  Path `yaml:"key"`
 	// Hosts are the Host (and Origin) names accepted beside the address itself.
+	// Required for an address of every interface, such as ":8443" or
+	// "0.0.0.0:8443": that is no name an agent can call.
 	Hosts []string `yaml:"hosts"`
 }
 
@@ -122,7 +126,7 @@ type Upstream struct {
 	Credentials []Injection `yaml:"credentials"`
 	// Unauthenticated states that this upstream needs no credential.
 	Unauthenticated bool `yaml:"unauthenticated"`
-	// Timeout bounds the wait for the upstream's answer to begin.
+	// Timeout bounds the wait for the upstream's answer to begin. Default 60s.
 	Timeout Duration `yaml:"timeout"`
 }
 
@@ -140,6 +144,9 @@ type Injection struct {
 	Service string `yaml:"service"`
 	// Tools limits this credential to calls of these tools, prompts, resources
 	// or (kind http) paths; a trailing * matches any rest. Empty: every call.
+	// A call that is for none of these, such as initialize or tools/list, is
+	// served only by a credential without Tools: an upstream of kind mcp whose
+	// credentials all have them can't be initialized or listed.
 	Tools []string `yaml:"tools"`
 }
 
@@ -166,13 +173,15 @@ type Limits struct {
 	// Depth is the deepest nesting of JSON. Default 64.
 	Depth int `yaml:"depth"`
 	// HeaderTime and BodyTime bound how long a request may take to arrive.
-	// Defaults 5s and 30s.
+	// Defaults 5s and 30s, at most 5m and 1h: past that they bound nothing.
 	HeaderTime Duration `yaml:"header_time"`
 	BodyTime   Duration `yaml:"body_time"`
 	// Concurrent is how many calls may be under way; more are refused as
 	// unavailable. Default 4096.
 	Concurrent int `yaml:"concurrent"`
-	// Shutdown is how long calls under way may take to end. Default 10s.
+	// Shutdown is how long calls under way may take to end. Default 10s, at
+	// most 20s: leases are revoked after it, which takes up to 10s, and systemd
+	// and Kubernetes kill a process that has not ended within 30s.
 	Shutdown Duration `yaml:"shutdown"`
 }
 

@@ -6,6 +6,7 @@ import "time"
 func (c *Config) setDefaults(dir string) {
 	for name, u := range c.Upstreams {
 		fill(&u.Kind, "mcp")
+		fill(&u.Timeout, Duration{time.Minute})
 		for i := range u.Credentials {
 			if u.Credentials[i].Scheme == "header" {
 				fill(&u.Credentials[i].Template, "{token}")

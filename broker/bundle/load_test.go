@@ -318,8 +318,40 @@ func TestSymbolicLinksAreFollowed(t *testing.T) {
 	}
 }
 
+// TestProblemsAreOneALine holds what editors and scripts read: the bare
+// problems, whichever is the first of them.
+func TestProblemsAreOneALine(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.cedar", "// AKIAIOSFODNN7EXAMPLE\n// AKIAIOSFODNN7EXAMPLE")
+	for config, want := range map[string]int{
+		"": 3, "a: [": 3, minimal: 2, "metrics: \"a\\nb\"\n": 8,
+		minimal + "limits: {depth: -1, body: \"a\\nb\", \"c\\nd\": 1}\nclocks: {x: \"a\\nb\"}\n": 6,
+	} {
+		write(t, dir, bundle.ConfigName, config)
+		_, err := bundle.Load(dir, kinds())
+		problems, ok := errors.AsType[bundle.Problems](err)
+		if !ok || len(problems) != want {
+			t.Errorf("%q: got %d problems, want %d: %v", config, len(problems), want, err)
+		}
+		checkLines(t, problems)
+	}
+}
+
+func checkLines(t *testing.T, problems bundle.Problems) {
+	t.Helper()
+	lines := strings.Split(problems.Error(), "\n")
+	if len(lines) != len(problems) {
+		t.Errorf("got %d lines of %d problems:\n%v", len(lines), len(problems), problems)
+	}
+	for _, line := range lines {
+		if file, _, ok := strings.Cut(line, ":"); !ok || file != bundle.ConfigName && filepath.Ext(file) != ".cedar" {
+			t.Errorf("got the line %q, want it to begin with a file", line)
+		}
+	}
+}
+
 // FuzzLoad holds that no configuration makes Load panic, return a bundle with
-// an error, or repeat what looks like a secret.
+// an error, repeat what looks like a secret, or say two things on a line.
 func FuzzLoad(f *testing.F) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -344,6 +376,9 @@ func FuzzLoad(f *testing.F) {
 		}
 		if err != nil && bundle.HoldsSecret(strings.ReplaceAll(err.Error(), dir, "")) {
 			t.Errorf("the error repeats a secret: %v", err)
+		}
+		if problems, ok := errors.AsType[bundle.Problems](err); ok {
+			checkLines(t, problems)
 		}
 	})
 }

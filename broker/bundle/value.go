@@ -121,8 +121,7 @@ func absolute(dir, name string) string {
 }
 
 // UnmarshalText reads an absolute http or https URL. User info and query are
-// refused because that is where secrets hide, dot segments because two readers
-// of the path could disagree on what they mean.
+// refused because that is where secrets hide, and its path is a PlainPath.
 func (u *URL) UnmarshalText(text []byte) error {
 	refuse := func(got string) error {
 		return refusal{want: `an absolute URL such as "https://host/path"`, got: got}
@@ -139,26 +138,16 @@ func (u *URL) UnmarshalText(text []byte) error {
 		return refuse("one with a query")
 	case strings.Contains(string(text), "#"):
 		return refuse("one with a fragment")
-	case !plainPath(parsed):
-		return refuse("one with dot segments, empty segments or encoded slashes in its path")
 	case !validPort(parsed):
 		return refuse("one with a port that is not between 1 and 65535")
 	}
-	u.URL = parsed
-	return nil
-}
-
-func plainPath(u *url.URL) bool {
-	escaped := strings.ToLower(u.EscapedPath())
-	if strings.Contains(escaped, "%2f") || strings.Contains(escaped, "%5c") || strings.ContainsAny(u.Path, "\\\x00") {
-		return false
-	}
-	for i, segment := range strings.Split(strings.Trim(u.Path, "/"), "/") {
-		if segment == "." || segment == ".." || segment == "" && i > 0 {
-			return false
+	if parsed.Path != "" {
+		if err := PlainPath(parsed.Path, parsed.EscapedPath()); err != nil {
+			return err
 		}
 	}
-	return !strings.HasPrefix(u.Path, "//") && !strings.HasSuffix(u.Path, "//")
+	u.URL = parsed
+	return nil
 }
 
 func validPort(u *url.URL) bool {

@@ -1,0 +1,252 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ed25519"
+	"crypto/x509"
+	"encoding/json"
+	"encoding/pem"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mintmark/broker/audit"
+)
+
+func auditCommand() *cobra.Command {
+	return group("audit", "Verify and query the audit log", auditVerifyCommand(), auditQueryCommand())
+}
+
+func auditVerifyCommand() *cobra.Command {
+	var v verify
+	cmd := &cobra.Command{
+		Use:   "verify --log DIR",
+		Short: "Verify the hash chain and the signed checkpoints of a log",
+		Long: `Verify reads every record of the log, without a broker, and prints one JSON
+object: records, segments, checkpoints, ok, first_bad and more. It exits with 1
+when the log is not what was written.
+
+Without --key it uses the public key beside the log, which proves only that the
+log is consistent with itself: an auditor keeps the key from elsewhere.
+
+Without --head it can't know of records that were cut off the end: keep the
+"head" of each report, and demand it the next time.`,
+		Example: `  mintmark audit verify --log /var/lib/mintmark/audit --key auditor/log.pub | jq .head >head.json
+  mintmark audit verify --log /var/lib/mintmark/audit --key auditor/log.pub --head head.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return v.run(cmd.OutOrStdout()) },
+	}
+	cmd.Flags().StringVar(&v.log, "log", "", "directory of the log")
+	cmd.Flags().StringVar(&v.key, "key", "", "PEM file with the public key to trust")
+	cmd.Flags().StringVar(&v.head, "head", "", `JSON file with the "head" of an earlier report: it must be in the log`)
+	cmd.Flags().StringVar(&v.since, "since", "", `JSON file with the last checkpoint of the segments that are archived: the log must go on right after it`)
+	_ = cmd.MarkFlagRequired("log")
+	return cmd
+}
+
+// verify is what a log is verified against: names of files, each of which may
+// be empty but the log's.
+type verify struct{ log, key, head, since string }
+
+func (v verify) run(out io.Writer) error {
+	var o audit.VerifyOptions
+	var err error
+	if o.Public, err = readPublicKey(v.key); err != nil {
+		return err
+	}
+	if o.Head, err = readCheckpoint(v.head); err != nil {
+		return err
+	}
+	if o.Since, err = readCheckpoint(v.since); err != nil {
+		return err
+	}
+	report, err := audit.VerifyWith(v.log, o)
+	if err != nil {
+		return err
+	}
+	if err := json.NewEncoder(out).Encode(report); err != nil {
+		return err
+	}
+	if !report.OK {
+		return errSilent
+	}
+	return nil
+}
+
+// readCheckpoint returns the checkpoint in a JSON file, or nil for no file. Its
+// signature is the verifier's to check.
+func readCheckpoint(name string) (*audit.Checkpoint, error) {
+	if name == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	decoder := json.NewDecoder(bytes.NewReader(content))
+	decoder.DisallowUnknownFields()
+	var c *audit.Checkpoint
+	if err := decoder.Decode(&c); err != nil || c == nil || c.Sig == "" || decoder.More() {
+		return nil, fmt.Errorf(`%s: expected one JSON object of "seq", "time", "head" and "sig", as the "head" of a report, got another text`, name)
+	}
+	return c, nil
+}
+
+// readPublicKey returns the key in a PEM file, or nil for no file.
+func readPublicKey(name string) (ed25519.PublicKey, error) {
+	if name == "" {
+		return nil, nil
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return nil, err
+	}
+	block, _ := pem.Decode(content)
+	if block == nil {
+		return nil, fmt.Errorf("%s: expected a PEM public key, got none", name)
+	}
+	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	public, ok := parsed.(ed25519.PublicKey)
+	if !ok {
+		return nil, fmt.Errorf("%s: expected an Ed25519 public key, got %T", name, parsed)
+	}
+	return public, nil
+}
+
+func auditQueryCommand() *cobra.Command {
+	var q query
+	cmd := &cobra.Command{
+		Use:   "query --log DIR",
+		Short: "Show records of a log",
+		Long: `Query prints the records that match every flag given: who got which credential,
+for what, when, under which policy, oldest first. It reads the log itself; verify
+it first. A line that can't be read is named on stderr, the others are printed,
+and the exit status is 1.`,
+		Example: `  mintmark audit query --log audit --outcome deny --since 24h
+  mintmark audit query --log audit --agent spiffe://example.org/agent/shop --json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			q.out, q.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
+			return q.run(time.Now())
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&q.log, "log", "", "directory of the log")
+	f.StringVar(&q.filter.Agent, "agent", "", "SPIFFE ID of the agent")
+	f.StringVar(&q.filter.Upstream, "upstream", "", "registered name of the upstream")
+	f.StringVar(&q.filter.Tool, "tool", "", "tool, prompt, resource or path")
+	f.StringVar(&q.filter.Credential, "credential", "", "id of the lease")
+	f.StringVar(&q.filter.Call, "call", "", "id of the call, as in the refusal the agent got")
+	f.StringVar((*string)(&q.filter.Kind), "kind", "", "decision, outcome, issuance, posture or admin")
+	f.StringVar(&q.filter.Outcome, "outcome", "", "allow or deny")
+	f.StringVar(&q.since, "since", "", `from this time on: RFC 3339, or an age such as "24h"`)
+	f.StringVar(&q.until, "until", "", "before this time: RFC 3339, or an age")
+	f.BoolVar(&q.json, "json", false, "print JSON lines instead of a table")
+	_ = cmd.MarkFlagRequired("log")
+	return cmd
+}
+
+type query struct {
+	out, errOut       io.Writer
+	log, since, until string
+	json              bool
+	filter            audit.Filter
+}
+
+func (q *query) run(now time.Time) (err error) {
+	if q.filter.Since, err = instant("--since", q.since, now); err != nil {
+		return err
+	}
+	if q.filter.Until, err = instant("--until", q.until, now); err != nil {
+		return err
+	}
+	if o := q.filter.Outcome; o != "" && o != "allow" && o != "deny" {
+		return fmt.Errorf("--outcome: expected allow or deny, got %q", o)
+	}
+	if q.json {
+		encoder := json.NewEncoder(q.out)
+		return q.each(func(r audit.Record) error { return encoder.Encode(r) })
+	}
+	table := tabwriter.NewWriter(q.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "TIME\tKIND\tOUTCOME\tAGENT\tUPSTREAM\tMETHOD\tTOOL\tCREDENTIAL\tPOLICIES\tREASON")
+	err = q.each(func(r audit.Record) error {
+		_, err := fmt.Fprintln(table, strings.Join(row(r), "\t"))
+		return err
+	})
+	return errors.Join(err, table.Flush())
+}
+
+// each shows every record that can be read. What can't be read is named at
+// once, and fails the query at its end.
+func (q *query) each(show func(audit.Record) error) (failed error) {
+	for r, err := range audit.Query(q.log, q.filter) {
+		if err != nil {
+			failed = errSilent
+			fmt.Fprintf(q.errOut, "mintmark: %v\n", err)
+			continue
+		}
+		if err := show(r); err != nil {
+			return err
+		}
+	}
+	return failed
+}
+
+// row is a record as a line of the table. What came from outside is quoted
+// where it could forge a line or a terminal sequence.
+func row(r audit.Record) []string {
+	outcome := r.Event
+	if r.Kind == audit.Decision {
+		outcome = "deny"
+		if r.Allow {
+			outcome = "allow"
+		}
+	} else if r.Kind == audit.Outcome {
+		outcome = fmt.Sprint(r.Status)
+	}
+	credential := r.Credential
+	if r.Provider != "" {
+		credential = r.Provider + "/" + r.Credential[:min(8, len(r.Credential))]
+	}
+	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.Agent, r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), r.Reason}
+	for i, c := range cells {
+		cells[i] = printable(c)
+	}
+	return cells
+}
+
+// printable returns s, quoted when it holds anything but plain characters.
+func printable(s string) string {
+	if s == "" {
+		return "-"
+	}
+	quoted := fmt.Sprintf("%q", s)
+	if quoted == `"`+s+`"` {
+		return s
+	}
+	return quoted
+}
+
+// instant reads a time or an age; "" is the zero time.
+func instant(flag, s string, now time.Time) (time.Time, error) {
+	if s == "" {
+		return time.Time{}, nil
+	}
+	if age, err := time.ParseDuration(s); err == nil {
+		return now.Add(-age), nil
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		return time.Time{}, fmt.Errorf(`%s: expected a time such as 2026-01-31T09:00:00Z or an age such as "24h", got %q`, flag, s)
+	}
+	return t, nil
+}

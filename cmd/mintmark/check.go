@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"mintmark/broker"
+	"mintmark/broker/bundle"
+	"mintmark/policies"
+)
+
+func checkCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "check DIR",
+		Short: "Check the registrations and policies in a directory",
+		Long: `Check reads DIR as serve would and opens nothing: neither secrets nor servers
+have to be there. Every fault is printed with its file, line and column, what
+was expected and what was found.
+
+Policies are held against what mintmark.yaml registers. So faults of
+mintmark.yaml come first, all of them, and those of the policies once it has
+none.`,
+		Example: "  mintmark check /etc/mintmark",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			bd, set, err := load(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: %d upstreams, %d providers, %d policies, bundle %s\n",
+				args[0], len(bd.Config.Upstreams), len(bd.Config.Providers), len(set.IDs()), bd.Digest)
+			return err
+		},
+	}
+}
+
+// load reads a directory and compiles its policies. What is wrong with the
+// files is an error of type faults.
+func load(dir string) (*bundle.Bundle, *policies.Set, error) {
+	bd, err := bundle.Load(dir, kinds().Settings())
+	if problems, ok := errors.AsType[bundle.Problems](err); ok {
+		return nil, nil, faultsIn(dir, problems)
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	set, err := broker.Compile(bd)
+	if err != nil {
+		return nil, nil, faultsIn(dir, err)
+	}
+	return bd, set, nil
+}
+
+// faults are what is wrong with files, each on a line that begins with its
+// position.
+type faults []string
+
+// Error returns all of them.
+func (f faults) Error() string { return strings.Join(f, "\n") }
+
+// faultsIn makes the lines of err, which name files of dir, name them as seen
+// from here.
+func faultsIn(dir string, err error) faults {
+	lines := strings.Split(err.Error(), "\n")
+	for i, line := range lines {
+		name, rest, _ := strings.Cut(line, ":")
+		lines[i] = filepath.Join(dir, name) + ":" + rest
+	}
+	return lines
+}
+
+func policyCommand() *cobra.Command {
+	return group("policy", "Test and show policies", policyTestCommand(), policySchemaCommand())
+}
+
+func policyTestCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "test DIR",
+		Short: "Run the *.test.yaml cases beside the policies",
+		Long: `Test asks the policies in DIR every case of every *.test.yaml in DIR and prints
+what was expected and what came. It fails when a case fails, and when there is
+no case at all. A case reads:
+
+  cases:
+    - name: nobody refunds at night
+      agent: spiffe://example.org/agent/shop
+      upstream: orders
+      method: tools/call
+      tool: refund
+      time: 2026-06-10T23:00:00Z
+      expect: deny`,
+		Example: "  mintmark policy test /etc/mintmark",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, set, err := load(args[0])
+			if err != nil {
+				return err
+			}
+			return testPolicies(cmd, set, args[0])
+		},
+	}
+}
+
+func testPolicies(cmd *cobra.Command, set *policies.Set, dir string) error {
+	files, err := filepath.Glob(filepath.Join(dir, "*.test.yaml"))
+	if err != nil {
+		return err
+	}
+	if len(files) == 0 {
+		return fmt.Errorf("policy test %s: expected at least one *.test.yaml, got none", dir)
+	}
+	passed, failed := 0, 0
+	for _, file := range files {
+		content, err := os.ReadFile(file)
+		if err != nil {
+			return err
+		}
+		results, err := policies.RunTests(set, file, content)
+		if err != nil {
+			return faults{err.Error()}
+		}
+		for _, r := range results {
+			if r.Pass {
+				passed++
+			} else {
+				failed++
+			}
+			fmt.Fprintln(cmd.OutOrStdout(), r)
+		}
+	}
+	fmt.Fprintf(cmd.OutOrStdout(), "%d passed, %d failed\n", passed, failed)
+	if failed > 0 {
+		return errSilent
+	}
+	return nil
+}
+
+func policySchemaCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:   "schema DIR",
+		Short: "Print the Cedar schema that the policies of a directory are checked against",
+		Long: `Schema prints what policies can name: the actions, and the attributes that the
+posture sources and clocks of DIR's mintmark.yaml add.`,
+		Example: "  mintmark policy schema /etc/mintmark >mintmark.cedarschema",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			_, set, err := load(args[0])
+			if err != nil {
+				return err
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), strings.TrimSpace(set.Schema()))
+			return err
+		},
+	}
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"mintmark/cmd/mintmark/demo"
+)
+
+func demoCommand() *cobra.Command {
+	o := demo.Options{Kinds: kinds()}
+	cmd := &cobra.Command{
+		Use:   "demo",
+		Short: "Show the whole at work, with nothing installed and no account",
+		Long: `Demo starts a trust domain, a token issuer, an MCP server that refuses calls
+without its credential, a broker and an agent (a real MCP client) in one process,
+talking over real sockets, and lets the agent make calls: allowed, denied by
+policy, denied because its scan report turned bad, and forged. It shows the audit
+trail of all of them and verifies it. Then it keeps serving, and prints how to
+call it and which policies to change. It leaves nothing behind.`,
+		Example: "  mintmark demo\n  mintmark demo --once --json | tail -1",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // its terminal was closed
+			defer stop()
+			o.Out = cmd.OutOrStdout()
+			return demo.Run(ctx, o)
+		},
+	}
+	cmd.Flags().BoolVar(&o.Once, "once", false, "exit after the calls instead of serving on")
+	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the counts as one JSON line at the end")
+	cmd.Flags().BoolVar(&o.Verbose, "verbose", false, "show the broker's log")
+	return cmd
+}

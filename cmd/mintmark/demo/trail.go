@@ -1,0 +1,127 @@
+package demo
+
+import (
+	"bytes"
+	"context"
+	"encoding/base64"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"text/tabwriter"
+
+	"mintmark/broker/audit"
+)
+
+// counts are the numbers of a run, each counted from its records.
+type counts struct {
+	Calls         int    `json:"calls"`
+	Allowed       int    `json:"allowed"`
+	Denied        int    `json:"denied"`
+	Minted        int    `json:"minted"`
+	CacheHits     int    `json:"cache_hits"`
+	Records       uint64 `json:"records"`
+	AuditVerified bool   `json:"audit_verified"`
+	Leaks         int    `json:"leaks"`
+}
+
+// trail shows the records of the run, verifies them, and looks for secrets in
+// everything that left the broker.
+func (s *show) trail(ctx context.Context) (c counts, err error) {
+	if err := s.broker.Flush(ctx); err != nil {
+		return c, err
+	}
+	s.say("\nThe audit trail:")
+	if c, err = s.table(); err != nil {
+		return c, err
+	}
+	report, err := audit.Verify(s.log(), nil)
+	if err != nil {
+		return c, err
+	}
+	c.Records, c.AuditVerified = report.Records, report.OK
+	if c.Leaks, err = s.leaks(); err != nil {
+		return c, err
+	}
+	s.say("%d records in %d segment, chain and %d checkpoints verified: %t. Secrets found in answers, log and records: %d.",
+		report.Records, report.Segments, report.Checkpoints, report.OK, c.Leaks)
+	return c, nil
+}
+
+func (s *show) table() (c counts, err error) {
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "   OUTCOME\tMETHOD\tTOOL\tCREDENTIAL\tPOLICIES OR STEP")
+	for r, err := range audit.Query(s.log(), audit.Filter{}) {
+		if err != nil {
+			return c, err
+		}
+		c.count(r)
+		if r.Kind == audit.Decision {
+			writeRow(t, r)
+		}
+	}
+	return c, t.Flush()
+}
+
+func writeRow(t io.Writer, r audit.Record) {
+	outcome, by := "allow", fmt.Sprint(r.Policies)
+	if !r.Allow {
+		outcome = "deny"
+		if len(r.Policies) == 0 {
+			by = r.Step + ": " + r.Fault
+		}
+	}
+	credential := "-"
+	if r.Credential != "" {
+		credential = r.Provider + " " + r.Fingerprint[:min(12, len(r.Fingerprint))]
+	}
+	fmt.Fprintf(t, "   %s\t%s\t%s\t%s\t%s\n", outcome, r.Method, dash(r.Tool), credential, by)
+}
+
+func dash(s string) string {
+	if s == "" {
+		return "-"
+	}
+	return s
+}
+
+func (c *counts) count(r audit.Record) {
+	switch {
+	case r.Kind == audit.Decision && r.Allow:
+		c.Calls++
+		c.Allowed++
+		if r.Cached {
+			c.CacheHits++
+		}
+	case r.Kind == audit.Decision:
+		c.Calls++
+		c.Denied++
+	case r.Kind == audit.Issuance && r.Event == "mint":
+		c.Minted++
+	}
+}
+
+// leaks counts the secrets found in what agents received, in the broker's log
+// and in its records.
+func (s *show) leaks() (n int, err error) {
+	places := [][]byte{s.received.Bytes(), s.logged.Bytes()}
+	segments, err := filepath.Glob(filepath.Join(s.log(), "*.log"))
+	if err != nil {
+		return 0, err
+	}
+	for _, name := range segments {
+		content, err := os.ReadFile(name)
+		if err != nil {
+			return 0, err
+		}
+		places = append(places, content)
+	}
+	for _, secret := range append(s.issuer.secrets(), madeUp) {
+		for _, place := range places {
+			if bytes.Contains(place, []byte(secret)) || bytes.Contains(place, []byte(base64.StdEncoding.EncodeToString([]byte(secret)))) {
+				n++
+			}
+		}
+	}
+	return n, nil
+}

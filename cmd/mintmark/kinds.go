@@ -1,0 +1,39 @@
+package main
+
+import (
+	"mintmark/attest"
+	"mintmark/attest/jwtsvid"
+	"mintmark/attest/posture"
+	"mintmark/attest/posture/trivy"
+	"mintmark/attest/x509svid"
+	"mintmark/broker"
+	"mintmark/providers"
+	"mintmark/providers/awssts"
+	"mintmark/providers/oauth"
+	"mintmark/providers/vault"
+)
+
+// kinds is the whole of what this binary can be configured with. A new
+// attestor, posture source or provider is one package and one line here.
+func kinds() broker.Kinds {
+	return broker.Kinds{
+		Attestors: map[string]broker.Kind[broker.AttestorEnv, attest.Attestor]{
+			"x509-svid": broker.KindOf(func(c x509svid.Config, env broker.AttestorEnv) (attest.Attestor, error) {
+				return x509svid.Open(c, env.Trust)
+			}),
+			"jwt-svid": broker.KindOf(func(c jwtsvid.Config, env broker.AttestorEnv) (attest.Attestor, error) {
+				return jwtsvid.Open(c, env.Trust)
+			}),
+		},
+		Posture: map[string]broker.Kind[broker.PostureEnv, posture.Source]{
+			"trivy": broker.KindOf(func(c trivy.Config, env broker.PostureEnv) (posture.Source, error) {
+				return trivy.Open(c, env.Name)
+			}),
+		},
+		Providers: map[string]broker.Kind[providers.Env, providers.Provider]{
+			"vault":   broker.KindOf(vault.Open),
+			"aws-sts": broker.KindOf(awssts.Open),
+			"oauth":   broker.KindOf(oauth.Open),
+		},
+	}
+}

@@ -1,0 +1,91 @@
+// Command mintmark is a secretless credential broker for AI agents: it attests
+// who calls, decides by policy, and puts a short-lived credential into the call
+// in place of whatever the agent sent.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set when the binary is built.
+var version = "devel"
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	context.AfterFunc(ctx, stop) // the next signal is not caught: it ends the process at once
+	// A full disk quota must be an error of one write, not the end of the process.
+	signal.Ignore(syscall.SIGXFSZ)
+	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
+}
+
+// errSilent ends a command whose output has already said what is wrong.
+var errSilent = errors.New("")
+
+// run runs one command and returns its exit status: 0, or 1 after an error,
+// which it has written to stderr. What is wrong with a file begins with its
+// position, where editors look for it.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := command()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	if err := root.ExecuteContext(ctx); err != nil {
+		if at, ok := errors.AsType[faults](err); ok {
+			fmt.Fprintln(stderr, at)
+		} else if !errors.Is(err, errSilent) {
+			fmt.Fprintf(stderr, "mintmark: %v\n", err)
+		}
+		return 1
+	}
+	return 0
+}
+
+func command() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "mintmark",
+		Short: "A secretless credential broker for AI agents",
+		Long: `Mintmark lets an agent call MCP servers and APIs without holding a secret.
+
+It proves which workload is calling (SPIFFE) and how healthy it is, decides by
+policy (Cedar), strips whatever auth the agent sent, leases a short-lived
+credential (Vault, AWS STS, OAuth), records that, and injects it.
+
+Begin with:   mintmark demo
+Then:         mintmark check DIR; mintmark serve --dir DIR`,
+		SilenceErrors:     true,
+		SilenceUsage:      true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+	}
+	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), policyCommand(), auditCommand(), versionCommand())
+	return root
+}
+
+// group returns a command that has only others below it. A word that is none of
+// them is an error: cobra would show help and report success.
+func group(name, short string, below ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: name, Short: short, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(below...)
+	return cmd
+}
+
+func versionCommand() *cobra.Command {
+	return &cobra.Command{
+		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText())
+			return err
+		},
+	}
+}

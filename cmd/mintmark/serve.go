@@ -1,0 +1,110 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/sync/errgroup"
+
+	"mintmark/broker"
+	"mintmark/cmd/mintmark/follow"
+)
+
+func serveCommand() *cobra.Command {
+	var dir, level string
+	cmd := &cobra.Command{
+		Use:   "serve --dir DIR",
+		Short: "Serve agents by the registrations and policies in a directory",
+		Long: `Serve reads mintmark.yaml and *.cedar in DIR and serves agents.
+
+A change of the files is applied at once, whole or not at all; a change that
+can't be applied is refused with its reason, and the old state stays in force.
+Where a change gives no notice (a file behind a symbolic link, a directory that
+was replaced) it is found within 30 s, or at once by SIGHUP. Listeners, trust,
+audit and limits change only at a restart.
+
+SIGINT or SIGTERM ends it: calls under way get limits.shutdown (10 s) to end,
+then leases are revoked and the log is closed. A second one ends the process at
+once, and leaves its leases to their own expiry.
+
+The log goes to stderr, one JSON object a line.`,
+		Example: "  mintmark check /etc/mintmark && mintmark serve --dir /etc/mintmark",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			logger, err := newLogger(cmd, level)
+			if err != nil {
+				return err
+			}
+			return serve(cmd.Context(), dir, logger)
+		},
+	}
+	cmd.Flags().StringVar(&dir, "dir", "", "directory with mintmark.yaml and *.cedar")
+	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error; debug logs allowed calls too")
+	_ = cmd.MarkFlagRequired("dir")
+	return cmd
+}
+
+func newLogger(cmd *cobra.Command, level string) (*slog.Logger, error) {
+	var l slog.Level
+	if err := l.UnmarshalText([]byte(level)); err != nil {
+		return nil, fmt.Errorf("--log-level: expected debug, info, warn or error, got %q", level)
+	}
+	return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: l})), nil
+}
+
+// serve runs a broker until ctx ends. What is open is closed in order: the
+// sockets, the leases, the log.
+func serve(ctx context.Context, dir string, logger *slog.Logger) (err error) {
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // before anything is leased: by default it ends the process
+	defer signal.Stop(hangup)
+	directory, err := follow.Open(dir, follow.Options{Logger: logger}) // before the first reading
+	if err != nil {
+		return err
+	}
+	defer func() { _ = directory.Close() }()
+	bd, _, err := load(dir) // with its policies, so that nothing is opened for a directory at fault
+	if err != nil {
+		return err
+	}
+	b, err := broker.Open(ctx, broker.Options{Bundle: bd, Kinds: kinds(), Logger: logger})
+	if err != nil {
+		return err
+	}
+	logger.InfoContext(ctx, "serving", slog.String("version", version), slog.String("dir", bd.Dir), slog.String("bundle", bd.Digest), slog.Int("pid", os.Getpid()))
+	ended, err := attend(ctx, b, directory, hangup)
+	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit(bd.Config.Limits.Shutdown.Duration, time.Since(ended)))
+	defer cancel()
+	err = errors.Join(err, b.Close(closing))
+	logger.InfoContext(ctx, "stopped")
+	return err
+}
+
+// attend serves, and follows the directory, until ctx ends or a listener fails,
+// and returns when that was.
+func attend(ctx context.Context, b *broker.Broker, directory *follow.Directory, asked <-chan os.Signal) (ended time.Time, err error) {
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return b.Run(ctx) })
+	group.Go(func() error {
+		directory.Run(ctx, b, asked)
+		return nil
+	})
+	<-ctx.Done()
+	ended = time.Now()
+	return ended, group.Wait()
+}
+
+// closeLimit is how long closing may take, of which some is spent already:
+// what calls under way get, and 10 s for the leases; together less than the
+// 30 s after which systemd and Kubernetes kill. However long the calls took, 3 s
+// are left to revoke.
+func closeLimit(shutdown, spent time.Duration) time.Duration {
+	return max(min(shutdown+10*time.Second, 28*time.Second)-spent, 3*time.Second)
+}

@@ -1,0 +1,191 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
+	"mintmark/internal/testenv"
+)
+
+// secretFile keeps a secret that the broker needs in a file of its own.
+func secretFile(t *testing.T, secret string) string {
+	t.Helper()
+	name := filepath.Join(t.TempDir(), "secret")
+	if err := os.WriteFile(name, []byte(secret), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
+// s3Site is the registration of a MinIO: by a key that may assume a role, by
+// the broker's own identity, and a server that repeats what it gets.
+const s3Site = `
+providers:
+  s3-session:
+    kind: aws-sts
+    region: %[1]s
+    endpoint: %[2]s
+    role_arn: arn:aws:iam::123456789012:role/reports
+    access_key_id: file:%[3]s
+    secret_access_key: file:%[4]s
+    policy: '{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:GetObject","s3:PutObject"],"Resource":["arn:aws:s3:::reports/*"]}]}'
+  s3-identity:
+    kind: aws-sts
+    region: %[1]s
+    endpoint: %[2]s
+    role_arn: %[5]s
+    web_identity: {audience: minio}
+upstreams:
+  s3:
+    kind: http
+    url: %[6]s
+    credentials: [{provider: s3-session, scheme: sigv4, region: %[1]s, service: s3}]
+  s3-by-identity:
+    kind: http
+    url: %[6]s
+    credentials: [{provider: s3-identity, scheme: sigv4, region: %[1]s, service: s3}]
+  echo:
+    kind: http
+    url: %[7]s
+    credentials: [{provider: s3-session, scheme: sigv4, region: %[1]s, service: s3}]
+`
+
+// The agent reads and writes objects of one bucket with requests that it did
+// not sign, and of no other.
+func testS3(t *testing.T, w *world) {
+	s := &secrets{}
+	minio := testenv.MinIO(t, testenv.MinIOOptions{OpenID: &testenv.MinIOOpenID{ConfigURL: w.discovery(t), ClientID: "minio"}})
+	minio.EnsureBucket(t, "reports")
+	minio.EnsureBucket(t, "payroll")
+	s.add("bootstrap key", minio.SecretKey)
+	echo := newUpstream(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { _ = json.NewEncoder(rw).Encode(r.Header) }))
+	m := w.serve(t, site{secrets: s, policies: permitShop, config: fmt.Sprintf(s3Site, minio.Region, newTap(t, minio.Endpoint, s),
+		secretFile(t, minio.AccessKey), secretFile(t, minio.SecretKey), minio.RoleARN, minio.Endpoint, echo.url)})
+
+	a := m.agent(t, evidence{id: shopID, madeUp: http.Header{"Authorization": {"AWS4-HMAC-SHA256 Credential=" + rand.Text()}}})
+	t.Run("one bucket", func(t *testing.T) { a.wantOneBucket(t) })
+	t.Run("names of objects", func(t *testing.T) { a.wantNames(t, minio) })
+	t.Run("by the broker's identity", func(t *testing.T) {
+		a.wantObject(t, "/http/s3-by-identity/payroll/", "by-identity.txt", minio, "payroll", "by-identity.txt")
+	})
+	t.Run("masked", func(t *testing.T) {
+		got := a.do(t, http.MethodGet, "/http/echo/x", "", nil)
+		var headers http.Header
+		if err := json.Unmarshal([]byte(got.body), &headers); err != nil {
+			t.Fatalf("answer: got %q: %v", got.body, err)
+		}
+		if token := headers.Get("X-Amz-Security-Token"); token == "" || strings.Trim(token, "*") != "" {
+			t.Errorf("session token: got %.20q…, want it masked", token)
+		}
+	})
+	m.stop(t)
+	for _, kind := range []string{"SecretAccessKey", "SessionToken", "WebIdentityToken"} {
+		if !s.has(kind) {
+			t.Errorf("secrets: got no %s to look for", kind)
+		}
+	}
+}
+
+// discovery serves what a relying party that speaks OpenID Connect needs to
+// verify the trust domain's JWT-SVIDs, and returns the document's URL.
+func (w *world) discovery(t *testing.T) string {
+	t.Helper()
+	keys := w.spire.JWKS(t)
+	server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/keys" {
+			_, _ = rw.Write(keys)
+			return
+		}
+		base := "http://" + r.Host
+		_ = json.NewEncoder(rw).Encode(map[string]any{
+			"issuer": base, "jwks_uri": base + "/keys", "authorization_endpoint": base + "/none",
+			"response_types_supported": []string{"id_token"}, "subject_types_supported": []string{"public"},
+			"id_token_signing_alg_values_supported": []string{"ES256"},
+		})
+	}))
+	t.Cleanup(server.Close)
+	return server.URL + "/.well-known/openid-configuration"
+}
+
+func (a *agent) wantOneBucket(t *testing.T) {
+	if got := a.do(t, http.MethodPut, "/http/s3/reports/q3.txt", "up 4 %", nil); got.status != http.StatusOK {
+		t.Errorf("PUT: got %d %s", got.status, got.body)
+	}
+	if got := a.do(t, http.MethodGet, "/http/s3/reports/q3.txt", "", nil); got.status != http.StatusOK || got.body != "up 4 %" {
+		t.Errorf("GET: got %d %q, want the object", got.status, got.body)
+	}
+	for _, method := range []string{http.MethodGet, http.MethodPut} {
+		got := a.do(t, method, "/http/s3/payroll/q3.txt", "", nil)
+		if got.status != http.StatusForbidden || !strings.Contains(got.body, "<Code>AccessDenied</Code>") {
+			t.Errorf("%s in another bucket: got %d %s, want MinIO's own refusal", method, got.status, got.body)
+		}
+	}
+	decision := a.broker.last(t, "--kind", "decision", "--tool", "/payroll/q3.txt")
+	if out := a.broker.outcome(t, decision); !decision.Allow || out.Status != http.StatusForbidden {
+		t.Errorf("record: got %+v and %+v, want a call that the upstream refused", decision, out)
+	}
+}
+
+// wantNames writes and reads objects whose names need care in a URL and in a
+// signature. Each is either the object of exactly that name, or refused by the
+// broker itself.
+func (a *agent) wantNames(t *testing.T, minio *testenv.MinIOServer) {
+	for path, key := range map[string]string{
+		"plain.txt":                         "plain.txt",
+		"with%20space.txt":                  "with space.txt",
+		"a%2Bb.txt":                         "a+b.txt",
+		"a+c.txt":                           "a+c.txt",
+		"%C3%BCn%C3%AF/%E2%9C%93.txt":       "ünï/✓.txt",
+		"a=b&c@d:e,f$g.txt":                 "a=b&c@d:e,f$g.txt",
+		"%61%3Db.txt":                       "a=b.txt",
+		"it's%20(1)!*~.txt":                 "it's (1)!*~.txt",
+		"%22quoted%22%20%5Bx%5D%20%7Bx%7D~": `"quoted" [x] {x}~`,
+	} {
+		t.Run(key, func(t *testing.T) { a.wantObject(t, "/http/s3/reports/", path, minio, "reports", key) })
+	}
+	got := a.do(t, http.MethodGet, "/http/s3/reports/plain.txt?response-content-language=a+b%2Bc&response-content-disposition=%22x%20y%22~*", "", nil)
+	if got.status != http.StatusOK || got.header.Get("Content-Language") != "a b+c" || got.header.Get("Content-Disposition") != `"x y"~*` {
+		t.Errorf("GET with a query: got %d %v %s, want what the query asks for", got.status, got.header, got.body)
+	}
+	for _, path := range []string{"100%25.txt", "a%2Fb.txt", "a/../b.txt", "a//b.txt", "a%5Cb.txt", "a;b.txt", "%2e%2e/b.txt"} {
+		t.Run("refused "+path, func(t *testing.T) {
+			if got := a.do(t, http.MethodPut, "/http/s3/reports/"+path, "x", nil); got.status != http.StatusBadRequest || !strings.Contains(got.body, "mintmark refused the call") {
+				t.Errorf("PUT: got %d %s, want a refusal by the broker", got.status, got.body)
+			}
+		})
+	}
+}
+
+// wantObject writes an object under path and reads it there, and finds it in
+// the bucket under key.
+func (a *agent) wantObject(t *testing.T, base, path string, minio *testenv.MinIOServer, bucket, key string) {
+	t.Helper()
+	content := "content of " + key
+	if got := a.do(t, http.MethodPut, base+path, content, nil); got.status != http.StatusOK {
+		t.Fatalf("PUT: got %d %s", got.status, got.body)
+	}
+	if got := a.do(t, http.MethodGet, base+path, "", nil); got.status != http.StatusOK || got.body != content {
+		t.Errorf("GET: got %d %q, want the object", got.status, got.body)
+	}
+	object, err := minio.S3().GetObject(context.Background(), &s3.GetObjectInput{Bucket: &bucket, Key: &key})
+	if err != nil {
+		t.Fatalf("read %q of the bucket: %v", key, err)
+	}
+	defer object.Body.Close()
+	if got, err := io.ReadAll(object.Body); err != nil || string(got) != content {
+		t.Errorf("object %q: got %q, %v, want what was written", key, got, err)
+	}
+}
