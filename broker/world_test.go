@@ -222,14 +222,14 @@ func (w *world) kinds() broker.Kinds {
 }
 
 // change rewrites a file of the bundle and applies the result.
-func (w *world) change(name, old, new string) error {
+func (w *world) change(name, old, now string) error {
 	w.t.Helper()
 	file := filepath.Join(w.dir, name)
 	content, err := os.ReadFile(file)
 	if err != nil || !bytes.Contains(content, []byte(old)) {
 		w.t.Fatalf("change %s: got %v, or no %q in it", name, err, old)
 	}
-	if err := os.WriteFile(file, bytes.Replace(content, []byte(old), []byte(new), 1), 0o600); err != nil {
+	if err := os.WriteFile(file, bytes.Replace(content, []byte(old), []byte(now), 1), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
 	bd, err := bundle.Load(w.dir, w.kinds().Settings())

@@ -162,14 +162,14 @@ type once struct {
 	value any
 }
 
-// Once returns what make returned for this lease the first time: it spares the
+// Once returns what derive returned for this lease the first time: it spares the
 // caller deriving the same from the material for each call. The value lives and
-// dies with the lease; make must not depend on anything else.
-func (o Opened) Once(make func() any) any {
+// dies with the lease; derive must not depend on anything else.
+func (o Opened) Once(derive func() any) any {
 	if o.once == nil {
-		return make()
+		return derive()
 	}
-	o.once.Do(func() { o.once.value = make() })
+	o.once.Do(func() { o.once.value = derive() })
 	return o.once.value
 }
 

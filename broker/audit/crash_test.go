@@ -167,7 +167,7 @@ func fillUp(dir string) error {
 		written++
 	}
 	if report, err := audit.Verify(dir, testPublic()); err != nil || !report.OK || report.Torn != 0 {
-		return fmt.Errorf("got %+v and %v on a full disk", report, err)
+		return fmt.Errorf("got %+v and %w on a full disk", report, err)
 	}
 	if err := syscall.Setrlimit(syscall.RLIMIT_FSIZE, &unlimited); err != nil {
 		return err

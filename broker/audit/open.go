@@ -34,7 +34,7 @@ func open(o Options, openSegment func(string, int) (file, error)) (*Log, error) 
 	w := newWriter(o, openSegment)
 	if err := w.resume(); err != nil {
 		if w.file != nil {
-			w.file.Close()
+			_ = w.file.Close()
 		}
 		return nil, errors.Join(err, lock.Close())
 	}

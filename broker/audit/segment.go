@@ -23,7 +23,7 @@ const (
 // file is a segment as the writer uses it. It has *os.File's methods, five of
 // them, because each is a way for a disk to fail that the tests must bring
 // about.
-type file interface {
+type file interface { //nolint:interfacebloat // the five calls of os.File that a test must be able to fail
 	io.ReaderAt
 	io.WriterAt
 	Sync() error
@@ -73,7 +73,7 @@ func openRegular(path string, flag int) (*os.File, error) {
 		err = fmt.Errorf("open %s: got a %s, want a regular file", path, info.Mode().Type())
 	}
 	if err != nil {
-		f.Close()
+		_ = f.Close()
 		return nil, err
 	}
 	return f, nil
@@ -117,7 +117,7 @@ func lockDirectory(dir string) (*os.File, error) {
 	if err == nil {
 		return f, nil
 	}
-	f.Close()
+	_ = f.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
 		return nil, fmt.Errorf("lock log %s: it is open already, most likely in another mintmark serving from the same directory: stop that one, or give this one a directory of its own", dir)
 	}

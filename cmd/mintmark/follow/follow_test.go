@@ -63,7 +63,9 @@ metrics: `+s.metrics+"\n")
 		t.Fatal(err)
 	}
 	kinds := broker.Kinds{Attestors: map[string]broker.Kind[broker.AttestorEnv, attest.Attestor]{
-		"jwt-svid": broker.KindOf(func(c jwtsvid.Config, env broker.AttestorEnv) (attest.Attestor, error) { return jwtsvid.Open(c, env.Trust) })}}
+		"jwt-svid": broker.KindOf(func(c jwtsvid.Config, env broker.AttestorEnv) (attest.Attestor, error) {
+			return jwtsvid.Open(c, env.Trust)
+		})}}
 	bd, err := bundle.Load(s.dir, kinds.Settings())
 	if err != nil {
 		t.Fatal(err)
