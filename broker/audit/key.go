@@ -168,7 +168,7 @@ func createFile(path string, mode os.FileMode, text []byte) error {
 	if err != nil {
 		return err
 	}
-	defer _ = os.Remove(f.Name())
+	defer func() { _ = os.Remove(f.Name()) }()
 	_, err = f.Write(text)
 	err = errors.Join(err, f.Chmod(mode), f.Sync(), f.Close())
 	if err != nil {
