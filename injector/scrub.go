@@ -129,7 +129,7 @@ func utf16Of(secret string) string {
 	units := utf16.Encode([]rune(secret))
 	b := make([]byte, 0, 2*len(units))
 	for _, u := range units {
-		b = append(b, byte(u>>8), byte(u&0xff)) //nolint:gosec // its two halves
+		b = append(b, byte(u>>8), byte(u&0xff))
 	}
 	return string(bytes.Trim(b, "\x00"))
 }

@@ -114,7 +114,7 @@ func (s *site) serve(wrap ...string) {
 	s.t.Cleanup(func() {
 		if s.exited != nil {
 			_ = syscall.Kill(-s.process.Process.Pid, syscall.SIGKILL)
-			_ = <-s.exited
+			<-s.exited //nolint:errcheck // how it ended was asked before
 		}
 	})
 	await(s.t, "the broker to listen", 30*time.Second, func() bool {
