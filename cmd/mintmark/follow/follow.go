@@ -63,7 +63,7 @@ func (d *Directory) Close() error { return d.watcher.Close() }
 // until ctx ends. Whatever comes from asked makes it look at once; asked may be
 // nil.
 func (d *Directory) Run(ctx context.Context, b *broker.Broker, asked <-chan os.Signal) {
-	settled := time.NewTimer(rest) // set from the start: b may have been opened before a change
+	settled, waiting := time.NewTimer(rest), true // set from the start: b may have been opened before a change
 	defer settled.Stop()
 	rescan := time.NewTicker(d.rescan)
 	defer rescan.Stop()
@@ -75,18 +75,22 @@ func (d *Directory) Run(ctx context.Context, b *broker.Broker, asked <-chan os.S
 			if isSource(e.Name) {
 				d.refused = "" // what is refused again after a change is said again
 				settled.Reset(rest)
+				waiting = true
 			}
 		case err := <-d.watcher.Errors: // such as a full queue: changes may have been missed
 			d.logger.WarnContext(ctx, "watch disturbed; the files are compared instead", slog.String("dir", d.name), slog.Any("err", err))
 			settled.Reset(rest)
+			waiting = true
 		case <-rescan.C:
-			if b.Stale() {
+			if !waiting && b.Stale() { // one that waits must not be put off again and again
 				settled.Reset(rest)
+				waiting = true
 			}
 		case <-asked:
 			d.refused = ""
 			d.reload(ctx, b)
 		case <-settled.C:
+			waiting = false
 			d.reload(ctx, b)
 		}
 	}
