@@ -101,9 +101,15 @@ func (s *OpenBaoServer) Seal(t testing.TB) {
 // Unseal undoes Seal. Everything that was stored is still there.
 func (s *OpenBaoServer) Unseal(t testing.TB) {
 	t.Helper()
-	key := regexp.MustCompile(`Unseal Key: (\S+)`).FindStringSubmatch(s.proc.output())
-	if key == nil {
-		t.Fatal("unseal OpenBao: no unseal key in its log")
+	var key []string
+	err := s.proc.await(t.Context(), func(context.Context) error { // it serves before it prints the key
+		if key = regexp.MustCompile(`Unseal Key: (\S+)`).FindStringSubmatch(s.proc.output()); key == nil {
+			return errors.New("no unseal key in its log")
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatalf("unseal OpenBao: %v", err)
 	}
 	if _, err := s.client.Sys().UnsealWithContext(t.Context(), key[1]); err != nil {
 		t.Fatalf("unseal OpenBao: %v", err)
