@@ -22,7 +22,7 @@ packages := ./... ./.ci/gotest ./.ci/democheck
 help: ## this list
 	@awk 'BEGIN { FS = ":.*## " } \
 		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
-		/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+		/^[a-z]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 	@printf '%s\n' '' 'First steps' \
 		'  make demo                       see it work, on this machine, without any account' \
 		'  make demo ARGS="--once --json"  ends by itself, with the result as a line of JSON' \
@@ -53,8 +53,16 @@ unit: compiler ## tests that need no server, with the race detector
 	@go run ./.ci/gotest -race $(packages)
 
 .PHONY: test
-test: servers ## all tests, against real servers, with the race detector
-	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e $(packages)
+# The conformance suite first and alone: it keeps to time limits of its own.
+test: conformance ## all tests, against real servers, with the race detector
+	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e -skip '^TestConformance$$' $(packages)
+
+.PHONY: conformance
+conformance: servers ## the MCP conformance suite, on a server and through Mintmark
+	@table=$$(mktemp); trap 'rm -f "$$table"' EXIT; status=0; \
+	MINTMARK_CONFORMANCE_TABLE=$$table \
+		go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e -run '^TestConformance$$' ./internal/e2e || status=$$?; \
+	cat "$$table"; exit $$status
 
 .PHONY: fuzz
 fuzz: ## each fuzz target for FUZZTIME=10s
