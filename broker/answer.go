@@ -16,6 +16,9 @@ import (
 // puts its outcome on record. Once its head is written no error is returned:
 // what fails later cuts the answer short.
 func (b *Broker) answer(c *call, resp *http.Response, scrub *injector.Scrubber) error {
+	if err := b.filter(c, resp); err != nil {
+		return masked(err, scrub)
+	}
 	b.answerHead(c, resp, scrub)
 	c.w.WriteHeader(resp.StatusCode)
 	written, err := b.answerBody(c, resp, scrub)

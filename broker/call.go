@@ -37,11 +37,13 @@ type call struct {
 	identity attest.Identity // attest
 
 	// receive
-	name    string // upstream as the path names it
-	plain   bool   // /http/NAME, not MCP
-	path    string // plain: decoded path, "/" first
-	escaped string // plain: the same path as it was sent
-	method  string // policy action
+	name    string      // upstream as the path names it
+	plain   bool        // /http/NAME, not MCP
+	path    string      // plain: decoded path, "/" first
+	escaped string      // plain: the same path as it was sent
+	method  string      // policy action
+	verb    string      // HTTP method, as it is sent
+	header  http.Header // as the agent sent it, or as a message that the broker words needs it
 	body    []byte
 	whole   bool // the body was read to its end
 	msg     mcp.Message
@@ -65,11 +67,10 @@ type call struct {
 	recorded bool // the allowed decision is in the log
 }
 
-// serve is the one way through: attest, receive, decide, lease, record,
-// inject, forward, and the answer back without the secret. The order is fixed
-// here and held by types: no credential opens without the receipt of its
-// record. Evidence is judged before the body is read, so that a stranger can't
-// make the broker hold one. An error is a refusal that was not answered yet.
+// serve is the one way through: attest, receive, then an exchange with the
+// upstream, and its answer back without the secret. Evidence is judged before the
+// body is read, so that a stranger can't make the broker hold one. An error is a
+// refusal that was not answered yet.
 func (b *Broker) serve(c *call) error {
 	if err := b.attest(c); err != nil {
 		return err
@@ -77,19 +78,32 @@ func (b *Broker) serve(c *call) error {
 	if err := b.receive(c); err != nil {
 		return err
 	}
-	if err := b.decide(c); err != nil {
+	resp, scrub, err := b.exchange(c)
+	if err != nil {
 		return err
 	}
+	defer func() { _ = resp.Body.Close() }()
+	return b.answer(c, resp, scrub)
+}
+
+// exchange is the one way to an upstream: decide, lease, record, inject,
+// forward. The order is fixed here and held by types: no credential opens without
+// the receipt of its record. The caller closes the answer's body, and gives the
+// agent nothing of it that the scrubber has not seen.
+func (b *Broker) exchange(c *call) (*http.Response, *injector.Scrubber, error) {
+	if err := b.decide(c); err != nil {
+		return nil, nil, err
+	}
 	if err := b.lease(c); err != nil {
-		return err
+		return nil, nil, err
 	}
 	receipt, err := b.record(c)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	secrets, err := b.inject(c, receipt)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	return b.forward(c, secrets)
 }
@@ -119,6 +133,9 @@ func (b *Broker) decide(c *call) error {
 	// never one too few.
 	c.epoch = c.snap.tracker.Epoch()
 	c.judged = b.clock()
+	if err := c.known(); err != nil {
+		return err
+	}
 	c.decision = c.judge(c.judged)
 	if !c.decision.Allow {
 		return fault.New("decide", fault.Denied, c.decision.Reason)
@@ -126,17 +143,31 @@ func (b *Broker) decide(c *call) error {
 	return nil
 }
 
+// known refuses a request of a method that policies do not know in the protocol's
+// own words: clients ask for what they can do without.
+func (c *call) known() error {
+	if c.msg.Kind != mcp.Request || c.snap.policies.Knows(c.method) {
+		return nil
+	}
+	return fault.Wrap("decide", fault.Denied, "", mcp.UnknownMethod(&c.msg))
+}
+
 // judge asks policy about the call as things stand at now.
 func (c *call) judge(now time.Time) policies.Decision {
+	return c.ask(now, c.method, c.target(), c.injection)
+}
+
+// ask asks policy about a call of this agent to this upstream.
+func (c *call) ask(now time.Time, method string, target policies.Target, with *injection) policies.Decision {
 	credential := ""
-	if c.injection != nil {
-		credential = c.injection.provider
+	if with != nil {
+		credential = with.provider
 	}
 	return c.snap.policies.Decide(policies.Request{
 		Agent:      c.identity.ID(),
 		Upstream:   c.name,
-		Method:     c.method,
-		Target:     c.target(),
+		Method:     method,
+		Target:     target,
 		Credential: credential,
 		Posture:    c.snap.facts(now, c.identity.Subject()),
 		Now:        now,
@@ -158,13 +189,18 @@ func (c *call) target() policies.Target {
 		// servers take the two for one.
 		return policies.Target{Type: policies.Path, Name: "/" + strings.Trim(c.path, "/")}
 	}
-	switch c.msg.TargetOf {
+	return targetOf(&c.msg)
+}
+
+// targetOf is what a message acts on, in the words of policy.
+func targetOf(m *mcp.Message) policies.Target {
+	switch m.TargetOf {
 	case mcp.Tool:
-		return policies.Target{Type: policies.Tool, Name: c.msg.Target}
+		return policies.Target{Type: policies.Tool, Name: m.Target}
 	case mcp.Prompt:
-		return policies.Target{Type: policies.Prompt, Name: c.msg.Target}
+		return policies.Target{Type: policies.Prompt, Name: m.Target}
 	case mcp.Resource:
-		return policies.Target{Type: policies.Resource, Name: c.msg.Target}
+		return policies.Target{Type: policies.Resource, Name: m.Target}
 	}
 	return policies.Target{}
 }
@@ -196,8 +232,8 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 // outgoing makes the request to the upstream from what was judged, without
 // anything that could carry the agent's own authority.
 func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
-	out := &injector.Outgoing{Method: c.r.Method, Body: c.body}
-	out.Header, c.stripped = injector.Strip(c.r.Header, c.plain, c.injection.schemeOrNil())
+	out := &injector.Outgoing{Method: c.verb, Body: c.body}
+	out.Header, c.stripped = injector.Strip(c.header, c.plain, c.injection.schemeOrNil())
 	query, names, ok := injector.StripQuery(c.r.URL.RawQuery)
 	if !ok {
 		return nil, fault.New("receive", fault.Invalid, "expected a query of name=value pairs joined by &; servers read others differently")
@@ -208,7 +244,7 @@ func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 		out.Header[mcp.HeaderSession] = []string{c.session}
 		// Resuming is the session's: alone, an event's id could name a stream of
 		// another agent that is served by the same credential.
-		if last := c.r.Header[mcp.HeaderLastEvent]; len(last) > 0 {
+		if last := c.header[mcp.HeaderLastEvent]; len(last) > 0 {
 			out.Header[mcp.HeaderLastEvent] = last
 		}
 	}
@@ -230,7 +266,7 @@ func (c *call) handle() string {
 	if c.plain || c.msg.Version != "" { // the stateless revisions have no sessions
 		return ""
 	}
-	return c.r.Header.Get(mcp.HeaderSession)
+	return c.header.Get(mcp.HeaderSession)
 }
 
 // inject opens the credential against its receipt.
@@ -241,14 +277,23 @@ func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, erro
 	return injector.Inject(c.out, c.injection.scheme, c.credential, receipt)
 }
 
-// forward sends the call and relays the answer.
-func (b *Broker) forward(c *call, secrets *injector.Secrets) error {
+// forward sends the call and returns the head of an answer that may be relayed,
+// with what takes the secret out of it.
+func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *injector.Scrubber, error) {
 	scrub := secrets.NewScrubber()
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {
-		return masked(err, scrub)
+		return nil, nil, masked(err, scrub)
 	}
-	defer func() { _ = resp.Body.Close() }()
+	if err := b.acceptable(c, resp); err != nil {
+		_ = resp.Body.Close()
+		return nil, nil, err
+	}
+	return resp, scrub, nil
+}
+
+// acceptable refuses an answer that must not be relayed, whatever is in it.
+func (b *Broker) acceptable(c *call, resp *http.Response) error {
 	if resp.StatusCode == http.StatusPartialContent && c.injection != nil {
 		return fault.New("forward", fault.BadUpstream, "the upstream sent a part of an answer that was not asked for; it can't be checked for secrets")
 	}
@@ -261,7 +306,7 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) error {
 		}
 		return fault.New("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve")
 	}
-	return b.answer(c, resp, scrub)
+	return nil
 }
 
 // masked returns err without what an upstream may have put into it: libraries

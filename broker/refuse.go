@@ -46,12 +46,18 @@ type refusal struct {
 	Step   string
 	Text   string
 	Data   map[string]any // what the protocol wants in error.data beside our own
+
+	protocol bool // the protocol says which status and code
 }
 
 func refusalOf(err error) refusal {
 	if e, ok := errors.AsType[*mcp.Error](err); ok {
 		data, _ := e.Data.(map[string]any)
-		return refusal{Status: e.Status, Code: e.Code, Kind: fault.Invalid, Step: "receive", Text: e.Message, Data: data}
+		r := refusal{Status: e.Status, Code: e.Code, Kind: fault.Invalid, Step: "receive", Text: e.Message, Data: data, protocol: true}
+		if f, ok := errors.AsType[*fault.Error](err); ok {
+			r.Kind, r.Step = f.Kind, f.Op
+		}
+		return r
 	}
 	kind := fault.KindOf(err)
 	r := refusal{Kind: kind, Step: "internal", Text: fault.HintOf(err)}
@@ -91,7 +97,7 @@ func (r refusal) write(c *call) {
 		return
 	}
 	status := r.Status
-	if c.msg.Kind == mcp.Request && (r.Kind == fault.Denied || r.Kind == fault.Unavailable || r.Kind == fault.BadUpstream) {
+	if c.msg.Kind == mcp.Request && !r.protocol && (r.Kind == fault.Denied || r.Kind == fault.Unavailable || r.Kind == fault.BadUpstream) {
 		status = http.StatusOK
 	}
 	h.Set("Content-Type", "application/json")

@@ -167,7 +167,7 @@ func TestRefusesWhatTwoParsersCouldReadTwoWays(t *testing.T) {
 		{"header names another method", modern("tools/list", "lookup_order"), bad(-32020, "Mcp-Method")},
 		{"header names another tool", modern("tools/call", "refund"), bad(-32020, "Mcp-Name")},
 		{"header repeated", w.call(body(stateless), with("MCP-Protocol-Version", "2026-07-28"), with("Mcp-Method", "tools/call"), with("Mcp-Name", "lookup_order", "refund")), bad(-32020, "once")},
-		{"version in the header alone", w.call(with("MCP-Protocol-Version", "2026-07-28")), bad(-32020, "MCP-Protocol-Version")},
+		{"version in the header alone", w.call(with("MCP-Protocol-Version", "2026-07-28")), bad(-32602, "which revision 2026-07-28 has on every message")},
 		{"version in the body alone", w.call(body(stateless)), bad(-32020, "MCP-Protocol-Version")},
 		{"unsupported version", w.call(with("MCP-Protocol-Version", "2031-01-01")), bad(-32022, "2026-07-28")},
 		{"query", w.call(to("/mcp/orders?api_key=1")), bad(-32600, "no query")},
@@ -364,12 +364,18 @@ func TestDeniesWhatPolicyDoesNotAllow(t *testing.T) {
 	}
 	clerk := denied("no policy permits this agent to do that there")
 	clerk.agent = "clerk"
+	unknown := denied("not one that policies know")
+	unknown.code = -32601
+	stateless := unknown
+	stateless.status = 404
 	notification := denied("not one that policies know")
 	notification.status = 403 // nobody waits for an answer with an id
 	plain := want{403, 0, "decide", fault.Denied, "no policy permits", "clerk", false}
 	asClerk := with("Authorization", "Bearer "+w.token(w.domain, "clerk", trustdomain.JWTRequest{}))
 	w.run(t, []row{
-		{"unknown method", w.call(body(`{"jsonrpc":"2.0","id":1,"method":"tools/delete"}`)), denied("not one that policies know")},
+		{"unknown method", w.call(body(`{"jsonrpc":"2.0","id":1,"method":"tools/delete"}`)), unknown},
+		{"unknown method without sessions", w.call(with("MCP-Protocol-Version", "2026-07-28"), with("Mcp-Method", "tools/delete"),
+			body(`{"jsonrpc":"2.0","id":1,"method":"tools/delete","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28"}}}`)), stateless},
 		{"unknown notification", w.call(body(`{"jsonrpc":"2.0","method":"notifications/own"}`)), notification},
 		{"tool that no policy permits", w.call(body(toolCall("refund"))), denied(`the conditions were not met of policy "shop-looks-up"`)},
 		{"agent that no policy permits", w.call(to("/mcp/tools"), asClerk), clerk},

@@ -20,7 +20,7 @@ import (
 // each its id and its snapshot, and answers what the steps refuse.
 func (b *Broker) handler(l *listener) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &call{w: w, r: r, from: l, id: newID(), started: b.clock(), plain: strings.HasPrefix(r.URL.Path, "/http/")}
+		c := &call{w: w, r: r, from: l, id: newID(), started: b.clock(), plain: strings.HasPrefix(r.URL.Path, "/http/"), verb: r.Method, header: r.Header}
 		c.ctx, c.end = context.WithCancelCause(r.Context())
 		defer c.end(nil)
 		var entered bool

@@ -63,8 +63,9 @@ func TestAnEventReachesTheAgentBeforeTheNextIsSent(t *testing.T) {
 func TestAServersOwnStreamIsOpenedByGET(t *testing.T) {
 	w := open(t)
 	x, e := w.stream(get("/mcp/orders"), with("Last-Event-ID", "7"))
-	e.event(t, "data: 8\n\n")
-	x.want("data: 8\n\n")
+	event := `data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}` + "\n\n"
+	e.event(t, event)
+	x.want(event)
 	if got := w.upstream.last(t); got.method != "GET" || got.header.Get("Last-Event-Id") != "" || got.body != "" {
 		t.Errorf("upstream: got %+v", got)
 	}

@@ -93,6 +93,15 @@ type Set struct {
 // principals, actions, resources and context a policy can name.
 func (s *Set) Schema() string { return s.schema }
 
+// Knows reports whether method is in the model: no policy can permit another.
+func (s *Set) Knows(method string) bool {
+	if s == nil {
+		return false
+	}
+	_, ok := s.actions[method]
+	return ok
+}
+
 // IDs returns the ids of all policies, sorted.
 func (s *Set) IDs() []string {
 	ids := make([]string, len(s.policies))

@@ -168,6 +168,10 @@ type Audit struct {
 type Limits struct {
 	// Body is the largest request body. Default 4MiB.
 	Body Size `yaml:"body"`
+	// Answer is the largest answer, or event of one, that is read whole because
+	// of what it may list; others are relayed as they come, whatever their size.
+	// Default 16MiB.
+	Answer Size `yaml:"answer"`
 	// Header is the largest request head. Default 32KiB.
 	Header Size `yaml:"header"`
 	// Depth is the deepest nesting of JSON. Default 64.

@@ -23,6 +23,7 @@ func (c *Config) setDefaults(dir string) {
 
 func (l *Limits) setDefaults() {
 	fill(&l.Body, 4<<20)
+	fill(&l.Answer, 16<<20)
 	fill(&l.Header, 32<<10)
 	fill(&l.Depth, 64)
 	fill(&l.HeaderTime, Duration{5 * time.Second})

@@ -12,6 +12,7 @@ import (
 const (
 	CodeParse              = -32700
 	CodeInvalidRequest     = -32600
+	CodeMethodNotFound     = -32601
 	CodeInvalidParams      = -32602
 	CodeHeaderMismatch     = -32020 // MCP 2026-07-28, Streamable HTTP, "Header mirroring"
 	CodeUnsupportedVersion = -32022 // MCP 2026-07-28, versioning

@@ -66,6 +66,9 @@ func CheckHeaders(h http.Header, m *Message) error {
 	if m.Kind == Response {
 		return CheckUnmirrored(h)
 	}
+	if version >= Stateless && m.Version == "" {
+		return invalidParams("expected params._meta[%q], which revision %s has on every message, got none", metaVersion, version)
+	}
 	if version != m.Version && (version >= Stateless || m.Version != "") {
 		return headerMismatch("expected the header MCP-Protocol-Version to equal _meta's protocolVersion %q, got %q", m.Version, version)
 	}

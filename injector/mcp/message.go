@@ -357,6 +357,9 @@ func (p *parser) complete(m Message) (Message, error) {
 func (p *parser) target(m Message) (Message, error) {
 	q := &p.params
 	m.Version, m.Arguments = q.version, q.arguments
+	if err := checkRevision(&m); err != nil {
+		return Message{}, err
+	}
 	switch m.Method {
 	case "tools/call":
 		m.TargetOf, m.Target = Tool, q.name

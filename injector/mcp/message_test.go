@@ -137,7 +137,7 @@ func TestCheckHeaders(t *testing.T) {
 		{"other method", stateless, modern("Mcp-Method", "tools/list"), mcp.CodeHeaderMismatch},
 		{"method missing", stateless, http.Header{"Mcp-Protocol-Version": {"2026-07-28"}}, mcp.CodeHeaderMismatch},
 		{"version missing", stateless, http.Header{}, mcp.CodeHeaderMismatch},
-		{"version only in the header", legacy, http.Header{"Mcp-Protocol-Version": {"2026-07-28"}, "Mcp-Method": {"tools/call"}, "Mcp-Name": {"echo"}}, mcp.CodeHeaderMismatch},
+		{"version only in the header", legacy, http.Header{"Mcp-Protocol-Version": {"2026-07-28"}, "Mcp-Method": {"tools/call"}, "Mcp-Name": {"echo"}}, mcp.CodeInvalidParams},
 		{"two names", stateless, modern("Mcp-Name", "=?base64?R3LDvMOfZQ==?=|other"), mcp.CodeHeaderMismatch},
 		{"unknown version", legacy, http.Header{"Mcp-Protocol-Version": {"2031-01-01"}}, mcp.CodeUnsupportedVersion},
 		{"legacy without headers", legacy, http.Header{}, 0},

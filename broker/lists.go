@@ -1,0 +1,82 @@
+package broker
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"mime"
+	"net/http"
+	"strconv"
+
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+)
+
+// filter takes out of an answer's lists what a call could not name, so that what
+// an agent is shown is what it may call, by the same decision. Only the answers
+// that can hold a list are read: those to a list's question, and a session's own
+// stream, on which an answer may come late.
+func (b *Broker) filter(c *call, resp *http.Response) error {
+	if c.plain || !mcp.Lists(c.method) && c.method != "stream" {
+		return nil
+	}
+	limit := int(b.limits.Answer)
+	edit := func(message []byte) ([]byte, error) {
+		return mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(c, e) })
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	switch kind {
+	case "text/event-stream":
+		resp.Body = body{mcp.EditEvents(resp.Body, limit, edit), resp.Body}
+		return nil
+	case "application/json":
+		return filterWhole(resp, limit, edit)
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices || resp.ContentLength == 0 || resp.StatusCode == http.StatusAccepted {
+		return nil // no client reads a list there
+	}
+	return unreadable(errors.New("a list of another type than application/json or text/event-stream"))
+}
+
+// filterWhole edits an answer that is one JSON text.
+func filterWhole(resp *http.Response, limit int, edit func([]byte) ([]byte, error)) error {
+	content, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if err != nil {
+		return unreadable(err)
+	}
+	if len(content) > limit {
+		return fault.New("answer", fault.BadUpstream, "the upstream's answer is larger than limits.answer, and only a whole one can be read")
+	}
+	if len(bytes.TrimSpace(content)) > 0 {
+		if content, err = edit(content); err != nil {
+			return unreadable(err)
+		}
+	}
+	resp.Body = body{bytes.NewReader(content), resp.Body}
+	resp.Header.Set("Content-Length", strconv.Itoa(len(content)))
+	return nil
+}
+
+// unreadable is the refusal of an answer whose lists can't be read one way.
+func unreadable(err error) error {
+	return fault.Wrap("answer", fault.BadUpstream, "the upstream's answer can't be read in one way only, so what it lists is not shown", err)
+}
+
+// body is an answer's body that is read through something else.
+type body struct {
+	io.Reader
+	io.Closer
+}
+
+// callable reports whether this agent could make the call that e stands for, by
+// reading and judging such a call. A template is judged by its own text, as the
+// resource it stands for.
+func (b *Broker) callable(c *call, e mcp.Entry) bool {
+	m, err := b.reader.Read(e.Call())
+	if err != nil {
+		return false
+	}
+	target := targetOf(&m)
+	with, ok := c.upstream.injectionFor(target.Name)
+	return ok && c.ask(b.clock(), m.Method, target, with).Allow
+}
