@@ -78,6 +78,22 @@ func (b *Broker) serve(c *call) error {
 	if err := b.receive(c); err != nil {
 		return err
 	}
+	if err := c.known(); err != nil {
+		return err
+	}
+	if c.name == "" {
+		return b.merge(c)
+	}
+	switch b.upstreamEra(c, c.era() == eraStateless) {
+	case eraStateless:
+		if c.era() == eraSessions {
+			return b.asSession(c)
+		}
+	case eraSessions:
+		if c.era() == eraStateless {
+			return b.asStateless(c)
+		}
+	}
 	resp, scrub, err := b.exchange(c)
 	if err != nil {
 		return err
@@ -133,9 +149,6 @@ func (b *Broker) decide(c *call) error {
 	// never one too few.
 	c.epoch = c.snap.tracker.Epoch()
 	c.judged = b.clock()
-	if err := c.known(); err != nil {
-		return err
-	}
 	c.decision = c.judge(c.judged)
 	if !c.decision.Allow {
 		return fault.New("decide", fault.Denied, c.decision.Reason)

@@ -40,6 +40,8 @@ func route(c *call) error {
 	kind, rest, _ := strings.Cut(strings.TrimPrefix(c.r.URL.EscapedPath(), "/"), "/")
 	name, tail, more := strings.Cut(rest, "/")
 	switch {
+	case c.r.URL.EscapedPath() == "/mcp":
+		return allowMethod(c, http.MethodPost, http.MethodGet, http.MethodDelete)
 	case kind == "mcp" && name != "" && !more:
 		c.name = name
 		return allowMethod(c, http.MethodPost, http.MethodGet, http.MethodDelete)

@@ -49,6 +49,7 @@ type upstream struct {
 	open       bool // registered as needing no credential
 	injections []injection
 	send       *injector.Upstream
+	speaks     speaks
 }
 
 // injection is one registered credential of an upstream.
@@ -126,6 +127,7 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 		return nil, err
 	}
 	up := &upstream{plain: u.Kind == "http", open: u.Unauthenticated && len(u.Credentials) == 0, send: send}
+	up.speaks.registered = eraOf(u.Protocol)
 	for _, c := range u.Credentials {
 		scheme, err := injector.Open(c)
 		if err != nil {

@@ -181,6 +181,11 @@ func (c checker) host(path, host string) {
 
 func (c checker) upstream(path string, u Upstream) {
 	c.oneOf(path+".kind", u.Kind, "mcp", "http")
+	if u.Kind == "mcp" {
+		c.oneOf(path+".protocol", u.Protocol, "auto", "sessions", "stateless")
+	} else if u.Protocol != "" {
+		c.decoder.fault(path+".protocol", "kind: mcp, which has one", "kind: "+u.Kind)
+	}
 	c.upstreamURL(path, u)
 	switch {
 	case u.Unauthenticated && len(u.Credentials) > 0:

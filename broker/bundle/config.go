@@ -126,6 +126,10 @@ type Upstream struct {
 	Credentials []Injection `yaml:"credentials"`
 	// Unauthenticated states that this upstream needs no credential.
 	Unauthenticated bool `yaml:"unauthenticated"`
+	// Protocol is the form of MCP that the upstream speaks: "sessions" (revisions
+	// up to 2025-11-25), "stateless" (2026-07-28) or "auto" (default), which asks
+	// it. Where an agent speaks the other one, Mintmark translates.
+	Protocol string `yaml:"protocol"`
 	// Timeout bounds the wait for the upstream's answer to begin. Default 60s.
 	Timeout Duration `yaml:"timeout"`
 }

@@ -6,6 +6,9 @@ import "time"
 func (c *Config) setDefaults(dir string) {
 	for name, u := range c.Upstreams {
 		fill(&u.Kind, "mcp")
+		if u.Kind == "mcp" {
+			fill(&u.Protocol, "auto")
+		}
 		fill(&u.Timeout, Duration{time.Minute})
 		for i := range u.Credentials {
 			if u.Credentials[i].Scheme == "header" {

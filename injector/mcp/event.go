@@ -164,3 +164,56 @@ func (e *edited) next() error {
 	}
 	return nil
 }
+
+// Messages reads the JSON-RPC messages of one answer: the one of a JSON body,
+// or those of a stream of events. It is not safe for concurrent use.
+type Messages struct {
+	events *Events
+	whole  io.Reader // a JSON body, nil once it was read
+	limit  int
+}
+
+// NewMessages returns the messages of a body of the given media type, each of at
+// most limit bytes. It returns nil for a type that holds none.
+func NewMessages(mediaType string, body io.Reader, limit int) *Messages {
+	switch mediaType {
+	case "application/json":
+		return &Messages{whole: body, limit: limit}
+	case "text/event-stream":
+		return &Messages{events: NewEvents(body, limit), limit: limit}
+	}
+	return nil
+}
+
+// Next returns the next message as it came, and io.EOF after the last.
+func (m *Messages) Next() ([]byte, error) {
+	if m.events != nil {
+		return m.event()
+	}
+	if m.whole == nil {
+		return nil, io.EOF
+	}
+	content, err := io.ReadAll(io.LimitReader(m.whole, int64(m.limit)+1))
+	m.whole = nil
+	switch {
+	case err != nil:
+		return nil, err
+	case len(content) > m.limit:
+		return nil, fmt.Errorf("%w: expected at most %d bytes", errLong, m.limit)
+	case len(bytes.TrimSpace(content)) == 0:
+		return nil, io.EOF
+	}
+	return content, nil
+}
+
+func (m *Messages) event() ([]byte, error) {
+	for {
+		event, err := m.events.Next()
+		if err != nil {
+			return nil, err
+		}
+		if len(bytes.TrimSpace(event.Data)) > 0 {
+			return event.Data, nil
+		}
+	}
+}

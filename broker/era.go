@@ -1,0 +1,130 @@
+package broker
+
+import (
+	"errors"
+	"net/http"
+	"slices"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+)
+
+// era is one of the two forms of the protocol.
+type era uint32
+
+const (
+	eraUnknown   era = iota
+	eraSessions      // up to 2025-11-25: initialize, sessions, a stream of the server's own
+	eraStateless     // from 2026-07-28: every request by itself
+)
+
+// eraOf returns the era that a registration names, or eraUnknown for "auto".
+func eraOf(protocol string) era {
+	switch protocol {
+	case "sessions":
+		return eraSessions
+	case "stateless":
+		return eraStateless
+	}
+	return eraUnknown
+}
+
+// speaks is the era of one upstream: registered, or learned from what it
+// answers. What was learned is asked again after a while, since servers are
+// updated.
+type speaks struct {
+	registered era
+	learned    atomic.Uint32
+	since      atomic.Int64 // Unix seconds
+}
+
+const learnedFor = 5 * time.Minute
+
+func (s *speaks) at(now time.Time) era {
+	if s.registered != eraUnknown {
+		return s.registered
+	}
+	if now.Unix()-s.since.Load() > int64(learnedFor.Seconds()) {
+		return eraUnknown
+	}
+	return era(s.learned.Load())
+}
+
+func (s *speaks) learn(e era, now time.Time) {
+	s.learned.Store(uint32(e))
+	s.since.Store(now.Unix())
+}
+
+// era returns the one that the agent speaks in this call.
+func (c *call) era() era {
+	if c.msg.Version != "" {
+		return eraStateless
+	}
+	return eraSessions
+}
+
+// upstreamEra returns the era that the upstream of c speaks. Where it is not
+// known yet and ask is set, the upstream is asked, on the agent's behalf and by
+// its leave: an agent that may not ask learns nothing, and its call passes as it
+// is.
+func (b *Broker) upstreamEra(c *call, ask bool) era {
+	u, ok := c.snap.upstreams[c.name]
+	if !ok || u.plain {
+		return eraUnknown
+	}
+	if e := u.speaks.at(b.clock()); e != eraUnknown || !ask {
+		return e
+	}
+	e := b.discover(c)
+	if e != eraUnknown {
+		u.speaks.learn(e, b.clock())
+	}
+	return e
+}
+
+// discover asks the upstream of c whether it is stateless. Such a server must
+// answer (MCP 2026-07-28, server/discover), and one with sessions refuses.
+func (b *Broker) discover(c *call) era {
+	f, err := b.fork(c, worded{upstream: c.name, body: discoverMessage()})
+	if err != nil {
+		return eraUnknown
+	}
+	a, err := b.asks(f)
+	if err != nil {
+		return eraUnknown
+	}
+	found := eraUnknown
+	m, err := a.next(b)
+	switch {
+	case err == nil && m.Kind == mcp.Response && supports(m.Result, mcp.Stateless):
+		found = eraStateless
+	case a.resp.StatusCode < http.StatusInternalServerError && !isDenial(err):
+		found, err = eraSessions, nil
+	}
+	a.close(b, err)
+	return found
+}
+
+func isDenial(err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	return ok && f.Kind != fault.BadUpstream
+}
+
+// supports reports whether the result of server/discover names a revision.
+func supports(result mcp.Object, revision string) bool {
+	var versions []string
+	return json.Unmarshal(result.Get("supportedVersions"), &versions) == nil && slices.Contains(versions, revision)
+}
+
+// discoverMessage is the question of discover.
+func discoverMessage() []byte {
+	meta := mcp.Object{}.
+		With("io.modelcontextprotocol/protocolVersion", mcp.Quote(mcp.Stateless)).
+		With("io.modelcontextprotocol/clientInfo", []byte(`{"name":"mintmark","version":"1"}`)).
+		With("io.modelcontextprotocol/clientCapabilities", []byte(`{}`))
+	return []byte(`{"jsonrpc":"2.0","id":"mintmark","method":"server/discover","params":{"_meta":` + string(meta.JSON()) + `}}`)
+}
