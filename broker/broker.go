@@ -54,6 +54,7 @@ type Broker struct {
 	admin          net.Listener // nil: none
 
 	streams  streams
+	flights  flights
 	draining atomic.Bool // no longer ready
 
 	// entering is held for writing while the snapshot changes, so that no call

@@ -51,6 +51,7 @@ type call struct {
 	// decide
 	upstream  *upstream
 	session   string     // the upstream's own session id, or ""
+	bridged   *bridged   // the session that the agent has with the broker alone, or nil
 	injection *injection // nil when the upstream needs no credential
 	decision  policies.Decision
 	judging   sync.Mutex // of the two below: a dial that the call no longer waits for asks too
@@ -84,21 +85,20 @@ func (b *Broker) serve(c *call) error {
 	if c.name == "" {
 		return b.merge(c)
 	}
-	switch b.upstreamEra(c, c.era() == eraStateless) {
-	case eraStateless:
-		if c.era() == eraSessions {
-			return b.asSession(c)
-		}
-	case eraSessions:
-		if c.era() == eraStateless {
-			return b.asStateless(c)
-		}
+	switch {
+	case c.era() == eraStateless && b.upstreamEra(c, true) == eraSessions:
+		return b.asStateless(c)
+	case b.bridges(c):
+		return b.asSession(c)
 	}
 	resp, scrub, err := b.exchange(c)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if begun, err := b.beginsInstead(c, resp); begun {
+		return err
+	}
 	return b.answer(c, resp, scrub)
 }
 
@@ -267,7 +267,7 @@ func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 // openSession finds the upstream's own session id behind the agent's handle.
 func (b *Broker) openSession(c *call) (err error) {
 	handle := c.handle()
-	if handle == "" {
+	if handle == "" || c.bridged != nil {
 		return nil
 	}
 	c.session, err = b.sessions.open(handle, c.name, c.identity.Subject())
@@ -384,8 +384,9 @@ func (c *call) decisionRecord() *audit.Record {
 		Policies: c.decision.Policies, Stripped: c.stripped,
 	}
 	if handle := c.handle(); handle != "" {
-		digest := sha256.Sum256([]byte(handle))
-		rec.Session = hex.EncodeToString(digest[:16])
+		rec.Session = sessionDigest(handle)
+	} else if c.bridged != nil {
+		rec.Session = c.bridged.digest
 	}
 	if c.msg.Arguments != nil {
 		digest := sha256.Sum256(c.msg.Arguments)
@@ -400,6 +401,12 @@ func (c *call) decisionRecord() *audit.Record {
 		rec.NotAfter, rec.Cached = c.credential.NotAfter(), c.cached
 	}
 	return rec
+}
+
+// sessionDigest is what a record knows a session by: its handle opens it.
+func sessionDigest(handle string) string {
+	digest := sha256.Sum256([]byte(handle))
+	return hex.EncodeToString(digest[:16])
 }
 
 // traceID returns the trace id of a W3C traceparent header, or "".
