@@ -157,7 +157,10 @@ func (b *Broker) lastOf(r *reply, a *answered, m mcp.Answer) (*mcp.Input, error)
 	}
 	message := mcp.FromStateless(m, r.call.msg.ID)
 	if mcp.Lists(f.method) {
-		if message, err = mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(f, e) }); err != nil {
+		keep := func(e mcp.Entry) bool {
+			return !(e.Method == "tools/call" && mcp.MirrorsArguments(e.Raw)) && b.callable(f, e)
+		}
+		if message, err = mcp.FilterLists(message, keep); err != nil {
 			return nil, unreadable(err)
 		}
 	}

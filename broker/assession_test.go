@@ -51,7 +51,7 @@ func wantWhole(t *testing.T, w *world, upstream, revision string) {
 	if begun.ProtocolVersion != revision || begun.ServerInfo.Name != "orders" || begun.Instructions != "look up before you refund" || c.ID() == "" {
 		t.Errorf("initialize: got %+v", begun)
 	}
-	if got := begun.Capabilities; got.Tools == nil || got.Tools.ListChanged || got.Logging != nil || got.Resources.Subscribe || got.Completions == nil {
+	if got := begun.Capabilities; got.Tools == nil || got.Tools.ListChanged || got.Resources.Subscribe || got.Completions == nil {
 		t.Errorf("capabilities: got %+v", got)
 	}
 	tools, err := c.ListTools(t.Context(), nil)
@@ -79,9 +79,6 @@ func wantWhole(t *testing.T, w *world, upstream, revision string) {
 	wantRead(t, c, upstream)
 	if err := c.Ping(t.Context(), nil); err != nil {
 		t.Errorf("ping: %v", err)
-	}
-	if err := c.SetLoggingLevel(t.Context(), &mcp.SetLoggingLevelParams{Level: "info"}); err == nil {
-		t.Error("set the log level: got no error")
 	}
 	if err := c.Close(); err != nil {
 		t.Errorf("close: %v", err)

@@ -81,6 +81,7 @@ func newStateless(t testing.TB) *stateless {
 	} {
 		server.AddTool(&mcp.Tool{Name: name, InputSchema: json.RawMessage(`{"type":"object"}`)}, does)
 	}
+	server.AddTool(&mcp.Tool{Name: "lookup_by_header", InputSchema: json.RawMessage(`{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}`)}, s.order)
 	for _, name := range []string{"greeting", "hidden"} {
 		server.AddPrompt(&mcp.Prompt{Name: name}, func(context.Context, *mcp.GetPromptRequest) (*mcp.GetPromptResult, error) {
 			return &mcp.GetPromptResult{Description: "greets"}, nil

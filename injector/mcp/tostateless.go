@@ -3,6 +3,8 @@ package mcp
 import (
 	"bytes"
 	"net/http"
+
+	"github.com/go-json-experiment/json/jsontext"
 )
 
 // The members of _meta by which the stateless revision says in every request
@@ -230,6 +232,27 @@ func FromStateless(a Answer, id []byte) []byte {
 		return o.With("error", a.Failure.JSON()).JSON()
 	}
 	return o.With("result", a.Result.Without("resultType", "ttlMs", "cacheScope").JSON()).JSON()
+}
+
+// MirrorsArguments reports whether a tool, as it stands in a list, wants
+// arguments repeated in headers (MCP 2026-07-28, "x-mcp-header"). Clients of
+// earlier revisions know nothing of that, and a server refuses their calls.
+func MirrorsArguments(tool []byte) bool {
+	o, err := CutObject(tool)
+	if err != nil {
+		return true
+	}
+	dec := jsontext.NewDecoder(bytes.NewReader(o.Get("inputSchema")))
+	for {
+		in, n := dec.StackIndex(dec.StackDepth())
+		token, err := dec.ReadToken()
+		if err != nil { // its end: the rest was read before
+			return false
+		}
+		if in == '{' && n%2 == 0 && token.Kind() == '"' && token.String() == "x-mcp-header" {
+			return true
+		}
+	}
 }
 
 // Success returns the answer to id with the given result, which is JSON.

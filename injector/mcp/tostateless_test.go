@@ -219,3 +219,18 @@ func TestIDKey(t *testing.T) {
 		}
 	}
 }
+
+func TestMirrorsArguments(t *testing.T) {
+	for text, want := range map[string]bool{
+		`{"name":"t"}`: false,
+		`{"name":"t","inputSchema":{"type":"object","properties":{"a":{"type":"string"}}}}`:                                   false,
+		`{"name":"t","inputSchema":{"type":"object","properties":{"a":{"type":"string","description":"x-mcp-header"}}}}`:      false,
+		`{"name":"t","description":"x-mcp-header","inputSchema":{"type":"object","required":["x-mcp-header"]}}`:               false,
+		`{"name":"t","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"Region"}}}}`:           true,
+		`{"name":"t","inputSchema":{"properties":{"a":{"properties":{"b":{"type":"string","x\u002dmcp-header":"Region"}}}}}}`: true,
+	} {
+		if got := mcp.MirrorsArguments([]byte(text)); got != want {
+			t.Errorf("%s: got %t, want %t", text, got, want)
+		}
+	}
+}
