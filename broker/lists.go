@@ -21,9 +21,7 @@ func (b *Broker) filter(c *call, resp *http.Response) error {
 		return nil
 	}
 	limit := int(b.limits.Answer)
-	edit := func(message []byte) ([]byte, error) {
-		return mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(c, e) })
-	}
+	edit := func(message []byte) ([]byte, error) { return b.shown(c, message) }
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch kind {
 	case "text/event-stream":
@@ -36,6 +34,15 @@ func (b *Broker) filter(c *call, resp *http.Response) error {
 		return nil // no client reads a list there
 	}
 	return unreadable(errors.New("a list of another type than application/json or text/event-stream"))
+}
+
+// shown returns a message of the upstream of c with its lists as c's agent may see
+// them.
+func (b *Broker) shown(c *call, message []byte) ([]byte, error) {
+	if err := b.observe(c, message); err != nil {
+		return nil, err
+	}
+	return mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(c, e) })
 }
 
 // filterWhole edits an answer that is one JSON text.
@@ -78,5 +85,5 @@ func (b *Broker) callable(c *call, e mcp.Entry) bool {
 	}
 	target := targetOf(&m)
 	with, ok := c.upstream.injectionFor(target.Name)
-	return ok && c.ask(b.clock(), m.Method, target, with).Allow
+	return ok && c.ask(b.clock(), m.Method, target, with).Allow && b.pinned(c, &m) == nil
 }

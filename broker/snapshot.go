@@ -50,6 +50,7 @@ type upstream struct {
 	injections []injection
 	send       *injector.Upstream
 	speaks     speaks
+	holds      bool // to what its tools said of themselves before
 }
 
 // injection is one registered credential of an upstream.
@@ -112,6 +113,9 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 			return nil, fmt.Errorf("upstream %s: %w", name, err)
 		}
 	}
+	if err := b.registerTools(bd.Config); err != nil {
+		return nil, err
+	}
 	if err := b.buildChain(s, old); err != nil {
 		return nil, err
 	}
@@ -128,6 +132,7 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 	}
 	up := &upstream{plain: u.Kind == "http", open: u.Unauthenticated && len(u.Credentials) == 0, send: send}
 	up.speaks.registered = eraOf(u.Protocol)
+	up.holds = u.ToolChanges == "refuse"
 	for _, c := range u.Credentials {
 		scheme, err := injector.Open(c)
 		if err != nil {

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net"
@@ -183,8 +184,9 @@ func (c checker) upstream(path string, u Upstream) {
 	c.oneOf(path+".kind", u.Kind, "mcp", "http")
 	if u.Kind == "mcp" {
 		c.oneOf(path+".protocol", u.Protocol, "auto", "sessions", "stateless")
-	} else if u.Protocol != "" {
-		c.decoder.fault(path+".protocol", "kind: mcp, which has one", "kind: "+u.Kind)
+		c.tools(path, u)
+	} else if u.Protocol != "" || u.ToolChanges != "" || len(u.ToolDigests) > 0 {
+		c.decoder.fault(path, "kind: mcp for protocol, tool_changes and tool_digests", "kind: "+u.Kind)
 	}
 	c.upstreamURL(path, u)
 	switch {
@@ -198,6 +200,15 @@ func (c checker) upstream(path string, u Upstream) {
 		c.injection(at, in)
 		if i > 0 && len(u.Credentials[i-1].Tools) == 0 {
 			c.decoder.fault(at, "an entry that some call reaches", "one behind an entry that serves every call")
+		}
+	}
+}
+
+func (c checker) tools(path string, u Upstream) {
+	c.oneOf(path+".tool_changes", u.ToolChanges, "record", "refuse")
+	for _, tool := range keys(u.ToolDigests) {
+		if digest, err := hex.DecodeString(u.ToolDigests[tool]); err != nil || len(digest) != 32 || strings.ToLower(u.ToolDigests[tool]) != u.ToolDigests[tool] {
+			c.decoder.fault(path+".tool_digests", "64 lower-case hex digits for each tool", c.quote(u.ToolDigests[tool])+" for "+c.quote(tool))
 		}
 	}
 }

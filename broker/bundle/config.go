@@ -49,6 +49,9 @@ type Config struct {
 	Upstreams map[string]Upstream `yaml:"upstreams" check:"required"`
 	// Audit is where the record is kept.
 	Audit Audit `yaml:"audit"`
+	// State is the directory of what the broker remembers beside the record: the
+	// tools it has seen. Default "state" in the directory of the record.
+	State Path `yaml:"state"`
 	// Limits bound what a stranger can make the broker do.
 	Limits Limits `yaml:"limits"`
 	// Metrics is the loopback address that serves /metrics, /healthz and
@@ -130,6 +133,14 @@ type Upstream struct {
 	// up to 2025-11-25), "stateless" (2026-07-28) or "auto" (default), which asks
 	// it. Where an agent speaks the other one, Mintmark translates.
 	Protocol string `yaml:"protocol"`
+	// ToolChanges says what follows when a tool's name, description or schema is
+	// no longer what it was when it was first seen: "record" (default) puts that
+	// on record; "refuse" also hides the tool and refuses its calls until the
+	// change is approved with "mintmark upstream approve".
+	ToolChanges string `yaml:"tool_changes"`
+	// ToolDigests are definitions to hold tools to, instead of the first ones
+	// seen: by tool, the hex SHA-256 that "mintmark upstream tools" shows.
+	ToolDigests map[string]string `yaml:"tool_digests"`
 	// Timeout bounds the wait for the upstream's answer to begin. Default 60s.
 	Timeout Duration `yaml:"timeout"`
 }
