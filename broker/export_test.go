@@ -7,3 +7,10 @@ func (b *Broker) Handler(i int) http.Handler { return b.listeners[i].server.Hand
 
 // Waiting returns how many calls are under way.
 func (b *Broker) Waiting() int { return len(b.slots) }
+
+// DropIdle closes the connections to upstreams that no call uses.
+func (b *Broker) DropIdle() {
+	for _, u := range b.current.Load().upstreams {
+		u.send.Close()
+	}
+}
