@@ -53,7 +53,7 @@ func (b *Broker) handle(c *call, id string) string {
 	if id == c.session {
 		return c.r.Header.Get(mcp.HeaderSession)
 	}
-	return b.sessions.seal(id, c.name, c.identity.Subject())
+	return b.sessions.seal(id, c.name, c.identity)
 }
 
 // answerPasses is the list of what an upstream may say to an agent. Cookies and

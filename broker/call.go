@@ -221,7 +221,7 @@ func (b *Broker) openSession(c *call) (err error) {
 	if handle == "" {
 		return nil
 	}
-	c.session, err = b.sessions.open(handle, c.name, c.identity.Subject())
+	c.session, err = b.sessions.open(handle, c.name, c.identity)
 	return err
 }
 
@@ -260,6 +260,9 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) error {
 			c.snap.pool.Drop(c.ctx, c.credential.ID())
 		}
 		return fault.New("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve")
+	}
+	if err := b.checkSession(c, resp); err != nil {
+		return err
 	}
 	return b.answer(c, resp, scrub)
 }

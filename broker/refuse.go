@@ -46,6 +46,10 @@ type refusal struct {
 	Step   string
 	Text   string
 	Data   map[string]any // what the protocol wants in error.data beside our own
+	// Session says that the call's session is over, and not this call alone. Its
+	// error answers no id: clients look for the end of a session in the status,
+	// and one that finds its call answered looks no further.
+	Session bool
 }
 
 func refusalOf(err error) refusal {
@@ -54,7 +58,7 @@ func refusalOf(err error) refusal {
 		return refusal{Status: e.Status, Code: e.Code, Kind: fault.Invalid, Step: "receive", Text: e.Message, Data: data}
 	}
 	kind := fault.KindOf(err)
-	r := refusal{Kind: kind, Step: "internal", Text: fault.HintOf(err)}
+	r := refusal{Kind: kind, Step: "internal", Text: fault.HintOf(err), Session: errors.Is(err, errSession)}
 	r.Status, r.Code = answerOf(kind)
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		r.Step, _, _ = strings.Cut(e.Op, " ")
@@ -111,7 +115,7 @@ func challenge(r *http.Request) string {
 // rpc is the refusal as a JSON-RPC error.
 func (r refusal) rpc(c *call) []byte {
 	id := json.RawMessage("null")
-	if c.msg.Kind == mcp.Request {
+	if c.msg.Kind == mcp.Request && !r.Session {
 		id = c.msg.ID
 	}
 	data := map[string]any{"call": c.id, "step": r.Step, "kind": r.Kind.String()}
