@@ -98,7 +98,7 @@ func (b *Broker) outcome(c *call, status int, written int64, hits int, err error
 
 // refuse answers a call that ended with err, and puts that on record.
 func (b *Broker) refuse(c *call, err error) {
-	r := refusalOf(err)
+	r := refusalOf(err).challenge(c)
 	outcome := "deny"
 	if c.recorded {
 		outcome = "fail" // it was allowed, and did not come to an answer

@@ -35,3 +35,9 @@ func (s Sessions) Seal(id, upstream string, owner attest.Identity) string {
 func (s Sessions) Open(handle, upstream string, owner attest.Identity) (string, error) {
 	return s.s.open(handle, upstream, owner)
 }
+
+// OriginOf returns the origin of a URL by which r reached a listener that is
+// known by any name.
+func OriginOf(r *http.Request, secure bool) (string, bool) {
+	return (&listener{secure: secure}).origin(r)
+}

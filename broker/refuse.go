@@ -46,6 +46,8 @@ type refusal struct {
 	Step   string
 	Text   string
 	Data   map[string]any // what the protocol wants in error.data beside our own
+	// Challenges are what a caller that proved nothing is asked for.
+	Challenges []string
 	// Session says that the call's session is over, and not this call alone. Its
 	// error answers no id: clients look for the end of a session in the status,
 	// and one that finds its call answered looks no further.
@@ -76,20 +78,17 @@ func refusalOf(err error) refusal {
 func (r refusal) write(c *call) {
 	h := c.w.Header()
 	h.Set("Cache-Control", "no-store")
-	if r.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", challenge(c.r))
+	if len(r.Challenges) > 0 {
+		h["Www-Authenticate"] = r.Challenges
 	}
 	if r.Status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
-	control := http.NewResponseController(c.w)
-	if !c.whole && c.r.ContentLength != 0 && c.r.ProtoMajor == 1 {
-		// The server would wait for the rest of the body before it answers.
-		h.Set("Connection", "close")
-		_ = control.SetReadDeadline(time.Now().Add(time.Second))
+	if !c.whole {
+		leaveBody(c.w, c.r)
 	}
 	// It stays set: the server writes after this returns.
-	_ = control.SetWriteDeadline(time.Now().Add(slowest))
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(slowest))
 	if c.plain {
 		r.writeProblem(c)
 		return
@@ -103,13 +102,13 @@ func (r refusal) write(c *call) {
 	_, _ = c.w.Write(r.rpc(c))
 }
 
-// challenge asks for a token, and says so when the one that came is no good
-// (RFC 6750, section 3.1).
-func challenge(r *http.Request) string {
-	if r.Header.Get("Authorization") == "" {
-		return "Bearer"
+// leaveBody ends the connection behind the answer when a body comes with r that
+// nobody reads: the server would wait for the rest of it before it answers.
+func leaveBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
 	}
-	return `Bearer error="invalid_token"`
 }
 
 // rpc is the refusal as a JSON-RPC error.
