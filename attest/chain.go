@@ -101,9 +101,8 @@ func (c *Chain) Attest(ctx context.Context, e Evidence) (Identity, error) {
 			bad = cmp.Or(bad, err)
 		case proven.IsZero():
 			proven, first = id, digest
-		case id.Subject() != proven.Subject():
-			return Identity{}, refuse(fmt.Errorf("expected evidence of one workload, got %s by %s and %s by %s",
-				proven.Subject(), proven.Attestor(), id.Subject(), id.Attestor()))
+		case id.Subject() != proven.Subject() || id.Issuer() != proven.Issuer():
+			return Identity{}, refuse(errTwo(proven, id))
 		}
 	}
 	if proven.IsZero() && bad != nil {
@@ -116,6 +115,16 @@ func (c *Chain) Attest(ctx context.Context, e Evidence) (Identity, error) {
 		return Identity{}, err
 	}
 	return proven, nil
+}
+
+// errTwo says that evidence proves two workloads, and by whose word where they
+// have one name.
+func errTwo(a, b Identity) error {
+	one, other := a.Subject(), b.Subject()
+	if one == other {
+		one, other = one+" of "+a.Issuer(), other+" of "+b.Issuer()
+	}
+	return fmt.Errorf("expected evidence of one workload, got %s by %s and %s by %s", one, a.Attestor(), other, b.Attestor())
 }
 
 // Check returns nil when id proves something now and is not revoked: what to

@@ -56,7 +56,7 @@ func (b *Broker) handle(c *call, id string) string {
 	if id == c.session {
 		return c.r.Header.Get(mcp.HeaderSession)
 	}
-	return b.sessions.seal(id, c.name, c.identity.Subject())
+	return b.sessions.seal(id, c.name, c.identity)
 }
 
 // answerPasses is the list of what an upstream may say to an agent. Cookies and
@@ -101,7 +101,7 @@ func (b *Broker) outcome(c *call, status int, written int64, hits int, err error
 
 // refuse answers a call that ended with err, and puts that on record.
 func (b *Broker) refuse(c *call, err error) {
-	r := refusalOf(err)
+	r := refusalOf(err).challenge(c)
 	outcome := "deny"
 	if c.recorded {
 		outcome = "fail" // it was allowed, and did not come to an answer

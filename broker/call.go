@@ -270,7 +270,7 @@ func (b *Broker) openSession(c *call) (err error) {
 	if handle == "" {
 		return nil
 	}
-	c.session, err = b.sessions.open(handle, c.name, c.identity.Subject())
+	c.session, err = b.sessions.open(handle, c.name, c.identity)
 	return err
 }
 
@@ -319,7 +319,7 @@ func (b *Broker) acceptable(c *call, resp *http.Response) error {
 		}
 		return fault.New("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve")
 	}
-	return nil
+	return b.checkSession(c, resp)
 }
 
 // masked returns err without what an upstream may have put into it: libraries

@@ -25,6 +25,7 @@ type checker struct {
 func (c checker) all() {
 	c.trust()
 	c.listeners()
+	c.authorizationServers()
 	c.names("posture", keys(c.config.Posture))
 	c.names("clocks", keys(c.config.Clocks))
 	c.names("providers", keys(c.config.Providers))
@@ -46,13 +47,14 @@ func (c checker) quote(s string) string { return c.decoder.secrets.quote(s) }
 // a metric label.
 func (c checker) names(path string, names []string) {
 	for _, name := range names {
-		if !isName(name) {
+		if !IsName(name) {
 			c.decoder.fault(c.decoder.join(path, name), "a name of lower-case letters, digits and hyphens that begins with a letter, at most 63", c.quote(name))
 		}
 	}
 }
 
-func isName(s string) bool {
+// IsName reports whether s is a name as a bundle gives to upstreams.
+func IsName(s string) bool {
 	return s != "" && len(s) <= 63 && s[0] >= 'a' && s[0] <= 'z' &&
 		!strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && !isDigit(r) && r != '-' })
 }
@@ -177,6 +179,25 @@ func (c checker) host(path, host string) {
 	name, withPort := splitAddress(host)
 	if _, err := netip.ParseAddr(host); err != nil && !isHostname(host) && (!withPort || name == "") {
 		c.decoder.fault(path, `a host such as "mintmark.example.org" or "mintmark.example.org:8443"`, c.quote(host))
+	}
+}
+
+// authorizationServers also refuses servers of tokens that no attestor takes.
+func (c checker) authorizationServers() {
+	const path = "authorization_servers"
+	seen := map[string]bool{}
+	for i, u := range c.config.AuthorizationServers {
+		switch {
+		case u.URL == nil: // what is wrong with it is reported by the decoder
+		case u.Scheme == "http" && !u.Loopback():
+			c.decoder.fault(path+index(i), "https or a loopback host", "http to "+c.quote(u.Hostname()))
+		case seen[u.String()]:
+			c.decoder.fault(path+index(i), "each server once", c.quote(u.String())+" again")
+		}
+		seen[u.String()] = true
+	}
+	if len(seen) > 0 && !slices.Contains(c.config.Schemes(), "Bearer") && !c.decoder.troubled("attestors") {
+		c.decoder.fault(path, "an attestor that takes their tokens, such as jwt-svid", "none")
 	}
 }
 

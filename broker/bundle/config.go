@@ -39,6 +39,11 @@ type Config struct {
 	// workloads refuse it; evidence that proves nothing beside evidence that
 	// does is ignored, and stripped like any other.
 	Attestors []Attestor `yaml:"attestors" check:"required"`
+	// AuthorizationServers are the issuers (RFC 8414) of the bearer tokens that
+	// attestors take, for OAuth clients that ask where to get one: https, or http
+	// on a loopback host, as each server spells itself. Empty: clients are told of
+	// none, as workloads get their tokens from the Workload API.
+	AuthorizationServers []URL `yaml:"authorization_servers"`
 	// Posture sources, by the name of the fact they state.
 	Posture map[string]Source `yaml:"posture"`
 	// Clocks are the named time zones that policies read: berlin: Europe/Berlin.
