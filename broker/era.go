@@ -59,9 +59,10 @@ func (s *speaks) learn(e era, now time.Time) {
 	s.since.Store(now.Unix())
 }
 
-// era returns the one that the agent speaks in this call.
+// era returns the one that the agent speaks in this call. A notification need
+// not state its revision, so that its header counts.
 func (c *call) era() era {
-	if c.msg.Version != "" {
+	if c.msg.Version != "" || c.msg.Kind == mcp.Notification && c.header.Get(mcp.HeaderVersion) == mcp.Stateless {
 		return eraStateless
 	}
 	return eraSessions

@@ -167,7 +167,7 @@ func TestRefusesWhatTwoParsersCouldReadTwoWays(t *testing.T) {
 		{"header names another method", modern("tools/list", "lookup_order"), bad(-32020, "Mcp-Method")},
 		{"header names another tool", modern("tools/call", "refund"), bad(-32020, "Mcp-Name")},
 		{"header repeated", w.call(body(stateless), with("MCP-Protocol-Version", "2026-07-28"), with("Mcp-Method", "tools/call"), with("Mcp-Name", "lookup_order", "refund")), bad(-32020, "once")},
-		{"version in the header alone", w.call(with("MCP-Protocol-Version", "2026-07-28")), bad(-32602, "which revision 2026-07-28 has on every message")},
+		{"version in the header alone", w.call(with("MCP-Protocol-Version", "2026-07-28")), bad(-32602, "in params._meta, got none")},
 		{"version in the body alone", w.call(body(stateless)), bad(-32020, "MCP-Protocol-Version")},
 		{"unsupported version", w.call(with("MCP-Protocol-Version", "2031-01-01")), bad(-32022, "2026-07-28")},
 		{"query", w.call(to("/mcp/orders?api_key=1")), bad(-32600, "no query")},
