@@ -117,6 +117,10 @@ func (b *Broker) refuse(c *call, err error) {
 // recordRefusal puts a refusal on record. A refusal stands whether or not the
 // log can take it; the log counts what it could not.
 func (b *Broker) recordRefusal(c *call, r refusal) {
+	if c.batch != nil {
+		b.recordBatchRefusal(c, r)
+		return
+	}
 	if c.recorded {
 		b.recordFailure(c, r)
 		return

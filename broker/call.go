@@ -47,6 +47,7 @@ type call struct {
 	body    []byte
 	whole   bool // the body was read to its end
 	msg     mcp.Message
+	batch   []*entry // instead of msg, for several messages
 
 	// decide
 	upstream  *upstream
@@ -64,7 +65,7 @@ type call struct {
 	// record
 	out      *injector.Outgoing
 	stripped []string
-	recorded bool // the allowed decision is in the log
+	recorded bool // the allowed decision is in the log; of a batch, one of them
 }
 
 // serve is the one way through: attest, receive, then an exchange with the
@@ -77,6 +78,9 @@ func (b *Broker) serve(c *call) error {
 	}
 	if err := b.receive(c); err != nil {
 		return err
+	}
+	if c.batch != nil {
+		return b.serveBatch(c)
 	}
 	if err := c.known(); err != nil {
 		return err
@@ -94,6 +98,11 @@ func (b *Broker) serve(c *call) error {
 			return b.asStateless(c)
 		}
 	}
+	return b.pass(c)
+}
+
+// pass makes an exchange and answers with what comes of it.
+func (b *Broker) pass(c *call) error {
 	resp, scrub, err := b.exchange(c)
 	if err != nil {
 		return err
@@ -141,7 +150,16 @@ func (b *Broker) decide(c *call) error {
 	if err := b.openSession(c); err != nil {
 		return err
 	}
-	c.injection, ok = u.injectionFor(c.target().Name)
+	if c.batch != nil {
+		return b.decideBatch(c)
+	}
+	return b.decideOne(c)
+}
+
+// decideOne decides on one message.
+func (b *Broker) decideOne(c *call) error {
+	var ok bool
+	c.injection, ok = c.upstream.injectionFor(c.target().Name)
 	if !ok {
 		return fault.New("decide", fault.Denied, "no credential is registered for this call to this upstream")
 	}
@@ -167,6 +185,9 @@ func (c *call) known() error {
 
 // judge asks policy about the call as things stand at now.
 func (c *call) judge(now time.Time) policies.Decision {
+	if c.batch != nil {
+		return c.judgeBatch(now)
+	}
 	return c.ask(now, c.method, c.target(), c.injection)
 }
 
@@ -235,6 +256,9 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 		return audit.Receipt{}, err
 	}
 	c.out = out
+	if c.batch != nil {
+		return b.recordBatch(c)
+	}
 	rec := c.decisionRecord()
 	rec.Allow = true
 	receipt, err := b.log.Append(c.ctx, rec)

@@ -338,3 +338,24 @@ func TestTheUpstreamHearsThatTheAgentLeft(t *testing.T) {
 		t.Errorf("outcome: got %q, %q", rec.Fault, rec.Reason)
 	}
 }
+
+// Clients tell that a call is cancelled in revision 2026-07-28 without stating it
+// in _meta, and some end their connection when that is refused.
+func TestANotificationNeedNotStateItsRevision(t *testing.T) {
+	w := open(t)
+	err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(`
+  modern: {url: "http://%s/mcp", protocol: stateless, credentials: [{provider: token, scheme: bearer}]}
+  open: {`, w.upstream.address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusAccepted) })
+	call := w.call(to("/mcp/modern"), body(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`),
+		with("MCP-Protocol-Version", "2026-07-28"), with("Mcp-Method", "notifications/cancelled"))
+	if got := w.do(call); got.status != 202 {
+		t.Fatalf("got %d %q, want 202", got.status, got.body)
+	}
+	if got := w.upstream.last(t); got.body != call.body || got.header.Get("Mcp-Protocol-Version") != "2026-07-28" {
+		t.Errorf("upstream: got %q with %v", got.body, got.header)
+	}
+}

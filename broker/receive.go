@@ -160,6 +160,9 @@ func (b *Broker) readMessage(c *call) error {
 	if err := mcp.CheckContent(c.r.Header); err != nil {
 		return err
 	}
+	if mcp.IsBatch(c.body) {
+		return b.readBatch(c)
+	}
 	msg, err := b.reader.Read(c.body)
 	if err != nil {
 		return err
