@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -10,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"mintmark/broker/audit"
 	"mintmark/internal/fault"
@@ -358,4 +361,65 @@ func TestANotificationNeedNotStateItsRevision(t *testing.T) {
 	if got := w.upstream.last(t); got.body != call.body || got.header.Get("Mcp-Protocol-Version") != "2026-07-28" {
 		t.Errorf("upstream: got %q with %v", got.body, got.header)
 	}
+}
+
+// A client of the Go SDK says so when a call is cancelled, and would end its
+// connection were it refused.
+func TestACancelledCallLeavesAClientItsConnection(t *testing.T) {
+	server := sdk.NewServer(&sdk.Implementation{Name: "shop", Version: "1"}, nil)
+	begun := make(chan struct{}, 1)
+	type order struct{ Wait bool }
+	sdk.AddTool(server, &sdk.Tool{Name: "lookup_order"}, func(ctx context.Context, _ *sdk.CallToolRequest, o order) (*sdk.CallToolResult, any, error) {
+		if o.Wait {
+			begun <- struct{}{}
+			<-ctx.Done()
+		}
+		return &sdk.CallToolResult{}, nil, nil
+	})
+	address := serve(t, sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{Stateless: true}), nil)
+	w := open(t, func(s *setup) { s.Upstream = address })
+	if err := w.change("mintmark.yaml", "/mcp\", credentials", "/mcp\", protocol: stateless, credentials"); err != nil {
+		t.Fatal(err)
+	}
+	client := sdk.NewClient(&sdk.Implementation{Name: "agent", Version: "1"}, nil)
+	session, err := client.Connect(t.Context(), &sdk.StreamableClientTransport{Endpoint: "http://" + w.plain + "/mcp/orders", HTTPClient: &http.Client{Transport: bearer(w.agent)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := session.CallTool(ctx, &sdk.CallToolParams{Name: "lookup_order", Arguments: order{true}})
+		ended <- err
+	}()
+	recv(t, "the call", begun)
+	cancel()
+	if err := recv(t, "the end of the call", ended); err == nil {
+		t.Error("the cancelled call: got an answer")
+	}
+	w.await("the notification", func() bool {
+		for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Decision}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Method == "notifications/cancelled" || r.Fault == "invalid" {
+				return true
+			}
+		}
+		return false
+	})
+	if _, err := session.CallTool(t.Context(), &sdk.CallToolParams{Name: "lookup_order", Arguments: order{false}}); err != nil {
+		t.Errorf("the call after it: %v", err)
+	}
+}
+
+// bearer makes a client's requests with a token.
+type bearer string
+
+// RoundTrip implements http.RoundTripper.
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+string(b))
+	return http.DefaultTransport.RoundTrip(r)
 }
