@@ -187,7 +187,7 @@ func TestARefusedCredentialIsMintedAnew(t *testing.T) {
 		t.Errorf("the next call: got credential %s (cached %t) after %d mints, want a fresh one and not %s", rec.Credential, rec.Cached, w.issuer.asked.Load(), first)
 	}
 	// One agent's tool that says 401 again and again must not cost a mint each time.
-	w.upstream.does(raw("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"))
+	w.upstream.does(raw("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
 	w.do(w.call())
 	w.do(w.call())
 	w.upstream.does(answerOK)
