@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -107,11 +108,21 @@ func (b *Broker) refuse(c *call, err error) {
 		outcome = "fail" // it was allowed, and did not come to an answer
 	}
 	b.metrics.ended(c, outcome, r.Step, 0)
-	if !c.identity.IsZero() || b.strangers.admit() {
-		b.recordRefusal(c, r)
-		b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(outcome, r.Status), errAttrs(r, err)...)...)
+	switch {
+	case !c.identity.IsZero():
+		b.tell(c, r, outcome, err)
+	case b.strangers.admit():
+		short := r
+		short.Text = shorten(r.Text)
+		b.tell(c, short, outcome, errors.New(shorten(err.Error())))
 	}
 	r.write(c)
+}
+
+// tell puts a refusal on record and into the log.
+func (b *Broker) tell(c *call, r refusal, outcome string, err error) {
+	b.recordRefusal(c, r)
+	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(outcome, r.Status), errAttrs(r, err)...)...)
 }
 
 // recordRefusal puts a refusal on record. A refusal stands whether or not the

@@ -191,19 +191,31 @@ func (c *call) judge(now time.Time) policies.Decision {
 	return c.ask(now, c.method, c.target(), c.injection)
 }
 
-// ask asks policy about a call of this agent to this upstream.
+// ask asks policy about a call of this agent to this upstream: that of the bundle
+// the call began with, and that of the one in force, where there is another by now.
+// Either can deny.
 func (c *call) ask(now time.Time, method string, target policies.Target, with *injection) policies.Decision {
+	d := c.askOf(c.snap, now, method, target, with)
+	if latest := c.snap.latest(); d.Allow && latest != c.snap {
+		if later := c.askOf(latest, now, method, target, with); !later.Allow {
+			return later
+		}
+	}
+	return d
+}
+
+func (c *call) askOf(s *snapshot, now time.Time, method string, target policies.Target, with *injection) policies.Decision {
 	credential := ""
 	if with != nil {
 		credential = with.provider
 	}
-	return c.snap.policies.Decide(policies.Request{
+	return s.policies.Decide(policies.Request{
 		Agent:      c.identity.ID(),
 		Upstream:   c.name,
 		Method:     method,
 		Target:     target,
 		Credential: credential,
-		Posture:    c.snap.facts(now, c.identity.Subject()),
+		Posture:    s.facts(now, c.identity.Subject()),
 		Now:        now,
 	})
 }
@@ -381,7 +393,7 @@ func (c *call) stillAllowed(now time.Time) error {
 		return nil
 	}
 	if c.openEnded() {
-		if err := c.snap.chain.Check(c.identity); err != nil {
+		if err := c.stillProven(); err != nil {
 			return err
 		}
 	}
@@ -390,6 +402,16 @@ func (c *call) stillAllowed(now time.Time) error {
 	}
 	c.epoch, c.judged = epoch, now // only now, so that a denial stands whoever asks next
 	return nil
+}
+
+// stillProven returns nil when the evidence that opened a stream would open it
+// now: it may have ended, and so may the trust in who signed it.
+func (c *call) stillProven() error {
+	if err := c.snap.chain.Check(c.identity); err != nil {
+		return err
+	}
+	_, err := c.snap.chain.Attest(c.ctx, attest.Evidence{TLS: c.r.TLS, Header: c.r.Header})
+	return err
 }
 
 // openEnded reports whether the answer is a stream that by its nature does not
@@ -411,9 +433,9 @@ func (c *call) decisionRecord() *audit.Record {
 		digest := sha256.Sum256([]byte(handle))
 		rec.Session = hex.EncodeToString(digest[:16])
 	}
-	if c.msg.Arguments != nil {
-		digest := sha256.Sum256(c.msg.Arguments)
-		rec.Arguments = hex.EncodeToString(digest[:])
+	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.body)
+	if c.out != nil {
+		rec.Query = digestOf([]byte(c.out.URL.RawQuery))
 	}
 	for _, f := range c.decision.Facts {
 		rec.Posture = append(rec.Posture, audit.PostureFact{Name: f.Name, Value: f.Value, AgeS: f.Seconds(c.started), Issuer: f.Issuer})
@@ -424,6 +446,15 @@ func (c *call) decisionRecord() *audit.Record {
 		rec.NotAfter, rec.Cached = c.credential.NotAfter(), c.cached
 	}
 	return rec
+}
+
+// digestOf returns the hex SHA-256 of what was sent, or "" for nothing.
+func digestOf(content []byte) string {
+	if len(content) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
 
 // traceID returns the trace id of a W3C traceparent header, or "".

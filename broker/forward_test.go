@@ -1,7 +1,9 @@
 package broker_test
 
 import (
+	"bufio"
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -422,4 +424,52 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 	r = r.Clone(r.Context())
 	r.Header.Set("Authorization", "Bearer "+string(b))
 	return http.DefaultTransport.RoundTrip(r)
+}
+
+// The record says what was sent, so that it can be told later whether it was this.
+func TestTheRecordHasTheDigestOfWhatIsSent(t *testing.T) {
+	w := open(t)
+	digest := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+	const sent = `{"to":"alice"}`
+	w.wantOK(w.call(method("POST"), to("/http/api/pay?amount=1&api_key=x"), body(sent)), "")
+	rec := w.lastAllowed()
+	if rec.Body != digest(sent) || rec.Query != digest("amount=1") || rec.Arguments != "" {
+		t.Errorf("plain call: got body %q and query %q", rec.Body, rec.Query)
+	}
+	w.wantOK(w.call(), "result")
+	if rec := w.lastAllowed(); rec.Body != digest(toolCall("lookup_order")) || rec.Arguments != digest(`{"order":"7"}`) || rec.Query != "" {
+		t.Errorf("MCP call: got body %q, arguments %q and query %q", rec.Body, rec.Arguments, rec.Query)
+	}
+}
+
+// A listener that holds all the connections it may takes the next when one ends.
+func TestConnectionsAreBounded(t *testing.T) {
+	w := open(t, func(s *setup) { s.Limits = "body: 64KiB, shutdown: 5s, connections: 1" })
+	first := w.keepAlive()
+	if got := first.do(w.call()); got.status != 200 {
+		t.Fatalf("got %d, want 200", got.status)
+	}
+	second := make(chan answer, 1)
+	conn := w.write(w.call())
+	go func() {
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			second <- answer{err: err}
+			return
+		}
+		_ = resp.Body.Close()
+		second <- answer{status: resp.StatusCode}
+	}()
+	if got := first.do(w.call()); got.status != 200 { // takes as long as an answer to the second would
+		t.Errorf("the first again: got %d, want 200", got.status)
+	}
+	select {
+	case got := <-second:
+		t.Errorf("a connection more: got %+v while the first is held, want it to wait", got)
+	default:
+	}
+	_ = first.conn.Close()
+	if got := recv(t, "an answer to the second", second); got.status != 200 {
+		t.Errorf("the second: got %+v, want 200", got)
+	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mintmark/broker/bundle"
+	"mintmark/injector"
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
 )
@@ -26,7 +27,7 @@ func (b *Broker) receive(c *call) error {
 		return err
 	}
 	if c.plain {
-		return nil
+		return expectOneMethod(c)
 	}
 	return b.readMessage(c)
 }
@@ -138,6 +139,14 @@ func cutShort(err error) error {
 
 func tooLarge(limit int64) error {
 	return fault.New("receive", fault.TooLarge, "expected a body of at most "+bundle.Size(limit).String()+", got a larger one")
+}
+
+// expectOneMethod refuses a plain POST whose body names another method.
+func expectOneMethod(c *call) error {
+	if c.r.Method != http.MethodPost || !injector.Overrides(c.r.Header, c.body) {
+		return nil
+	}
+	return fault.New("receive", fault.Invalid, `expected no "_method" in the body: some servers take it for the method that is meant; send that method itself`)
 }
 
 // readMessage reads the MCP message, or what GET and DELETE stand for in the

@@ -501,3 +501,21 @@ func TestStrangersCannotFloodTheLog(t *testing.T) {
 		t.Errorf("got %d records and %d counted, want %d in all, and some of them only counted", recorded, skipped, calls)
 	}
 }
+
+// What is judged as POST must not be done as DELETE.
+func TestAPlainPostThatNamesAnotherMethodIsRefused(t *testing.T) {
+	w := open(t)
+	form := w.call(to("/http/api/items/7"), body("_method=DELETE"), with("Content-Type", "application/x-www-form-urlencoded"))
+	w.wantRefused(form, want{400, 0, "receive", fault.Invalid, `expected no "_method" in the body`, "shop", false})
+	w.wantRefused(w.call(to("/http/api/items/7?a=1%20#x"), body("{}")), want{400, 0, "receive", fault.Invalid, "expected a query", "shop", false})
+}
+
+// What a caller without an identity can have written is bounded.
+func TestAStrangersReasonIsShort(t *testing.T) {
+	w := open(t)
+	got := w.do(w.call(with("Authorization", "Bearer "+repeat("x", 3000))))
+	said := got.refusal(t)
+	if rec := w.decision(said.Call); got.status != 401 || len(rec.Reason) > 210 {
+		t.Errorf("got %d and a reason of %d bytes, want 401 and at most 210", got.status, len(rec.Reason))
+	}
+}
