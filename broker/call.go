@@ -88,15 +88,11 @@ func (b *Broker) serve(c *call) error {
 	if c.name == "" {
 		return b.merge(c)
 	}
-	switch b.upstreamEra(c, c.era() == eraStateless) {
-	case eraStateless:
-		if c.era() == eraSessions {
-			return b.asSession(c)
-		}
-	case eraSessions:
-		if c.era() == eraStateless {
-			return b.asStateless(c)
-		}
+	switch era := c.era(); {
+	case era == eraSessions && b.registeredEra(c) == eraStateless: // others may speak both
+		return b.asSession(c)
+	case era == eraStateless && b.upstreamEra(c) == eraSessions:
+		return b.asStateless(c)
 	}
 	return b.pass(c)
 }
