@@ -33,7 +33,10 @@ type Attestor interface {
 
 // Proof is what an attestor established. It becomes an Identity by Proven.
 type Proof struct {
-	ID       spiffeid.ID
+	ID spiffeid.ID
+	// Issuer is who vouches for the subject. "" is the trust domain of ID, as an
+	// ID: both kinds of SVID of one workload have the same.
+	Issuer   string
 	Attestor string    // the attestor's kind: "x509-svid", "jwt-svid"
 	Evidence string    // hex SHA-256 of the evidence, safe to record
 	Expires  time.Time // the instant at which the evidence stops proving anything
@@ -50,7 +53,12 @@ type Identity struct {
 
 // Proven makes an Identity. Only packages under attest/ call it, and a test in
 // internal/arch holds the module to that.
-func Proven(p Proof) Identity { return Identity{proof: &p, subject: p.ID.String()} }
+func Proven(p Proof) Identity {
+	if p.Issuer == "" {
+		p.Issuer = p.ID.TrustDomain().IDString()
+	}
+	return Identity{proof: &p, subject: p.ID.String()}
+}
 
 // IsZero reports whether i proves nothing.
 func (i Identity) IsZero() bool { return i.proof == nil }
@@ -65,6 +73,15 @@ func (i Identity) ID() spiffeid.ID {
 
 // Subject returns the SPIFFE ID as a string, or "".
 func (i Identity) Subject() string { return i.subject }
+
+// Issuer returns who vouches for the subject, or "". Two issuers may name one
+// subject and mean two workloads: only issuer and subject together say who it is.
+func (i Identity) Issuer() string {
+	if i.proof == nil {
+		return ""
+	}
+	return i.proof.Issuer
+}
 
 // Attestor returns the kind of attestor that proved i, or "".
 func (i Identity) Attestor() string {

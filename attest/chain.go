@@ -19,6 +19,7 @@ type Chain struct {
 	clock      func() time.Time
 	generation func() uint64
 	cache      *cache
+	failed     failed
 	revoked    revoked
 }
 
@@ -101,9 +102,8 @@ func (c *Chain) Attest(ctx context.Context, e Evidence) (Identity, error) {
 			bad = cmp.Or(bad, err)
 		case proven.IsZero():
 			proven, first = id, digest
-		case id.Subject() != proven.Subject():
-			return Identity{}, refuse(fmt.Errorf("expected evidence of one workload, got %s by %s and %s by %s",
-				proven.Subject(), proven.Attestor(), id.Subject(), id.Attestor()))
+		case id.Subject() != proven.Subject() || id.Issuer() != proven.Issuer():
+			return Identity{}, refuse(errTwo(proven, id))
 		}
 	}
 	if proven.IsZero() && bad != nil {
@@ -116,6 +116,16 @@ func (c *Chain) Attest(ctx context.Context, e Evidence) (Identity, error) {
 		return Identity{}, err
 	}
 	return proven, nil
+}
+
+// errTwo says that evidence proves two workloads, and by whose word where they
+// have one name.
+func errTwo(a, b Identity) error {
+	one, other := a.Subject(), b.Subject()
+	if one == other {
+		one, other = one+" of "+a.Issuer(), other+" of "+b.Issuer()
+	}
+	return fmt.Errorf("expected evidence of one workload, got %s by %s and %s by %s", one, a.Attestor(), other, b.Attestor())
 }
 
 // Check returns nil when id proves something now and is not revoked: what to
@@ -148,9 +158,15 @@ func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]
 		if id, ok := c.cache.get(digest, c.members[i].number, generation, now); ok {
 			return id, nil
 		}
+		if err := c.failed.get(digest, c.members[i].number, generation, now); err != nil {
+			return Identity{}, err
+		}
 	}
 	id, err := c.members[i].Attest(ctx, e)
 	if err != nil {
+		if known && ctx.Err() == nil && isVerdict(err) {
+			c.failed.put(digest, c.members[i].number, generation, err, now)
+		}
 		return Identity{}, err
 	}
 	if !id.ValidAt(now) {
@@ -160,6 +176,13 @@ func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]
 		c.cache.put(digest, c.members[i].number, generation, id, now)
 	}
 	return id, nil
+}
+
+// isVerdict reports whether err is an attestor's word on the evidence, and not on
+// something that it could not do.
+func isVerdict(err error) bool {
+	_, ours := errors.AsType[*fault.Error](err)
+	return !ours && !errors.Is(err, ErrNoEvidence)
 }
 
 // accepts says what the attestors accept, for a caller that showed nothing.

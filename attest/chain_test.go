@@ -23,6 +23,7 @@ import (
 // headerAttestor proves what the header of its name says: a stand-in for real
 // evidence, so that these tests are of the Chain alone.
 type headerAttestor struct {
+	issuer string // "": the trust domain
 	header string
 	expiry time.Duration
 	asked  *atomic.Int64
@@ -50,7 +51,7 @@ func (a headerAttestor) Attest(_ context.Context, e attest.Evidence) (attest.Ide
 		return attest.Identity{}, fmt.Errorf("%s: expected a SPIFFE ID, got another", a.header)
 	}
 	return attest.Proven(attest.Proof{
-		ID: id, Attestor: a.header, Evidence: hex.EncodeToString(digest[:]), Expires: time.Now().Add(a.expiry),
+		ID: id, Issuer: a.issuer, Attestor: a.header, Evidence: hex.EncodeToString(digest[:]), Expires: time.Now().Add(a.expiry),
 	}), nil
 }
 
@@ -99,7 +100,8 @@ func evidence(pairs ...string) attest.Evidence {
 }
 
 func TestChain(t *testing.T) {
-	a, b := newHeader("A"), newHeader("B")
+	a, b, foreign := newHeader("A"), newHeader("B"), newHeader("F")
+	foreign.issuer = "https://issuer.example"
 	for name, tt := range map[string]struct {
 		attestors []attest.Attestor
 		evidence  attest.Evidence
@@ -112,6 +114,7 @@ func TestChain(t *testing.T) {
 		"second":             {attestors: []attest.Attestor{a, b}, evidence: evidence("B", one), want: one, by: "B"},
 		"both agree":         {attestors: []attest.Attestor{a, b}, evidence: evidence("A", one, "B", one), want: one, by: "A"},
 		"both disagree":      {attestors: []attest.Attestor{a, b}, evidence: evidence("A", one, "B", two), hint: "expected evidence of one workload, got " + one + " by A and " + two + " by B", kind: fault.Unauthenticated},
+		"two issuers":        {attestors: []attest.Attestor{a, undigested{foreign}}, evidence: evidence("A", one, "F", one), hint: "got " + one + " of spiffe://example.org by A and " + one + " of https://issuer.example by F", kind: fault.Unauthenticated},
 		"second is bad":      {attestors: []attest.Attestor{a, b}, evidence: evidence("A", one, "B", "x"), want: one, by: "A"},
 		"first is bad":       {attestors: []attest.Attestor{a, b}, evidence: evidence("A", "x", "B", one), want: one, by: "B"},
 		"both are bad":       {attestors: []attest.Attestor{a, b}, evidence: evidence("A", "x", "B", "x"), hint: "A: expected a SPIFFE ID, got another", kind: fault.Unauthenticated},
@@ -139,6 +142,19 @@ func refused(t *testing.T, id attest.Identity, err error, kind fault.Kind, hint 
 	t.Helper()
 	if err == nil || !id.IsZero() || fault.KindOf(err) != kind || !strings.Contains(fault.HintOf(err), hint) {
 		t.Errorf("got %q, %v (%s, hint %q), want %s with %q and no identity", id.Subject(), err, fault.KindOf(err), fault.HintOf(err), kind, hint)
+	}
+}
+
+func TestAnIdentityHasAnIssuer(t *testing.T) {
+	id := spiffeid.RequireFromString(one)
+	if got := (attest.Identity{}).Issuer(); got != "" {
+		t.Errorf("nobody: got %q, want none", got)
+	}
+	if got := attest.Proven(attest.Proof{ID: id}).Issuer(); got != "spiffe://example.org" {
+		t.Errorf("without one: got %q, want the trust domain", got)
+	}
+	if got := attest.Proven(attest.Proof{ID: id, Issuer: "https://issuer.example"}).Issuer(); got != "https://issuer.example" {
+		t.Errorf("with one: got %q", got)
 	}
 }
 
@@ -187,15 +203,20 @@ func TestProvenEvidenceIsVerifiedOnce(t *testing.T) {
 	})
 }
 
-func TestRefusalsAreNotKept(t *testing.T) {
+// A stranger who shows the same evidence again and again costs one verification
+// a second, and evidence that becomes good is not refused for long.
+func TestRefusalsAreKeptForAMoment(t *testing.T) {
 	inBubble(t, nil, func(t *testing.T, c *attest.Chain, a headerAttestor) {
-		for range 2 {
+		for i, want := range []int64{1, 1, 2, 2} {
+			if i == 2 {
+				<-time.After(time.Second) // on the bubble's clock
+			}
 			if err := prove(t, c, evidence("A", "x")); err == nil {
 				t.Fatal("got no error")
 			}
-		}
-		if got := a.asked.Load(); got != 2 {
-			t.Errorf("verified %d times, want 2", got)
+			if got := int64(a.asked.Load()); got != want {
+				t.Errorf("call %d: verified %d times by then, want %d", i, got, want)
+			}
 		}
 	})
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -56,7 +57,7 @@ func (b *Broker) handle(c *call, id string) string {
 	if id == c.session {
 		return c.r.Header.Get(mcp.HeaderSession)
 	}
-	return b.sessions.seal(id, c.name, c.identity.Subject())
+	return b.sessions.seal(id, c.name, c.identity)
 }
 
 // answerPasses is the list of what an upstream may say to an agent. Cookies and
@@ -101,22 +102,36 @@ func (b *Broker) outcome(c *call, status int, written int64, hits int, err error
 
 // refuse answers a call that ended with err, and puts that on record.
 func (b *Broker) refuse(c *call, err error) {
-	r := refusalOf(err)
+	r := refusalOf(err).challenge(c)
 	outcome := "deny"
 	if c.recorded {
 		outcome = "fail" // it was allowed, and did not come to an answer
 	}
 	b.metrics.ended(c, outcome, r.Step, 0)
-	if !c.identity.IsZero() || b.strangers.admit() {
-		b.recordRefusal(c, r)
-		b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(outcome, r.Status), errAttrs(r, err)...)...)
+	switch {
+	case !c.identity.IsZero():
+		b.tell(c, r, outcome, err)
+	case b.strangers.admit():
+		short := r
+		short.Text = shorten(r.Text)
+		b.tell(c, short, outcome, errors.New(shorten(err.Error())))
 	}
 	r.write(c)
+}
+
+// tell puts a refusal on record and into the log.
+func (b *Broker) tell(c *call, r refusal, outcome string, err error) {
+	b.recordRefusal(c, r)
+	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(outcome, r.Status), errAttrs(r, err)...)...)
 }
 
 // recordRefusal puts a refusal on record. A refusal stands whether or not the
 // log can take it; the log counts what it could not.
 func (b *Broker) recordRefusal(c *call, r refusal) {
+	if c.batch != nil {
+		b.recordBatchRefusal(c, r)
+		return
+	}
 	if c.recorded {
 		b.recordFailure(c, r)
 		return

@@ -145,7 +145,7 @@ func (b *Broker) welcome(c *call, client mcp.Client, discovered mcp.Object) erro
 	if err != nil {
 		return unreadable(err)
 	}
-	c.w.Header().Set(mcp.HeaderSession, b.sessions.sealBridged(client, c.name, c.identity.Subject()))
+	c.w.Header().Set(mcp.HeaderSession, b.sessions.sealBridged(client, c.name, c.identity))
 	b.conclude(c, http.StatusOK, mcp.Success(c.msg.ID, result))
 	return nil
 }

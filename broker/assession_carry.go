@@ -157,10 +157,11 @@ func (b *Broker) lastOf(r *reply, a *answered, m mcp.Answer) (*mcp.Input, error)
 	}
 	message := mcp.FromStateless(m, r.call.msg.ID)
 	if mcp.Lists(f.method) {
-		keep := func(e mcp.Entry) bool {
-			return !(e.Method == "tools/call" && mcp.MirrorsArguments(e.Raw)) && b.callable(f, e)
+		if message, err = b.shown(f, message); err != nil {
+			return nil, unreadable(err)
 		}
-		if message, err = mcp.FilterLists(message, keep); err != nil {
+		direct := func(e mcp.Entry) bool { return e.Method != "tools/call" || !mcp.MirrorsArguments(e.Raw) }
+		if message, err = mcp.FilterLists(message, direct); err != nil {
 			return nil, unreadable(err)
 		}
 	}

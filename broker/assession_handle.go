@@ -3,6 +3,7 @@ package broker
 import (
 	"encoding/base64"
 
+	"mintmark/attest"
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
 )
@@ -19,20 +20,20 @@ type bridged struct {
 // upstream's own: neither opens as the other.
 const bridgedLabel = "\xffbridged\xff"
 
-// sealBridged returns the handle of a bridged session for one subject.
-func (s *sessions) sealBridged(client mcp.Client, upstream, subject string) string {
-	bound := append([]byte(bridgedLabel), binding(upstream, subject)...)
+// sealBridged returns the handle of a bridged session for one workload.
+func (s *sessions) sealBridged(client mcp.Client, upstream string, owner attest.Identity) string {
+	bound := append([]byte(bridgedLabel), binding(upstream, owner)...)
 	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, client.JSON(), bound)) //nolint:gosec // this AEAD makes its own random nonce
 }
 
 // openBridged returns the session behind handle, and nil for a handle that is no
-// bridged session's, or not one of this subject and upstream.
-func (s *sessions) openBridged(handle, upstream, subject string) *bridged {
+// bridged session's, or not one of this workload and upstream.
+func (s *sessions) openBridged(handle, upstream string, owner attest.Identity) *bridged {
 	sealed, err := base64.RawURLEncoding.Strict().DecodeString(handle)
-	if err != nil {
+	if err != nil || owner.IsZero() {
 		return nil
 	}
-	text, err := s.aead.Open(nil, nil, sealed, append([]byte(bridgedLabel), binding(upstream, subject)...))
+	text, err := s.aead.Open(nil, nil, sealed, append([]byte(bridgedLabel), binding(upstream, owner)...))
 	if err != nil {
 		return nil
 	}
@@ -48,14 +49,14 @@ func (s *sessions) openBridged(handle, upstream, subject string) *bridged {
 // is always bridged. One whose era is learned is bridged for those only who
 // began so, since it may speak both eras.
 func (b *Broker) bridges(c *call) bool {
-	u, ok := c.snap.upstreams[c.name]
-	if !ok || u.plain || c.plain || c.era() != eraSessions || u.speaks.registered == eraSessions {
+	registered := b.registeredEra(c)
+	if c.plain || c.era() != eraSessions || registered == eraSessions {
 		return false
 	}
 	if handle := c.handle(); handle != "" {
-		c.bridged = b.sessions.openBridged(handle, c.name, c.identity.Subject())
+		c.bridged = b.sessions.openBridged(handle, c.name, c.identity)
 	}
-	return c.bridged != nil || u.speaks.registered == eraStateless
+	return c.bridged != nil || registered == eraStateless
 }
 
 // errNoSession refuses a call outside a session, as servers with sessions do

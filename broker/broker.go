@@ -20,6 +20,7 @@ import (
 	"mintmark/attest/trust"
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
+	"mintmark/broker/pins"
 	"mintmark/injector/mcp"
 )
 
@@ -41,6 +42,7 @@ type Broker struct {
 	clock     func() time.Time
 	limits    bundle.Limits
 	log       *audit.Log
+	pins      *pins.Pins
 	trust     *trust.Trust
 	reader    *mcp.Reader
 	sessions  *sessions
@@ -80,6 +82,9 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 		}
 	}()
 	if err := b.openLog(ctx, o.Bundle.Config.Audit); err != nil {
+		return nil, err
+	}
+	if err := b.openPins(o.Bundle.Config); err != nil {
 		return nil, err
 	}
 	if b.trust, err = trust.Open(ctx, o.Bundle.Config.Trust, o.Bundle.Config.TrustDomain, trust.Options{Logger: b.logger, Clock: b.clock}); err != nil {

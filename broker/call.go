@@ -47,6 +47,7 @@ type call struct {
 	body    []byte
 	whole   bool // the body was read to its end
 	msg     mcp.Message
+	batch   []*entry // instead of msg, for several messages
 
 	// decide
 	upstream  *upstream
@@ -65,7 +66,7 @@ type call struct {
 	// record
 	out      *injector.Outgoing
 	stripped []string
-	recorded bool // the allowed decision is in the log
+	recorded bool // the allowed decision is in the log; of a batch, one of them
 }
 
 // serve is the one way through: attest, receive, then an exchange with the
@@ -79,6 +80,9 @@ func (b *Broker) serve(c *call) error {
 	if err := b.receive(c); err != nil {
 		return err
 	}
+	if c.batch != nil {
+		return b.serveBatch(c)
+	}
 	if err := c.known(); err != nil {
 		return err
 	}
@@ -86,11 +90,16 @@ func (b *Broker) serve(c *call) error {
 		return b.merge(c)
 	}
 	switch {
-	case c.era() == eraStateless && b.upstreamEra(c, true) == eraSessions:
-		return b.asStateless(c)
 	case b.bridges(c):
 		return b.asSession(c)
+	case c.era() == eraStateless && b.upstreamEra(c) == eraSessions:
+		return b.asStateless(c)
 	}
+	return b.pass(c)
+}
+
+// pass makes an exchange and answers with what comes of it.
+func (b *Broker) pass(c *call) error {
 	resp, scrub, err := b.exchange(c)
 	if err != nil {
 		return err
@@ -141,7 +150,16 @@ func (b *Broker) decide(c *call) error {
 	if err := b.openSession(c); err != nil {
 		return err
 	}
-	c.injection, ok = u.injectionFor(c.target().Name)
+	if c.batch != nil {
+		return b.decideBatch(c)
+	}
+	return b.decideOne(c)
+}
+
+// decideOne decides on one message.
+func (b *Broker) decideOne(c *call) error {
+	var ok bool
+	c.injection, ok = c.upstream.injectionFor(c.target().Name)
 	if !ok {
 		return fault.New("decide", fault.Denied, "no credential is registered for this call to this upstream")
 	}
@@ -153,7 +171,7 @@ func (b *Broker) decide(c *call) error {
 	if !c.decision.Allow {
 		return fault.New("decide", fault.Denied, c.decision.Reason)
 	}
-	return nil
+	return b.pinned(c, &c.msg)
 }
 
 // known refuses a request of a method that policies do not know in the protocol's
@@ -167,22 +185,37 @@ func (c *call) known() error {
 
 // judge asks policy about the call as things stand at now.
 func (c *call) judge(now time.Time) policies.Decision {
+	if c.batch != nil {
+		return c.judgeBatch(now)
+	}
 	return c.ask(now, c.method, c.target(), c.injection)
 }
 
-// ask asks policy about a call of this agent to this upstream.
+// ask asks policy about a call of this agent to this upstream: that of the bundle
+// the call began with, and that of the one in force, where there is another by now.
+// Either can deny.
 func (c *call) ask(now time.Time, method string, target policies.Target, with *injection) policies.Decision {
+	d := c.askOf(c.snap, now, method, target, with)
+	if latest := c.snap.latest(); d.Allow && latest != c.snap {
+		if later := c.askOf(latest, now, method, target, with); !later.Allow {
+			return later
+		}
+	}
+	return d
+}
+
+func (c *call) askOf(s *snapshot, now time.Time, method string, target policies.Target, with *injection) policies.Decision {
 	credential := ""
 	if with != nil {
 		credential = with.provider
 	}
-	return c.snap.policies.Decide(policies.Request{
+	return s.policies.Decide(policies.Request{
 		Agent:      c.identity.ID(),
 		Upstream:   c.name,
 		Method:     method,
 		Target:     target,
 		Credential: credential,
-		Posture:    c.snap.facts(now, c.identity.Subject()),
+		Posture:    s.facts(now, c.identity.Subject()),
 		Now:        now,
 	})
 }
@@ -235,6 +268,9 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 		return audit.Receipt{}, err
 	}
 	c.out = out
+	if c.batch != nil {
+		return b.recordBatch(c)
+	}
 	rec := c.decisionRecord()
 	rec.Allow = true
 	receipt, err := b.log.Append(c.ctx, rec)
@@ -270,7 +306,7 @@ func (b *Broker) openSession(c *call) (err error) {
 	if handle == "" || c.bridged != nil {
 		return nil
 	}
-	c.session, err = b.sessions.open(handle, c.name, c.identity.Subject())
+	c.session, err = b.sessions.open(handle, c.name, c.identity)
 	return err
 }
 
@@ -319,7 +355,7 @@ func (b *Broker) acceptable(c *call, resp *http.Response) error {
 		}
 		return fault.New("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve")
 	}
-	return nil
+	return b.checkSession(c, resp)
 }
 
 // masked returns err without what an upstream may have put into it: libraries
@@ -357,7 +393,7 @@ func (c *call) stillAllowed(now time.Time) error {
 		return nil
 	}
 	if c.openEnded() {
-		if err := c.snap.chain.Check(c.identity); err != nil {
+		if err := c.stillProven(); err != nil {
 			return err
 		}
 	}
@@ -366,6 +402,16 @@ func (c *call) stillAllowed(now time.Time) error {
 	}
 	c.epoch, c.judged = epoch, now // only now, so that a denial stands whoever asks next
 	return nil
+}
+
+// stillProven returns nil when the evidence that opened a stream would open it
+// now: it may have ended, and so may the trust in who signed it.
+func (c *call) stillProven() error {
+	if err := c.snap.chain.Check(c.identity); err != nil {
+		return err
+	}
+	_, err := c.snap.chain.Attest(c.ctx, attest.Evidence{TLS: c.r.TLS, Header: c.r.Header})
+	return err
 }
 
 // openEnded reports whether the answer is a stream that by its nature does not
@@ -388,9 +434,9 @@ func (c *call) decisionRecord() *audit.Record {
 	} else if c.bridged != nil {
 		rec.Session = c.bridged.digest
 	}
-	if c.msg.Arguments != nil {
-		digest := sha256.Sum256(c.msg.Arguments)
-		rec.Arguments = hex.EncodeToString(digest[:])
+	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.body)
+	if c.out != nil {
+		rec.Query = digestOf([]byte(c.out.URL.RawQuery))
 	}
 	for _, f := range c.decision.Facts {
 		rec.Posture = append(rec.Posture, audit.PostureFact{Name: f.Name, Value: f.Value, AgeS: f.Seconds(c.started), Issuer: f.Issuer})
@@ -407,6 +453,15 @@ func (c *call) decisionRecord() *audit.Record {
 func sessionDigest(handle string) string {
 	digest := sha256.Sum256([]byte(handle))
 	return hex.EncodeToString(digest[:16])
+}
+
+// digestOf returns the hex SHA-256 of what was sent, or "" for nothing.
+func digestOf(content []byte) string {
+	if len(content) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
 
 // traceID returns the trace id of a W3C traceparent header, or "".

@@ -59,24 +59,33 @@ func (s *speaks) learn(e era, now time.Time) {
 	s.since.Store(now.Unix())
 }
 
-// era returns the one that the agent speaks in this call.
+// era returns the one that the agent speaks in this call. A notification need
+// not state its revision, so that its header counts.
 func (c *call) era() era {
-	if c.msg.Version != "" {
+	if c.msg.Version != "" || c.msg.Kind == mcp.Notification && c.header.Get(mcp.HeaderVersion) == mcp.Stateless {
 		return eraStateless
 	}
 	return eraSessions
 }
 
+// registeredEra returns the era that the upstream of c is registered with, or
+// eraUnknown.
+func (b *Broker) registeredEra(c *call) era {
+	if u, ok := c.snap.upstreams[c.name]; ok && !u.plain {
+		return u.speaks.registered
+	}
+	return eraUnknown
+}
+
 // upstreamEra returns the era that the upstream of c speaks. Where it is not
-// known yet and ask is set, the upstream is asked, on the agent's behalf and by
-// its leave: an agent that may not ask learns nothing, and its call passes as it
-// is.
-func (b *Broker) upstreamEra(c *call, ask bool) era {
+// known yet, the upstream is asked, on the agent's behalf and by its leave: an
+// agent that may not ask learns nothing, and its call passes as it is.
+func (b *Broker) upstreamEra(c *call) era {
 	u, ok := c.snap.upstreams[c.name]
 	if !ok || u.plain {
 		return eraUnknown
 	}
-	if e := u.speaks.at(b.clock()); e != eraUnknown || !ask {
+	if e := u.speaks.at(b.clock()); e != eraUnknown {
 		return e
 	}
 	e := b.discover(c)

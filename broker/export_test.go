@@ -1,9 +1,50 @@
 package broker
 
-import "net/http"
+import (
+	"net/http"
+	"testing"
+
+	"mintmark/attest"
+)
 
 // Handler returns what serves the listener with the given index.
 func (b *Broker) Handler(i int) http.Handler { return b.listeners[i].server.Handler }
 
 // Waiting returns how many calls are under way.
 func (b *Broker) Waiting() int { return len(b.slots) }
+
+// DropIdle closes the connections to upstreams that no call uses.
+func (b *Broker) DropIdle() {
+	for _, u := range b.current.Load().upstreams {
+		u.send.Close()
+	}
+}
+
+// Sessions are session handles under a key of their own.
+type Sessions struct{ s *sessions }
+
+// OpenSessions returns Sessions.
+func OpenSessions(t testing.TB) Sessions {
+	t.Helper()
+	s, err := newSessions()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return Sessions{s}
+}
+
+// Seal returns a handle.
+func (s Sessions) Seal(id, upstream string, owner attest.Identity) string {
+	return s.s.seal(id, upstream, owner)
+}
+
+// Open returns the id in a handle.
+func (s Sessions) Open(handle, upstream string, owner attest.Identity) (string, error) {
+	return s.s.open(handle, upstream, owner)
+}
+
+// OriginOf returns the origin of a URL by which r reached a listener that is
+// known by any name.
+func OriginOf(r *http.Request, secure bool) (string, bool) {
+	return (&listener{secure: secure}).origin(r)
+}

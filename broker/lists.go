@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"mintmark/injector/mcp"
@@ -17,13 +18,11 @@ import (
 // that can hold a list are read: those to a list's question, and a session's own
 // stream, on which an answer may come late.
 func (b *Broker) filter(c *call, resp *http.Response) error {
-	if c.plain || !mcp.Lists(c.method) && c.method != "stream" {
+	if c.plain || !c.lists() {
 		return nil
 	}
 	limit := int(b.limits.Answer)
-	edit := func(message []byte) ([]byte, error) {
-		return mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(c, e) })
-	}
+	edit := func(message []byte) ([]byte, error) { return b.shown(c, message) }
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch kind {
 	case "text/event-stream":
@@ -36,6 +35,20 @@ func (b *Broker) filter(c *call, resp *http.Response) error {
 		return nil // no client reads a list there
 	}
 	return unreadable(errors.New("a list of another type than application/json or text/event-stream"))
+}
+
+// shown returns a message of the upstream of c with its lists as c's agent may see
+// them.
+func (b *Broker) shown(c *call, message []byte) ([]byte, error) {
+	if err := b.observe(c, message); err != nil {
+		return nil, err
+	}
+	return mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(c, e) })
+}
+
+// lists reports whether the answer to c can hold a list.
+func (c *call) lists() bool {
+	return mcp.Lists(c.method) || c.method == "stream" || slices.ContainsFunc(c.batch, func(e *entry) bool { return e.lists() })
 }
 
 // filterWhole edits an answer that is one JSON text.
@@ -78,5 +91,5 @@ func (b *Broker) callable(c *call, e mcp.Entry) bool {
 	}
 	target := targetOf(&m)
 	with, ok := c.upstream.injectionFor(target.Name)
-	return ok && c.ask(b.clock(), m.Method, target, with).Allow
+	return ok && c.ask(b.clock(), m.Method, target, with).Allow && b.pinned(c, &m) == nil
 }

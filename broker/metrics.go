@@ -18,6 +18,7 @@ type metrics struct {
 	duration *prometheus.HistogramVec
 	scrubbed *prometheus.CounterVec
 	reloads  *prometheus.CounterVec
+	metadata *prometheus.CounterVec
 }
 
 func newMetrics(records func() float64) *metrics {
@@ -36,8 +37,11 @@ func newMetrics(records func() float64) *metrics {
 		reloads: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mintmark_reloads_total", Help: "Bundles applied or refused."},
 			[]string{"outcome"}),
+		metadata: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mintmark_metadata_requests_total", Help: "Requests for OAuth metadata, which are no calls and not on record, by HTTP status."},
+			[]string{"status"}),
 	}
-	m.registry.MustRegister(collectors.NewGoCollector(), m.calls, m.duration, m.scrubbed, m.reloads,
+	m.registry.MustRegister(collectors.NewGoCollector(), m.calls, m.duration, m.scrubbed, m.reloads, m.metadata,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mintmark_records_total", Help: "Records in the audit log since start."}, records))
 	return m
 }

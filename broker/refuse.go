@@ -48,6 +48,12 @@ type refusal struct {
 	Data   map[string]any // what the protocol wants in error.data beside our own
 
 	protocol bool // the protocol says which status and code
+	// Challenges are what a caller that proved nothing is asked for.
+	Challenges []string
+	// Session says that the call's session is over, and not this call alone. Its
+	// error answers no id: clients look for the end of a session in the status,
+	// and one that finds its call answered looks no further.
+	Session bool
 }
 
 func refusalOf(err error) refusal {
@@ -60,7 +66,7 @@ func refusalOf(err error) refusal {
 		return r
 	}
 	kind := fault.KindOf(err)
-	r := refusal{Kind: kind, Step: "internal", Text: fault.HintOf(err)}
+	r := refusal{Kind: kind, Step: "internal", Text: fault.HintOf(err), Session: errors.Is(err, errSession)}
 	r.Status, r.Code = answerOf(kind)
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		r.Step, _, _ = strings.Cut(e.Op, " ")
@@ -78,46 +84,54 @@ func refusalOf(err error) refusal {
 func (r refusal) write(c *call) {
 	h := c.w.Header()
 	h.Set("Cache-Control", "no-store")
-	if r.Status == http.StatusUnauthorized {
-		h.Set("WWW-Authenticate", challenge(c.r))
+	if len(r.Challenges) > 0 {
+		h["Www-Authenticate"] = r.Challenges
 	}
 	if r.Status == http.StatusServiceUnavailable {
 		h.Set("Retry-After", "1")
 	}
-	control := http.NewResponseController(c.w)
-	if !c.whole && c.r.ContentLength != 0 && c.r.ProtoMajor == 1 {
-		// The server would wait for the rest of the body before it answers.
-		h.Set("Connection", "close")
-		_ = control.SetReadDeadline(time.Now().Add(time.Second))
+	if !c.whole {
+		leaveBody(c.w, c.r)
 	}
 	// It stays set: the server writes after this returns.
-	_ = control.SetWriteDeadline(time.Now().Add(slowest))
-	if c.plain {
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(slowest))
+	switch {
+	case c.plain:
 		r.writeProblem(c)
-		return
+	case c.batch != nil:
+		r.writeBatch(c)
+	default:
+		r.writeRPC(c, r.status(c.msg.Kind), r.rpc(c))
 	}
-	status := r.Status
-	if c.msg.Kind == mcp.Request && !r.protocol && (r.Kind == fault.Denied || r.Kind == fault.Unavailable || r.Kind == fault.BadUpstream) {
-		status = http.StatusOK
-	}
-	h.Set("Content-Type", "application/json")
-	c.w.WriteHeader(status)
-	_, _ = c.w.Write(r.rpc(c))
 }
 
-// challenge asks for a token, and says so when the one that came is no good
-// (RFC 6750, section 3.1).
-func challenge(r *http.Request) string {
-	if r.Header.Get("Authorization") == "" {
-		return "Bearer"
+// status returns the HTTP status of the refusal of a message.
+func (r refusal) status(kind mcp.Kind) int {
+	if kind == mcp.Request && !r.protocol && (r.Kind == fault.Denied || r.Kind == fault.Unavailable || r.Kind == fault.BadUpstream) {
+		return http.StatusOK
 	}
-	return `Bearer error="invalid_token"`
+	return r.Status
+}
+
+func (r refusal) writeRPC(c *call, status int, body []byte) {
+	c.w.Header().Set("Content-Type", "application/json")
+	c.w.WriteHeader(status)
+	_, _ = c.w.Write(body)
+}
+
+// leaveBody ends the connection behind the answer when a body comes with r that
+// nobody reads: the server would wait for the rest of it before it answers.
+func leaveBody(w http.ResponseWriter, r *http.Request) {
+	if r.ContentLength != 0 && r.ProtoMajor == 1 {
+		w.Header().Set("Connection", "close")
+		_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(time.Second))
+	}
 }
 
 // rpc is the refusal as a JSON-RPC error.
 func (r refusal) rpc(c *call) []byte {
 	id := json.RawMessage("null")
-	if c.msg.Kind == mcp.Request {
+	if c.msg.Kind == mcp.Request && !r.Session {
 		id = c.msg.ID
 	}
 	data := map[string]any{"call": c.id, "step": r.Step, "kind": r.Kind.String()}

@@ -17,9 +17,14 @@ import (
 )
 
 // handler is where a request enters: it bounds how many are under way, gives
-// each its id and its snapshot, and answers what the steps refuse.
+// each its id and its snapshot, and answers what the steps refuse. What OAuth
+// clients read before they have a token is no call.
 func (b *Broker) handler(l *listener) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path, ok := metadataPath(r); ok {
+			b.serveMetadata(l, w, r, path)
+			return
+		}
 		c := &call{w: w, r: r, from: l, id: newID(), started: b.clock(), plain: strings.HasPrefix(r.URL.Path, "/http/"), verb: r.Method, header: r.Header}
 		c.ctx, c.end = context.WithCancelCause(r.Context())
 		defer c.end(nil)

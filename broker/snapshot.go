@@ -33,6 +33,7 @@ type snapshot struct {
 	untrack   func() // ends tracker and waits for it
 	pool      *providers.Pool
 	upstreams map[string]*upstream
+	latest    func() *snapshot // the one in force
 
 	calls   sync.WaitGroup // calls that began with this snapshot
 	retired chan struct{}  // closed when its parts have ended
@@ -50,6 +51,7 @@ type upstream struct {
 	injections []injection
 	send       *injector.Upstream
 	speaks     speaks
+	holds      bool // to what its tools said of themselves before
 }
 
 // injection is one registered credential of an upstream.
@@ -98,7 +100,7 @@ func (i *injection) serves(target string) bool {
 // change are taken over from old, so that a changed policy neither forgets
 // posture nor mints anew. On error nothing it started is left running.
 func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_ *snapshot, err error) {
-	s := &snapshot{bundle: bd, upstreams: make(map[string]*upstream, len(bd.Config.Upstreams)), retired: make(chan struct{})}
+	s := &snapshot{bundle: bd, upstreams: make(map[string]*upstream, len(bd.Config.Upstreams)), latest: b.current.Load, retired: make(chan struct{})}
 	defer func() {
 		if err != nil {
 			s.retire(ctx, old)
@@ -111,6 +113,9 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 		if s.upstreams[name], err = openUpstream(u); err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", name, err)
 		}
+	}
+	if err := b.registerTools(bd.Config); err != nil {
+		return nil, err
 	}
 	if err := b.buildChain(s, old); err != nil {
 		return nil, err
@@ -128,6 +133,7 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 	}
 	up := &upstream{plain: u.Kind == "http", open: u.Unauthenticated && len(u.Credentials) == 0, send: send}
 	up.speaks.registered = eraOf(u.Protocol)
+	up.holds = u.ToolChanges == "refuse"
 	for _, c := range u.Credentials {
 		scheme, err := injector.Open(c)
 		if err != nil {

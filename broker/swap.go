@@ -115,6 +115,7 @@ func sameFrame(old, changed bundle.Config) error {
 		{"trust", old.Trust, changed.Trust},
 		{"listeners", old.Listeners, changed.Listeners},
 		{"audit", old.Audit, changed.Audit},
+		{"state", old.State, changed.State},
 		{"limits", old.Limits, changed.Limits},
 		{"metrics", old.Metrics, changed.Metrics},
 	}

@@ -38,6 +38,9 @@ type Config struct {
 	MaxLifetime bundle.Duration `yaml:"max_lifetime"`
 }
 
+// Scheme is the HTTP authentication scheme that tokens come under.
+func (Config) Scheme() string { return "Bearer" }
+
 // Source is where the trust bundles come from.
 type Source interface {
 	jwtbundle.Source

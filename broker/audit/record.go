@@ -24,7 +24,7 @@ type Record struct {
 	Kind Kind      `json:"kind"`
 
 	Call   string `json:"call,omitempty"`   // joins a call's records: 32 hex characters
-	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap|strangers_skipped; posture: changed|retracted
+	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap|strangers_skipped|tool_seen|tool_changed|tool_restored|tool_approved; posture: changed|retracted
 	Bundle string `json:"bundle,omitempty"` // hex SHA-256 of the bundle in force
 
 	Agent    string        `json:"agent,omitempty"`    // SPIFFE ID, only when proven
@@ -36,6 +36,8 @@ type Record struct {
 	Method    string `json:"method,omitempty"`    // MCP method, or "http/GET"
 	Tool      string `json:"tool,omitempty"`      // tool, prompt, resource URI or path
 	Arguments string `json:"arguments,omitempty"` // hex SHA-256 of the arguments' bytes
+	Body      string `json:"body,omitempty"`      // hex SHA-256 of the body that is sent
+	Query     string `json:"query,omitempty"`     // plain calls: hex SHA-256 of the query that is sent
 	Session   string `json:"session,omitempty"`   // hex SHA-256 prefix of the session handle
 	Trace     string `json:"trace,omitempty"`     // W3C trace id
 

@@ -1,6 +1,7 @@
 package bundle
 
 import (
+	"encoding/hex"
 	"fmt"
 	"maps"
 	"net"
@@ -24,6 +25,7 @@ type checker struct {
 func (c checker) all() {
 	c.trust()
 	c.listeners()
+	c.authorizationServers()
 	c.names("posture", keys(c.config.Posture))
 	c.names("clocks", keys(c.config.Clocks))
 	c.names("providers", keys(c.config.Providers))
@@ -45,13 +47,14 @@ func (c checker) quote(s string) string { return c.decoder.secrets.quote(s) }
 // a metric label.
 func (c checker) names(path string, names []string) {
 	for _, name := range names {
-		if !isName(name) {
+		if !IsName(name) {
 			c.decoder.fault(c.decoder.join(path, name), "a name of lower-case letters, digits and hyphens that begins with a letter, at most 63", c.quote(name))
 		}
 	}
 }
 
-func isName(s string) bool {
+// IsName reports whether s is a name as a bundle gives to upstreams.
+func IsName(s string) bool {
 	return s != "" && len(s) <= 63 && s[0] >= 'a' && s[0] <= 'z' &&
 		!strings.ContainsFunc(s, func(r rune) bool { return (r < 'a' || r > 'z') && !isDigit(r) && r != '-' })
 }
@@ -179,12 +182,32 @@ func (c checker) host(path, host string) {
 	}
 }
 
+// authorizationServers also refuses servers of tokens that no attestor takes.
+func (c checker) authorizationServers() {
+	const path = "authorization_servers"
+	seen := map[string]bool{}
+	for i, u := range c.config.AuthorizationServers {
+		switch {
+		case u.URL == nil: // what is wrong with it is reported by the decoder
+		case u.Scheme == "http" && !u.Loopback():
+			c.decoder.fault(path+index(i), "https or a loopback host", "http to "+c.quote(u.Hostname()))
+		case seen[u.String()]:
+			c.decoder.fault(path+index(i), "each server once", c.quote(u.String())+" again")
+		}
+		seen[u.String()] = true
+	}
+	if len(seen) > 0 && !slices.Contains(c.config.Schemes(), "Bearer") && !c.decoder.troubled("attestors") {
+		c.decoder.fault(path, "an attestor that takes their tokens, such as jwt-svid", "none")
+	}
+}
+
 func (c checker) upstream(path string, u Upstream) {
 	c.oneOf(path+".kind", u.Kind, "mcp", "http")
 	if u.Kind == "mcp" {
 		c.oneOf(path+".protocol", u.Protocol, "auto", "sessions", "stateless")
-	} else if u.Protocol != "" {
-		c.decoder.fault(path+".protocol", "kind: mcp, which has one", "kind: "+u.Kind)
+		c.tools(path, u)
+	} else if u.Protocol != "" || u.ToolChanges != "" || len(u.ToolDigests) > 0 {
+		c.decoder.fault(path, "kind: mcp for protocol, tool_changes and tool_digests", "kind: "+u.Kind)
 	}
 	c.upstreamURL(path, u)
 	switch {
@@ -198,6 +221,15 @@ func (c checker) upstream(path string, u Upstream) {
 		c.injection(at, in)
 		if i > 0 && len(u.Credentials[i-1].Tools) == 0 {
 			c.decoder.fault(at, "an entry that some call reaches", "one behind an entry that serves every call")
+		}
+	}
+}
+
+func (c checker) tools(path string, u Upstream) {
+	c.oneOf(path+".tool_changes", u.ToolChanges, "record", "refuse")
+	for _, tool := range keys(u.ToolDigests) {
+		if digest, err := hex.DecodeString(u.ToolDigests[tool]); err != nil || len(digest) != 32 || strings.ToLower(u.ToolDigests[tool]) != u.ToolDigests[tool] {
+			c.decoder.fault(path+".tool_digests", "64 lower-case hex digits for each tool", c.quote(u.ToolDigests[tool])+" for "+c.quote(tool))
 		}
 	}
 }
@@ -294,6 +326,7 @@ func (c checker) limits() {
 	l := c.config.Limits
 	c.between("limits.depth", int64(l.Depth), 1, 10_000)
 	c.between("limits.concurrent", int64(l.Concurrent), 1, 1<<20)
+	c.between("limits.connections", int64(l.Connections), 1, 1<<20)
 	c.between("limits.body", int64(l.Body), 1<<10, 1<<30)
 	c.between("limits.answer", int64(l.Answer), 1<<10, 1<<30)
 	c.between("limits.header", int64(l.Header), 1<<10, 1<<20)

@@ -39,6 +39,11 @@ type Config struct {
 	// workloads refuse it; evidence that proves nothing beside evidence that
 	// does is ignored, and stripped like any other.
 	Attestors []Attestor `yaml:"attestors" check:"required"`
+	// AuthorizationServers are the issuers (RFC 8414) of the bearer tokens that
+	// attestors take, for OAuth clients that ask where to get one: https, or http
+	// on a loopback host, as each server spells itself. Empty: clients are told of
+	// none, as workloads get their tokens from the Workload API.
+	AuthorizationServers []URL `yaml:"authorization_servers"`
 	// Posture sources, by the name of the fact they state.
 	Posture map[string]Source `yaml:"posture"`
 	// Clocks are the named time zones that policies read: berlin: Europe/Berlin.
@@ -49,6 +54,9 @@ type Config struct {
 	Upstreams map[string]Upstream `yaml:"upstreams" check:"required"`
 	// Audit is where the record is kept.
 	Audit Audit `yaml:"audit"`
+	// State is the directory of what the broker remembers beside the record: the
+	// tools it has seen. Default "state" in the directory of the record.
+	State Path `yaml:"state"`
 	// Limits bound what a stranger can make the broker do.
 	Limits Limits `yaml:"limits"`
 	// Metrics is the loopback address that serves /metrics, /healthz and
@@ -130,6 +138,14 @@ type Upstream struct {
 	// up to 2025-11-25), "stateless" (2026-07-28) or "auto" (default), which asks
 	// it. Where an agent speaks the other one, Mintmark translates.
 	Protocol string `yaml:"protocol"`
+	// ToolChanges says what follows when a tool's name, description or schema is
+	// no longer what it was when it was first seen: "record" (default) puts that
+	// on record; "refuse" also hides the tool and refuses its calls until the
+	// change is approved with "mintmark upstream approve".
+	ToolChanges string `yaml:"tool_changes"`
+	// ToolDigests are definitions to hold tools to, instead of the first ones
+	// seen: by tool, the hex SHA-256 that "mintmark upstream tools" shows.
+	ToolDigests map[string]string `yaml:"tool_digests"`
 	// Timeout bounds the wait for the upstream's answer to begin. Default 60s.
 	Timeout Duration `yaml:"timeout"`
 }
@@ -187,6 +203,9 @@ type Limits struct {
 	// Concurrent is how many calls may be under way; more are refused as
 	// unavailable. Default 4096.
 	Concurrent int `yaml:"concurrent"`
+	// Connections is how many connections each listener holds; more wait to be
+	// accepted. Keep it below the process's limit of open files. Default 8192.
+	Connections int `yaml:"connections"`
 	// Shutdown is how long calls under way may take to end. Default 10s, at
 	// most 20s: leases are revoked after it, which takes up to 10s, and systemd
 	// and Kubernetes kill a process that has not ended within 30s.

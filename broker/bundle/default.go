@@ -8,6 +8,7 @@ func (c *Config) setDefaults(dir string) {
 		fill(&u.Kind, "mcp")
 		if u.Kind == "mcp" {
 			fill(&u.Protocol, "auto")
+			fill(&u.ToolChanges, "record")
 		}
 		fill(&u.Timeout, Duration{time.Minute})
 		for i := range u.Credentials {
@@ -21,6 +22,7 @@ func (c *Config) setDefaults(dir string) {
 	fill(&c.Audit.SigningKey, Path(absolute(string(c.Audit.Directory), "signing.key")))
 	fill(&c.Audit.Sync, "grouped")
 	fill(&c.Audit.SegmentSize, 64<<20)
+	fill(&c.State, Path(absolute(string(c.Audit.Directory), "state")))
 	c.Limits.setDefaults()
 }
 
@@ -32,6 +34,7 @@ func (l *Limits) setDefaults() {
 	fill(&l.HeaderTime, Duration{5 * time.Second})
 	fill(&l.BodyTime, Duration{30 * time.Second})
 	fill(&l.Concurrent, 4096)
+	fill(&l.Connections, 8192)
 	fill(&l.Shutdown, Duration{10 * time.Second})
 }
 

@@ -128,6 +128,9 @@ type (
 	}
 )
 
+// Scheme says that clients can be asked for a token.
+func (jwtConfig) Scheme() string { return "Bearer" }
+
 // Validate refuses duplicate scopes, and sets a default.
 func (c *oauthConfig) Validate(report func(field, want, got string)) {
 	for i, s := range c.Scopes {

@@ -44,6 +44,7 @@ func TestMintmark(t *testing.T) {
 		"carries sessions":                         testSessions,
 		"keeps a session to its agent":             testSessionOfAnother,
 		"carries the stateless revision":           testStateless,
+		"tells OAuth clients of their server":      testMetadata,
 		"serves the TypeScript client":             testTypeScript,
 		"denies by posture":                        testPosture,
 		"cuts a stream when posture turns bad":     testPostureCutsStream,

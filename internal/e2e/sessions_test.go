@@ -115,11 +115,15 @@ func (m *mintmark) wantSessionEnds(t *testing.T, session *mcp.ClientSession) {
 	if end.Method != "end" || m.outcome(t, end).Status != http.StatusOK {
 		t.Errorf("end of session: got record %+v, want the upstream to have ended it", end)
 	}
-	// The server at hand says 400 where the specification says 404: what
-	// matters is that it says so, and that it is its own answer.
+	// The server at hand says 400 where the specification says 404, on which
+	// alone clients begin a new session.
 	got := m.agent(t, evidence{id: shopID}).message(t, "everything", handle, `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)
-	if got.status != http.StatusBadRequest || !strings.Contains(got.body, "No valid session ID provided") {
-		t.Errorf("ended session: got %d %s, want the upstream's refusal", got.status, got.body)
+	if got.status != http.StatusNotFound || !strings.Contains(got.body, "no longer knows this session") {
+		t.Errorf("ended session: got %d %s, want 404", got.status, got.body)
+	}
+	dead := m.last(t, "--kind", "decision", "--upstream", "everything", "--outcome", "allow")
+	if o := m.outcome(t, dead); o.Status != http.StatusNotFound || o.Fault != "not_found" || o.Step != "forward" {
+		t.Errorf("ended session: got outcome %+v, want not_found", o)
 	}
 }
 

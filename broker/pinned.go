@@ -1,0 +1,96 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+
+	"mintmark/broker/audit"
+	"mintmark/broker/bundle"
+	"mintmark/broker/pins"
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+)
+
+// openPins opens what the broker remembers of tools.
+func (b *Broker) openPins(c bundle.Config) (err error) {
+	b.pins, err = pins.Open(string(c.State), b.clock)
+	return err
+}
+
+// registerTools puts the registered definitions in force.
+func (b *Broker) registerTools(c bundle.Config) error {
+	for name, u := range c.Upstreams {
+		if len(u.ToolDigests) == 0 {
+			continue
+		}
+		if err := b.pins.Register(name, u.ToolDigests); err != nil {
+			return fmt.Errorf("upstream %s: %w", name, err)
+		}
+	}
+	return nil
+}
+
+// observe holds the tools that a message lists against what they said of
+// themselves before, and puts on record what is new.
+func (b *Broker) observe(c *call, message []byte) error {
+	digests := map[string]string{}
+	_, err := mcp.FilterLists(message, func(e mcp.Entry) bool {
+		if e.Method == "tools/call" {
+			if digest, err := mcp.Definition(e.Raw); err == nil {
+				digests[e.Name] = digest
+			}
+		}
+		return true
+	})
+	if err != nil || len(digests) == 0 {
+		return err
+	}
+	verdicts, err := b.pins.Observe(c.name, digests)
+	if err != nil {
+		b.logger.ErrorContext(c.ctx, "the tools seen are not kept", slog.String("upstream", c.name), slog.Any("err", err))
+	}
+	b.recordApprovals()
+	for tool, v := range verdicts {
+		b.recordTool(c, tool, digests[tool], v)
+	}
+	return nil
+}
+
+// recordTool puts on record that a tool is new, or not what it was.
+func (b *Broker) recordTool(c *call, tool, digest string, v pins.Verdict) {
+	rec := &audit.Record{Kind: audit.Admin, Call: c.id, Upstream: c.name, Tool: tool, Reason: "definition sha256:" + digest}
+	switch v {
+	case pins.First:
+		rec.Event = "tool_seen"
+	case pins.Changed:
+		rec.Event = "tool_changed"
+		b.logger.WarnContext(context.WithoutCancel(c.ctx), "a tool is not what it was", slog.String("upstream", c.name), slog.String("tool", tool), slog.Bool("refused", c.upstream.holds))
+	case pins.Restored:
+		rec.Event = "tool_restored"
+	default:
+		return
+	}
+	b.log.Note(rec)
+}
+
+// recordApprovals puts on record what an operator approved.
+func (b *Broker) recordApprovals() {
+	for _, a := range b.pins.Approvals() {
+		b.log.Note(&audit.Record{Kind: audit.Admin, Event: "tool_approved", Upstream: a.Upstream, Tool: a.Tool, Reason: "definition sha256:" + a.Digest})
+	}
+}
+
+// pinned refuses the call of a tool whose definition changed, where the upstream
+// is held to it.
+func (b *Broker) pinned(c *call, m *mcp.Message) error {
+	if m.TargetOf != mcp.Tool || !c.upstream.holds {
+		return nil
+	}
+	pending := b.pins.Pending(c.name, m.Target)
+	b.recordApprovals()
+	if !pending {
+		return nil
+	}
+	return fault.New("decide", fault.Denied, "what this tool says of itself has changed; an operator looks at it and runs: mintmark upstream approve")
+}

@@ -1,0 +1,172 @@
+package pins_test
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"mintmark/broker/pins"
+)
+
+func at() time.Time { return time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC) }
+
+func open(t *testing.T, dir string) *pins.Pins {
+	t.Helper()
+	p, err := pins.Open(dir, at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func observe(t *testing.T, p *pins.Pins, tool, digest string, want pins.Verdict) {
+	t.Helper()
+	got, err := p.Observe("orders", map[string]string{tool: digest})
+	if err != nil || got[tool] != want {
+		t.Fatalf("%s with %s: got %v, %v, want %v", tool, digest, got[tool], err, want)
+	}
+}
+
+func wantPending(t *testing.T, p *pins.Pins, tool string, want bool) {
+	t.Helper()
+	if got := p.Pending("orders", tool); got != want {
+		t.Errorf("%s: got pending %t, want %t", tool, got, want)
+	}
+}
+
+func TestTheFirstDefinitionStays(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, dir)
+	observe(t, p, "lookup", "a", pins.First)
+	observe(t, p, "lookup", "a", pins.Same)
+	wantPending(t, p, "lookup", false)
+	observe(t, p, "lookup", "b", pins.Changed)
+	observe(t, p, "lookup", "b", pins.Still)
+	observe(t, p, "lookup", "c", pins.Changed)
+	wantPending(t, p, "lookup", true)
+	p = open(t, dir) // a restart forgets nothing
+	wantPending(t, p, "lookup", true)
+	observe(t, p, "lookup", "a", pins.Restored)
+	wantPending(t, p, "lookup", false)
+	if other := p.Tools("payroll"); len(other) != 0 {
+		t.Errorf("another upstream: got %v, want nothing", other)
+	}
+}
+
+func TestApprovedElsewhere(t *testing.T) {
+	dir := t.TempDir()
+	broker, command := open(t, dir), open(t, dir)
+	observe(t, broker, "lookup", "a", pins.First)
+	observe(t, broker, "lookup", "b", pins.Changed)
+	observe(t, broker, "refund", "x", pins.First)
+	if _, err := command.Approve("orders", "delete"); err == nil {
+		t.Error("a tool that was never seen: got no error, want one")
+	}
+	got, err := command.Approve("orders")
+	if err != nil || !slices.Equal(got, []string{"lookup"}) {
+		t.Fatalf("approve: got %v, %v, want lookup", got, err)
+	}
+	wantPending(t, broker, "lookup", false)
+	if news := broker.Approvals(); !slices.Equal(news, []pins.Approval{{Upstream: "orders", Tool: "lookup", Digest: "b"}}) {
+		t.Errorf("approvals: got %v, want that of lookup", news)
+	}
+	if news := broker.Approvals(); news != nil {
+		t.Errorf("approvals: got %v again, want none", news)
+	}
+	observe(t, broker, "lookup", "b", pins.Same)
+	observe(t, broker, "lookup", "a", pins.Changed)
+}
+
+func TestRegisteredDefinitionsAreInForce(t *testing.T) {
+	p := open(t, t.TempDir())
+	observe(t, p, "lookup", "a", pins.First)
+	observe(t, p, "refund", "x", pins.First)
+	for range 2 {
+		if err := p.Register("orders", map[string]string{"lookup": "b", "refund": "x", "later": "z"}); err != nil {
+			t.Fatal(err)
+		}
+		wantPending(t, p, "lookup", true)
+		wantPending(t, p, "refund", false)
+	}
+	observe(t, p, "lookup", "b", pins.Restored)
+	observe(t, p, "later", "y", pins.Changed)
+}
+
+func TestAServerCanNotFillTheMemory(t *testing.T) {
+	p := open(t, t.TempDir())
+	many := map[string]string{}
+	for i := range pins.Most + 10 {
+		many[fmt.Sprint("tool", i)] = "a"
+	}
+	verdicts, err := p.Observe("orders", many)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unpinned := 0
+	for _, v := range verdicts {
+		if v == pins.Unpinned {
+			unpinned++
+		}
+	}
+	if unpinned != 10 || len(p.Tools("orders")) != pins.Most {
+		t.Errorf("got %d unpinned and %d kept, want 10 and %d", unpinned, len(p.Tools("orders")), pins.Most)
+	}
+}
+
+func TestABrokenFileIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.WriteFile(filepath.Join(dir, "pins.json"), []byte("{"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := pins.Open(dir, at); err == nil {
+		t.Error("got no error, want one: what was approved must not be forgotten silently")
+	}
+}
+
+// What can't be written is still held to, until the process ends.
+func TestAFileThatCanNotBeWritten(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "state")
+	p := open(t, dir)
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	for digest, want := range map[string]pins.Verdict{"a": pins.First} {
+		if got, err := p.Observe("orders", map[string]string{"lookup": digest}); err == nil || got["lookup"] != want {
+			t.Errorf("got %v, %v, want %v and an error", got, err, want)
+		}
+	}
+	observeUnwritten(t, p)
+}
+
+func observeUnwritten(t *testing.T, p *pins.Pins) {
+	t.Helper()
+	if got, _ := p.Observe("orders", map[string]string{"lookup": "b"}); got["lookup"] != pins.Changed {
+		t.Errorf("got %v, want changed", got)
+	}
+	wantPending(t, p, "lookup", true)
+}
+
+// A broker and a command that write at the same time lose nothing.
+func TestTwoWritersLoseNothing(t *testing.T) {
+	dir := t.TempDir()
+	var both sync.WaitGroup
+	for _, name := range []string{"one", "two"} {
+		p := open(t, dir)
+		both.Go(func() {
+			for i := range 20 {
+				if _, err := p.Observe(name, map[string]string{fmt.Sprint(i): "a"}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	both.Wait()
+	p := open(t, dir)
+	if len(p.Tools("one")) != 20 || len(p.Tools("two")) != 20 {
+		t.Errorf("got %d and %d, want 20 of each", len(p.Tools("one")), len(p.Tools("two")))
+	}
+}

@@ -1,0 +1,111 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"mintmark/broker/pins"
+)
+
+func upstreamCommand() *cobra.Command {
+	return group("upstream", "See and approve what the tools of an upstream say of themselves", upstreamToolsCommand(), upstreamApproveCommand())
+}
+
+func upstreamToolsCommand() *cobra.Command {
+	var dir string
+	cmd := &cobra.Command{
+		Use:   "tools --dir DIR UPSTREAM",
+		Short: "List the tools that were seen, and which have changed",
+		Long: `Tools lists what is remembered of an upstream's tools: the digest of the name,
+description and schema in force, since when, and the digest of what the tool
+says of itself now, where that is another.`,
+		Example: "  mintmark upstream tools --dir /etc/mintmark orders",
+		Args:    cobra.ExactArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			p, err := pinsOf(dir, args[0])
+			if err != nil {
+				return err
+			}
+			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
+			fmt.Fprintln(table, "TOOL\tIN FORCE\tSINCE\tCHANGED TO")
+			tools := p.Tools(args[0])
+			for _, name := range slices.Sorted(maps.Keys(tools)) {
+				pin := tools[name]
+				changed := pin.Changed
+				if changed == "" {
+					changed = "-"
+				}
+				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(name), pin.Digest, pin.Since.Format(time.RFC3339), changed)
+			}
+			return table.Flush()
+		},
+	}
+	dirFlag(cmd, &dir)
+	return cmd
+}
+
+func upstreamApproveCommand() *cobra.Command {
+	var (
+		dir string
+		all bool
+	)
+	cmd := &cobra.Command{
+		Use:   "approve --dir DIR UPSTREAM {TOOL... | --all}",
+		Short: "Put the changed definitions of tools in force",
+		Long: `Approve puts what tools say of themselves now in force, in place of what they
+said when they were first seen. Where tool_changes is "refuse", the broker
+shows and calls them again at once, without a restart. The broker records it.
+
+Look at the tool first: a server that rewrites the description of a tool can
+make an agent do something else than was agreed to.`,
+		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order
+  mintmark upstream approve --dir /etc/mintmark orders --all`,
+		Args: cobra.MinimumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if all == (len(args) > 1) {
+				return errors.New("expected the names of tools or --all; see: mintmark upstream tools")
+			}
+			p, err := pinsOf(dir, args[0])
+			if err != nil {
+				return err
+			}
+			approved, err := p.Approve(args[0], args[1:]...)
+			if err != nil {
+				return err
+			}
+			for _, tool := range approved {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s/%s: approved\n", args[0], printable(tool))
+			}
+			if len(approved) == 0 {
+				fmt.Fprintf(cmd.OutOrStdout(), "%s: no tool among these has changed\n", args[0])
+			}
+			return nil
+		},
+	}
+	dirFlag(cmd, &dir)
+	cmd.Flags().BoolVar(&all, "all", false, "approve every tool that has changed")
+	return cmd
+}
+
+func dirFlag(cmd *cobra.Command, dir *string) {
+	cmd.Flags().StringVar(dir, "dir", "", "the directory with mintmark.yaml (required)")
+	_ = cmd.MarkFlagRequired("dir") // fails only for a flag that does not exist
+}
+
+// pinsOf opens what is remembered of the tools of a registered upstream.
+func pinsOf(dir, upstream string) (*pins.Pins, error) {
+	bd, _, err := load(dir)
+	if err != nil {
+		return nil, err
+	}
+	if u, ok := bd.Config.Upstreams[upstream]; !ok || u.Kind != "mcp" {
+		return nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, slices.Sorted(maps.Keys(bd.Config.Upstreams)))
+	}
+	return pins.Open(string(bd.Config.State), time.Now)
+}
