@@ -127,7 +127,7 @@ func mirror(h http.Header, name, want string, required bool) error {
 
 // decodeValue undoes the sentinel encoding of values that are not header-safe.
 func decodeValue(v string) (string, error) {
-	rest, found := strings.CutPrefix(v, "=?base64?")
+	rest, found := strings.CutPrefix(v, sentinel)
 	if !found {
 		return v, nil
 	}
