@@ -65,7 +65,7 @@ Then:         mintmark check DIR; mintmark serve --dir DIR`,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), policyCommand(), auditCommand(), versionCommand())
+	root.AddCommand(serveCommand(), connectCommand(), demoCommand(), checkCommand(), policyCommand(), auditCommand(), versionCommand())
 	return root
 }
 
