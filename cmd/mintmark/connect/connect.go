@@ -31,6 +31,8 @@ type Options struct {
 	CA          string // file with the CAs of a broker that has no SVID
 	Audience    string // of the JWT-SVID, over a Unix socket
 	MaxMessage  int64  // longest line
+
+	Wait time.Duration // for the first answer of the Workload API; 0: 10 s
 }
 
 // depth is the deepest nesting of a message, as brokers have it by default.

@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -28,8 +29,8 @@ type identity struct {
 	trust *trust.Trust
 }
 
-func newIdentity(address string, logger *slog.Logger) *identity {
-	return &identity{address: address, logger: logger, wait: 10 * time.Second, turn: make(chan struct{}, 1)}
+func newIdentity(o Options) *identity {
+	return &identity{address: o.WorkloadAPI, logger: o.Logger, wait: cmp.Or(o.Wait, 10*time.Second), turn: make(chan struct{}, 1)}
 }
 
 // get returns what the Workload API says, now and from now on, or a *refusal.
@@ -80,13 +81,16 @@ func (i *identity) open(ctx context.Context) (*trust.Trust, error) {
 // ctx ends: agents learn of a registration only after some seconds.
 func (i *identity) first(ctx context.Context) (spiffeid.ID, error) {
 	const again = 250 * time.Millisecond
-	for {
+	for why := "no answer in time"; ; {
 		id, err := i.ask(ctx)
 		if err == nil {
 			return id, nil
 		}
+		if status.Code(err) != codes.DeadlineExceeded { // which says less than what came before
+			why = whyNone(err)
+		}
 		if !pause(ctx, again) {
-			return id, fmt.Errorf("expected an X.509-SVID of the SPIFFE Workload API at %s, got: %s", i.address, whyNone(err))
+			return id, fmt.Errorf("expected an X.509-SVID of the SPIFFE Workload API at %s, got: %s", i.address, why)
 		}
 	}
 }
@@ -110,8 +114,6 @@ func whyNone(err error) string {
 		return text + "; is this program registered as a workload?"
 	case codes.Unavailable:
 		return text + "; is the SPIFFE agent running?"
-	case codes.DeadlineExceeded:
-		return "no answer in time"
 	default:
 		return text
 	}

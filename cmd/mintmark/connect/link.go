@@ -45,7 +45,7 @@ func newLink(o Options) (*link, error) {
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
-	l.identity = newIdentity(o.WorkloadAPI, o.Logger)
+	l.identity = newIdentity(o)
 	return l, nil
 }
 

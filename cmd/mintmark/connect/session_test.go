@@ -62,16 +62,17 @@ func TestWithoutAnUpstreamItCallsMCP(t *testing.T) {
 // know.
 func TestOldRevisionIsNotInAHeader(t *testing.T) {
 	for _, version := range []string{"2024-11-05", "2025-03-26"} {
-		f := newFake(t, func(w http.ResponseWriter, _ request) {
-			inform(w, http.StatusOK, strings.Replace(agreed, "2025-11-25", version, 1))
+		t.Run(version, func(t *testing.T) {
+			f := newFake(t, func(w http.ResponseWriter, _ request) {
+				inform(w, http.StatusOK, strings.Replace(agreed, "2025-11-25", version, 1))
+			})
+			c := f.run(connect.Options{})
+			c.send(initialize, `{"jsonrpc":"2.0","id":5,"method":"ping"}`)
+			f.next()
+			if r := f.next(); r.header["Mcp-Protocol-Version"] != nil {
+				t.Errorf("got %v, want no header", r.header)
+			}
 		})
-		c := f.run(connect.Options{})
-		c.send(initialize, `{"jsonrpc":"2.0","id":5,"method":"ping"}`)
-		f.next()
-		if r := f.next(); r.header["Mcp-Protocol-Version"] != nil {
-			t.Errorf("%s: got %v, want no header", version, r.header)
-		}
-		_ = c.close()
 	}
 }
 
