@@ -173,7 +173,7 @@ func (b *bridge) resume(c *call, at *position) error {
 }
 
 // errFinal marks an error that trying again does not mend.
-var errFinal = errors.New("final") //nolint:gochecknoglobals // a sentinel
+var errFinal = errors.New("final")
 
 // rest makes one try to get the rest of an answer.
 func (b *bridge) rest(c *call, at *position) error {

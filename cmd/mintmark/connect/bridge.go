@@ -32,13 +32,14 @@ type bridge struct {
 	failed     chan error // why it can't go on; holds the first
 }
 
-// fail ends the bridge. Only the first reason counts.
+// fail ends the bridge. Only the first reason counts: calls hear of it before
+// anybody ends them for another.
 func (b *bridge) fail(err error) {
+	b.stop(err)
 	select {
 	case b.failed <- err:
 	default:
 	}
-	b.stop(err)
 }
 
 // pump takes the client's messages until there are no more, ctx ends, or the

@@ -17,7 +17,7 @@ const (
 )
 
 // errCancelled ends a call that its client waits for no more: it gets no answer.
-var errCancelled = errors.New("cancelled by the client") //nolint:gochecknoglobals // a sentinel
+var errCancelled = errors.New("cancelled by the client")
 
 // call is one request of the client that has no answer yet.
 type call struct {

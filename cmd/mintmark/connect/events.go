@@ -28,7 +28,7 @@ type events struct {
 	limit int // of what is held of one event
 }
 
-var errLongEvent = errors.New("an event is longer than what is carried") //nolint:gochecknoglobals // a sentinel
+var errLongEvent = errors.New("an event is longer than what is carried")
 
 func newEvents(r io.Reader, limit int) *events {
 	buffered := bufio.NewReader(r)
