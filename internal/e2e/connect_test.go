@@ -54,7 +54,7 @@ func (w *world) installConnect(t *testing.T) string {
 	if err := os.WriteFile(program, content, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	w.spire.Register(t, shopID, testenv.ProgramSelectors(t, program)...)
+	w.spire.Register(t, shopID, append(testenv.ProgramSelectors(t, program), fmt.Sprintf("unix:uid:%d", os.Getuid()))...)
 	return program
 }
 

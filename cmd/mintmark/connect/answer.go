@@ -235,32 +235,3 @@ func (b *bridge) relay(c *call, resp *http.Response, at *position) error {
 		}
 	}
 }
-
-// listen carries what the server says by itself, until the session ends. A
-// server that has no such stream says so at the first try.
-func (b *bridge) listen(s *session) {
-	var at position
-	var w backoff
-	for open := false; ; {
-		resp, err := b.get(s.ctx, s, at.id)
-		switch {
-		case err != nil:
-			b.logger.DebugContext(s.ctx, "no stream of the server's", errAttr(err))
-		case isStream(resp):
-			open, w = true, backoff{}
-			_ = b.relay(nil, resp, &at) // it has no call to refuse
-		case resp.StatusCode == http.StatusNotFound && open && s.lasts():
-			_ = b.lost(s, wordsOf(resp)) // it ends the bridge
-		case resp.StatusCode == http.StatusMethodNotAllowed, isFinal(resp.StatusCode) && !open:
-			b.logger.InfoContext(s.ctx, "the server has no stream of its own", slog.Int("status", resp.StatusCode), errAttr(wordsOf(resp)))
-			_ = resp.Body.Close()
-			return
-		}
-		if err == nil {
-			_ = resp.Body.Close()
-		}
-		if !pause(s.ctx, w.next(at.retry)) {
-			return
-		}
-	}
-}

@@ -113,8 +113,8 @@ func (b *bridge) run(c *call) {
 	defer b.calls.remove(c)
 	defer c.onItsWay() // nobody waits for it any more
 	err := b.exchange(c)
-	if c.ctx.Err() != nil {
-		err = context.Cause(c.ctx)
+	if cause := context.Cause(c.ctx); errors.Is(cause, errCancelled) || !isRefusal(err) && cause != nil {
+		err = cause
 	}
 	if !c.claim() {
 		return

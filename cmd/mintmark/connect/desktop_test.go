@@ -14,12 +14,13 @@ import (
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"mintmark/cmd/mintmark/connect"
+	"mintmark/internal/trustdomain"
 )
 
 // A desktop client and a server with sessions, over TLS: everything that either
 // side begins gets through, and the record says who called.
 func TestDesktopClientAndSessions(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, trustdomain.Options{})
 	var progress, changes collected
 	asked := make(chan string, 1)
 	session, c := w.desktop(t, connect.Options{Broker: w.secure, BrokerID: "spiffe://example.org/mintmark", Upstream: "legacy"}, &mcp.ClientOptions{
@@ -54,7 +55,7 @@ func TestDesktopClientAndSessions(t *testing.T) {
 		}
 		return fmt.Sprintf("%s %v", result.Action, result.Content["answer"]), nil
 	})
-	await(t, "the change of the tools on the server's own stream", func() bool { return len(changes.get()) > 0 })
+	wantChange(t, w.legacy, &changes)
 	if got := call(t, session, &mcp.CallToolParams{Name: "ask", Arguments: map[string]any{}}); got != "accept yes" {
 		t.Errorf("ask: got %q, want the client's answer", got)
 	}
@@ -94,7 +95,7 @@ func (w *world) wantNoSecret(t *testing.T, session *mcp.ClientSession) {
 
 // A desktop client and a server without sessions, through a Unix socket.
 func TestDesktopClientWithoutSessions(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, trustdomain.Options{})
 	var progress, changes collected
 	session, c := w.desktop(t, connect.Options{Broker: w.socket, Upstream: "stateless"}, &mcp.ClientOptions{
 		ProgressNotificationHandler: func(_ context.Context, r *mcp.ProgressNotificationClientRequest) { progress.add(r.Params.Progress) },
@@ -110,8 +111,7 @@ func TestDesktopClientWithoutSessions(t *testing.T) {
 	params.SetProgressToken("p")
 	call(t, session, params)
 	await(t, "progress", func() bool { return slices.Equal(progress.get(), []string{"1", "2", "3"}) })
-	tool(w.stateless, "new", func(context.Context, *mcp.CallToolRequest) (string, error) { return "", nil })
-	await(t, "the change of the tools on the subscription", func() bool { return len(changes.get()) > 0 })
+	wantChange(t, w.stateless, &changes)
 	w.wantNoSecret(t, session)
 	if err := session.Close(); err != nil {
 		t.Errorf("close: %v", err)
@@ -131,7 +131,7 @@ func TestDesktopClientWithoutSessions(t *testing.T) {
 func TestRefusalOfTheBroker(t *testing.T) {
 	for name, upstream := range map[string]string{"sessions": "legacy", "no sessions": "stateless"} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t, trustdomain.Options{})
 			session, _ := w.desktop(t, connect.Options{Broker: w.secure, Upstream: upstream}, nil)
 			_, err := session.CallTool(t.Context(), &mcp.CallToolParams{Name: "refund", Arguments: map[string]any{}})
 			refusal, ok := errors.AsType[*jsonrpc.Error](err)
@@ -147,7 +147,7 @@ func TestRefusalOfTheBroker(t *testing.T) {
 func TestDesktopClientCancels(t *testing.T) {
 	for name, upstream := range map[string]string{"sessions": "legacy", "no sessions": "stateless"} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t)
+			w := newWorld(t, trustdomain.Options{})
 			begun, cancelled := make(chan struct{}, 1), make(chan struct{}, 1)
 			for _, server := range []*mcp.Server{w.legacy, w.stateless} {
 				tool(server, "wait", func(ctx context.Context, _ *mcp.CallToolRequest) (string, error) {
@@ -178,7 +178,7 @@ func TestDesktopClientCancels(t *testing.T) {
 // A server that closes the connection of an answer on purpose is asked for the
 // rest through the broker.
 func TestDesktopClientAndPolling(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, trustdomain.Options{})
 	tool(w.legacy, "poll", func(_ context.Context, r *mcp.CallToolRequest) (string, error) {
 		r.Extra.CloseSSEStream(mcp.CloseSSEStreamArgs{RetryAfter: 10 * time.Millisecond})
 		return "polled", nil
@@ -205,7 +205,7 @@ func TestDesktopClientAndPolling(t *testing.T) {
 
 // What a tool wants repeated in headers is, once its list was seen.
 func TestDesktopClientAndMarkedArguments(t *testing.T) {
-	w := newWorld(t)
+	w := newWorld(t, trustdomain.Options{})
 	w.stateless.AddTool(&mcp.Tool{Name: "query", InputSchema: json.RawMessage(
 		`{"type":"object","properties":{"region":{"type":"string","x-mcp-header":"Region"}}}`)},
 		func(_ context.Context, r *mcp.CallToolRequest) (*mcp.CallToolResult, error) {
@@ -218,4 +218,46 @@ func TestDesktopClientAndMarkedArguments(t *testing.T) {
 	if got := call(t, session, &mcp.CallToolParams{Name: "query", Arguments: map[string]any{"region": "us-west1"}}); got != "us-west1" {
 		t.Errorf("query: the server got %q in the header", got)
 	}
+}
+
+// The broker ends the server's own stream with the evidence that it was opened
+// by; it is opened anew by what the platform gives next.
+func TestStreamOutlivesItsEvidence(t *testing.T) {
+	for name, over := range map[string]struct {
+		address func(*world) string
+		o       trustdomain.Options
+	}{
+		"X.509-SVID": {func(w *world) string { return w.secure }, trustdomain.Options{X509Lifetime: 4 * time.Second}},
+		"JWT-SVID":   {func(w *world) string { return w.socket }, trustdomain.Options{JWTLifetime: 4 * time.Second}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorld(t, over.o)
+			var changes collected
+			w.desktop(t, connect.Options{Broker: over.address(w), Upstream: "legacy"}, &mcp.ClientOptions{
+				ToolListChangedHandler: func(context.Context, *mcp.ToolListChangedRequest) { changes.add("tools") },
+			})
+			streams := func() (n int) {
+				for _, r := range w.allowed(t) {
+					if r.Method == "stream" {
+						n++
+					}
+				}
+				return n
+			}
+			await(t, "the stream to be opened again", func() bool { return streams() >= 2 })
+			wantChange(t, w.legacy, &changes)
+		})
+	}
+}
+
+// wantChange changes the server's tools until the client hears of it: what was
+// changed before anybody listened is lost.
+func wantChange(t *testing.T, server *mcp.Server, changes *collected) {
+	t.Helper()
+	n := 0
+	await(t, "a change of the tools", func() bool {
+		n++
+		tool(server, fmt.Sprint("new-", n), func(context.Context, *mcp.CallToolRequest) (string, error) { return "", nil })
+		return len(changes.get()) > 0
+	})
 }

@@ -99,11 +99,13 @@ func (s *events) line(limit int) ([]byte, error) {
 
 // position is where a stream broke off.
 type position struct {
-	id    string        // of the last event
-	retry time.Duration // as the server last said; 0: it did not
+	id     string        // of the last event
+	retry  time.Duration // as the server last said; 0: it did not
+	events int           // that came so far
 }
 
 func (p *position) take(e *event) {
+	p.events++
 	if e.hasID {
 		p.id = e.id
 	}
@@ -112,15 +114,16 @@ func (p *position) take(e *event) {
 	}
 }
 
-// backoff says how long to wait before the next try: as long as was told, or
-// ever longer.
+// backoff says how long to wait before the next try: at first as long as was
+// told, then ever longer.
 type backoff struct{ last time.Duration }
 
 func (w *backoff) next(told time.Duration) time.Duration {
 	const first, longest = 250 * time.Millisecond, time.Minute
-	if told > 0 {
-		return told
+	if w.last == 0 && told > 0 {
+		w.last = max(told, first/2) // whoever says less would have this spin
+		return w.last
 	}
-	w.last = min(max(2*w.last, first), longest)
+	w.last = min(max(2*w.last, first), max(longest, told))
 	return w.last + rand.N(w.last/2) //nolint:gosec // it spreads clients, it hides nothing
 }

@@ -64,9 +64,9 @@ const policy = `
 `
 
 // newWorld opens a world that ends with the test.
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T, o trustdomain.Options) *world {
 	t.Helper()
-	w := &world{place: newPlace(t, trustdomain.Options{}), legacy: newServer(), stateless: newServer()}
+	w := &world{place: newPlace(t, o), legacy: newServer(), stateless: newServer()}
 	w.socket, w.log = "unix://"+filepath.Join(w.dir, "agents.sock"), filepath.Join(w.dir, "audit")
 	var yaml bytes.Buffer
 	err := template.Must(template.New("").Parse(configuration)).Execute(&yaml, map[string]string{
