@@ -65,6 +65,17 @@ func checkWorkloadAPI(addr string) error {
 	return nil
 }
 
+// checkWhom refuses to say whom the broker has to be where that is not looked at.
+func checkWhom(a address, o Options) error {
+	switch {
+	case a.socket != "" && o.BrokerID+o.CA != "":
+		return errors.New("--broker-id and --ca: expected neither with a Unix socket, where the broker shows nothing")
+	case o.BrokerID != "" && o.CA != "":
+		return errors.New("--broker-id and --ca: expected one of them, got both: a certificate of a CA is no SVID")
+	}
+	return nil
+}
+
 // brokerID reads the SPIFFE ID that the broker has to have; "" is the zero ID.
 func brokerID(s string) (id spiffeid.ID, err error) {
 	if s == "" {

@@ -251,13 +251,16 @@ func TestStreamOutlivesItsEvidence(t *testing.T) {
 }
 
 // wantChange changes the server's tools until the client hears of it: what was
-// changed before anybody listened is lost.
+// changed before anybody listened is lost. The server waits for the end of a
+// run of changes, so they come apart.
 func wantChange(t *testing.T, server *mcp.Server, changes *collected) {
 	t.Helper()
-	n := 0
+	polls := 0
 	await(t, "a change of the tools", func() bool {
-		n++
-		tool(server, fmt.Sprint("new-", n), func(context.Context, *mcp.CallToolRequest) (string, error) { return "", nil })
+		if polls%50 == 0 {
+			tool(server, fmt.Sprint("new-", polls), func(context.Context, *mcp.CallToolRequest) (string, error) { return "", nil })
+		}
+		polls++
 		return len(changes.get()) > 0
 	})
 }

@@ -132,3 +132,24 @@ func TestClientThatIsGone(t *testing.T) {
 	c.ended <- nil
 	f.until("the end of the session", func(r request) bool { return r.method == http.MethodDelete })
 }
+
+// A client that does not read holds up the end no longer than its calls might.
+func TestClientThatDoesNotRead(t *testing.T) {
+	f := newFake(t, func(w http.ResponseWriter, _ request) { inform(w, http.StatusOK, result("1")) })
+	in, stdin := io.Pipe()
+	out, stdout := io.Pipe()
+	c := &program{t: t, in: stdin, ended: make(chan error, 1)}
+	c.start(f.place, connect.Options{Broker: f.address}, in, stdout)
+	t.Cleanup(func() {
+		_ = out.Close()
+		c.end()
+	})
+	c.send(ping)
+	f.next()
+	if err := c.close(); err != nil {
+		t.Errorf("end: got %v", err)
+	}
+	if !strings.Contains(c.stderr.String(), "the client does not read") {
+		t.Errorf("got log %s, want it to say why", c.stderr.String())
+	}
+}

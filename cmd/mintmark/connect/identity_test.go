@@ -217,10 +217,11 @@ func TestWorkloadAPIThatIsLate(t *testing.T) {
 }
 
 func TestOptionsAreChecked(t *testing.T) {
-	x509bundleFile := filepath.Join(t.TempDir(), "empty.pem")
-	if err := os.WriteFile(x509bundleFile, nil, 0o600); err != nil {
+	empty, ca := filepath.Join(t.TempDir(), "empty.pem"), filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(empty, nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	writePEM(t, ca, svid(t, trustdomain.New("example.org", trustdomain.Options{}), "mintmark").Certificates[0])
 	good := connect.Options{Broker: "https://broker.example.org:8443", WorkloadAPI: "unix:///run/agent.sock"}
 	for want, change := range map[string]func(*connect.Options){
 		"--broker: required":              func(o *connect.Options) { o.Broker = "" },
@@ -232,7 +233,9 @@ func TestOptionsAreChecked(t *testing.T) {
 		"--workload-api: expected":        func(o *connect.Options) { o.WorkloadAPI = "/run/agent.sock" },
 		"--broker-id: expected":           func(o *connect.Options) { o.BrokerID = "mintmark" },
 		"--ca: open":                      func(o *connect.Options) { o.CA = "nowhere.pem" },
-		"expected PEM certificates":       func(o *connect.Options) { o.CA = x509bundleFile },
+		"expected PEM certificates":       func(o *connect.Options) { o.CA = empty },
+		"expected neither with a Unix":    func(o *connect.Options) { o.Broker, o.BrokerID = "unix:///run/b.sock", "spiffe://example.org/mintmark" },
+		"a CA is no SVID":                 func(o *connect.Options) { o.CA, o.BrokerID = ca, "spiffe://example.org/mintmark" },
 		"required: the SPIFFE Workload A": func(o *connect.Options) { *o = connect.Options{} },
 	} {
 		o := good

@@ -37,11 +37,12 @@ type link struct {
 
 func newLink(o Options) (*link, error) {
 	l := &link{audience: o.Audience}
-	var errs [4]error
+	var errs [5]error
 	l.address, errs[0] = parseAddress(o.Broker, o.Upstream)
 	errs[1] = checkWorkloadAPI(o.WorkloadAPI)
 	l.broker, errs[2] = brokerID(o.BrokerID)
 	l.roots, errs[3] = readCA(o.CA)
+	errs[4] = checkWhom(l.address, o)
 	if err := errors.Join(errs[:]...); err != nil {
 		return nil, err
 	}
