@@ -184,12 +184,12 @@ func TestTooManyCalls(t *testing.T) {
 	f.handle = func(_ http.ResponseWriter, r request) { f.wait(r.gone) }
 	c := f.run(connect.Options{})
 	for id := range 256 {
-		c.send(modern(fmt.Sprint(id), "ping", ""))
+		c.send(modern(fmt.Sprint(id), "tools/list", ""))
 	}
 	for range 64 {
 		f.next()
 	}
-	c.send(modern("256", "ping", ""))
+	c.send(modern("256", "tools/list", ""))
 	c.wantError(256.0, -31429, "wait for some")
 	if len(f.seen) > 0 {
 		t.Errorf("got %d requests at once, want 64", 64+len(f.seen))

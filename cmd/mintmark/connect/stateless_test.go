@@ -47,7 +47,7 @@ func TestMirrorHeaders(t *testing.T) {
 func TestRevisionThatNoHeaderCanName(t *testing.T) {
 	f := newFake(t, func(http.ResponseWriter, request) {})
 	c := f.run(connect.Options{})
-	c.send(`{"jsonrpc":"2.0","id":1,"method":"ping","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"é"}}}`)
+	c.send(`{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"é"}}}`)
 	c.wantError(1.0, -32022, "2026-07-28")
 }
 
@@ -79,7 +79,7 @@ func TestCancelWithoutASession(t *testing.T) {
 			recv(t, "the end of the exchange", ended(call.gone))
 			// Nothing is left to cancel, and nobody to tell.
 			c.send(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)
-			c.send(modern("2", "ping", ""))
+			c.send(modern("2", "tools/list", ""))
 			c.want(result("2"))
 			if r := f.next(); !strings.Contains(r.body, `"id":2`) {
 				t.Errorf("got %s, want no cancellation", r.body)
