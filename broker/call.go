@@ -92,7 +92,7 @@ func (b *Broker) serve(c *call) error {
 	switch {
 	case b.bridges(c):
 		return b.asSession(c)
-	case c.era() == eraStateless && b.upstreamEra(c) == eraSessions:
+	case c.era() == eraStateless && b.knownEra(c) == eraSessions:
 		return b.asStateless(c)
 	}
 	return b.pass(c)
@@ -107,6 +107,9 @@ func (b *Broker) pass(c *call) error {
 	defer func() { _ = resp.Body.Close() }()
 	if begun, err := b.beginsInstead(c, resp); begun {
 		return err
+	}
+	if b.needsSession(c, resp) {
+		return b.asStateless(c)
 	}
 	return b.answer(c, resp, scrub)
 }
