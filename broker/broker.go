@@ -56,6 +56,7 @@ type Broker struct {
 	admin          net.Listener // nil: none
 
 	streams  streams
+	merged   merged
 	draining atomic.Bool // no longer ready
 
 	// entering is held for writing while the snapshot changes, so that no call
