@@ -48,34 +48,31 @@ func (b *Broker) mergeCall(c *call, client mcp.Object) error {
 }
 
 // say asks the upstream of br what message says: a request of the stateless
-// revision, of which an upstream with sessions hears what it knows. An error is
-// on record already.
+// revision, of which an upstream with sessions hears what it knows. What would be
+// denied is denied before the upstream is asked anything. An error is on record
+// already.
 func (b *Broker) say(br *call, message []byte) (*answered, error) {
+	f, err := b.fork(br, worded{upstream: br.name, body: message})
+	if err != nil {
+		return nil, b.stopped(br, err)
+	}
+	if err := b.decide(f); err != nil {
+		f.end(nil)
+		return nil, b.stopped(f, err)
+	}
 	speaks := b.upstreamEra(br)
 	if cause := context.Cause(br.ctx); cause != nil {
-		err := br.leftAt(cause)
-		b.noted(br, err)
-		b.recordRefusal(br, refusalOf(err))
-		return nil, err
+		f.end(nil)
+		return nil, b.stopped(f, br.leftAt(cause))
 	}
 	if speaks == eraUnknown { // it could not be asked, so that the agent's own has to do
 		speaks = br.era()
 	}
 	if speaks == eraSessions {
+		f.end(nil)
 		return b.sayInSession(br, message)
 	}
-	return b.sends(br, worded{upstream: br.name, body: message})
-}
-
-// sends makes the exchange of a fork of br. An error is on record, and counted.
-func (b *Broker) sends(br *call, m worded) (*answered, error) {
-	f, err := b.fork(br, m)
-	if err != nil {
-		b.noted(br, err)
-		b.recordRefusal(br, refusalOf(err))
-		return nil, err
-	}
-	if f.msg.Version != "" && br.era() == eraStateless {
+	if br.era() == eraStateless {
 		// They repeat single arguments, which stay as they are.
 		for name, values := range br.header {
 			if strings.HasPrefix(name, mcp.PrefixParam) {
@@ -83,11 +80,32 @@ func (b *Broker) sends(br *call, m worded) (*answered, error) {
 			}
 		}
 	}
+	return b.sends(f)
+}
+
+// sends makes the exchange of a fork. An error is on record, and counted.
+func (b *Broker) sends(f *call) (*answered, error) {
 	a, err := b.asks(f)
 	if err != nil {
 		b.noted(f, err)
 	}
 	return a, err
+}
+
+// words makes a fork of br and its exchange.
+func (b *Broker) words(br *call, m worded) (*answered, error) {
+	f, err := b.fork(br, m)
+	if err != nil {
+		return nil, b.stopped(br, err)
+	}
+	return b.sends(f)
+}
+
+// stopped puts on record, and counts, what never became an exchange.
+func (b *Broker) stopped(f *call, err error) error {
+	b.recordRefusal(f, refusalOf(err))
+	b.noted(f, err)
+	return err
 }
 
 // noted counts and logs a fork that came to no answer, as refuse does for a call.
@@ -151,7 +169,7 @@ func (b *Broker) turnAway(br *call, a *answered, m mcp.Answer) {
 	} else {
 		answer = answer.With("error", []byte(`{"code":-32601,"message":"mintmark: this client can't be asked, as several servers are one to it"}`))
 	}
-	told, err := b.sends(br, worded{upstream: br.name, body: answer.JSON(), session: a.call.session, revision: a.call.header.Get(mcp.HeaderVersion)})
+	told, err := b.words(br, worded{upstream: br.name, body: answer.JSON(), session: a.call.session, revision: a.call.header.Get(mcp.HeaderVersion)})
 	if err != nil {
 		b.logger.InfoContext(br.r.Context(), "an upstream's request could not be answered", slog.String("call", br.id), slog.String("upstream", br.name))
 		return

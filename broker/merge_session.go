@@ -74,9 +74,7 @@ func (m *merged) forgetOldest() {
 func (b *Broker) sayInSession(br *call, message []byte) (*answered, error) {
 	plain, client, err := mcp.Unstated(message)
 	if err != nil {
-		err = fault.Wrap("receive", fault.Internal, "", err)
-		b.recordRefusal(br, refusalOf(err))
-		return nil, err
+		return nil, b.stopped(br, fault.Wrap("receive", fault.Internal, "", err))
 	}
 	h := b.merged.hold(keyOf(br), b.clock())
 	var over string
@@ -86,7 +84,7 @@ func (b *Broker) sayInSession(br *call, message []byte) (*answered, error) {
 			return nil, err
 		}
 		var a *answered
-		if a, err = b.sends(br, worded{upstream: br.name, body: plain, session: id, revision: revision}); !errors.Is(err, errSession) {
+		if a, err = b.words(br, worded{upstream: br.name, body: plain, session: id, revision: revision}); !errors.Is(err, errSession) {
 			return a, err
 		}
 		over = id
@@ -109,10 +107,7 @@ func (b *Broker) heldSession(br *call, h *held, client mcp.Object, over string) 
 	case h.turn <- struct{}{}:
 		defer func() { <-h.turn }()
 	case <-br.ctx.Done():
-		err := br.leftAt(context.Cause(br.ctx))
-		b.noted(br, err)
-		b.recordRefusal(br, refusalOf(err))
-		return "", "", err
+		return "", "", b.stopped(br, br.leftAt(context.Cause(br.ctx)))
 	}
 	u := br.snap.upstreams[br.name]
 	if h.begun && h.upstream == u && (over == "" || h.id != over) {
@@ -129,7 +124,7 @@ func (b *Broker) heldSession(br *call, h *held, client mcp.Object, over string) 
 // beginHeld begins a session with the upstream of br, in the name of client,
 // which can be asked for nothing.
 func (b *Broker) beginHeld(br *call, client mcp.Object) (id, revision string, err error) {
-	a, err := b.sends(br, worded{upstream: br.name, body: initializeMessage(client)})
+	a, err := b.words(br, worded{upstream: br.name, body: initializeMessage(client)})
 	if err != nil {
 		return "", "", err
 	}
@@ -142,7 +137,7 @@ func (b *Broker) beginHeld(br *call, client mcp.Object) (id, revision string, er
 	if err != nil {
 		return "", "", err
 	}
-	told, err := b.sends(br, worded{upstream: br.name, body: []byte(`{"jsonrpc":"2.0","method":"notifications/initialized"}`), session: id, revision: revision})
+	told, err := b.words(br, worded{upstream: br.name, body: []byte(`{"jsonrpc":"2.0","method":"notifications/initialized"}`), session: id, revision: revision})
 	if err != nil {
 		return "", "", err
 	}
@@ -210,7 +205,7 @@ func (b *Broker) endHeld(c *call, name string, h *held) {
 		return
 	}
 	h.begun = false
-	if a, err := b.sends(br, worded{upstream: name, verb: http.MethodDelete, session: h.id, revision: h.revision}); err == nil {
+	if a, err := b.words(br, worded{upstream: name, verb: http.MethodDelete, session: h.id, revision: h.revision}); err == nil {
 		a.close(b, nil)
 	}
 }
