@@ -197,32 +197,17 @@ func (s *stateless) fails(context.Context, *mcp.CallToolRequest) (*mcp.CallToolR
 // client is a client of the SDK in a session of an earlier revision.
 func (w *world) client(upstream, revision string, o *mcp.ClientOptions) *mcp.ClientSession {
 	w.t.Helper()
+	transport := &bearing{token: w.agent, received: &w.received}
+	w.t.Cleanup(transport.base.CloseIdleConnections)
 	c := mcp.NewClient(&mcp.Implementation{Name: "shop-client", Version: "2"}, o)
 	session, err := c.Connect(w.t.Context(), &mcp.StreamableClientTransport{
-		Endpoint: "http://" + w.plain + "/mcp/" + upstream, HTTPClient: &http.Client{Transport: bearing{w}}, MaxRetries: -1,
+		Endpoint: "http://" + w.plain + "/mcp/" + upstream, HTTPClient: &http.Client{Transport: transport}, MaxRetries: -1,
 	}, &mcp.ClientSessionOptions{ProtocolVersion: revision})
 	if err != nil {
 		w.t.Fatalf("connect: %v", err)
 	}
 	w.t.Cleanup(func() { _ = session.Close() })
 	return session
-}
-
-// bearing puts the agent's evidence on requests and keeps what it receives.
-type bearing struct{ w *world }
-
-// RoundTrip implements http.RoundTripper.
-func (b bearing) RoundTrip(r *http.Request) (*http.Response, error) {
-	r = r.Clone(r.Context())
-	r.Header.Set("Authorization", "Bearer "+b.w.agent)
-	resp, err := http.DefaultTransport.RoundTrip(r)
-	if err == nil {
-		resp.Body = struct {
-			io.Reader
-			io.Closer
-		}{io.TeeReader(resp.Body, &b.w.received), resp.Body}
-	}
-	return resp, err
 }
 
 // session begins a session by hand and returns its handle.

@@ -57,6 +57,7 @@ type Broker struct {
 
 	streams  streams
 	flights  flights
+	merged   merged
 	draining atomic.Bool // no longer ready
 
 	// entering is held for writing while the snapshot changes, so that no call

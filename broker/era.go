@@ -99,6 +99,19 @@ func (b *Broker) knownEra(c *call) era {
 	return eraUnknown
 }
 
+// upstreamEra returns the era that the upstream of c speaks. Where it is not
+// known yet, the upstream is asked, on the agent's behalf and by its leave.
+func (b *Broker) upstreamEra(c *call) era {
+	u, ok := c.snap.upstreams[c.name]
+	if !ok || u.plain {
+		return eraUnknown
+	}
+	if u.speaks.due(b.clock()) {
+		u.speaks.learn(b.discover(c), b.clock())
+	}
+	return u.speaks.at(b.clock())
+}
+
 // needsSession reports whether an upstream refused a call because it speaks the
 // revisions with sessions only. Most refusals of a stateless call say something
 // else, so the upstream is asked, on the agent's behalf and by its leave: where
@@ -112,10 +125,7 @@ func (b *Broker) needsSession(c *call, resp *http.Response) bool {
 	default:
 		return false
 	}
-	if speaks := &c.upstream.speaks; speaks.due(b.clock()) {
-		speaks.learn(b.discover(c), b.clock())
-	}
-	return b.knownEra(c) == eraSessions
+	return b.upstreamEra(c) == eraSessions
 }
 
 // discover asks the upstream of c whether it is stateless. Such a server must
