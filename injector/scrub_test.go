@@ -15,13 +15,7 @@ import (
 // sign and a byte beyond ASCII.
 const canary = `s3cr"t/+%é&token-0123456789`
 
-func hidden(values ...string) *Secrets {
-	var patterns [][]byte
-	for _, v := range values {
-		patterns = appendForms(patterns, v)
-	}
-	return &Secrets{patterns: func() [][]byte { return patterns }}
-}
+func hidden(values ...string) *Secrets { return secretsFrom(values...) }
 
 // forms are the ways in which an upstream may repeat the canary.
 func forms() map[string]string {

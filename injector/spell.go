@@ -1,0 +1,392 @@
+package injector
+
+import (
+	"strconv"
+	"unicode/utf16"
+	"unicode/utf8"
+)
+
+// place is where the reading of one form has come to. All ways to read what
+// came are followed at the same time, so nothing is ever read twice.
+type place struct {
+	pos  uint32 // the next byte of the form's text
+	form uint8
+	at   step
+	want wanted
+	read uint8 // how much of a spelling was read, or how many backslashes
+}
+
+// wanted is what a character, however it is spelled, is read as.
+type wanted uint8
+
+const (
+	own      wanted = iota // the next character of the text
+	carriage               // a line break's \r
+	feed                   // a line break's \n
+)
+
+// step is a point in the reading of one character.
+type step uint8
+
+// Between characters.
+const (
+	rest        step = iota
+	softBreak        // after the = of a soft line break (RFC 2045, 6.7)
+	afterCR          // within a line break
+	afterLF          // after a line break
+	backslash        // after backslashes, however many: JSON may be within JSON
+	percent          // after %
+	equals           // after =
+	ampersand        // after &
+	decimal          // after &# and zeros
+	hexadecimal      // after &#x and zeros
+	highHalf         // after the first half of a surrogate pair
+	lowHalf          // after that and backslashes
+
+	// Within a spelling. The spellings that may follow one point stand together.
+	asUnicode // \u002f
+	asLatin   // \xe9
+	asByte    // \x2f
+	asShort   // \/ \" \n
+	bsAmp     // \u0026, and with that what follows &
+	bsPercent // \u0025
+	bsEquals  // \u003d
+	asPercent // %2F
+	pctPct    // %25, encoded twice
+	pctBs     // %5C, JSON in a URL
+	asEquals  // =2F
+	eqEq      // =3D
+	asName    // &quot;
+	ampAmp    // &amp; escaped twice
+	asDecimal // &#47;
+	asHex     // &#x2F;
+	asLow     // \ude00
+)
+
+// edge is one way on: a byte, in either case where that is open, and the place
+// it leads to.
+type edge struct {
+	b    byte
+	fold bool
+	to   place
+}
+
+func (e edge) takes(b byte) bool { return b == e.b || e.fold && lower(b) == e.b }
+
+func lower(b byte) byte {
+	if 'A' <= b && b <= 'Z' {
+		return b | 0x20
+	}
+	return b
+}
+
+// edges appends the ways on from p. It is the one description of what is looked
+// for: the filter is made from it too.
+func (f *form) edges(out []edge, p place) []edge {
+	switch {
+	case p.at <= afterLF:
+		return f.next(out, p)
+	case p.at >= asUnicode:
+		return f.spell(out, p, p.at)
+	}
+	first, last := spellingsAfter(p.at)
+	for s := first; s <= last; s++ {
+		out = f.spell(out, p, s)
+	}
+	return f.repeat(out, p)
+}
+
+// next appends the ways from between two characters: the next one, or in its
+// place a line break.
+func (f *form) next(out []edge, p place) []edge {
+	c, soft := f.text[p.pos], p.at == softBreak
+	if !soft {
+		out = append(out, edge{b: c, to: f.after(p, 1)})
+		if t := f.twin(c); t != c {
+			out = append(out, edge{b: t, to: f.after(p, 1)})
+		}
+		if f.escapes(c) {
+			out = introduce(out, p, own)
+		}
+	}
+	if p.pos == 0 {
+		return out
+	}
+	open := soft || p.at == rest && f.breaks()
+	if open {
+		out = breakBy(out, p, carriage, '\r')
+	}
+	if open || p.at == afterCR {
+		out = breakBy(out, p, feed, '\n')
+	}
+	if p.at == rest {
+		out = append(out, edge{b: '=', to: place{pos: p.pos, form: p.form, at: softBreak}})
+	}
+	if p.at == afterLF && f.breaks() { // indented
+		out = append(out, edge{b: ' ', to: p}, edge{b: '\t', to: p})
+	}
+	return out
+}
+
+// breakBy appends the ways in which half of a line break may be written.
+func breakBy(out []edge, p place, w wanted, c byte) []edge {
+	return introduce(append(out, edge{b: c, to: broken(p, w)}), p, w)
+}
+
+// introduce appends what begins an escape of the wanted character.
+func introduce(out []edge, p place, w wanted) []edge {
+	to := func(at step) place { return place{pos: p.pos, form: p.form, at: at, want: w} }
+	bs := to(backslash)
+	bs.read = 1
+	return append(out, edge{b: '\\', to: bs}, edge{b: '%', to: to(percent)},
+		edge{b: '=', to: to(equals)}, edge{b: '&', to: to(ampersand)})
+}
+
+// spellingsAfter returns the first and the last spelling that may follow a
+// point within an escape.
+func spellingsAfter(at step) (first, last step) {
+	switch at {
+	case backslash:
+		return asUnicode, bsEquals
+	case percent:
+		return asPercent, pctBs
+	case equals:
+		return asEquals, eqEq
+	case ampersand:
+		return asName, ampAmp
+	case decimal:
+		return asDecimal, asDecimal
+	case hexadecimal:
+		return asHex, asHex
+	case lowHalf:
+		return asLow, asLow
+	}
+	return 1, 0 // none
+}
+
+// maxRun is where the counting of backslashes ends.
+const maxRun = 8
+
+// repeat appends the ways that stay within an escape or go on to another: more
+// backslashes, leading zeros, and JSON that was escaped for URLs or HTML.
+func (f *form) repeat(out []edge, p place) []edge {
+	to := func(b byte, at step) edge {
+		return edge{b: b, to: place{pos: p.pos, form: p.form, at: at, want: p.want}}
+	}
+	switch p.at {
+	case backslash:
+		more := p
+		if f.char(p) == '\\' {
+			more.read = min(p.read+1, maxRun)
+		}
+		return append(out, edge{b: '\\', to: more}, to('%', percent), to('&', ampersand))
+	case ampersand:
+		return append(out, to('#', decimal))
+	case decimal:
+		x := to('x', hexadecimal)
+		x.fold = true
+		return append(out, to('0', decimal), x)
+	case hexadecimal:
+		return append(out, to('0', hexadecimal))
+	case highHalf, lowHalf:
+		return append(out, to('\\', lowHalf))
+	}
+	return out
+}
+
+// spell appends the next byte of one spelling, if the character has that.
+func (f *form) spell(out []edge, p place, s step) []edge {
+	var buf [16]byte
+	text, read := f.spelling(buf[:0], p, s), 0
+	if p.at == s {
+		read = int(p.read)
+	}
+	if read >= len(text) {
+		return out
+	}
+	to := p
+	to.at, to.read = s, uint8(read+1) //nolint:gosec // a spelling has at most 16 bytes
+	if read+1 == len(text) {
+		to = f.land(p, s)
+	}
+	return append(out, edge{b: lower(text[read]), fold: true, to: to})
+}
+
+// land returns the place after a whole spelling.
+func (f *form) land(p place, s step) place {
+	to := place{pos: p.pos, form: p.form, want: p.want}
+	switch s {
+	case bsAmp, ampAmp:
+		to.at = ampersand
+	case bsPercent, pctPct:
+		to.at = percent
+	case bsEquals, eqEq:
+		to.at = equals
+	case pctBs:
+		to.at, to.read = backslash, 1
+	case asByte, asPercent, asEquals:
+		return f.after(p, 1)
+	default:
+		r := f.char(p)
+		if s == asUnicode && r > 0xffff {
+			to.at = highHalf
+			return to
+		}
+		return f.after(p, max(1, utf8.RuneLen(r)))
+	}
+	return to
+}
+
+// after returns the place after a character that takes n bytes of the text, or
+// after half of a line break.
+func (f *form) after(p place, n int) place {
+	if p.want != own {
+		return broken(p, p.want)
+	}
+	return place{pos: p.pos + uint32(n), form: p.form} //nolint:gosec // n is at most 4
+}
+
+func broken(p place, w wanted) place {
+	at := afterLF
+	if w == carriage {
+		at = afterCR
+	}
+	return place{pos: p.pos, form: p.form, at: at}
+}
+
+// char returns the character that is being read, or -1 for a byte that is none.
+func (f *form) char(p place) rune {
+	switch p.want {
+	case carriage:
+		return '\r'
+	case feed:
+		return '\n'
+	}
+	r, n := utf8.DecodeRuneInString(f.text[p.pos:])
+	if r == utf8.RuneError && n == 1 {
+		return -1
+	}
+	return r
+}
+
+// spelling appends what s writes for the character after what introduced it, or
+// nothing where s can't write it.
+func (f *form) spelling(b []byte, p place, s step) []byte {
+	if fixed := fixedSpelling(s); fixed != "" {
+		return append(b, fixed...)
+	}
+	r := f.char(p)
+	if s == asByte || s == asPercent || s == asEquals {
+		return f.byteSpelling(b, p, r, s)
+	}
+	if r < 0 {
+		return b
+	}
+	switch high, low := utf16.EncodeRune(r); {
+	case s == asLow:
+		return hexDigits(append(b, 'u'), low, 4)
+	case s == asUnicode && r > 0xffff:
+		return hexDigits(append(b, 'u'), high, 4)
+	case s == asUnicode:
+		return hexDigits(append(b, 'u'), r, 4)
+	case s == asLatin && utf8.RuneSelf <= r && r <= 0xff:
+		return hexDigits(append(b, 'x'), r, 2)
+	case s == asShort:
+		return short(b, r, p.read)
+	case s == asDecimal:
+		return append(strconv.AppendInt(b, int64(r), 10), ';')
+	case s == asHex:
+		return append(strconv.AppendInt(b, int64(r), 16), ';')
+	case s == asName:
+		return append(b, name(r)...)
+	}
+	return b
+}
+
+// fixedSpelling returns a spelling that only leads on to another escape.
+func fixedSpelling(s step) string {
+	switch s {
+	case bsAmp:
+		return "u0026"
+	case bsPercent:
+		return "u0025"
+	case bsEquals:
+		return "u003d"
+	case pctPct:
+		return "25"
+	case pctBs:
+		return "5c"
+	case eqEq:
+		return "3d"
+	case ampAmp:
+		return "amp;"
+	}
+	return ""
+}
+
+// byteSpelling appends one byte of the character in hex.
+func (f *form) byteSpelling(b []byte, p place, r rune, s step) []byte {
+	if p.want == own {
+		r = rune(f.text[p.pos])
+	}
+	if s == asByte {
+		b = append(b, 'x')
+	}
+	return hexDigits(b, r, 2)
+}
+
+func hexDigits(b []byte, r rune, n int) []byte {
+	for shift := 4 * (n - 1); shift >= 0; shift -= 4 {
+		b = append(b, "0123456789abcdef"[r>>shift&15])
+	}
+	return b
+}
+
+// short appends what follows the backslashes before r. A backslash is written
+// by one, two, four or eight, and never more: what is left of a run keeps its
+// meaning.
+func short(b []byte, r rune, run uint8) []byte {
+	switch r {
+	case '\n':
+		return append(b, 'n')
+	case '\r':
+		return append(b, 'r')
+	case '\t':
+		return append(b, 't')
+	case '\b':
+		return append(b, 'b')
+	case '\f':
+		return append(b, 'f')
+	case '\\':
+		if run != 1 && run != 3 && run != 7 {
+			return b
+		}
+	}
+	if r <= ' ' || r >= utf8.RuneSelf || isAlphanumeric(byte(r)) {
+		return b
+	}
+	return append(b, byte(r))
+}
+
+// name returns the name of r in HTML.
+func name(r rune) string {
+	switch r {
+	case '&':
+		return "amp;"
+	case '<':
+		return "lt;"
+	case '>':
+		return "gt;"
+	case '"':
+		return "quot;"
+	case '\'':
+		return "apos;"
+	case '/':
+		return "sol;"
+	case '+':
+		return "plus;"
+	case '=':
+		return "equals;"
+	}
+	return ""
+}
