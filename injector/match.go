@@ -1,54 +1,99 @@
 package injector
 
+import "slices"
+
 // matcher is what is compiled once for each lease: the forms, and a filter that
-// tells from three bytes where one of them can begin.
+// tells from the next four bytes where one of them can begin.
 type matcher struct {
 	forms []form
 	// limit is the longest that the beginning of a secret is held back. It allows
 	// each byte of the secret to be written in sixteen.
 	limit  int64
-	filter [3][256]uint16 // which buckets may have a byte as the first, second and third
+	filter [4][256]uint16 // which buckets may have a byte as the first, second, ...
 	bucket [buckets][]uint8
 }
 
-// buckets keeps apart what begins alike: one for each byte that introduces an
-// escape, the others for forms that begin as they are.
+// buckets keeps apart what begins differently: a set for each byte that
+// introduces an escape as the first byte, one as the second, one for a line
+// break there, and the others for forms that begin as they are.
 const (
 	buckets       = 16
 	introductions = `\%=&`
+	whole         = 2*len(introductions) + 1
 )
 
 func newMatcher(forms []form, longest int) *matcher {
 	m := &matcher{forms: forms, limit: 16*int64(longest) + 64}
 	for i := range forms {
-		for _, e := range forms[i].edges(nil, place{form: uint8(i)}) { //nolint:gosec // at most five secrets of ten forms
-			m.admit(bucketOf(i, e.b), e)
-		}
+		m.admit(uint8(i)) //nolint:gosec // at most five secrets of ten forms
 	}
 	return m
 }
 
-// bucketOf returns the bucket of form i where it begins with b.
-func bucketOf(i int, b byte) int {
+// bucketOf returns the bucket of what begins with two bytes.
+func bucketOf(form uint8, first, second byte) int {
 	for n := range len(introductions) {
-		if introductions[n] == b {
+		switch introductions[n] {
+		case first:
 			return n
+		case second:
+			return len(introductions) + n
 		}
 	}
-	return len(introductions) + i%(buckets-len(introductions))
+	if second == '\r' || second == '\n' {
+		return 2 * len(introductions)
+	}
+	return whole + int(form)%(buckets-whole)
 }
 
-// admit lets the filter pass what begins with e.
-func (m *matcher) admit(bucket int, e edge) {
-	f := &m.forms[e.to.form]
-	m.bucket[bucket] = append(m.bucket[bucket], e.to.form)
-	m.pass(0, bucket, e)
-	for _, second := range f.edges(nil, e.to) {
-		m.pass(1, bucket, second)
-		for _, third := range f.edges(nil, second.to) {
-			m.pass(2, bucket, third)
+// admit lets the filter pass every beginning of a form.
+func (m *matcher) admit(form uint8) {
+	var first, second edges
+	var places [buckets][]place
+	m.ways(place{form: form}, &first)
+	for _, a := range first.list {
+		m.ways(a.to, &second)
+		for _, b := range second.list {
+			n := bucketOf(form, a.b, b.b)
+			m.pass(0, n, a)
+			m.pass(1, n, b)
+			places[n] = appendNew(places[n], b.to)
 		}
 	}
+	for n, at := range places {
+		if len(at) > 0 {
+			m.bucket[n] = append(m.bucket[n], form)
+			m.passOn(n, at, &second)
+		}
+	}
+}
+
+// passOn lets the filter pass the third and the fourth byte.
+func (m *matcher) passOn(bucket int, at []place, e *edges) {
+	for depth := 2; depth < len(m.filter); depth++ {
+		onward := make([]place, 0, 4*len(at))
+		for _, p := range at {
+			m.ways(p, e)
+			for _, way := range e.list {
+				m.pass(depth, bucket, way)
+				onward = appendNew(onward, way.to)
+			}
+		}
+		at = onward
+	}
+}
+
+func appendNew(list []place, p place) []place {
+	if slices.Contains(list, p) {
+		return list
+	}
+	return append(list, p)
+}
+
+// ways collects all edges of p.
+func (m *matcher) ways(p place, e *edges) {
+	e.list, e.only = e.list[:0], all
+	m.forms[p.form].from(p, e)
 }
 
 func (m *matcher) pass(n, bucket int, e edge) {
@@ -62,7 +107,8 @@ func (m *matcher) pass(n, bucket int, e edge) {
 func (m *matcher) skip(b []byte, i int) int {
 	first, second, third := &m.filter[0], &m.filter[1], &m.filter[2]
 	for ; i+2 < len(b); i++ {
-		if first[b[i]]&second[b[i+1]]&third[b[i+2]] != 0 {
+		w := b[i : i+3 : i+3]
+		if first[w[0]]&second[w[1]]&third[w[2]] != 0 && m.begins(b, i) != 0 {
 			return i
 		}
 	}
@@ -77,11 +123,8 @@ func (m *matcher) skip(b []byte, i int) int {
 // begins returns the buckets of what can begin at i, as far as b goes.
 func (m *matcher) begins(b []byte, i int) uint16 {
 	set := m.filter[0][b[i]]
-	if i+1 < len(b) {
-		set &= m.filter[1][b[i+1]]
-	}
-	if i+2 < len(b) {
-		set &= m.filter[2][b[i+2]]
+	for n := 1; n < len(m.filter) && i+n < len(b); n++ {
+		set &= m.filter[n][b[i+n]]
 	}
 	return set
 }

@@ -17,11 +17,10 @@ type Scrubber struct {
 	out     []byte // what was given out last
 	under   readings
 	next    readings
-	edges   []edge
+	ways    edges
 	found   []span // in what was read and not yet given out
 	last    []int64
 	hits    int
-	work    int // how many edges were looked at
 }
 
 // span is a secret that was found, by its place in the stream.
@@ -81,30 +80,39 @@ func (s *Scrubber) read(piece []byte) {
 
 // step takes the byte at i.
 func (s *Scrubber) step(piece []byte, i int) {
+	s.prepare()
 	now := s.at + int64(i)
 	s.next.reset()
+	s.ways.only = int16(piece[i])
 	for _, r := range s.under.list {
-		s.follow(r.place, piece[i], max(r.start, now-s.matcher.limit), now)
+		s.follow(r.place, max(r.start, now-s.matcher.limit), now)
 	}
 	for set := s.matcher.begins(piece, i); set != 0; set &= set - 1 {
 		for _, f := range s.matcher.bucket[bits.TrailingZeros16(set)] {
-			s.follow(place{form: f}, piece[i], now, now)
+			s.follow(place{form: f}, now, now)
 		}
 	}
 	s.under, s.next = s.next, s.under
 }
 
-// follow takes b from one place to all that it leads to.
-func (s *Scrubber) follow(p place, b byte, start, now int64) {
+// prepare makes room, in an answer that needs it.
+func (s *Scrubber) prepare() {
+	if s.under.list == nil {
+		room := make([]reading, 2*few)
+		s.under.list, s.next.list = room[:0:few], room[few:few]
+		s.ways.list = make([]edge, 0, 8)
+	}
+}
+
+// follow goes from one place to all that the byte leads to.
+func (s *Scrubber) follow(p place, start, now int64) {
 	f := &s.matcher.forms[p.form]
-	s.edges = f.edges(s.edges[:0], p)
-	s.work += len(s.edges)
-	for _, e := range s.edges {
-		switch {
-		case !e.takes(b):
-		case int(e.to.pos) == len(f.text):
+	s.ways.list = s.ways.list[:0]
+	f.from(p, &s.ways)
+	for _, e := range s.ways.list {
+		if int(e.to.pos) == len(f.text) {
 			s.hit(p.form, start, now+1)
-		default:
+		} else {
 			s.next.add(e.to, start)
 		}
 	}

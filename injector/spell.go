@@ -71,7 +71,31 @@ type edge struct {
 	to   place
 }
 
-func (e edge) takes(b byte) bool { return b == e.b || e.fold && lower(b) == e.b }
+// edges collects the ways on from a place: all, or those that take one byte.
+type edges struct {
+	list []edge
+	only int16 // the byte, or all
+	seen int   // how many were looked at
+}
+
+// all asks for the edges of every byte.
+const all = -1
+
+func (e *edges) add(b byte, to place) {
+	e.seen++
+	if e.only == all || e.only == int16(b) {
+		e.list = append(e.list, edge{b: b, to: to})
+	}
+}
+
+// fold adds a byte that is the same in either case.
+func (e *edges) fold(b byte, to place) {
+	e.seen++
+	b = lower(b)
+	if e.only == all || lower(byte(e.only&0xff)) == b {
+		e.list = append(e.list, edge{b: b, fold: true, to: to})
+	}
+}
 
 func lower(b byte) byte {
 	if 'A' <= b && b <= 'Z' {
@@ -80,66 +104,71 @@ func lower(b byte) byte {
 	return b
 }
 
-// edges appends the ways on from p. It is the one description of what is looked
+// from collects the ways on from p. It is the one description of what is looked
 // for: the filter is made from it too.
-func (f *form) edges(out []edge, p place) []edge {
+func (f *form) from(p place, e *edges) {
 	switch {
 	case p.at <= afterLF:
-		return f.next(out, p)
+		f.next(p, e)
+		return
 	case p.at >= asUnicode:
-		return f.spell(out, p, p.at)
+		f.spell(p, p.at, e)
+		return
 	}
 	first, last := spellingsAfter(p.at)
 	for s := first; s <= last; s++ {
-		out = f.spell(out, p, s)
+		f.spell(p, s, e)
 	}
-	return f.repeat(out, p)
+	f.repeat(p, e)
 }
 
-// next appends the ways from between two characters: the next one, or in its
+// next collects the ways from between two characters: the next one, or in its
 // place a line break.
-func (f *form) next(out []edge, p place) []edge {
-	c, soft := f.text[p.pos], p.at == softBreak
-	if !soft {
-		out = append(out, edge{b: c, to: f.after(p, 1)})
+func (f *form) next(p place, e *edges) {
+	c := f.text[p.pos]
+	if p.at != softBreak {
+		e.add(c, f.after(p, 1))
 		if t := f.twin(c); t != c {
-			out = append(out, edge{b: t, to: f.after(p, 1)})
+			e.add(t, f.after(p, 1))
 		}
 		if f.escapes(c) {
-			out = introduce(out, p, own)
+			introduce(p, own, e)
 		}
 	}
 	if p.pos == 0 {
-		return out
+		return
 	}
-	open := soft || p.at == rest && f.breaks()
+	open := p.at == softBreak || p.at == rest && f.breaks()
 	if open {
-		out = breakBy(out, p, carriage, '\r')
+		breakBy(p, carriage, '\r', e)
 	}
 	if open || p.at == afterCR {
-		out = breakBy(out, p, feed, '\n')
+		breakBy(p, feed, '\n', e)
 	}
 	if p.at == rest {
-		out = append(out, edge{b: '=', to: place{pos: p.pos, form: p.form, at: softBreak}})
+		e.add('=', place{pos: p.pos, form: p.form, at: softBreak})
 	}
 	if p.at == afterLF && f.breaks() { // indented
-		out = append(out, edge{b: ' ', to: p}, edge{b: '\t', to: p})
+		e.add(' ', p)
+		e.add('\t', p)
 	}
-	return out
 }
 
-// breakBy appends the ways in which half of a line break may be written.
-func breakBy(out []edge, p place, w wanted, c byte) []edge {
-	return introduce(append(out, edge{b: c, to: broken(p, w)}), p, w)
+// breakBy collects the ways in which half of a line break may be written.
+func breakBy(p place, w wanted, c byte, e *edges) {
+	e.add(c, broken(p, w))
+	introduce(p, w, e)
 }
 
-// introduce appends what begins an escape of the wanted character.
-func introduce(out []edge, p place, w wanted) []edge {
+// introduce collects what begins an escape of the wanted character.
+func introduce(p place, w wanted, e *edges) {
 	to := func(at step) place { return place{pos: p.pos, form: p.form, at: at, want: w} }
 	bs := to(backslash)
 	bs.read = 1
-	return append(out, edge{b: '\\', to: bs}, edge{b: '%', to: to(percent)},
-		edge{b: '=', to: to(equals)}, edge{b: '&', to: to(ampersand)})
+	e.add('\\', bs)
+	e.add('%', to(percent))
+	e.add('=', to(equals))
+	e.add('&', to(ampersand))
 }
 
 // spellingsAfter returns the first and the last spelling that may follow a
@@ -167,49 +196,47 @@ func spellingsAfter(at step) (first, last step) {
 // maxRun is where the counting of backslashes ends.
 const maxRun = 8
 
-// repeat appends the ways that stay within an escape or go on to another: more
+// repeat collects the ways that stay within an escape or go on to another: more
 // backslashes, leading zeros, and JSON that was escaped for URLs or HTML.
-func (f *form) repeat(out []edge, p place) []edge {
-	to := func(b byte, at step) edge {
-		return edge{b: b, to: place{pos: p.pos, form: p.form, at: at, want: p.want}}
-	}
+func (f *form) repeat(p place, e *edges) {
+	to := func(at step) place { return place{pos: p.pos, form: p.form, at: at, want: p.want} }
 	switch p.at {
 	case backslash:
 		more := p
 		if f.char(p) == '\\' {
 			more.read = min(p.read+1, maxRun)
 		}
-		return append(out, edge{b: '\\', to: more}, to('%', percent), to('&', ampersand))
+		e.add('\\', more)
+		e.add('%', to(percent))
+		e.add('&', to(ampersand))
 	case ampersand:
-		return append(out, to('#', decimal))
+		e.add('#', to(decimal))
 	case decimal:
-		x := to('x', hexadecimal)
-		x.fold = true
-		return append(out, to('0', decimal), x)
+		e.add('0', to(decimal))
+		e.fold('x', to(hexadecimal))
 	case hexadecimal:
-		return append(out, to('0', hexadecimal))
+		e.add('0', to(hexadecimal))
 	case highHalf, lowHalf:
-		return append(out, to('\\', lowHalf))
+		e.add('\\', to(lowHalf))
 	}
-	return out
 }
 
-// spell appends the next byte of one spelling, if the character has that.
-func (f *form) spell(out []edge, p place, s step) []edge {
+// spell collects the next byte of one spelling, if the character has that.
+func (f *form) spell(p place, s step, e *edges) {
 	var buf [16]byte
 	text, read := f.spelling(buf[:0], p, s), 0
 	if p.at == s {
 		read = int(p.read)
 	}
 	if read >= len(text) {
-		return out
+		return
 	}
 	to := p
 	to.at, to.read = s, uint8(read+1) //nolint:gosec // a spelling has at most 16 bytes
 	if read+1 == len(text) {
 		to = f.land(p, s)
 	}
-	return append(out, edge{b: lower(text[read]), fold: true, to: to})
+	e.fold(text[read], to)
 }
 
 // land returns the place after a whole spelling.
