@@ -19,7 +19,7 @@ type matcher struct {
 const (
 	buckets       = 16
 	introductions = `\%=&`
-	whole         = 2*len(introductions) + 1
+	literal       = 2*len(introductions) + 1
 )
 
 func newMatcher(forms []form, longest int) *matcher {
@@ -43,7 +43,7 @@ func bucketOf(form uint8, first, second byte) int {
 	if second == '\r' || second == '\n' {
 		return 2 * len(introductions)
 	}
-	return whole + int(form)%(buckets-whole)
+	return literal + int(form)%(buckets-literal)
 }
 
 // admit lets the filter pass every beginning of a form.

@@ -108,6 +108,8 @@ func lower(b byte) byte {
 // for: the filter is made from it too.
 func (f *form) from(p place, e *edges) {
 	switch {
+	case int(p.pos) == len(f.text):
+		return
 	case p.at <= afterLF:
 		f.next(p, e)
 		return
@@ -139,13 +141,13 @@ func (f *form) next(p place, e *edges) {
 		return
 	}
 	open := p.at == softBreak || p.at == rest && f.breaks()
-	if open {
+	if open || p.at == rest && c == '\n' { // mail ends every line in \r\n
 		breakBy(p, carriage, '\r', e)
 	}
-	if open || p.at == afterCR {
+	if open || p.at == afterCR && c != '\n' {
 		breakBy(p, feed, '\n', e)
 	}
-	if p.at == rest {
+	if p.at == rest && c != '\n' {
 		e.add('=', place{pos: p.pos, form: p.form, at: softBreak})
 	}
 	if p.at == afterLF && f.breaks() { // indented
@@ -194,7 +196,7 @@ func spellingsAfter(at step) (first, last step) {
 }
 
 // maxRun is where the counting of backslashes ends.
-const maxRun = 8
+const maxRun = 16
 
 // repeat collects the ways that stay within an escape or go on to another: more
 // backslashes, leading zeros, and JSON that was escaped for URLs or HTML.
@@ -370,8 +372,8 @@ func hexDigits(b []byte, r rune, n int) []byte {
 }
 
 // short appends what follows the backslashes before r. A backslash is written
-// by one, two, four or eight, and never more: what is left of a run keeps its
-// meaning.
+// by one, two, four, eight or sixteen, and nothing between: what is left of a
+// run keeps its meaning.
 func short(b []byte, r rune, run uint8) []byte {
 	switch r {
 	case '\n':
@@ -385,7 +387,7 @@ func short(b []byte, r rune, run uint8) []byte {
 	case '\f':
 		return append(b, 'f')
 	case '\\':
-		if run != 1 && run != 3 && run != 7 {
+		if run != 1 && run != 3 && run != 7 && run != 15 {
 			return b
 		}
 	}
