@@ -50,6 +50,7 @@ type upstream struct {
 	injections []injection
 	send       *injector.Upstream
 	speaks     speaks
+	held       holdings // sessions of agents that have none of their own
 }
 
 // injection is one registered credential of an upstream.
