@@ -46,6 +46,7 @@ type Broker struct {
 	trust     *trust.Trust
 	reader    *mcp.Reader
 	sessions  *sessions
+	parking   *parking
 	metrics   *metrics
 	strangers *strangers
 
@@ -92,6 +93,9 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 		return nil, err
 	}
 	if b.sessions, err = newSessions(); err != nil {
+		return nil, err
+	}
+	if b.parking, err = newParking(); err != nil {
 		return nil, err
 	}
 	snap, err := b.build(ctx, o.Bundle, nil)

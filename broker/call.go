@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mintmark/attest"
@@ -58,6 +59,8 @@ type call struct {
 	judging   sync.Mutex // of the two below: a dial that the call no longer waits for asks too
 	epoch     uint64     // of posture, when it was last allowed
 	judged    time.Time  // when it was last allowed
+	// waits is until when it may wait for its agent's input; nil when it does not.
+	waits atomic.Pointer[time.Time]
 
 	// lease
 	credential providers.Credential
@@ -92,7 +95,7 @@ func (b *Broker) serve(c *call) error {
 	switch {
 	case b.bridges(c):
 		return b.asSession(c)
-	case c.era() == eraStateless && b.knownEra(c) == eraSessions:
+	case c.era() == eraStateless && b.upstreamEra(c) == eraSessions:
 		return b.asStateless(c)
 	}
 	return b.pass(c)
@@ -107,9 +110,6 @@ func (b *Broker) pass(c *call) error {
 	defer func() { _ = resp.Body.Close() }()
 	if begun, err := b.beginsInstead(c, resp); begun {
 		return err
-	}
-	if b.needsSession(c, resp) {
-		return b.asStateless(c)
 	}
 	return b.answer(c, resp, scrub)
 }
@@ -391,6 +391,9 @@ func (c *call) recheck(clock func() time.Time) injector.Recheck {
 func (c *call) stillAllowed(now time.Time) error {
 	c.judging.Lock()
 	defer c.judging.Unlock()
+	if until := c.waits.Load(); until != nil && now.After(*until) {
+		return fault.New("answer", fault.Unavailable, "the agent did not give the input that the upstream asked for in time")
+	}
 	epoch := c.snap.tracker.Epoch()
 	if epoch == c.epoch && now.Sub(c.judged) < time.Second {
 		return nil
@@ -418,10 +421,10 @@ func (c *call) stillProven() error {
 }
 
 // openEnded reports whether the answer is a stream that by its nature does not
-// end. It lasts no longer than the evidence it was opened with; the answer to a
+// end, or one that waits while nobody calls. It lasts no longer than the evidence it was opened with; the answer to a
 // call may, since the call was made in time.
 func (c *call) openEnded() bool {
-	return c.method == "stream" || c.method == "subscriptions/listen"
+	return c.method == "stream" || c.method == "subscriptions/listen" || c.waits.Load() != nil
 }
 
 // decisionRecord is what the record says of the call so far.

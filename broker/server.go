@@ -66,9 +66,20 @@ func (b *Broker) catch(c *call) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v) // our own: it cuts an answer short
 	}
-	b.logger.ErrorContext(c.r.Context(), "a call panicked", slog.String("call", c.id), slog.String("type", fmt.Sprintf("%T", v)), slog.String("stack", string(debug.Stack())))
+	b.logPanic(c, v)
 	b.refuse(c, fault.New("internal", fault.Internal, ""))
 	panic(http.ErrAbortHandler) // the answer may have begun
+}
+
+// caught keeps a panic of what is done aside from a call from ending the broker.
+func (b *Broker) caught(c *call) {
+	if v := recover(); v != nil {
+		b.logPanic(c, v)
+	}
+}
+
+func (b *Broker) logPanic(c *call, v any) {
+	b.logger.ErrorContext(c.r.Context(), "a call panicked", slog.String("call", c.id), slog.String("type", fmt.Sprintf("%T", v)), slog.String("stack", string(debug.Stack())))
 }
 
 // Run serves until ctx ends or a listener fails; it does not close the broker.
@@ -99,6 +110,7 @@ func (b *Broker) Run(ctx context.Context) error {
 // and cuts the rest. It may be called again.
 func (b *Broker) shutdown(ctx context.Context) error {
 	b.draining.Store(true)
+	b.parking.end(nil, "the broker is stopping")
 	ctx, cancel := context.WithTimeout(ctx, b.limits.Shutdown.Duration)
 	defer cancel()
 	var group errgroup.Group

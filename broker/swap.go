@@ -44,6 +44,7 @@ func (b *Broker) apply(ctx context.Context, bd *bundle.Bundle, old *snapshot) er
 		snap.retire(ctx, old)
 		return fmt.Errorf("apply bundle %s: the broker is stopping", bd.Digest)
 	}
+	b.parking.end(old, "another bundle is in force; call again")
 	before := b.before
 	b.before = old.retired
 	b.retiring.Go(func() { // old calls may be long streams; their parts end with them

@@ -69,6 +69,7 @@ type setup struct {
 	Upstream string
 	Closed   string // an address that nobody listens on
 	Quiet    bool   // the broker logs nothing
+	Policy   string // after the policies that every world has
 }
 
 // open returns a world that ends with the test. At its end the log must verify
@@ -190,7 +191,7 @@ func (w *world) writeFiles(s setup) {
 		w.t.Fatal(err)
 	}
 	for name, content := range map[string]string{
-		"mintmark.yaml": yaml.String(), "policies.cedar": policy, "client-secret": clientSecret, "vault-token": vaultToken,
+		"mintmark.yaml": yaml.String(), "policies.cedar": policy + s.Policy, "client-secret": clientSecret, "vault-token": vaultToken,
 	} {
 		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(content), 0o600); err != nil {
 			w.t.Fatal(err)
