@@ -17,6 +17,9 @@ func (b *Broker) asStateless(c *call) error {
 	if err := crosses(c); err != nil {
 		return err
 	}
+	if c.msg.Kind == mcp.Notification {
+		return b.noted(c)
+	}
 	sender, err := mcp.SenderOf(&c.msg)
 	if err != nil {
 		return err
@@ -43,15 +46,30 @@ func crosses(c *call) error {
 		if c.msg.Kind == mcp.Request {
 			return nil
 		}
+	case "notifications/cancelled":
+		return nil
 	case "subscriptions/listen":
 		why = "an upstream with sessions tells of changes on a stream that outlives calls; ask for the list again instead"
-	case "notifications/cancelled":
-		why = "a request is cancelled by closing the stream of its answer"
 	}
 	return fault.Wrap("forward", fault.Invalid, "", &mcp.Error{
 		Code: mcp.CodeMethodNotFound, Status: http.StatusNotFound,
 		Message: "this upstream speaks MCP revisions with sessions, and the bridge to it does not carry " + c.method + ": " + why,
 	})
+}
+
+// noted takes notifications/cancelled, which says again what the agent says by
+// closing the stream of its request: that one is passed on. An id alone would not
+// do, since it does not say which of the agent's processes it is of.
+func (b *Broker) noted(c *call) error {
+	if err := b.decide(c); err != nil {
+		return err
+	}
+	if err := b.recordOwn(c); err != nil {
+		return err
+	}
+	c.w.WriteHeader(http.StatusAccepted)
+	b.outcome(c, http.StatusAccepted, 0, 0, nil)
+	return nil
 }
 
 // discovered answers server/discover from what the upstream said when the

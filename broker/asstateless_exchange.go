@@ -67,7 +67,7 @@ func (b *Broker) open(c *call, h *holding) (*conversation, error) {
 	c.snap.calls.Add(1) // c's own holds it above zero here
 	v.answer = &answered{call: f}
 	v.link(c)
-	resp, scrub, err := b.exchange(f)
+	resp, scrub, err := b.exchange(f) //nolint:bodyclose // whoever reads the answer closes it
 	if err != nil {
 		c.adopt(f)
 		v.unlink()

@@ -141,6 +141,11 @@ func TestTheBridgeRefusesWhatItCantCarry(t *testing.T) {
 			t.Errorf("%s: got %d %s", name, got.status, got.body)
 		}
 	}
+	notice := w.stateless2026("notifications/cancelled", 0, `"requestId":1`, "")
+	notice.body = strings.Replace(notice.body, `"id":0,`, "", 1)
+	if got := w.do(notice); got.status != 202 || got.body != "" {
+		t.Errorf("a cancellation by name: got %d %s", got.status, got.body)
+	}
 	got := w.do(w.stateless2026("tools/call", 0, `"name":"lookup_order","arguments":{},"task":{}`, ""))
 	if said := got.refusal(t); got.status != 400 || said.Code != -32602 || !strings.Contains(said.Text, "task") {
 		t.Errorf("a task: got %d %s", got.status, got.body)

@@ -54,12 +54,13 @@ func SenderOf(m *Message) (Sender, error) {
 	if s.Capabilities, err = toSessionCapabilities(stated); err != nil {
 		return Sender{}, err
 	}
-	if raw := params.Get("inputResponses"); raw != nil {
-		if s.Responses, err = CutObject(raw); err != nil {
+	input := params.Get("inputResponses")
+	if input != nil {
+		if s.Responses, err = CutObject(input); err != nil {
 			return Sender{}, invalidParams("expected params.inputResponses to be an object")
 		}
 	}
-	if s.State == "" && (s.Responses != nil || params.Get("requestState") != nil) {
+	if s.State == "" && (input != nil || params.Get("requestState") != nil) {
 		return Sender{}, invalidParams("expected params.requestState as it came with the request for input")
 	}
 	return s, nil
@@ -226,7 +227,7 @@ func toStatelessCode(method string, code []byte) ([]byte, int) {
 		}
 		return []byte("-32603"), http.StatusOK
 	}
-	if len(code) == len("-32020") && "-32020" <= string(code) && string(code) <= "-32099" || !exactInteger(code) {
+	if len(code) == len("-32020") && "-32020" <= string(code) && string(code) <= "-32099" || len(code) == 0 || !exactInteger(code) {
 		return []byte("-32603"), http.StatusOK
 	}
 	return code, http.StatusOK
