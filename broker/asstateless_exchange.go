@@ -44,7 +44,7 @@ func (b *Broker) converse(c *call, sender mcp.Sender) error {
 		if err != nil {
 			return err
 		}
-		if !v.lost(b) {
+		if lost := v.lost(b); !lost || again && v.peeked != nil {
 			return b.carry(c, sender, v)
 		}
 		c.upstream.held.drop(h)
@@ -124,8 +124,9 @@ func (v *conversation) next(b *Broker) (mcp.Answer, error) {
 }
 
 // lost reports whether the upstream refused the request because it does not know
-// the session: 404 by the protocol, 400 by the word of several servers. An answer
-// to the request itself is none of these.
+// the session: 404 by the protocol, and by the word of several servers 400. Either
+// way it did not carry the request out. An answer to the request itself is none of
+// these, unless it has the code by which those servers say so.
 func (v *conversation) lost(b *Broker) bool {
 	status := v.answer.resp.StatusCode
 	if v.held.id == "" || status != http.StatusNotFound && status != http.StatusBadRequest {
@@ -140,10 +141,11 @@ func (v *conversation) lost(b *Broker) bool {
 		return status == http.StatusNotFound && errors.Is(err, io.EOF)
 	}
 	v.peeked = &m
-	if string(m.ID) == string(v.id) {
-		return false
+	said := ofSession(m.Failure.Text("message"))
+	if code := string(m.Failure.Get("code")); string(m.ID) == string(v.id) {
+		return said && (code == "-32000" || code == "-32001")
 	}
-	return status == http.StatusNotFound || m.Failure != nil && ofSession(m.Failure.Text("message"))
+	return said || status == http.StatusNotFound
 }
 
 func ofSession(text string) bool {
