@@ -194,3 +194,72 @@ func TestAForbiddenCallBeginsNoSession(t *testing.T) {
 		t.Errorf("got %d %s, with %d sessions begun", got.status, got.body, w.count(audit.Decision, "initialize", ""))
 	}
 }
+
+// An agent that leaves in the middle ends the call at the server too.
+func TestAnAgentThatLeavesInTheMiddle(t *testing.T) {
+	left, told := make(chan struct{}), make(chan string, 1)
+	w := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		body, _ := io.ReadAll(r.Body)
+		if strings.Contains(string(body), "notifications/cancelled") {
+			told <- string(body)
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		says(200, "text/event-stream", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\n"+
+			"data: \"params\":{\"progressToken\":\"p\",\"progress\":1}}\n\n")(w, r)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+		close(left)
+	})
+	slow := w.lookup(1)
+	slow.body = strings.Replace(slow.body, `{"_meta":{`, `{"_meta":{"progressToken":"p",`, 1)
+	x := w.begin(slow)
+	if got, err := x.event(); err != nil || !strings.Contains(got, `"progress":1`) {
+		t.Fatalf("progress: got %q, %v", got, err)
+	}
+	_ = x.conn.Close()
+	recv(t, "the end of the upstream's request", left)
+	if got := recv(t, "the word to the server", told); !strings.Contains(got, `"requestId":1`) {
+		t.Errorf("cancelled: got %s", got)
+	}
+	w.await("the outcome", func() bool { return w.count(audit.Outcome, "tools/call", "") == 1 })
+}
+
+func TestPostureThatTurnsBadCutsABridgedStream(t *testing.T) {
+	w := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), "notifications/cancelled") {
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		says(200, "text/event-stream", "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":\"old\",\"progress\":1}}\n\n")(w, r)
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	slow := w.lookup(1)
+	slow.body = strings.Replace(slow.body, `{"_meta":{`, `{"_meta":{"progressToken":"p",`, 1)
+	x := w.begin(slow)
+	if got, err := x.event(); err != nil || !strings.Contains(got, `"progressToken":"p"`) {
+		t.Fatalf("progress: got %q, %v", got, err)
+	}
+	w.scan.state(w.id("shop"), "fail", time.Now())
+	if rest := x.wantCut(); rest != "" {
+		t.Errorf("after the posture turned bad: got %q", rest)
+	}
+	w.await("the outcome", func() bool { return w.count(audit.Outcome, "tools/call", "") == 1 })
+}
+
+func TestAnAgentHasSoManySessions(t *testing.T) {
+	var ended atomic.Int64
+	w := scripted(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.Method == http.MethodDelete {
+			ended.Add(1)
+		}
+		says(200, "application/json", `{"jsonrpc":"2.0","id":0,"result":{}}`)(w, r)
+	})
+	for i := range 18 {
+		call := w.lookup(0)
+		call.body = strings.Replace(call.body, `{"_meta":{`, fmt.Sprintf(`{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"c","version":"%d"},`, i), 1)
+		w.wantOK(call, "complete")
+	}
+	w.await("the end of the two least used", func() bool { return ended.Load() == 2 })
+}

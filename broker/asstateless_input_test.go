@@ -151,3 +151,14 @@ func TestTheBridgeRefusesWhatItCantCarry(t *testing.T) {
 		t.Errorf("a task: got %d %s", got.status, got.body)
 	}
 }
+
+func TestSoManyCallsOfAnAgentWait(t *testing.T) {
+	w, _ := bridged(t)
+	for range 32 {
+		w.asked()
+	}
+	got := w.do(w.stateless2026("tools/call", 0, `"name":"lookup_ask","arguments":{"order":"7"}`, `"elicitation":{}`))
+	if said := got.refusal(t); !strings.Contains(said.Text, "too many calls wait for input") {
+		t.Errorf("the one too many: got %d %s", got.status, got.body)
+	}
+}
