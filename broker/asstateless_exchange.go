@@ -212,7 +212,7 @@ func (b *Broker) pass(c *call, sender mcp.Sender, v *conversation, to *teller, m
 func (b *Broker) final(c *call, v *conversation, to *teller, m mcp.Answer) error {
 	message, status, err := m.Complete(c.method, c.msg.ID)
 	if err == nil && mcp.Lists(c.method) {
-		message, err = mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(c, e) })
+		message, err = mcp.FilterLists(message, func(e mcp.Entry) bool { return !e.NeedsTask() && b.callable(c, e) })
 	}
 	if err != nil {
 		return masked(unreadable(err), v.answer.scrub)

@@ -2,6 +2,8 @@ package broker_test
 
 import (
 	"fmt"
+	"regexp"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -130,6 +132,16 @@ func TestTheBrokerStopsWhileACallWaits(t *testing.T) {
 	if n := w.count(audit.Outcome, "tools/call", ""); n != 1 {
 		t.Errorf("outcomes: got %d, want 1", n)
 	}
+	ours := regexp.MustCompile(`/broker/asstateless[a-z_]*\.go`)
+	w.await("the end of what the bridge runs", func() bool {
+		stacks := make([]byte, 1<<20)
+		for _, file := range ours.FindAllString(string(stacks[:runtime.Stack(stacks, true)]), -1) {
+			if !strings.HasSuffix(file, "_test.go") {
+				return false
+			}
+		}
+		return true
+	})
 }
 
 func TestTheBridgeRefusesWhatItCantCarry(t *testing.T) {

@@ -212,6 +212,17 @@ func (a Answer) Complete(method string, id []byte) (message []byte, status int, 
 	return response(id, "result", result.JSON()), http.StatusOK, nil
 }
 
+// NeedsTask reports whether e is a tool that can be called as a task only
+// (MCP 2025-11-25, Tasks), or one of which that can't be told.
+func (e Entry) NeedsTask() bool {
+	o, err := cutNamed(e.Raw, []string{"execution"})
+	if err != nil || o.Get("execution") == nil {
+		return err != nil
+	}
+	execution, err := cutNamed(o.Get("execution"), []string{"taskSupport"})
+	return err != nil || execution.Text("taskSupport") == "required"
+}
+
 // toStatelessCode returns an error's code and the HTTP status that the stateless
 // revision answers it with. A code that the revision gives another meaning, or
 // none, becomes "internal error"; its message stays.

@@ -217,6 +217,20 @@ func TestWhatAServerSaidWhenItsSessionBegan(t *testing.T) {
 	}
 }
 
+func TestToolsThatAreTasksOnly(t *testing.T) {
+	for raw, want := range map[string]bool{
+		`{"name":"t"}`: false,
+		`{"name":"t","execution":{"taskSupport":"optional"}}`: false,
+		`{"name":"t","execution":{"taskSupport":"required"}}`: true,
+		`{"name":"t","Execution":{}}`:                         true,
+		`{"name":"t","execution":7}`:                          true,
+	} {
+		if got := (mcp.Entry{Method: "tools/call", Name: "t", Raw: []byte(raw)}).NeedsTask(); got != want {
+			t.Errorf("%s: got %t, want %t", raw, got, want)
+		}
+	}
+}
+
 // Whatever is worded for a server with sessions makes the call that was judged.
 func FuzzToSessions(f *testing.F) {
 	for _, seed := range []string{
