@@ -113,13 +113,29 @@ func TestAnotherBundleEndsACallThatWaits(t *testing.T) {
 }
 
 func TestACallWaitsNoLongerThanItsTime(t *testing.T) {
-	var later atomic.Int64
-	w, _ := bridged(t, func(s *setup) { s.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) } })
-	w.agent = w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: time.Hour})
-	state := w.asked()
-	later.Store(int64(5*time.Minute + time.Second))
-	w.await("the end of the call", func() bool { return w.count(audit.Outcome, "tools/call", "") == 1 })
-	w.wantState(w.input(state, itsArguments))
+	for name, c := range map[string]struct {
+		token, later time.Duration
+		says         string
+	}{
+		"for its input":     {time.Hour, 5*time.Minute + time.Second, "did not give the input"},
+		"than its evidence": {time.Minute, 2 * time.Minute, "evidence"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var later atomic.Int64
+			w, _ := bridged(t, func(s *setup) { s.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) } })
+			w.agent = w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: c.token})
+			state := w.asked()
+			later.Store(int64(c.later))
+			w.await("the end of the call", func() bool { return w.count(audit.Outcome, "tools/call", "") == 1 })
+			for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Outcome}) {
+				if err == nil && r.Method == "tools/call" && !strings.Contains(r.Reason, c.says) {
+					t.Errorf("outcome: got %q, want %q in it", r.Reason, c.says)
+				}
+			}
+			w.agent = w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: time.Hour})
+			w.wantState(w.input(state, itsArguments))
+		})
+	}
 }
 
 func TestTheBrokerStopsWhileACallWaits(t *testing.T) {
