@@ -74,6 +74,9 @@ func TestAStateServesOnceForItsAgentAndCall(t *testing.T) {
 	w.wantState(w.input("made-up", itsArguments))
 	w.wantState(w.input(state, `{"order":"8"}`))
 	w.wantState(w.input(state, itsArguments, clerk))
+	unanswered := w.input(state, itsArguments)
+	unanswered.body = strings.Replace(unanswered.body, `{"input":`, `{"other":`, 1)
+	w.wantOK(unanswered, `"requestState":"`+state+`"`)
 	got := w.wantOK(w.input(state, itsArguments), `accept x`)
 	if !strings.Contains(got.body, `"id":1`) {
 		t.Errorf("id of the answer: got %s, want that of the repeated request", got.body)
