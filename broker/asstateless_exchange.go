@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"time"
 
 	"mintmark/injector/mcp"
@@ -22,6 +23,7 @@ type conversation struct {
 	id     []byte // of the request, as the upstream has it
 	answer *answered
 
+	lacking string // a capability of clients that the upstream asked for in vain, or ""
 	written int64
 	unlink  func() bool // from the agent's call that it serves now
 	unwatch func()
@@ -169,6 +171,9 @@ func (b *Broker) relayStateless(c *call, sender mcp.Sender, v *conversation, to 
 // final gives the agent the answer, with no entry in its lists that a call could
 // not name.
 func (b *Broker) final(c *call, v *conversation, to *teller, m mcp.Answer) error {
+	if m.Failure != nil && v.lacking != "" {
+		return to.whole(m.Lacking(c.msg.ID, v.lacking), http.StatusBadRequest)
+	}
 	message, status, err := m.Complete(c.method, c.msg.ID)
 	if err == nil && mcp.Lists(c.method) {
 		message, err = mcp.FilterLists(message, func(e mcp.Entry) bool { return !e.NeedsTask() && b.callable(c, e) })

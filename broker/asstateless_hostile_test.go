@@ -263,3 +263,24 @@ func TestAnAgentHasSoManySessions(t *testing.T) {
 	}
 	w.await("the end of the two least used", func() bool { return ended.Load() == 2 })
 }
+
+// A server that fails for want of a capability says so in the agent's revision.
+func TestACapabilityThatTheAgentLacks(t *testing.T) {
+	answered := make(chan string, 1)
+	w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"error"`) {
+			answered <- string(body)
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		says(200, "text/event-stream", `data: {"jsonrpc":"2.0","id":"q","method":"sampling/createMessage","params":{}}`+"\n\n"+
+			`data: {"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"can't sample"}}`+"\n\n")(w, r)
+	})
+	got := w.do(w.lookup(1))
+	if got.status != 400 || !strings.Contains(got.body, `"code":-32021`) || !strings.Contains(got.body, `{"requiredCapabilities":{"sampling":{}}}`) {
+		t.Errorf("got %d %s", got.status, got.body)
+	}
+	if text := recv(t, "the answer to the server", answered); !strings.Contains(text, `"code":-32601`) || !strings.Contains(text, `"id":"q"`) {
+		t.Errorf("to the server: got %s", text)
+	}
+}

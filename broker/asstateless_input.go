@@ -57,6 +57,9 @@ func (b *Broker) asked(c *call, sender mcp.Sender, v *conversation, to *teller, 
 		return goingOn, b.tellServer(c, v.held.words(c, mcp.Reply(m.ID, []byte("{}"))))
 	}
 	code, why := sender.Wants(m)
+	if code != 0 {
+		v.lacking = m.Needs()
+	}
 	if code == 0 && c.method != "tools/call" && c.method != "prompts/get" && c.method != "resources/read" {
 		code, why = mcp.CodeMethodNotFound, "a client of revision "+mcp.Stateless+" can't be asked for input while it asks for this"
 	}
@@ -137,6 +140,13 @@ func (p *parking) take(id string) *waits {
 	return w
 }
 
+// waiting returns what waits under id, and leaves it there, or nil.
+func (p *parking) waiting(id string) *waits {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byID[id]
+}
+
 // end ends all that waits in snap, or anywhere when snap is nil.
 func (p *parking) end(snap *snapshot, why string) {
 	if p == nil { // the broker did not come to open it
@@ -156,11 +166,11 @@ func (p *parking) end(snap *snapshot, why string) {
 func (b *Broker) resume(c *call, sender mcp.Sender) error {
 	input := sender.Responses.Get(mcp.InputKey)
 	if input == nil {
-		return notResumed("expected params.inputResponses to hold the answer to the question that was asked, under its key")
+		return b.askAgain(c, sender.State)
 	}
 	w := b.taken(c, sender.State)
 	if w == nil {
-		return notResumed("expected params.requestState as it came with the question, once, from the same agent, for the same call and in time; call again without it")
+		return notResumed()
 	}
 	w.link(c)
 	w.answer.call.waits.Store(nil)
@@ -189,6 +199,30 @@ func (b *Broker) taken(c *call, state string) *waits {
 	return w
 }
 
-func notResumed(why string) error {
-	return fault.Wrap("receive", fault.Invalid, "", &mcp.Error{Code: mcp.CodeInvalidParams, Status: http.StatusBadRequest, Message: why})
+// askAgain asks once more what the agent's call did not answer. The state goes on
+// to serve.
+func (b *Broker) askAgain(c *call, state string) error {
+	id, err := b.parking.states.open(state, c.asksFor(), c.identity)
+	if err != nil {
+		return notResumed()
+	}
+	w := b.parking.waiting(id)
+	if w == nil {
+		return notResumed()
+	}
+	message, err := w.question.InputRequired(c.msg.ID, state)
+	if err != nil {
+		return unreadable(err)
+	}
+	if err := b.recordOwn(c); err != nil {
+		return err
+	}
+	to := b.teller(c)
+	b.concludeStateless(c, to, to.whole(message, http.StatusOK))
+	return nil
+}
+
+func notResumed() error {
+	return fault.Wrap("receive", fault.Invalid, "", &mcp.Error{Code: mcp.CodeInvalidParams, Status: http.StatusBadRequest,
+		Message: "expected params.requestState as it came with the question, once, from the same agent, for the same call and in time; call again without it"})
 }

@@ -31,7 +31,7 @@ func (w *world) stateless2026(name string, id int, params, capabilities string, 
 	return w.call(append([]func(*request){body(text), mirror}, change...)...)
 }
 
-// askedFor makes a call that the server asks for input in, and returns the state.
+// asked makes a call that the server asks for input in, and returns the state.
 func (w *world) askedFor() string {
 	w.t.Helper()
 	got := w.wantOK(w.stateless2026("tools/call", 0, `"name":"lookup_ask","arguments":{"order":"7"}`, `"elicitation":{}`), `"input_required"`)
@@ -74,6 +74,9 @@ func TestAStateServesOnceForItsAgentAndCall(t *testing.T) {
 	w.wantState(w.input("made-up", itsArguments))
 	w.wantState(w.input(state, `{"order":"8"}`))
 	w.wantState(w.input(state, itsArguments, clerk))
+	unanswered := w.input(state, itsArguments)
+	unanswered.body = strings.Replace(unanswered.body, `{"input":`, `{"other":`, 1)
+	w.wantOK(unanswered, `"requestState":"`+state+`"`)
 	got := w.wantOK(w.input(state, itsArguments), `accept x`)
 	if !strings.Contains(got.body, `"id":1`) {
 		t.Errorf("id of the answer: got %s, want that of the repeated request", got.body)
@@ -113,13 +116,29 @@ func TestAnotherBundleEndsACallThatWaits(t *testing.T) {
 }
 
 func TestACallWaitsNoLongerThanItsTime(t *testing.T) {
-	var later atomic.Int64
-	w, _ := bridged(t, func(s *setup) { s.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) } })
-	w.agent = w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: time.Hour})
-	state := w.askedFor()
-	later.Store(int64(5*time.Minute + time.Second))
-	w.await("the end of the call", func() bool { return w.count(audit.Outcome, "tools/call", "") == 1 })
-	w.wantState(w.input(state, itsArguments))
+	for name, c := range map[string]struct {
+		token, later time.Duration
+		says         string
+	}{
+		"for its input":     {time.Hour, 5*time.Minute + time.Second, "did not give the input"},
+		"than its evidence": {time.Minute, 2 * time.Minute, "evidence"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var later atomic.Int64
+			w, _ := bridged(t, func(s *setup) { s.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) } })
+			w.agent = w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: c.token})
+			state := w.askedFor()
+			later.Store(int64(c.later))
+			w.await("the end of the call", func() bool { return w.count(audit.Outcome, "tools/call", "") == 1 })
+			for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Outcome}) {
+				if err == nil && r.Method == "tools/call" && !strings.Contains(r.Reason, c.says) {
+					t.Errorf("outcome: got %q, want %q in it", r.Reason, c.says)
+				}
+			}
+			w.agent = w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: time.Hour})
+			w.wantState(w.input(state, itsArguments))
+		})
+	}
 }
 
 func TestTheBrokerStopsWhileACallWaits(t *testing.T) {

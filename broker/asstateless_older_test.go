@@ -55,6 +55,9 @@ func newOlder() *sessionServer {
 		return o.ask(ctx, r, "name")
 	})
 	add("lookup_twice", func(ctx context.Context, r *mcp.CallToolRequest, _ string) (string, error) {
+		if _, err := o.slow(ctx, r, ""); err != nil {
+			return "", err
+		}
 		first, err := o.ask(ctx, r, "first")
 		if err != nil {
 			return "", err

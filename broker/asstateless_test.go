@@ -109,7 +109,14 @@ func TestAServerAsksThroughTheBridge(t *testing.T) {
 		return &mcp.ElicitResult{Action: "accept", Content: map[string]any{what: what + "!"}}
 	}))
 	a.wantCall(t, "lookup_ask", "accept name!")
-	a.wantCall(t, "lookup_twice", "accept first!, accept second!")
+	twice := &mcp.CallToolParams{Name: "lookup_twice", Arguments: map[string]any{"order": "7"}, Meta: mcp.Meta{}}
+	twice.SetProgressToken("tok") // so that the question comes on a stream that has begun
+	if got, err := a.CallTool(t.Context(), twice); err != nil || got.Content[0].(*mcp.TextContent).Text != "accept first!, accept second!" {
+		t.Errorf("lookup_twice: got %+v, %v", got, err)
+	}
+	if p := recv(t, "progress", a.progress); p.ProgressToken != "tok" {
+		t.Errorf("progress: got %+v", p)
+	}
 	if asked.Load() != 3 || len(o.seen(`"initialize"`)) != 1 {
 		t.Errorf("asked %d times in %d sessions, want 3 in 1", asked.Load(), len(o.seen(`"initialize"`)))
 	}
@@ -162,7 +169,8 @@ func TestCancellationPassesTheBridge(t *testing.T) {
 	if got := o.seen(`"notifications/cancelled"`); len(got) != 1 {
 		t.Errorf("cancelled at the server: got %+v, want one", got)
 	}
-	w.await("the record", func() bool { return w.count(audit.Outcome, "notifications/cancelled", "") == 1 })
+	// The agent's client says it as well as it closes its stream.
+	w.await("the records", func() bool { return w.count(audit.Outcome, "notifications/cancelled", "") == 2 })
 }
 
 func TestADeadSessionIsBegunAnew(t *testing.T) {

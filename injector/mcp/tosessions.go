@@ -49,14 +49,16 @@ func SenderOf(m *Message) (Sender, error) {
 	if s.Capabilities, err = toSessionCapabilities(stated); err != nil {
 		return Sender{}, err
 	}
-	input := params.Get("inputResponses")
-	if input != nil {
-		if s.Responses, err = CutObject(input); err != nil {
+	if s.State == "" { // input that nobody asked for is not read
+		if params.Get("requestState") != nil {
+			return Sender{}, invalidParams("expected params.requestState as it came with the request for input")
+		}
+		return s, nil
+	}
+	if raw := params.Get("inputResponses"); raw != nil {
+		if s.Responses, err = CutObject(raw); err != nil {
 			return Sender{}, invalidParams("expected params.inputResponses to be an object")
 		}
-	}
-	if s.State == "" && (input != nil || params.Get("requestState") != nil) {
-		return Sender{}, invalidParams("expected params.requestState as it came with the request for input")
 	}
 	return s, nil
 }
@@ -247,7 +249,7 @@ func (s Sender) Wants(a Answer) (code int, why string) {
 	if a.Params != nil && err != nil {
 		return CodeInvalidParams, "expected params to be an object"
 	}
-	declared := map[string]string{"elicitation/create": "elicitation", "sampling/createMessage": "sampling", "roots/list": "roots"}[a.Method]
+	declared := a.Needs()
 	if declared == "" || s.Capabilities.Get(declared) == nil {
 		return CodeMethodNotFound, fmt.Sprintf("the client has no method %q", a.Method)
 	}
@@ -260,6 +262,26 @@ func (s Sender) Wants(a Answer) (code int, why string) {
 		return CodeInvalidParams, fmt.Sprintf("the client does not take elicitation in mode %q", mode)
 	}
 	return 0, ""
+}
+
+// Needs returns the capability of a client that is asked a, or "".
+func (a Answer) Needs() string {
+	switch a.Method {
+	case "elicitation/create":
+		return "elicitation"
+	case "sampling/createMessage":
+		return "sampling"
+	case "roots/list":
+		return "roots"
+	}
+	return ""
+}
+
+// Lacking returns the error a, of a server that could not ask its client for want
+// of a capability, as the stateless revision words it under id.
+func (a Answer) Lacking(id []byte, capability string) []byte {
+	required := Object{}.With("requiredCapabilities", Object{}.With(capability, []byte("{}")).JSON())
+	return response(id, "error", a.Failure.With("code", fmt.Append(nil, CodeMissingCapability)).With("data", required.JSON()).JSON())
 }
 
 // InputKey is what the one question in an InputRequired is known by.

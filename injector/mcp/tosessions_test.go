@@ -76,7 +76,7 @@ func TestWhatASenderStates(t *testing.T) {
 		"capabilities of no kind": `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":7}}}`,
 		"a name that is another":  `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{META,"ProgressToken":1}}}`,
 		"a state of another case": `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","RequestState":"s","_meta":{META}}}`,
-		"input without a state":   `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","inputResponses":{},"_meta":{META}}}`,
+		"input of no kind":        `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","requestState":"s","inputResponses":7,"_meta":{META}}}`,
 		"a state that is none":    `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","requestState":7,"_meta":{META}}}`,
 		"a task":                  `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"t","task":{},"_meta":{META}}}`,
 		"info of no kind":         `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientInfo":"a","io.modelcontextprotocol/clientCapabilities":{}}}}`,
@@ -164,6 +164,10 @@ func TestWhatAServerMayAsk(t *testing.T) {
 		if got, why := sender(c.capabilities).Wants(a); got != c.want || (why == "") != (c.want == 0) {
 			t.Errorf("%s with %s of %s: got %d %q, want %d", c.capabilities, c.params, c.method, got, why, c.want)
 		}
+	}
+	refused := answerOf(t, `{"jsonrpc":"2.0","id":1,"error":{"code":-32603,"message":"m","data":7}}`)
+	if got, want := string(refused.Lacking([]byte("3"), "roots")), `{"jsonrpc":"2.0","id":3,"error":{"code":-32021,"message":"m","data":{"requiredCapabilities":{"roots":{}}}}}`; got != want {
+		t.Errorf("a capability that lacks: got %s\nwant %s", got, want)
 	}
 	a := answerOf(t, `{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{"mode":"url","url":"u","elicitationId":"e"}}`)
 	want := `{"jsonrpc":"2.0","id":3,"result":{"resultType":"input_required","inputRequests":{"input":{"method":"elicitation/create","params":{"mode":"url","url":"u"}}},"requestState":"s"}}`
