@@ -127,6 +127,9 @@ func (b *Broker) mergedAnswer(r *mergedReply, br *call, a *answered) error {
 		err = a.call.cut(err)
 	}
 	a.close(b, err)
+	if err != nil {
+		b.callOff(br, a.call)
+	}
 	return err
 }
 

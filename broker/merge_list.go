@@ -111,6 +111,9 @@ func (b *Broker) page(c *call, client mcp.Object, name, cursor string) page {
 	p.call = a.call
 	p.answer, p.err = b.replyIn(a)
 	a.close(b, p.err)
+	if p.err != nil {
+		b.callOff(br, a.call)
+	}
 	return p
 }
 

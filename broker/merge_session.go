@@ -79,17 +79,53 @@ func (b *Broker) sayInSession(br *call, message []byte) (*answered, error) {
 	h := b.merged.hold(keyOf(br), b.clock())
 	var over string
 	for range 2 {
-		var id, revision string
-		if id, revision, err = b.heldSession(br, h, client, over); err != nil {
+		var m worded
+		if m, err = b.heldSession(br, h, client, over); err != nil {
 			return nil, err
 		}
+		m.body = plain
 		var a *answered
-		if a, err = b.words(br, worded{upstream: br.name, body: plain, session: id, revision: revision}); !errors.Is(err, errSession) {
+		if a, err = b.saysHeld(br, m); !errors.Is(err, errSession) {
 			return a, err
 		}
-		over = id
+		over = m.session
 	}
 	return nil, fault.New("forward", fault.BadUpstream, "the upstream ends each session that it begins")
+}
+
+// saysHeld makes the exchange of m. Agents of one workload share a session and
+// choose ids alike, so that each request gets one that is used once.
+func (b *Broker) saysHeld(br *call, m worded) (*answered, error) {
+	var err error
+	if m.body, err = mcp.WithID(m.body, mcp.Quote("mintmark-"+newID())); err != nil {
+		return nil, b.stopped(br, fault.Wrap("receive", fault.Internal, "", err))
+	}
+	f, err := b.fork(br, m)
+	if err != nil {
+		return nil, b.stopped(br, err)
+	}
+	a, err := b.sends(f)
+	if err != nil {
+		b.callOff(br, f)
+	}
+	return a, err
+}
+
+// callOff tells an upstream with sessions that what f asked is no longer wanted,
+// where the agent left: to such a server the end of a connection says nothing.
+func (b *Broker) callOff(br, f *call) {
+	if br.ctx.Err() == nil || !f.recorded || f.msg.Version != "" {
+		return
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(br.ctx), listWithin)
+	defer cancel()
+	left := branch(br, br.name)
+	left.ctx, left.end = context.WithCancelCause(within)
+	defer left.end(nil)
+	body := []byte(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":` + string(f.msg.ID) + `}}`)
+	if a, err := b.words(left, worded{upstream: br.name, body: body, session: f.session, revision: f.header.Get(mcp.HeaderVersion)}); err == nil {
+		a.close(b, nil)
+	}
 }
 
 func keyOf(br *call) heldKey {
@@ -100,25 +136,25 @@ func keyOf(br *call) heldKey {
 	return key
 }
 
-// heldSession returns the id and revision of a session that is begun, and is not
-// the one that is over. An error is on record already.
-func (b *Broker) heldSession(br *call, h *held, client mcp.Object, over string) (id, revision string, err error) {
+// heldSession returns where to say something in a session that is begun, and is
+// not the one that is over. An error is on record already.
+func (b *Broker) heldSession(br *call, h *held, client mcp.Object, over string) (_ worded, err error) {
 	select {
 	case h.turn <- struct{}{}:
 		defer func() { <-h.turn }()
 	case <-br.ctx.Done():
-		return "", "", b.stopped(br, br.leftAt(context.Cause(br.ctx)))
+		return worded{}, b.stopped(br, br.leftAt(context.Cause(br.ctx)))
 	}
 	u := br.snap.upstreams[br.name]
 	if h.begun && h.upstream == u && (over == "" || h.id != over) {
-		return h.id, h.revision, nil
+		return worded{upstream: br.name, session: h.id, revision: h.revision}, nil
 	}
 	h.begun = false
 	if h.id, h.revision, err = b.beginHeld(br, client); err != nil {
-		return "", "", err
+		return worded{}, err
 	}
 	h.upstream, h.begun = u, true
-	return h.id, h.revision, nil
+	return worded{upstream: br.name, session: h.id, revision: h.revision}, nil
 }
 
 // beginHeld begins a session with the upstream of br, in the name of client,

@@ -3,6 +3,7 @@ package broker_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -68,10 +69,9 @@ type older struct {
 	begun, ended int
 	current      string
 	calls        func(w http.ResponseWriter, m rpc)
-	answered     []string
 }
 
-// ServeHTTP implements http.Handler.
+// serve makes s that server.
 func (o *older) serve(s *scripted) {
 	s.handles("server/discover", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Bad Request", http.StatusBadRequest) })
 	s.handles("initialize", func(w http.ResponseWriter, _ *http.Request) {
@@ -93,7 +93,10 @@ func (o *older) serve(s *scripted) {
 			http.Error(w, "session not found", http.StatusNotFound)
 			return
 		}
-		o.calls(w, rpc{})
+		content, _ := io.ReadAll(r.Body)
+		var m rpc
+		_ = json.Unmarshal(content, &m)
+		o.calls(w, m)
 	})
 }
 
@@ -101,9 +104,9 @@ func (o *older) serve(s *scripted) {
 // other's.
 func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 	s := openSeveral(t)
-	o := &older{calls: func(w http.ResponseWriter, _ rpc) {
+	o := &older{calls: func(w http.ResponseWriter, m rpc) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":"a","result":{"content":[]}}`))
+		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":{"content":[]}}`))
 	}}
 	o.serve(s.odd)
 	call := s.stateless("tools/call", "odd__x", `{"name":"odd__x"`)
@@ -112,8 +115,8 @@ func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 	if o.begun != 1 {
 		t.Errorf("one agent: got %d sessions, want 1", o.begun)
 	}
-	if got := s.odd.last(t, "tools/call").raw; strings.Contains(got, "_meta") {
-		t.Errorf("the upstream got %s, want nothing of another revision", got)
+	if got := s.odd.last(t, "tools/call"); strings.Contains(got.raw, "_meta") || !strings.HasPrefix(string(got.ID), `"mintmark-`) {
+		t.Errorf("the upstream got %s, want nothing of another revision, and an id that no other agent's can be", got.raw)
 	}
 	o.current = "" // it forgets
 	s.wantOK(call, `"resultType":"complete"`)
@@ -135,12 +138,12 @@ func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 // An upstream that asks the client in its session is told that it can't.
 func TestOneEndpointTurnsQuestionsAway(t *testing.T) {
 	s := openSeveral(t)
-	o := &older{calls: func(w http.ResponseWriter, _ rpc) {
+	o := &older{calls: func(w http.ResponseWriter, m rpc) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for _, line := range []string{
 			`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{}}`,
 			`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"file:///x"}}`,
-			`{"jsonrpc":"2.0","id":"a","result":{"content":[]}}`,
+			`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":{"content":[]}}`,
 		} {
 			_, _ = w.Write([]byte("data: " + line + "\n\n"))
 		}
@@ -194,6 +197,30 @@ func TestOneEndpointStreams(t *testing.T) {
 		all := s.recorded(audit.Filter{Kind: audit.Outcome})
 		return all[len(all)-1].Reason == "the agent's connection ended before the answer was whole"
 	})
+}
+
+// A server with sessions is told of what is no longer wanted, as the end of a
+// connection tells it nothing.
+func TestOneEndpointCallsOff(t *testing.T) {
+	s := openSeveral(t)
+	begun, told, free := make(chan string, 1), make(chan string, 1), make(chan struct{})
+	defer close(free)
+	o := &older{calls: func(w http.ResponseWriter, m rpc) {
+		begun <- string(m.ID)
+		<-free
+	}}
+	o.serve(s.odd)
+	s.odd.handles("notifications/cancelled", func(w http.ResponseWriter, r *http.Request) {
+		content, _ := io.ReadAll(r.Body)
+		told <- string(content)
+		w.WriteHeader(http.StatusAccepted)
+	})
+	conn := s.write(s.stateless("tools/call", "odd__x", `{"name":"odd__x"`))
+	id := recv(t, "the call", begun)
+	_ = conn.Close()
+	if got := recv(t, "the cancellation", told); !strings.Contains(got, `"requestId":`+id) {
+		t.Errorf("got %s, want it to name %s", got, id)
+	}
 }
 
 func TestOneEndpointCancelsInASession(t *testing.T) {

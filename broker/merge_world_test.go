@@ -213,6 +213,7 @@ func (s *scripted) taken() int {
 // ServeHTTP implements http.Handler.
 func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	content, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(content))
 	m := rpc{raw: string(content), header: r.Header.Clone()}
 	_ = json.Unmarshal(content, &m)
 	s.mu.Lock()

@@ -132,6 +132,15 @@ func editMeta(request []byte, with func(meta Object) (Object, error)) ([]byte, e
 	return o.With("params", params.JSON()).JSON(), nil
 }
 
+// WithID returns a request with another id.
+func WithID(request, id []byte) ([]byte, error) {
+	o, err := CutObject(request)
+	if err != nil {
+		return nil, err
+	}
+	return o.With("id", id).JSON(), nil
+}
+
 // Succeed returns the answer to the request with an id.
 func Succeed(id []byte, result Object) []byte {
 	return Object{{"jsonrpc", []byte(`"2.0"`)}, {"id", id}, {"result", result.JSON()}}.JSON()
