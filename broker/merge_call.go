@@ -203,6 +203,7 @@ func (r *mergedReply) last(a *answered, m mcp.Answer) error {
 		status = a.resp.StatusCode
 	}
 	if r.begun {
+		defer r.within() // set at the end: the server writes the last of the answer later
 		return r.event(text.JSON())
 	}
 	r.whole(status, text.JSON())

@@ -223,6 +223,39 @@ func TestOneEndpointCallsOff(t *testing.T) {
 	}
 }
 
+func TestAnAgentThatLeavesEndsTheListsOfOneEndpoint(t *testing.T) {
+	s := openSeveral(t)
+	e := newEvents()
+	s.odd.handles("tools/list", e.ServeHTTP)
+	conn := s.write(s.stateless("tools/list", "", "{"))
+	e.event(t, "data: "+progress+"\n\n")
+	_ = conn.Close()
+	recv(t, "the end of the upstream's request", e.left)
+	s.await("the outcomes", func() bool { return len(s.ownOutcomes("tools/list")) == 1 })
+	own := s.ownOutcomes("tools/list")[0]
+	if own.Reason != "the agent's connection ended before the answer was whole" {
+		t.Errorf("outcome: got %+v", own)
+	}
+}
+
+// A list that stops halfway holds nothing up for longer than its time: this one
+// is never whole.
+func TestAListThatStopsHalfwayIsMissing(t *testing.T) {
+	s := openSeveral(t)
+	e := newEvents()
+	s.upstream.does(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Mcp-Method") == "tools/list" {
+			e.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"mintmark","result":{"supportedVersions":["2026-07-28"]}}`)
+	})
+	got := s.wantOK(s.stateless("tools/list", "", "{"), "modern__link").merged(t)
+	wantNames(t, "unavailable", got.Result.Meta.Unavailable, "dead slow")
+	recv(t, "the end of the upstream's request", e.left)
+}
+
 func TestOneEndpointCancelsInASession(t *testing.T) {
 	s := openSeveral(t)
 	own := with("Mcp-Session-Id", s.begunHere())

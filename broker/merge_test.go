@@ -192,10 +192,13 @@ func TestOneEndpointKeepsOddNames(t *testing.T) {
 		}
 		quoted := string(mustQuote(t, "odd__"+name))
 		arguments := `"arguments" : { "n":12345678901234567890.10, "\u0062":"\u00e9 ", "uri":"mintmark+odd:x"}`
-		s.wantOK(s.stateless("tools/call", mcp.HeaderValue("odd__"+name), `{"name":`+quoted+`,`+arguments), `"id":"a"`)
+		s.wantOK(s.stateless("tools/call", mcp.HeaderValue("odd__"+name), `{"name":`+quoted+`,`+arguments, with("Mcp-Param-N", "1")), `"id":"a"`)
 		got := s.odd.last(t, "tools/call")
 		if got.Params.Name != name || !strings.Contains(got.raw, strings.SplitN(arguments, " : ", 2)[1]) || string(got.ID) != `"a"` {
 			t.Errorf("%s: the upstream got %s", name, got.raw)
+		}
+		if got.header.Get("Mcp-Param-N") != "1" || got.header.Get("Authorization") == "" {
+			t.Errorf("%s: headers: got %v", name, got.header)
 		}
 		if want := mcp.HeaderValue(name); got.header.Get("Mcp-Name") != want {
 			t.Errorf("%s: Mcp-Name: got %q, want %q", name, got.header.Get("Mcp-Name"), want)
