@@ -56,6 +56,7 @@ type Broker struct {
 	admin          net.Listener // nil: none
 
 	streams  streams
+	flights  flights
 	merged   merged
 	draining atomic.Bool // no longer ready
 

@@ -52,6 +52,7 @@ type call struct {
 	// decide
 	upstream  *upstream
 	session   string     // the upstream's own session id, or ""
+	bridged   *bridged   // the session that the agent has with the broker alone, or nil
 	injection *injection // nil when the upstream needs no credential
 	decision  policies.Decision
 	judging   sync.Mutex // of the two below: a dial that the call no longer waits for asks too
@@ -88,10 +89,10 @@ func (b *Broker) serve(c *call) error {
 	if c.name == "" {
 		return b.merge(c)
 	}
-	switch era := c.era(); {
-	case era == eraSessions && b.registeredEra(c) == eraStateless: // others may speak both
+	switch {
+	case b.bridges(c):
 		return b.asSession(c)
-	case era == eraStateless && b.upstreamEra(c) == eraSessions:
+	case c.era() == eraStateless && b.knownEra(c) == eraSessions:
 		return b.asStateless(c)
 	}
 	return b.pass(c)
@@ -104,6 +105,12 @@ func (b *Broker) pass(c *call) error {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if begun, err := b.beginsInstead(c, resp); begun {
+		return err
+	}
+	if b.needsSession(c, resp) {
+		return b.asStateless(c)
+	}
 	return b.answer(c, resp, scrub)
 }
 
@@ -299,7 +306,7 @@ func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 // openSession finds the upstream's own session id behind the agent's handle.
 func (b *Broker) openSession(c *call) (err error) {
 	handle := c.handle()
-	if handle == "" {
+	if handle == "" || c.bridged != nil {
 		return nil
 	}
 	c.session, err = b.sessions.open(handle, c.name, c.identity)
@@ -426,8 +433,9 @@ func (c *call) decisionRecord() *audit.Record {
 		Policies: c.decision.Policies, Stripped: c.stripped,
 	}
 	if handle := c.handle(); handle != "" {
-		digest := sha256.Sum256([]byte(handle))
-		rec.Session = hex.EncodeToString(digest[:16])
+		rec.Session = sessionDigest(handle)
+	} else if c.bridged != nil {
+		rec.Session = c.bridged.digest
 	}
 	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.body)
 	if c.out != nil {
@@ -442,6 +450,12 @@ func (c *call) decisionRecord() *audit.Record {
 		rec.NotAfter, rec.Cached = c.credential.NotAfter(), c.cached
 	}
 	return rec
+}
+
+// sessionDigest is what a record knows a session by: its handle opens it.
+func sessionDigest(handle string) string {
+	digest := sha256.Sum256([]byte(handle))
+	return hex.EncodeToString(digest[:16])
 }
 
 // digestOf returns the hex SHA-256 of what was sent, or "" for nothing.

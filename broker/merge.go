@@ -48,9 +48,9 @@ func (b *Broker) merge(c *call) error {
 	case c.method == "initialize":
 		return b.beginMerged(c)
 	case c.method == "server/discover":
-		return b.mergedLocal(c, http.StatusOK, mcp.Succeed(c.msg.ID, mergedDiscovery()))
+		return b.mergedLocal(c, http.StatusOK, mcp.Success(c.msg.ID, mergedDiscovery().JSON()))
 	case c.method == "ping":
-		return b.mergedLocal(c, http.StatusOK, mcp.Succeed(c.msg.ID, nil))
+		return b.mergedLocal(c, http.StatusOK, mcp.Success(c.msg.ID, []byte(`{}`)))
 	case mcp.ListMember(c.method) != "":
 		return b.mergeList(c, client)
 	case routed(c.method):

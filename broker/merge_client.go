@@ -1,9 +1,7 @@
 package broker
 
 import (
-	"bytes"
 	"net/http"
-	"slices"
 
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
@@ -61,19 +59,16 @@ func (b *Broker) beginMerged(c *call) error {
 	if len(client.JSON()) > longestClient {
 		return fault.New("receive", fault.Invalid, "expected clientInfo with a name, title and version of at most 1KiB")
 	}
-	revision := c.msg.Initialize
-	if revision >= mcp.Stateless || !slices.Contains(mcp.Versions(), revision) {
-		revision = mcp.Versions()[1] // the newest with sessions
-	}
+	revision := mcp.SessionRevision(c.msg.Initialize)
 	if _, err := b.permitting(c); err != nil {
 		return err
 	}
 	c.w.Header().Set(mcp.HeaderSession, b.sessions.seal(string(client.JSON()), mergedUpstream, c.identity))
-	return b.mergedLocal(c, http.StatusOK, mcp.Succeed(c.msg.ID, mcp.Object{}.
+	return b.mergedLocal(c, http.StatusOK, mcp.Success(c.msg.ID, mcp.Object{}.
 		With("protocolVersion", mcp.Quote(revision)).
 		With("capabilities", mergedCapabilities()).
 		With("serverInfo", mergedServer()).
-		With("instructions", mcp.Quote(mergedInstructions))))
+		With("instructions", mcp.Quote(mergedInstructions)).JSON()))
 }
 
 // mergedSession returns the client whose session c is in.
@@ -140,9 +135,4 @@ func (b *Broker) cancelMerged(c *call) {
 }
 
 // runningKey names a request of an agent's session.
-func runningKey(c *call, id []byte) string {
-	if bytes.HasPrefix(id, []byte{'"'}) { // a string can be written in several ways
-		id = mcp.Quote(mcp.Object{{Name: "id", Value: id}}.Text("id"))
-	}
-	return c.sessionKey() + string(id)
-}
+func runningKey(c *call, id []byte) string { return c.sessionKey() + mcp.IDKey(id) }

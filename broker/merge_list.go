@@ -139,7 +139,7 @@ func (b *Broker) replyIn(a *answered) (mcp.Answer, error) {
 // isReply reports whether m answers what a asked. A failure may answer no id,
 // where a server did not come to read it.
 func (a *answered) isReply(m mcp.Answer) bool {
-	return mcp.SameText(m.ID, a.call.msg.ID) || m.Failure != nil && (m.ID == nil || string(m.ID) == "null")
+	return mcp.SameID(m.ID, a.call.msg.ID) || m.Failure != nil && (m.ID == nil || string(m.ID) == "null")
 }
 
 func (a *answered) without() error {
@@ -177,7 +177,7 @@ func (b *Broker) answerList(c *call, pages []page) error {
 		return err
 	}
 	r := newMergedReply(c)
-	r.whole(http.StatusOK, mcp.Succeed(c.msg.ID, result))
+	r.whole(http.StatusOK, mcp.Success(c.msg.ID, result.JSON()))
 	b.outcome(c, http.StatusOK, r.written, 0, incomplete(missing))
 	return nil
 }
@@ -214,6 +214,9 @@ func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err 
 		return nil, "", err
 	}
 	shown, err := b.shown(p.call, p.answer.Text.JSON())
+	if err == nil && c.era() == eraSessions && p.call.msg.Version != "" {
+		shown, err = mcp.FilterLists(shown, unmirrored)
+	}
 	if err != nil {
 		return nil, "", unreadable(err)
 	}
@@ -228,6 +231,12 @@ func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err 
 		return nil, "", unreadable(err)
 	}
 	return listed, cursor, nil
+}
+
+// unmirrored reports whether a client with sessions can make the call: it does not
+// repeat arguments in headers, and a stateless server refuses a call without.
+func unmirrored(e mcp.Entry) bool {
+	return e.Method != "tools/call" || !mcp.MirrorsArguments(e.Raw)
 }
 
 // listResult is the result of a list's question.

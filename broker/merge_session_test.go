@@ -63,16 +63,16 @@ func TestOneEndpointNegotiatesTheRevision(t *testing.T) {
 	}
 }
 
-// older is a server with sessions by hand: it counts those that were begun, and
+// aging is a server with sessions by hand: it counts those that were begun, and
 // knows one at a time.
-type older struct {
+type aging struct {
 	begun, ended int
 	current      string
 	calls        func(w http.ResponseWriter, m rpc)
 }
 
 // serve makes s that server.
-func (o *older) serve(s *scripted) {
+func (o *aging) serve(s *scripted) {
 	s.handles("server/discover", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Bad Request", http.StatusBadRequest) })
 	s.handles("initialize", func(w http.ResponseWriter, _ *http.Request) {
 		o.begun++
@@ -104,7 +104,7 @@ func (o *older) serve(s *scripted) {
 // other's.
 func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 	s := openSeveral(t)
-	o := &older{calls: func(w http.ResponseWriter, m rpc) {
+	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
 		w.Header().Set("Content-Type", "application/json")
 		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":{"content":[]}}`))
 	}}
@@ -138,7 +138,7 @@ func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 // An upstream that asks the client in its session is told that it can't.
 func TestOneEndpointTurnsQuestionsAway(t *testing.T) {
 	s := openSeveral(t)
-	o := &older{calls: func(w http.ResponseWriter, m rpc) {
+	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for _, line := range []string{
 			`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{}}`,
@@ -205,7 +205,7 @@ func TestOneEndpointCallsOff(t *testing.T) {
 	s := openSeveral(t)
 	begun, told, free := make(chan string, 1), make(chan string, 1), make(chan struct{})
 	defer close(free)
-	o := &older{calls: func(w http.ResponseWriter, m rpc) {
+	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
 		begun <- string(m.ID)
 		<-free
 	}}
@@ -221,6 +221,17 @@ func TestOneEndpointCallsOff(t *testing.T) {
 	if got := recv(t, "the cancellation", told); !strings.Contains(got, `"requestId":`+id) {
 		t.Errorf("got %s, want it to name %s", got, id)
 	}
+}
+
+// A client with sessions can't repeat arguments in headers.
+func TestOneEndpointListsWhatAClientCanCall(t *testing.T) {
+	s := openSeveral(t)
+	s.odd.answers("tools/list", func(rpc) string {
+		return `{"tools":[{"name":"x","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"A"}}}},{"name":"y","inputSchema":{"type":"object"}}]}`
+	})
+	wantNames(t, "stateless", s.do(s.stateless("tools/list", "", "{")).merged(t).names(), "modern__link odd__x odd__y older__link")
+	list := s.call(to("/mcp"), with("Mcp-Session-Id", s.begunHere()), body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+	wantNames(t, "sessions", s.do(list).merged(t).names(), "modern__link odd__y older__link")
 }
 
 func TestAnAgentThatLeavesEndsTheListsOfOneEndpoint(t *testing.T) {

@@ -240,7 +240,7 @@ func (s *several) connect(t *testing.T, agent, revision string) *sdk.ClientSessi
 	t.Cleanup(bearing.base.CloseIdleConnections)
 	client := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, nil)
 	session, err := client.Connect(t.Context(), &sdk.StreamableClientTransport{
-		Endpoint: "http://" + s.plain + "/mcp", HTTPClient: &http.Client{Transport: bearing}, DisableStandaloneSSE: true,
+		Endpoint: "http://" + s.plain + "/mcp", HTTPClient: &http.Client{Transport: bearing},
 	}, &sdk.ClientSessionOptions{ProtocolVersion: revision})
 	if err != nil {
 		t.Fatal(err)

@@ -78,7 +78,7 @@ Then:         mintmark check DIR; mintmark serve --dir DIR`,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(serveCommand(), demoCommand(), checkCommand(), policyCommand(), upstreamCommand(), auditCommand(), versionCommand())
+	root.AddCommand(serveCommand(), connectCommand(), demoCommand(), checkCommand(), policyCommand(), upstreamCommand(), auditCommand(), versionCommand())
 	return root
 }
 

@@ -1,11 +1,7 @@
 package mcp
 
-// What a request of the stateless revision states of its client.
 const (
-	metaClient       = "io.modelcontextprotocol/clientInfo"
-	metaCapabilities = "io.modelcontextprotocol/clientCapabilities"
-	metaLogLevel     = "io.modelcontextprotocol/logLevel"
-
+	metaLogLevel   = "io.modelcontextprotocol/logLevel"
 	tasksExtension = "io.modelcontextprotocol/tasks"
 )
 
@@ -35,7 +31,7 @@ func Stated(request []byte, client Object) ([]byte, error) {
 	return editMeta(request, func(meta Object) (Object, error) {
 		meta = meta.With(metaVersion, Quote(Stateless)).With(metaCapabilities, []byte(`{}`))
 		if len(client) > 0 {
-			meta = meta.With(metaClient, client.JSON())
+			meta = meta.With(metaClientInfo, client.JSON())
 		}
 		return meta, nil
 	})
@@ -45,12 +41,12 @@ func Stated(request []byte, client Object) ([]byte, error) {
 // is.
 func Unstated(request []byte) (plain []byte, client Object, err error) {
 	plain, err = editMeta(request, func(meta Object) (Object, error) {
-		if info := meta.Get(metaClient); info != nil {
+		if info := meta.Get(metaClientInfo); info != nil {
 			if client, err = CutObject(info); err != nil {
 				return nil, err
 			}
 		}
-		return meta.Without(metaVersion, metaClient, metaCapabilities, metaLogLevel), nil
+		return meta.Without(metaVersion, metaClientInfo, metaCapabilities, metaLogLevel), nil
 	})
 	return plain, client, err
 }
@@ -139,17 +135,4 @@ func WithID(request, id []byte) ([]byte, error) {
 		return nil, err
 	}
 	return o.With("id", id).JSON(), nil
-}
-
-// Succeed returns the answer to the request with an id.
-func Succeed(id []byte, result Object) []byte {
-	return Object{{"jsonrpc", []byte(`"2.0"`)}, {"id", id}, {"result", result.JSON()}}.JSON()
-}
-
-// SameText reports whether two JSON strings or numbers are the same value.
-func SameText(a, b []byte) bool {
-	if len(a) > 0 && len(b) > 0 && a[0] == '"' && b[0] == '"' {
-		return Object{{"", a}}.Text("") == Object{{"", b}}.Text("")
-	}
-	return string(a) == string(b)
 }
