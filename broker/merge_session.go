@@ -17,9 +17,13 @@ import (
 // each agent and upstream, and for each of the agent's own sessions with /mcp, so
 // that what an upstream keeps in a session is never shared between agents.
 
-// maxHeld bounds the sessions that are held. Beyond it the one that was used
-// longest ago is forgotten, and its upstream forgets it too in its time.
-const maxHeld = 1024
+// maxHeld bounds the sessions that are held, and maxHeldEach those of one
+// workload, so that none can have the others' forgotten. Beyond it the one that
+// was used longest ago is forgotten, and its upstream forgets it too in its time.
+const (
+	maxHeld     = 1024
+	maxHeldEach = 64
+)
 
 // heldKey is what one session is for.
 type heldKey struct {
@@ -48,9 +52,8 @@ func (m *merged) hold(key heldKey, now time.Time) *held {
 	}
 	h := m.held[key]
 	if h == nil {
-		if len(m.held) >= maxHeld {
-			m.forgetOldest()
-		}
+		m.forgetOldest(maxHeldEach, func(k heldKey) bool { return k.issuer == key.issuer && k.subject == key.subject })
+		m.forgetOldest(maxHeld, func(heldKey) bool { return true })
 		h = &held{turn: make(chan struct{}, 1)}
 		m.held[key] = h
 	}
@@ -58,15 +61,22 @@ func (m *merged) hold(key heldKey, now time.Time) *held {
 	return h
 }
 
-func (m *merged) forgetOldest() {
+// forgetOldest makes room for one more of those that count.
+func (m *merged) forgetOldest(most int, counts func(heldKey) bool) {
 	var oldest heldKey
 	var since time.Time
+	n := 0
 	for key, h := range m.held {
-		if since.IsZero() || h.used.Before(since) {
+		if !counts(key) {
+			continue
+		}
+		if n++; n == 1 || h.used.Before(since) {
 			oldest, since = key, h.used
 		}
 	}
-	delete(m.held, oldest)
+	if n >= most {
+		delete(m.held, oldest)
+	}
 }
 
 // sayInSession asks an upstream with sessions. A session that the upstream no

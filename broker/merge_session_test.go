@@ -135,6 +135,29 @@ func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 	}
 }
 
+// One agent can't have the sessions of another forgotten.
+func TestOneEndpointHoldsSoManySessionsOfAWorkload(t *testing.T) {
+	s := openSeveral(t)
+	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":{"content":[]}}`))
+	}}
+	o.serve(s.odd)
+	clerk := s.stateless("tools/call", "odd__x", `{"name":"odd__x"`, s.as("clerk"))
+	s.wantOK(clerk, "content")
+	known := o.current
+	for range 70 { // more than the broker holds of one workload
+		own := with("Mcp-Session-Id", s.begunHere())
+		s.wantOK(s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"odd__x"}}`)), "content")
+	}
+	o.current = known
+	begun := o.begun
+	s.wantOK(clerk, "content")
+	if o.begun != begun {
+		t.Error("the clerk's session was begun anew")
+	}
+}
+
 // An upstream that asks the client in its session is told that it can't.
 func TestOneEndpointTurnsQuestionsAway(t *testing.T) {
 	s := openSeveral(t)

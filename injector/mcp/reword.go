@@ -1,7 +1,7 @@
 package mcp
 
 const (
-	metaLogLevel   = "io.modelcontextprotocol/logLevel"
+	metaLevel      = "io.modelcontextprotocol/logLevel"
 	tasksExtension = "io.modelcontextprotocol/tasks"
 )
 
@@ -46,7 +46,7 @@ func Unstated(request []byte) (plain []byte, client Object, err error) {
 				return nil, err
 			}
 		}
-		return meta.Without(metaVersion, metaClientInfo, metaCapabilities, metaLogLevel), nil
+		return meta.Without(metaVersion, metaClientInfo, metaCapabilities, metaLevel), nil
 	})
 	return plain, client, err
 }
