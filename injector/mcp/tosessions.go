@@ -14,6 +14,9 @@ const NewestWithSessions = "2025-11-25"
 // eras.
 const progressToken = "progressToken"
 
+// metaLogLevel is where a stateless request says which log messages it wants.
+const metaLogLevel = "io.modelcontextprotocol/logLevel"
+
 // Sender is what a stateless request says of who sends it, which a server with
 // sessions is told when a session begins, and what belongs to the request alone.
 type Sender struct {
