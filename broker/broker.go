@@ -74,7 +74,9 @@ type Broker struct {
 }
 
 // Open opens everything a bundle asks for, the log first and the sockets last.
-// On error nothing is left open.
+// On error nothing is left open. The program that calls it sees to the standard
+// logger, by which net/http prints what an upstream sends out of turn: see
+// internal/stdlog.
 func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits}
 	b.setDefaults()

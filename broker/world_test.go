@@ -25,6 +25,7 @@ import (
 	"mintmark/broker"
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
+	"mintmark/internal/stdlog"
 	"mintmark/internal/trustdomain"
 	"mintmark/providers"
 	"mintmark/providers/oauth"
@@ -35,6 +36,15 @@ const (
 	audience = "mintmark"
 	patience = 10 * time.Second // for what happens at once on an idle machine
 )
+
+// printed is what libraries printed by the standard logger, as a program that
+// embeds the broker lets them.
+var printed lockedBuffer
+
+func TestMain(m *testing.M) {
+	stdlog.Hush(slog.New(slog.NewJSONHandler(&printed, nil)))
+	os.Exit(m.Run())
+}
 
 // world is a broker with everything around it, over real sockets: a trust
 // domain, an issuer of credentials, an upstream, and agents that write HTTP by
@@ -291,7 +301,7 @@ func (w *world) end() {
 // none may be.
 func (w *world) checkLeaks() {
 	w.t.Helper()
-	places := map[string][]byte{"an answer": w.received.bytes(), "the broker's log": w.logged.bytes()}
+	places := map[string][]byte{"an answer": w.received.bytes(), "the broker's log": w.logged.bytes(), "the standard log": printed.bytes()}
 	segments, err := filepath.Glob(filepath.Join(w.logDir(), "*.log"))
 	if err != nil || len(segments) == 0 {
 		w.t.Fatalf("find the segments of the log: got %v, %v", segments, err)
