@@ -13,9 +13,9 @@ import (
 // other way to be told not to. So every program that embeds the broker calls this
 // first, or sees to its standard logger itself.
 func Hush(logger *slog.Logger) (restore func()) {
-	before := log.Writer()                  //nolint:forbidigo // the one place that knows of it
-	log.SetOutput(writer{logger})           //nolint:forbidigo // the one place that knows of it
-	return func() { log.SetOutput(before) } //nolint:forbidigo // the one place that knows of it
+	before := log.Writer()
+	log.SetOutput(writer{logger})
+	return func() { log.SetOutput(before) }
 }
 
 type writer struct{ logger *slog.Logger }
