@@ -130,6 +130,10 @@ func errTwo(a, b Identity) error {
 	return fmt.Errorf("expected evidence of one workload, got %s by %s and %s by %s", one, a.Attestor(), other, b.Attestor())
 }
 
+// Generation counts the changes of the trust bundles: evidence that was proven
+// under another one may prove nothing now.
+func (c *Chain) Generation() uint64 { return c.generation() }
+
 // Check returns nil when id proves something now and is not revoked: what to
 // ask again right before its credential leaves. A refusal is a *fault.Error.
 func (c *Chain) Check(id Identity) error {

@@ -56,11 +56,12 @@ type call struct {
 	bridged   *bridged   // the session that the agent has with the broker alone, or nil
 	injection *injection // nil when the upstream needs no credential
 	decision  policies.Decision
-	judging   sync.Mutex // of the two below: a dial that the call no longer waits for asks too
+	judging   sync.Mutex // of the three below: a dial that the call no longer waits for asks too
 	epoch     uint64     // of posture, when it was last allowed
 	judged    time.Time  // when it was last allowed
 	// waits is until when it may wait for its agent's input; nil when it does not.
 	waits atomic.Pointer[time.Time]
+	trusted   uint64     // generation of the trust under which the evidence last held
 
 	// lease
 	credential providers.Credential
@@ -138,6 +139,7 @@ func (b *Broker) exchange(c *call) (*http.Response, *injector.Scrubber, error) {
 
 // attest establishes who calls, from the head and the connection alone.
 func (b *Broker) attest(c *call) (err error) {
+	c.trusted = c.snap.chain.Generation() // before: a change in between costs one look too many
 	c.identity, err = c.snap.chain.Attest(c.ctx, attest.Evidence{TLS: c.r.TLS, Header: c.r.Header})
 	return err
 }
@@ -416,7 +418,14 @@ func (c *call) stillProven() error {
 	if err := c.snap.chain.Check(c.identity); err != nil {
 		return err
 	}
+	trusted := c.snap.chain.Generation()
+	if trusted == c.trusted {
+		return nil
+	}
 	_, err := c.snap.chain.Attest(c.ctx, attest.Evidence{TLS: c.r.TLS, Header: c.r.Header})
+	if err == nil {
+		c.trusted = trusted
+	}
 	return err
 }
 
