@@ -60,8 +60,8 @@ type call struct {
 	epoch     uint64     // of posture, when it was last allowed
 	judged    time.Time  // when it was last allowed
 	// waits is until when it may wait for its agent's input; nil when it does not.
-	waits atomic.Pointer[time.Time]
-	trusted   uint64     // generation of the trust under which the evidence last held
+	waits   atomic.Pointer[time.Time]
+	trusted uint64 // generation of the trust under which the evidence last held
 
 	// lease
 	credential providers.Credential
@@ -449,7 +449,7 @@ func (c *call) decisionRecord() *audit.Record {
 	} else if c.bridged != nil {
 		rec.Session = c.bridged.digest
 	}
-	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.body)
+	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.said())
 	if c.out != nil {
 		rec.Query = digestOf([]byte(c.out.URL.RawQuery))
 	}
@@ -468,6 +468,14 @@ func (c *call) decisionRecord() *audit.Record {
 func sessionDigest(handle string) string {
 	digest := sha256.Sum256([]byte(handle))
 	return hex.EncodeToString(digest[:16])
+}
+
+// said is the body, or the part of it that is this message of a batch.
+func (c *call) said() []byte {
+	if c.msg.Raw != nil {
+		return c.msg.Raw
+	}
+	return c.body
 }
 
 // digestOf returns the hex SHA-256 of what was sent, or "" for nothing.

@@ -2,6 +2,7 @@ package injector
 
 import (
 	"bytes"
+	"encoding/hex"
 	"mime"
 	"net/http"
 	"strings"
@@ -60,13 +61,12 @@ func unescape(name string) string {
 		case c == '+':
 			b.WriteByte(' ')
 		case c == '%' && i+2 < len(name):
-			high, ok := digit(name[i+1])
-			low, too := digit(name[i+2])
-			if !ok || !too {
+			value, err := hex.DecodeString(name[i+1 : i+3])
+			if err != nil {
 				b.WriteByte(c)
 				continue
 			}
-			b.WriteByte(byte(high<<4 | low)) //nolint:gosec // two digits
+			b.WriteByte(value[0])
 			i += 2
 		default:
 			b.WriteByte(c)
