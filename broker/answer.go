@@ -94,8 +94,8 @@ func (b *Broker) outcome(c *call, status int, written int64, hits int, err error
 	if err != nil {
 		rec.Fault, rec.Step, rec.Reason = fault.KindOf(err).String(), "answer", fault.HintOf(err)
 	}
+	b.metrics.ended(c, "allow", "", hits) // before the record, so that who has read that reads this too
 	b.log.Note(rec)
-	b.metrics.ended(c, "allow", "", hits)
 	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", c.attrs("allow", status)...)
 }
 

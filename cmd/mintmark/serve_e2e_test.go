@@ -308,7 +308,7 @@ func TestASealedVaultRefusesCallsOnceTheLeaseHasEnded(t *testing.T) {
 	bao := testenv.OpenBao(t)
 	bao.PutKV(t, "orders", map[string]any{"token": "orders-token-canary-93b7"})
 	s := newSite(t, `
-providers: {orders: {kind: vault, max_age: 3s, address: "`+bao.Addr+`", auth: {token: "file:vault-token"}, kv2: {path: orders, field: token}}}
+providers: {orders: {kind: vault, max_age: 10s, address: "`+bao.Addr+`", auth: {token: "file:vault-token"}, kv2: {path: orders, field: token}}}
 upstreams: {orders: {url: "UPSTREAM/mcp", credentials: [{provider: orders, scheme: bearer}]}}
 `, map[string]string{"vault-token": bao.RootToken})
 	s.serve()
