@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -30,6 +31,9 @@ type Options struct {
 	Kinds  Kinds          // required
 	Logger *slog.Logger   // nil: nothing is logged
 	Clock  func() time.Time
+
+	mintTimeout time.Duration // of one mint; 0: the pool's own
+	settling    time.Duration // of calls that were cut; 0: 2 s
 }
 
 // bufferSize is how much of an answer is read at once.
@@ -41,6 +45,8 @@ type Broker struct {
 	logger    *slog.Logger
 	clock     func() time.Time
 	limits    bundle.Limits
+	mintTime  time.Duration
+	settling  time.Duration // how long calls that were cut may take to say how they ended
 	log       *audit.Log
 	pins      *pins.Pins
 	trust     *trust.Trust
@@ -73,7 +79,7 @@ type Broker struct {
 // Open opens everything a bundle asks for, the log first and the sockets last.
 // On error nothing is left open.
 func Open(ctx context.Context, o Options) (_ *Broker, err error) {
-	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits}
+	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits, mintTime: o.mintTimeout, settling: cmp.Or(o.settling, 2*time.Second)}
 	b.setDefaults()
 	defer func() {
 		if err != nil {
@@ -154,8 +160,8 @@ func (b *Broker) close(ctx context.Context) error {
 	errs = append(errs, b.shutdown(ctx))
 	b.leave()
 	if snap := b.current.Load(); snap != nil {
-		settle(ctx, snap.calls.Wait)
-		settle(ctx, b.retiring.Wait)
+		b.settle(ctx, snap.calls.Wait)
+		b.settle(ctx, b.retiring.Wait)
 		snap.retire(ctx, nil)
 	}
 	if b.trust != nil {
@@ -173,8 +179,8 @@ func (b *Broker) close(ctx context.Context) error {
 }
 
 // settle gives calls that were cut a moment to say how they ended.
-func settle(ctx context.Context, wait func()) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+func (b *Broker) settle(ctx context.Context, wait func()) {
+	ctx, cancel := context.WithTimeout(ctx, b.settling)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {

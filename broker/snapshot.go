@@ -201,6 +201,7 @@ func (b *Broker) buildPool(s, old *snapshot) error {
 	}
 	pool, err := providers.NewPool(entries, providers.PoolOptions{
 		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: func() string { return b.digestOr(s.bundle.Digest) },
+		MintTimeout: b.mintTime,
 	})
 	if err != nil {
 		return err

@@ -69,6 +69,8 @@ type setup struct {
 	Upstream string
 	Closed   string // an address that nobody listens on
 	Quiet    bool   // the broker logs nothing
+
+	MintTimeout time.Duration
 }
 
 // open returns a world that ends with the test. At its end the log must verify
@@ -249,7 +251,8 @@ func (w *world) openBroker(s setup) {
 	if s.Quiet {
 		logger = nil
 	}
-	w.broker, err = broker.Open(w.t.Context(), broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock})
+	o := broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock}
+	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience))
 	if err != nil {
 		w.t.Fatal(err)
 	}
