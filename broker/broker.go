@@ -71,8 +71,10 @@ type Broker struct {
 	current  atomic.Pointer[snapshot]
 
 	applying sync.Mutex     // one bundle at a time
+	changing sync.Mutex     // held while a bundle is recorded and put in force, which none is once calls may no longer begin
 	before   chan struct{}  // closed when the snapshot before the current one has retired
 	retiring sync.WaitGroup // bundles that were replaced, each until its last call ends
+	started  bool           // its start is on record
 	closed   sync.Once
 }
 
@@ -109,6 +111,7 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.recordBundle(ctx, "start", o.Bundle); err != nil {
 		return nil, err
 	}
+	b.started = true
 	return b, nil
 }
 
@@ -171,11 +174,19 @@ func (b *Broker) close(ctx context.Context) error {
 		if skipped := b.strangers.count(); skipped != nil {
 			b.log.Note(skipped)
 		}
-		// Even when the calls under way took all of ctx's time.
-		_, err := b.log.Append(context.WithoutCancel(ctx), &audit.Record{Kind: audit.Admin, Event: "stop"})
-		errs = append(errs, err, b.log.Close())
+		errs = append(errs, b.recordStop(ctx), b.log.Close())
 	}
 	return errors.Join(errs...)
+}
+
+// recordStop puts the end of a broker that has begun on record, even when the
+// calls under way took all of ctx's time.
+func (b *Broker) recordStop(ctx context.Context) error {
+	if !b.started {
+		return nil
+	}
+	_, err := b.log.Append(context.WithoutCancel(ctx), &audit.Record{Kind: audit.Admin, Event: "stop"})
+	return err
 }
 
 // settle gives calls that were cut a moment to say how they ended.

@@ -23,6 +23,18 @@ func (o Options) WithSettling(d time.Duration) Options {
 // Handler returns what serves the listener with the given index.
 func (b *Broker) Handler(i int) http.Handler { return b.listeners[i].server.Handler }
 
+// Admin returns what serves the metrics.
+func (b *Broker) Admin() http.Handler { return b.adminHandler() }
+
+// Entering reports whether a call can begin.
+func (b *Broker) Entering() bool {
+	snap, ok := b.enter()
+	if ok {
+		snap.calls.Done()
+	}
+	return ok
+}
+
 // Waiting returns how many calls are under way.
 func (b *Broker) Waiting() int { return len(b.slots) }
 
