@@ -19,7 +19,6 @@ type Chain struct {
 	clock      func() time.Time
 	generation func() uint64
 	cache      *cache
-	revoked    revoked
 }
 
 // member is an attestor with its optional abilities, asserted once.
@@ -127,26 +126,17 @@ func errTwo(a, b Identity) error {
 	return fmt.Errorf("expected evidence of one workload, got %s by %s and %s by %s", one, a.Attestor(), other, b.Attestor())
 }
 
-// Check returns nil when id proves something now and is not revoked: what to
-// ask again right before its credential leaves. A refusal is a *fault.Error.
+// Check returns nil when id proves something now: what to ask again right before
+// its credential leaves. A refusal is a *fault.Error.
 func (c *Chain) Check(id Identity) error {
 	switch now := c.clock(); {
 	case id.IsZero():
 		return refuse(errors.New("expected a proven identity, got none"))
 	case !id.ValidAt(now):
 		return refuse(fmt.Errorf("expected evidence that is still valid, got one that expired %s ago", now.Sub(id.Expires()).Round(time.Millisecond)))
-	case c.revoked.has(id.Subject()) || c.revoked.has(id.Evidence()):
-		return refuse(fmt.Errorf("expected an identity that is in force, got %s, which is revoked", id.Subject()))
 	}
 	return nil
 }
-
-// Revoke refuses from now on the workload or the piece of evidence named by
-// what: a SPIFFE ID, or a digest as Identity.Evidence has it.
-func (c *Chain) Revoke(what string) { c.revoked.add(what) }
-
-// Restore takes a revocation back.
-func (c *Chain) Restore(what string) { c.revoked.remove(what) }
 
 // ask returns what attestor i makes of e, from the cache where it can.
 func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]byte, known bool, now time.Time) (Identity, error) {
