@@ -65,7 +65,7 @@ conformance: servers ## the MCP conformance suite, on a server and through Mintm
 	cat "$$table"; exit $$status
 
 .PHONY: fuzz
-fuzz: ## each fuzz target for FUZZTIME=10s
+fuzz: python ## each fuzz target for FUZZTIME=10s
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 .PHONY: lint
@@ -79,13 +79,17 @@ lint: ## formatting, vet, linters, shell scripts, known vulnerabilities
 
 ##@ Prepare
 .PHONY: servers
-servers: compiler ## the real servers that the tests run: Vault, SPIRE, MinIO, ...
+servers: compiler python ## the real servers that the tests run: Vault, SPIRE, MinIO, ...
 	@.ci/debian systemd-analyze:systemd
 	@$(step) 'real servers for the tests' testdata/servers/install
 
 .PHONY: compiler
 compiler: # The race detector and SPIRE's store need a C compiler.
 	@.ci/debian gcc:gcc,libc6-dev
+
+.PHONY: python
+python: # One of the readers that Mintmark's reading is held against; Node is the other.
+	@.ci/debian python3:python3
 
 .PHONY: clean
 clean: ## remove what build made; caches stay

@@ -19,6 +19,7 @@ type Chain struct {
 	clock      func() time.Time
 	generation func() uint64
 	cache      *cache
+	failed     failed
 }
 
 // member is an attestor with its optional abilities, asserted once.
@@ -147,9 +148,15 @@ func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]
 		if id, ok := c.cache.get(digest, c.members[i].number, generation, now); ok {
 			return id, nil
 		}
+		if err := c.failed.get(digest, c.members[i].number, generation, now); err != nil {
+			return Identity{}, err
+		}
 	}
 	id, err := c.members[i].Attest(ctx, e)
 	if err != nil {
+		if known && ctx.Err() == nil && isVerdict(err) {
+			c.failed.put(digest, c.members[i].number, generation, err, now)
+		}
 		return Identity{}, err
 	}
 	if !id.ValidAt(now) {
@@ -159,6 +166,13 @@ func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]
 		c.cache.put(digest, c.members[i].number, generation, id, now)
 	}
 	return id, nil
+}
+
+// isVerdict reports whether err is an attestor's word on the evidence, and not on
+// something that it could not do.
+func isVerdict(err error) bool {
+	_, ours := errors.AsType[*fault.Error](err)
+	return !ours && !errors.Is(err, ErrNoEvidence)
 }
 
 // accepts says what the attestors accept, for a caller that showed nothing.

@@ -2,9 +2,11 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"mintmark/broker/audit"
 	"mintmark/injector"
@@ -109,18 +111,33 @@ func (b *Broker) refuse(c *call, err error) {
 	}
 	now := b.clock()
 	b.metrics.ended(c, now, outcome, r.Step, 0)
-	if !c.identity.IsZero() || b.strangers.admit() {
-		b.recordRefusal(c, r)
-		b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(now, outcome, r.Status), errAttrs(r, err)...)...)
+	switch {
+	case !c.identity.IsZero():
+		b.tell(c, r, now, outcome, err)
+	case b.strangers.admit():
+		c.name, c.path = shorten(c.name), shorten(c.path)
+		short := r
+		short.Text = shorten(r.Text)
+		b.tell(c, short, now, outcome, errors.New(shorten(err.Error())))
 	}
 	if !c.head.sent {
 		r.write(c)
 	}
 }
 
+// tell puts a refusal on record and into the log.
+func (b *Broker) tell(c *call, r refusal, now time.Time, outcome string, err error) {
+	b.recordRefusal(c, r)
+	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(now, outcome, r.Status), errAttrs(r, err)...)...)
+}
+
 // recordRefusal puts a refusal on record. A refusal stands whether or not the
 // log can take it; the log counts what it could not.
 func (b *Broker) recordRefusal(c *call, r refusal) {
+	if c.batch != nil {
+		b.recordBatchRefusal(c, r)
+		return
+	}
 	if c.recorded {
 		b.recordFailure(c, r)
 		return

@@ -62,6 +62,8 @@ type Broker struct {
 	admin          net.Listener // nil: none
 
 	streams  streams
+	flights  flights
+	merged   merged
 	draining atomic.Bool // no longer ready
 
 	// entering is held for writing while the snapshot changes, so that no call

@@ -51,10 +51,12 @@ type call struct {
 	body    []byte
 	whole   bool // the body was read to its end
 	msg     mcp.Message
+	batch   []*entry // instead of msg, for several messages
 
 	// decide
 	upstream  *upstream
 	session   string     // the upstream's own session id, or ""
+	bridged   *bridged   // the session that the agent has with the broker alone, or nil
 	injection *injection // nil when the upstream needs no credential
 	decision  policies.Decision
 	judging   sync.Mutex // of the two below: a dial that the call no longer waits for asks too
@@ -68,7 +70,7 @@ type call struct {
 	// record
 	out      *injector.Outgoing
 	stripped []string
-	recorded bool // the allowed decision is in the log
+	recorded bool // the allowed decision is in the log; of a batch, one of them
 }
 
 // serve is the one way through: attest, receive, then an exchange with the
@@ -83,27 +85,37 @@ func (b *Broker) serve(c *call) error {
 	if err := b.receive(c, misrouted); err != nil {
 		return err
 	}
+	if c.batch != nil {
+		return b.serveBatch(c)
+	}
 	if err := c.known(); err != nil {
 		return err
 	}
 	if c.name == "" {
 		return b.merge(c)
 	}
-	switch b.upstreamEra(c, c.era() == eraStateless) {
-	case eraStateless:
-		if c.era() == eraSessions {
-			return b.asSession(c)
-		}
-	case eraSessions:
-		if c.era() == eraStateless {
-			return b.asStateless(c)
-		}
+	switch {
+	case b.bridges(c):
+		return b.asSession(c)
+	case c.era() == eraStateless && b.knownEra(c) == eraSessions:
+		return b.asStateless(c)
 	}
+	return b.pass(c)
+}
+
+// pass makes an exchange and answers with what comes of it.
+func (b *Broker) pass(c *call) error {
 	resp, scrub, err := b.exchange(c)
 	if err != nil {
 		return err
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if begun, err := b.beginsInstead(c, resp); begun {
+		return err
+	}
+	if b.needsSession(c, resp) {
+		return b.asStateless(c)
+	}
 	return b.answer(c, resp, scrub)
 }
 
@@ -146,7 +158,16 @@ func (b *Broker) decide(c *call) error {
 	if err := b.openSession(c); err != nil {
 		return err
 	}
-	c.injection, ok = u.injectionFor(c.target().Name)
+	if c.batch != nil {
+		return b.decideBatch(c)
+	}
+	return b.decideOne(c)
+}
+
+// decideOne decides on one message.
+func (b *Broker) decideOne(c *call) error {
+	var ok bool
+	c.injection, ok = c.upstream.injectionFor(c.target().Name)
 	if !ok {
 		return fault.New("decide", fault.Denied, "no credential is registered for this call to this upstream")
 	}
@@ -172,22 +193,37 @@ func (c *call) known() error {
 
 // judge asks policy about the call as things stand at now.
 func (c *call) judge(now time.Time) policies.Decision {
+	if c.batch != nil {
+		return c.judgeBatch(now)
+	}
 	return c.ask(now, c.method, c.target(), c.injection)
 }
 
-// ask asks policy about a call of this agent to this upstream.
+// ask asks policy about a call of this agent to this upstream: that of the bundle
+// the call began with, and that of the one in force, where there is another by now.
+// Either can deny.
 func (c *call) ask(now time.Time, method string, target policies.Target, with *injection) policies.Decision {
+	d := c.askOf(c.snap, now, method, target, with)
+	if latest := c.snap.latest(); d.Allow && latest != c.snap {
+		if later := c.askOf(latest, now, method, target, with); !later.Allow {
+			return later
+		}
+	}
+	return d
+}
+
+func (c *call) askOf(s *snapshot, now time.Time, method string, target policies.Target, with *injection) policies.Decision {
 	credential := ""
 	if with != nil {
 		credential = with.provider
 	}
-	return c.snap.policies.Decide(policies.Request{
+	return s.policies.Decide(policies.Request{
 		Agent:      c.identity.ID(),
 		Upstream:   c.name,
 		Method:     method,
 		Target:     target,
 		Credential: credential,
-		Posture:    c.snap.facts(now, c.identity.Subject()),
+		Posture:    s.facts(now, c.identity.Subject()),
 		Now:        now,
 	})
 }
@@ -240,6 +276,9 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 		return audit.Receipt{}, err
 	}
 	c.out = out
+	if c.batch != nil {
+		return b.recordBatch(c)
+	}
 	rec := c.decisionRecord()
 	rec.Allow = true
 	receipt, err := b.log.Append(c.ctx, rec)
@@ -272,7 +311,7 @@ func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 // openSession finds the upstream's own session id behind the agent's handle.
 func (b *Broker) openSession(c *call) (err error) {
 	handle := c.handle()
-	if handle == "" {
+	if handle == "" || c.bridged != nil {
 		return nil
 	}
 	c.session, err = b.sessions.open(handle, c.name, c.identity)
@@ -362,7 +401,7 @@ func (c *call) stillAllowed(now time.Time) error {
 		return nil
 	}
 	if c.openEnded() {
-		if err := c.snap.chain.Check(c.identity); err != nil {
+		if err := c.stillProven(); err != nil {
 			return err
 		}
 	}
@@ -371,6 +410,16 @@ func (c *call) stillAllowed(now time.Time) error {
 	}
 	c.epoch, c.judged = epoch, now // only now, so that a denial stands whoever asks next
 	return nil
+}
+
+// stillProven returns nil when the evidence that opened a stream would open it
+// now: it may have ended, and so may the trust in who signed it.
+func (c *call) stillProven() error {
+	if err := c.snap.chain.Check(c.identity); err != nil {
+		return err
+	}
+	_, err := c.snap.chain.Attest(c.ctx, attest.Evidence{TLS: c.r.TLS, Header: c.r.Header})
+	return err
 }
 
 // openEnded reports whether the answer is a stream that by its nature does not
@@ -389,12 +438,13 @@ func (c *call) decisionRecord() *audit.Record {
 		Policies: c.decision.Policies, Stripped: c.stripped,
 	}
 	if handle := c.handle(); handle != "" {
-		digest := sha256.Sum256([]byte(handle))
-		rec.Session = hex.EncodeToString(digest[:16])
+		rec.Session = sessionDigest(handle)
+	} else if c.bridged != nil {
+		rec.Session = c.bridged.digest
 	}
-	if c.msg.Arguments != nil {
-		digest := sha256.Sum256(c.msg.Arguments)
-		rec.Arguments = hex.EncodeToString(digest[:])
+	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.body)
+	if c.out != nil {
+		rec.Query = digestOf([]byte(c.out.URL.RawQuery))
 	}
 	for _, f := range c.decision.Facts {
 		rec.Posture = append(rec.Posture, audit.PostureFact{Name: f.Name, Value: f.Value, AgeS: f.Seconds(c.started), Issuer: f.Issuer})
@@ -405,6 +455,21 @@ func (c *call) decisionRecord() *audit.Record {
 		rec.NotAfter, rec.Cached = c.credential.NotAfter(), c.cached
 	}
 	return rec
+}
+
+// sessionDigest is what a record knows a session by: its handle opens it.
+func sessionDigest(handle string) string {
+	digest := sha256.Sum256([]byte(handle))
+	return hex.EncodeToString(digest[:16])
+}
+
+// digestOf returns the hex SHA-256 of what was sent, or "" for nothing.
+func digestOf(content []byte) string {
+	if len(content) == 0 {
+		return ""
+	}
+	sum := sha256.Sum256(content)
+	return hex.EncodeToString(sum[:])
 }
 
 // traceID returns the trace id of a W3C traceparent header, or "".

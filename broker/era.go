@@ -39,51 +39,93 @@ func eraOf(protocol string) era {
 type speaks struct {
 	registered era
 	learned    atomic.Uint32
-	since      atomic.Int64 // Unix seconds
+	until      atomic.Int64 // Unix seconds: when it is asked again
 }
 
-const learnedFor = 5 * time.Minute
+const (
+	learnedFor = 5 * time.Minute
+	// unknownFor bounds how often an upstream is asked that does not say.
+	unknownFor = 10 * time.Second
+)
 
 func (s *speaks) at(now time.Time) era {
 	if s.registered != eraUnknown {
 		return s.registered
 	}
-	if now.Unix()-s.since.Load() > int64(learnedFor.Seconds()) {
+	if s.due(now) {
 		return eraUnknown
 	}
 	return era(s.learned.Load())
 }
 
-func (s *speaks) learn(e era, now time.Time) {
-	s.learned.Store(uint32(e))
-	s.since.Store(now.Unix())
+// due reports whether the upstream should be asked.
+func (s *speaks) due(now time.Time) bool {
+	return s.registered == eraUnknown && now.Unix() >= s.until.Load()
 }
 
-// era returns the one that the agent speaks in this call.
+func (s *speaks) learn(e era, now time.Time) {
+	age := learnedFor
+	if e == eraUnknown {
+		age = unknownFor
+	}
+	s.learned.Store(uint32(e))
+	s.until.Store(now.Add(age).Unix())
+}
+
+// era returns the one that the agent speaks in this call. A notification need
+// not state its revision, so that its header counts.
 func (c *call) era() era {
-	if c.msg.Version != "" {
+	if c.msg.Version != "" || c.msg.Kind == mcp.Notification && c.header.Get(mcp.HeaderVersion) == mcp.Stateless {
 		return eraStateless
 	}
 	return eraSessions
 }
 
+// registeredEra returns the era that the upstream of c is registered with, or
+// eraUnknown.
+func (b *Broker) registeredEra(c *call) era {
+	if u, ok := c.snap.upstreams[c.name]; ok && !u.plain {
+		return u.speaks.registered
+	}
+	return eraUnknown
+}
+
+// knownEra returns the era that the upstream of c speaks, as far as it is known
+// without asking.
+func (b *Broker) knownEra(c *call) era {
+	if u, ok := c.snap.upstreams[c.name]; ok && !u.plain {
+		return u.speaks.at(b.clock())
+	}
+	return eraUnknown
+}
+
 // upstreamEra returns the era that the upstream of c speaks. Where it is not
-// known yet and ask is set, the upstream is asked, on the agent's behalf and by
-// its leave: an agent that may not ask learns nothing, and its call passes as it
-// is.
-func (b *Broker) upstreamEra(c *call, ask bool) era {
+// known yet, the upstream is asked, on the agent's behalf and by its leave.
+func (b *Broker) upstreamEra(c *call) era {
 	u, ok := c.snap.upstreams[c.name]
 	if !ok || u.plain {
 		return eraUnknown
 	}
-	if e := u.speaks.at(b.clock()); e != eraUnknown || !ask {
-		return e
+	if u.speaks.due(b.clock()) {
+		u.speaks.learn(b.discover(c), b.clock())
 	}
-	e := b.discover(c)
-	if e != eraUnknown {
-		u.speaks.learn(e, b.clock())
+	return u.speaks.at(b.clock())
+}
+
+// needsSession reports whether an upstream refused a call because it speaks the
+// revisions with sessions only. Most refusals of a stateless call say something
+// else, so the upstream is asked, on the agent's behalf and by its leave: where
+// the agent may not ask, nothing is learned, and the refusal passes as it is.
+func (b *Broker) needsSession(c *call, resp *http.Response) bool {
+	if c.plain || c.msg.Kind != mcp.Request || c.era() != eraStateless {
+		return false
 	}
-	return e
+	switch resp.StatusCode {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType:
+	default:
+		return false
+	}
+	return b.upstreamEra(c) == eraSessions
 }
 
 // discover asks the upstream of c whether it is stateless. Such a server must

@@ -79,7 +79,7 @@ type answered struct {
 // asks makes the exchange of a fork. The caller closes what it returns, which
 // puts the outcome on record. An error is on record already.
 func (b *Broker) asks(f *call) (*answered, error) {
-	resp, scrub, err := b.exchange(f)
+	resp, scrub, err := b.exchange(f) //nolint:bodyclose // answered.close does
 	if err != nil {
 		b.recordRefusal(f, refusalOf(err))
 		f.end(nil)

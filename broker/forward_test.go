@@ -1,6 +1,9 @@
 package broker_test
 
 import (
+	"bufio"
+	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"fmt"
 	"io"
@@ -10,6 +13,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
 	"mintmark/broker/audit"
 	"mintmark/internal/fault"
@@ -184,7 +189,7 @@ func TestARefusedCredentialIsMintedAnew(t *testing.T) {
 		t.Errorf("the next call: got credential %s (cached %t) after %d mints, want a fresh one and not %s", rec.Credential, rec.Cached, w.issuer.asked.Load(), first)
 	}
 	// One agent's tool that says 401 again and again must not cost a mint each time.
-	w.upstream.does(raw("HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n"))
+	w.upstream.does(raw("HTTP/1.1 401 Unauthorized\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"))
 	w.do(w.call())
 	w.do(w.call())
 	w.upstream.does(answerOK)
@@ -336,5 +341,135 @@ func TestTheUpstreamHearsThatTheAgentLeft(t *testing.T) {
 	rec := w.outcome(w.lastAllowed().Call)
 	if rec.Fault != "unavailable" || rec.Reason != "the call was cancelled before the upstream answered" {
 		t.Errorf("outcome: got %q, %q", rec.Fault, rec.Reason)
+	}
+}
+
+// Clients tell that a call is cancelled in revision 2026-07-28 without stating it
+// in _meta, and some end their connection when that is refused.
+func TestANotificationNeedNotStateItsRevision(t *testing.T) {
+	w := open(t)
+	err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(`
+  modern: {url: "http://%s/mcp", protocol: stateless, credentials: [{provider: token, scheme: bearer}]}
+  open: {`, w.upstream.address))
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusAccepted) })
+	call := w.call(to("/mcp/modern"), body(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`),
+		with("MCP-Protocol-Version", "2026-07-28"), with("Mcp-Method", "notifications/cancelled"))
+	if got := w.do(call); got.status != 202 {
+		t.Fatalf("got %d %q, want 202", got.status, got.body)
+	}
+	if got := w.upstream.last(t); got.body != call.body || got.header.Get("Mcp-Protocol-Version") != "2026-07-28" {
+		t.Errorf("upstream: got %q with %v", got.body, got.header)
+	}
+}
+
+// A client of the Go SDK says so when a call is cancelled, and would end its
+// connection were it refused.
+func TestACancelledCallLeavesAClientItsConnection(t *testing.T) {
+	server := sdk.NewServer(&sdk.Implementation{Name: "shop", Version: "1"}, nil)
+	begun := make(chan struct{}, 1)
+	type order struct{ Wait bool }
+	sdk.AddTool(server, &sdk.Tool{Name: "lookup_order"}, func(ctx context.Context, _ *sdk.CallToolRequest, o order) (*sdk.CallToolResult, any, error) {
+		if o.Wait {
+			begun <- struct{}{}
+			<-ctx.Done()
+		}
+		return &sdk.CallToolResult{}, nil, nil
+	})
+	address := serve(t, sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return server }, &sdk.StreamableHTTPOptions{Stateless: true}), nil)
+	w := open(t, func(s *setup) { s.Upstream = address })
+	if err := w.change("mintmark.yaml", "/mcp\", credentials", "/mcp\", protocol: stateless, credentials"); err != nil {
+		t.Fatal(err)
+	}
+	client := sdk.NewClient(&sdk.Implementation{Name: "agent", Version: "1"}, nil)
+	session, err := client.Connect(t.Context(), &sdk.StreamableClientTransport{Endpoint: "http://" + w.plain + "/mcp/orders", HTTPClient: &http.Client{Transport: bearer(w.agent)}}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer session.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() {
+		_, err := session.CallTool(ctx, &sdk.CallToolParams{Name: "lookup_order", Arguments: order{true}})
+		ended <- err
+	}()
+	recv(t, "the call", begun)
+	cancel()
+	if err := recv(t, "the end of the call", ended); err == nil {
+		t.Error("the cancelled call: got an answer")
+	}
+	w.await("the notification", func() bool {
+		for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Decision}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Method == "notifications/cancelled" || r.Fault == "invalid" {
+				return true
+			}
+		}
+		return false
+	})
+	if _, err := session.CallTool(t.Context(), &sdk.CallToolParams{Name: "lookup_order", Arguments: order{false}}); err != nil {
+		t.Errorf("the call after it: %v", err)
+	}
+}
+
+// bearer makes a client's requests with a token.
+type bearer string
+
+// RoundTrip implements http.RoundTripper.
+func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
+	r = r.Clone(r.Context())
+	r.Header.Set("Authorization", "Bearer "+string(b))
+	return http.DefaultTransport.RoundTrip(r)
+}
+
+// The record says what was sent, so that it can be told later whether it was this.
+func TestTheRecordHasTheDigestOfWhatIsSent(t *testing.T) {
+	w := open(t)
+	digest := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
+	const sent = `{"to":"alice"}`
+	w.wantOK(w.call(method("POST"), to("/http/api/pay?amount=1&api_key=x"), body(sent)), "")
+	rec := w.lastAllowed()
+	if rec.Body != digest(sent) || rec.Query != digest("amount=1") || rec.Arguments != "" {
+		t.Errorf("plain call: got body %q and query %q", rec.Body, rec.Query)
+	}
+	w.wantOK(w.call(), "result")
+	if rec := w.lastAllowed(); rec.Body != digest(toolCall("lookup_order")) || rec.Arguments != digest(`{"order":"7"}`) || rec.Query != "" {
+		t.Errorf("MCP call: got body %q, arguments %q and query %q", rec.Body, rec.Arguments, rec.Query)
+	}
+}
+
+// A listener that holds all the connections it may takes the next when one ends.
+func TestConnectionsAreBounded(t *testing.T) {
+	w := open(t, func(s *setup) { s.Limits = "body: 64KiB, shutdown: 5s, connections: 1" })
+	first := w.keepAlive()
+	if got := first.do(w.call()); got.status != 200 {
+		t.Fatalf("got %d, want 200", got.status)
+	}
+	second := make(chan answer, 1)
+	conn := w.write(w.call())
+	go func() {
+		resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+		if err != nil {
+			second <- answer{err: err}
+			return
+		}
+		_ = resp.Body.Close()
+		second <- answer{status: resp.StatusCode}
+	}()
+	if got := first.do(w.call()); got.status != 200 { // takes as long as an answer to the second would
+		t.Errorf("the first again: got %d, want 200", got.status)
+	}
+	select {
+	case got := <-second:
+		t.Errorf("a connection more: got %+v while the first is held, want it to wait", got)
+	default:
+	}
+	_ = first.conn.Close()
+	if got := recv(t, "an answer to the second", second); got.status != 200 {
+		t.Errorf("the second: got %+v, want 200", got)
 	}
 }

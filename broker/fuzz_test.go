@@ -19,9 +19,9 @@ import (
 )
 
 // FuzzServe sends whatever can be read as an HTTP request, from a proven agent.
-// Whatever it is: the handler returns, exactly one decision is on record, and
-// what reaches an upstream is the agent's bytes with the broker's credential,
-// and nothing else of the agent.
+// Whatever it is: the handler returns, one decision is on record, or one for
+// each message of a batch, and what reaches an upstream is the agent's bytes
+// with the broker's credential, and nothing else of the agent.
 func FuzzServe(f *testing.F) {
 	w := open(f, func(s *setup) { s.Audit, s.Limits, s.Quiet = "segment_size: 1MiB", "body: 4KiB", true })
 	w.unread = true // read segments are removed: they would fill the disk
@@ -39,6 +39,8 @@ func FuzzServe(f *testing.F) {
 // refused.
 func (z *fuzzed) seed(f *testing.F) {
 	tool, list := toolCall("lookup_order"), `{"jsonrpc":"2.0","id":1,"method":"tools/list"}`
+	mixed := "[" + initialized + "," + strings.Replace(list, "1", "2", 1) + ",\n" + tool + "]"
+	refused := "[" + tool + "," + refund("2") + "]"
 	length := func(body string) string { return fmt.Sprintf("Content-Length: %d\r\n", len(body)) }
 	const asJSON = "Content-Type: application/json\r\n"
 	seeds := []struct{ method, target, header, body string }{
@@ -47,6 +49,9 @@ func (z *fuzzed) seed(f *testing.F) {
 		{"POST", "/mcp/orders", asJSON + "Transfer-Encoding: chunked\r\n", fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(list), list)},
 		{"POST", "/mcp/orders", asJSON + length(list) + "Mcp-Session-Id: x\r\n", list},
 		{"POST", "/mcp/orders", asJSON + length("[]"), "[]"},
+		{"POST", "/mcp/orders", asJSON + length("["+tool+"]"), "[" + tool + "]"},
+		{"POST", "/mcp/orders", asJSON + length(mixed) + "MCP-Protocol-Version: 2025-03-26\r\n", mixed},
+		{"POST", "/mcp/orders", asJSON + length(refused), refused},
 		{"GET", "/mcp/orders", "Accept: text/event-stream\r\nLast-Event-ID: 7\r\n", ""},
 		{"DELETE", "/mcp/orders", "Mcp-Session-Id: AAAA\r\n", ""},
 		{"PUT", "/http/api/a/b?x=1&api_key=2", "Content-Type: text/plain\r\nContent-Length: 2\r\nCookie: a=b\r\nIf-Match: 1\r\n", "hi"},
@@ -63,8 +68,8 @@ func (z *fuzzed) seed(f *testing.F) {
 		f.Add(s.method, s.target, s.header, []byte(s.body))
 		z.call(f, s.method, s.target, s.header, []byte(s.body))
 	}
-	if allowed := z.upstream.taken() - before; allowed != 6 {
-		f.Fatalf("got %d of %d seeds forwarded, want 6", allowed, len(seeds))
+	if allowed := z.upstream.taken() - before; allowed != 8 {
+		f.Fatalf("got %d of %d seeds forwarded, want 8", allowed, len(seeds))
 	}
 }
 
@@ -111,9 +116,7 @@ func (z *fuzzed) serve(t testing.TB, r *http.Request, sent []byte) {
 	if strings.HasPrefix(path, wellKnown) && len(decided) == 0 && z.upstream.taken() == before {
 		return // no call
 	}
-	if len(decided) != 1 {
-		t.Fatalf("got %d decisions on record, want 1", len(decided))
-	}
+	checkDecisions(t, decided, sent)
 	if decided[0].Agent != z.id("shop").String() {
 		t.Fatalf("record: got agent %q, want the proven one", decided[0].Agent)
 	}
@@ -129,6 +132,24 @@ func (z *fuzzed) serve(t testing.TB, r *http.Request, sent []byte) {
 		t.Fatalf("allowed: got %d requests forwarded and status %d, want 1 and 200", forwarded, rec.Code)
 	}
 	z.checkForwarded(t, method, path, sent)
+}
+
+// checkDecisions demands one decision, or one for each message of a batch, which
+// are all for it or all against it.
+func checkDecisions(t testing.TB, decided []decision, sent []byte) {
+	t.Helper()
+	if len(decided) == 1 {
+		return
+	}
+	var messages []json.RawMessage
+	if err := json.Unmarshal(sent, &messages); err != nil || len(messages) != len(decided) || len(decided) == 0 {
+		t.Fatalf("got %d decisions on record, want 1 or one for each message of %q", len(decided), sent)
+	}
+	for _, d := range decided {
+		if d.Call != decided[0].Call || d.Agent != decided[0].Agent || d.Allow != decided[0].Allow || d.Allow == (d.Fault != "") {
+			t.Fatalf("decisions on one batch: got %+v and %+v", decided[0], d)
+		}
+	}
 }
 
 func checkRefusal(t testing.TB, rec *httptest.ResponseRecorder, decided decision) {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
+	"golang.org/x/net/netutil"
 
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
@@ -75,6 +76,7 @@ func (b *Broker) openListener(ctx context.Context, c bundle.Listener) (_ *listen
 	} else {
 		l.hosts = hostNames(l.net.Addr().(*net.TCPAddr), append([]string{hostOf(c.Address)}, c.Hosts...))
 	}
+	l.net = netutil.LimitListener(l.net, b.limits.Connections)
 	l.server = &http.Server{
 		Handler:           b.handler(l),
 		TLSConfig:         config,

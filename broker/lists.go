@@ -6,6 +6,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"mintmark/injector/mcp"
@@ -17,7 +18,7 @@ import (
 // that can hold a list are read: those to a list's question, and a session's own
 // stream, on which an answer may come late.
 func (b *Broker) filter(c *call, resp *http.Response) error {
-	if c.plain || !mcp.Lists(c.method) && c.method != "stream" {
+	if c.plain || !c.lists() {
 		return nil
 	}
 	limit := int(b.limits.Answer)
@@ -43,6 +44,11 @@ func (b *Broker) shown(c *call, message []byte) ([]byte, error) {
 		return nil, err
 	}
 	return mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(c, e) })
+}
+
+// lists reports whether the answer to c can hold a list.
+func (c *call) lists() bool {
+	return mcp.Lists(c.method) || c.method == "stream" || slices.ContainsFunc(c.batch, func(e *entry) bool { return e.lists() })
 }
 
 // filterWhole edits an answer that is one JSON text.

@@ -137,7 +137,7 @@ func openStream(t *testing.T, w *world) *heldStream {
 	if _, err := conn.Write(w.call().bytes(w.plain)); err != nil {
 		t.Fatal(err)
 	}
-	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), &http.Request{Method: http.MethodPost})
+	resp, err := http.ReadResponse(bufio.NewReaderSize(conn, 512), &http.Request{Method: http.MethodPost}) //nolint:bodyclose // it ends with its connection
 	if err != nil || resp.StatusCode != http.StatusOK {
 		t.Fatalf("open a stream: got %+v, %v", resp, err)
 	}

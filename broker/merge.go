@@ -1,8 +1,161 @@
 package broker
 
-import "mintmark/internal/fault"
+import (
+	"context"
+	"maps"
+	"net/http"
+	"slices"
+	"sync"
 
-// merge serves a call to /mcp, where all upstreams are one.
-func (b *Broker) merge(*call) error {
-	return fault.New("receive", fault.NotFound, "no such path; call /mcp/NAME or /http/NAME/PATH")
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+	"mintmark/policies"
+)
+
+// /mcp is one server to an agent, and all upstreams behind it. What an upstream
+// is asked on its behalf is a call of its own: judged by the upstream's own names,
+// recorded and injected as if it had come to /mcp/NAME. Nothing is decided about
+// the whole, except that it is there for those who may ask at least one upstream
+// for the same.
+
+// merged is what the broker keeps of /mcp. Its zero value is ready for use.
+type merged struct {
+	mu      sync.Mutex
+	running map[string]*call  // requests under way in agents' sessions
+	held    map[heldKey]*held // sessions with upstreams
+}
+
+// merge serves a call to /mcp. An error is a refusal that was not answered yet.
+func (b *Broker) merge(c *call) error {
+	var client mcp.Object // of the agent's session
+	if c.era() == eraSessions && c.method != "initialize" {
+		var err error
+		if client, err = b.mergedSession(c); err != nil {
+			return err
+		}
+	}
+	switch {
+	case c.verb == http.MethodGet:
+		// No upstream's own stream comes through here.
+		c.w.Header().Set("Allow", "POST, DELETE")
+		return b.mergedLocal(c, http.StatusMethodNotAllowed, nil)
+	case c.verb == http.MethodDelete:
+		return b.endMerged(c)
+	case c.msg.Kind == mcp.Response:
+		return fault.New("receive", fault.Invalid, "expected no answer: nothing is asked of clients at /mcp")
+	case c.msg.Kind == mcp.Notification:
+		return b.mergedNotice(c)
+	case c.method == "initialize":
+		return b.beginMerged(c)
+	case c.method == "server/discover":
+		return b.mergedLocal(c, http.StatusOK, mcp.Success(c.msg.ID, mergedDiscovery().JSON()))
+	case c.method == "ping":
+		return b.mergedLocal(c, http.StatusOK, mcp.Success(c.msg.ID, []byte(`{}`)))
+	case mcp.ListMember(c.method) != "":
+		return b.mergeList(c, client)
+	case routed(c.method):
+		return b.mergeCall(c, client)
+	}
+	return fault.Wrap("receive", fault.Invalid, "", notMerged(c))
+}
+
+// routed reports whether a request names the upstream that it is for.
+func routed(method string) bool {
+	switch method {
+	case "tools/call", "prompts/get", "resources/read", "completion/complete":
+		return true
+	}
+	return false
+}
+
+// notMerged refuses a method that has no meaning across upstreams, in the words
+// that clients know.
+func notMerged(c *call) error {
+	status := http.StatusOK
+	if c.era() == eraStateless {
+		status = http.StatusNotFound
+	}
+	return &mcp.Error{Code: mcp.CodeMethodNotFound, Status: status,
+		Message: "the method " + string(mcp.Quote(c.method)) + " is not served at /mcp, where several upstreams are one; call it at /mcp/NAME"}
+}
+
+// branch returns what c is on one upstream: the agent's call, from which forks
+// are made. It ends by its end.
+func branch(c *call, name string) *call {
+	br := &call{r: c.r, from: c.from, snap: c.snap, id: c.id, started: c.started, identity: c.identity,
+		name: name, method: c.method, verb: c.verb, header: c.header, msg: c.msg}
+	br.ctx, br.end = context.WithCancelCause(c.ctx)
+	return br
+}
+
+// permitting returns the names of the upstreams that permit c's method to its
+// agent, sorted, by the decision that each would make on it. What they decided
+// becomes the decision of c. No upstream at all is a denial.
+func (b *Broker) permitting(c *call) ([]string, error) {
+	var names []string
+	for _, name := range slices.Sorted(maps.Keys(c.snap.upstreams)) {
+		u := c.snap.upstreams[name]
+		with, ok := u.injectionFor("")
+		if u.plain || !ok {
+			continue
+		}
+		judged := &call{snap: c.snap, identity: c.identity, name: name}
+		d := judged.ask(b.clock(), c.method, policies.Target{}, with)
+		switch {
+		case d.Allow && !c.decision.Allow:
+			c.decision = d
+		case d.Allow:
+			c.decision.Policies = append(c.decision.Policies, d.Policies...)
+		case !c.decision.Allow: // whoever reads the record sees who denied
+			d.Policies = append(c.decision.Policies, d.Policies...)
+			c.decision = d
+		}
+		if d.Allow {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(c.decision.Policies)
+	c.decision.Policies = slices.Compact(c.decision.Policies)
+	if len(names) == 0 {
+		return nil, fault.New("decide", fault.Denied, "no upstream permits "+c.method+" to this agent")
+	}
+	return names, nil
+}
+
+// admitMerged puts on record that c itself is allowed. No credential is used for
+// it, so its receipt serves for nothing.
+func (b *Broker) admitMerged(c *call) error {
+	rec := c.decisionRecord()
+	rec.Allow = true
+	_, err := b.log.Append(c.ctx, rec)
+	c.recorded = err == nil
+	return err
+}
+
+// mergedLocal answers what the broker answers by itself, to agents that may ask
+// at least one upstream for the same.
+func (b *Broker) mergedLocal(c *call, status int, message []byte) error {
+	if _, err := b.permitting(c); err != nil {
+		return err
+	}
+	if err := b.admitMerged(c); err != nil {
+		return err
+	}
+	r := newMergedReply(c)
+	r.whole(status, message)
+	b.outcome(c, status, r.written, 0, nil)
+	return nil
+}
+
+// mergedNotice takes a notification. What it would tell, upstreams learn from the
+// requests that are made of them.
+func (b *Broker) mergedNotice(c *call) error {
+	switch c.method {
+	case "notifications/initialized", "notifications/roots/list_changed", "notifications/progress":
+	case "notifications/cancelled":
+		b.cancelMerged(c)
+	default:
+		return fault.Wrap("receive", fault.Invalid, "", notMerged(c))
+	}
+	return b.mergedLocal(c, http.StatusAccepted, nil)
 }

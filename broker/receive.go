@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mintmark/broker/bundle"
+	"mintmark/injector"
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
 )
@@ -30,7 +31,7 @@ func (b *Broker) receive(c *call, misrouted error) error {
 		return err
 	}
 	if c.plain {
-		return nil
+		return expectOneMethod(c)
 	}
 	return b.readMessage(c)
 }
@@ -156,6 +157,14 @@ func tooLarge(limit int64) error {
 	return fault.New("receive", fault.TooLarge, "expected a body of at most "+bundle.Size(limit).String()+", got a larger one")
 }
 
+// expectOneMethod refuses a plain POST whose body names another method.
+func expectOneMethod(c *call) error {
+	if c.r.Method != http.MethodPost || !injector.Overrides(c.r.Header, c.body) {
+		return nil
+	}
+	return fault.New("receive", fault.Invalid, `expected no "_method" in the body: some servers take it for the method that is meant; send that method itself`)
+}
+
 // readMessage reads the MCP message of a POST; the other methods have none.
 func (b *Broker) readMessage(c *call) error {
 	if err := mcp.CheckSingle(c.r.Header); err != nil {
@@ -169,6 +178,9 @@ func (b *Broker) readMessage(c *call) error {
 	}
 	if err := mcp.CheckContent(c.r.Header); err != nil {
 		return err
+	}
+	if mcp.IsBatch(c.body) {
+		return b.readBatch(c)
 	}
 	msg, err := b.reader.Read(c.body)
 	if err != nil {

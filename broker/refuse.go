@@ -95,17 +95,28 @@ func (r refusal) write(c *call) {
 	}
 	// It stays set: the server writes after this returns.
 	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(slowest))
-	if c.plain {
+	switch {
+	case c.plain:
 		r.writeProblem(c)
-		return
+	case c.batch != nil:
+		r.writeBatch(c)
+	default:
+		r.writeRPC(c, r.status(c.msg.Kind), r.rpc(c))
 	}
-	status := r.Status
-	if c.msg.Kind == mcp.Request && !r.protocol && (r.Kind == fault.Denied || r.Kind == fault.Unavailable || r.Kind == fault.BadUpstream) {
-		status = http.StatusOK
+}
+
+// status returns the HTTP status of the refusal of a message.
+func (r refusal) status(kind mcp.Kind) int {
+	if kind == mcp.Request && !r.protocol && (r.Kind == fault.Denied || r.Kind == fault.Unavailable || r.Kind == fault.BadUpstream) {
+		return http.StatusOK
 	}
-	h.Set("Content-Type", "application/json")
+	return r.Status
+}
+
+func (r refusal) writeRPC(c *call, status int, body []byte) {
+	c.w.Header().Set("Content-Type", "application/json")
 	c.w.WriteHeader(status)
-	_, _ = c.w.Write(r.rpc(c))
+	_, _ = c.w.Write(body)
 }
 
 // leaveBody ends the connection behind the answer when a body comes with r that

@@ -210,7 +210,10 @@ func TestRefusesWhatTwoParsersCouldReadTwoWays(t *testing.T) {
 		{"lone surrogate", w.call(body(`{"jsonrpc":"2.0","id":1,"method":"\ud800"}`)), bad(-32700, "valid JSON")},
 		{"UTF-16", w.call(body("\xff\xfe{\x00}\x00")), bad(-32700, "valid JSON")},
 		{"too deep", w.call(body(`{"jsonrpc":"2.0","id":1,"method":"ping","params":{"a":` + repeat("[", 64) + repeat("]", 64) + `}}`)), bad(-32700, "64 levels")},
-		{"batch", w.call(body("[" + toolCall("lookup_order") + "]")), bad(-32600, "batch")},
+		{"batch in a revision without them", w.call(with("MCP-Protocol-Version", "2025-06-18"), body("["+toolCall("lookup_order")+"]")), bad(-32600, "which only revision 2025-03-26 has")},
+		{"batch of none", w.call(body("[]")), bad(-32600, "at least one message")},
+		{"batch that names a tool in a header", w.call(with("Mcp-Name", "lookup_order"), body("["+toolCall("lookup_order")+"]")), bad(-32020, "which has no one method")},
+		{"duplicate in a batch", w.call(body("[" + toolCall("lookup_order") + `,{"jsonrpc":"2.0","id":2,"method":"tools/call","params":{"name":"lookup_order","name":"refund"}}]`)), bad(-32700, `message 2 of the batch: expected each name once, got "/1/params/name" twice`)},
 		{"scalar", w.call(body("7")), bad(-32600, "a number")},
 		{"no JSON-RPC version", w.call(body(`{"id":1,"method":"ping"}`)), bad(-32600, "jsonrpc")},
 		{"id null", w.call(body(`{"jsonrpc":"2.0","id":null,"method":"ping"}`)), bad(-32600, "null")},
@@ -225,7 +228,7 @@ func TestRefusesWhatTwoParsersCouldReadTwoWays(t *testing.T) {
 		{"header names another method", modern("tools/list", "lookup_order"), bad(-32020, "Mcp-Method")},
 		{"header names another tool", modern("tools/call", "refund"), bad(-32020, "Mcp-Name")},
 		{"header repeated", w.call(body(stateless), with("MCP-Protocol-Version", "2026-07-28"), with("Mcp-Method", "tools/call"), with("Mcp-Name", "lookup_order", "refund")), bad(-32020, "once")},
-		{"version in the header alone", w.call(with("MCP-Protocol-Version", "2026-07-28")), bad(-32602, "which revision 2026-07-28 has on every message")},
+		{"version in the header alone", w.call(with("MCP-Protocol-Version", "2026-07-28")), bad(-32602, "in params._meta, got none")},
 		{"version in the body alone", w.call(body(stateless)), bad(-32020, "MCP-Protocol-Version")},
 		{"unsupported version", w.call(with("MCP-Protocol-Version", "2031-01-01")), bad(-32022, "2026-07-28")},
 		{"query", w.call(to("/mcp/orders?api_key=1")), bad(-32600, "no query")},
@@ -554,5 +557,23 @@ func TestStrangersCannotFloodTheLog(t *testing.T) {
 	}
 	if recorded+skipped != calls || skipped == 0 {
 		t.Errorf("got %d records and %d counted, want %d in all, and some of them only counted", recorded, skipped, calls)
+	}
+}
+
+// What is judged as POST must not be done as DELETE.
+func TestAPlainPostThatNamesAnotherMethodIsRefused(t *testing.T) {
+	w := open(t)
+	form := w.call(to("/http/api/items/7"), body("_method=DELETE"), with("Content-Type", "application/x-www-form-urlencoded"))
+	w.wantRefused(form, want{400, 0, "receive", fault.Invalid, `expected no "_method" in the body`, "shop", false})
+	w.wantRefused(w.call(to("/http/api/items/7?a=1%20#x"), body("{}")), want{400, 0, "receive", fault.Invalid, "expected a query", "shop", false})
+}
+
+// What a caller without an identity can have written is bounded.
+func TestAStrangersReasonIsShort(t *testing.T) {
+	w := open(t)
+	got := w.do(w.call(with("Authorization", "Bearer "+repeat("x", 3000))))
+	said := got.refusal(t)
+	if rec := w.decision(said.Call); got.status != 401 || len(rec.Reason) > 210 {
+		t.Errorf("got %d and a reason of %d bytes, want 401 and at most 210", got.status, len(rec.Reason))
 	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strings"
 	"sync/atomic"
 
 	"golang.org/x/time/rate"
@@ -32,6 +33,16 @@ func (s *strangers) admit() bool {
 	}
 	s.skipped.Add(1)
 	return false
+}
+
+// shorten bounds what a caller without an identity can have written into the
+// record and the log by one call: an attestor's words may quote what it showed.
+func shorten(text string) string {
+	const longest = 200
+	if len(text) <= longest {
+		return text
+	}
+	return strings.ToValidUTF8(text[:longest], "") + "…"
 }
 
 // count returns the record of what was skipped since the last, or nil.

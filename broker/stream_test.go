@@ -211,3 +211,24 @@ func TestStreamsOverHTTP2(t *testing.T) {
 		t.Errorf("after the posture turned bad: got %q, %v, want a cut", rest, err)
 	}
 }
+
+// A stream does not outlive the policy that allowed it.
+func TestAChangedPolicyCutsTheStream(t *testing.T) {
+	w := open(t)
+	x, e := w.stream(get("/mcp/orders"))
+	event := `data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}` + "\n\n"
+	e.event(t, event)
+	x.want(event)
+	if err := w.change("policies.cedar", `@id("shop-connects")
+permit (`, `@id("shop-no-longer-connects")
+forbid (`); err != nil {
+		t.Fatal(err)
+	}
+	if rest := x.wantCut(); rest != "" {
+		t.Errorf("after the policy changed: got %q, want nothing", rest)
+	}
+	rec := w.outcome(w.lastAllowed().Call)
+	if rec.Fault != "denied" || !strings.Contains(rec.Reason, "shop-no-longer-connects") {
+		t.Errorf("outcome: got %q, %q, want a denial by the new policy", rec.Fault, rec.Reason)
+	}
+}

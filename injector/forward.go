@@ -10,6 +10,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/netip"
 	"net/url"
 	"os"
@@ -29,12 +30,26 @@ type Upstream struct {
 	transport *http.Transport
 }
 
-// Recheck is asked when a new connection stands and before anything is
-// written to it: what was true when the call was judged may have ended while
-// the connection was made.
+// Recheck is asked when the call has its connection and before anything is
+// written to it: what was true when the call was judged may have ended while it
+// waited for one.
 type Recheck func() error
 
-type recheckKey struct{}
+// guard asks a Recheck at the last moment that there is.
+type guard struct {
+	recheck Recheck
+	refusal error
+}
+
+// got is an httptrace.ClientTrace.GotConn: the transport calls it before it
+// writes, on the connection that it made for the call or on one that became idle
+// meanwhile. There is no other way to keep it from writing than to close that
+// connection, even if calls of others are on it (HTTP/2).
+func (g *guard) got(info httptrace.GotConnInfo) {
+	if g.refusal = g.recheck(); g.refusal != nil {
+		_ = info.Conn.Close()
+	}
+}
 
 // OpenUpstream returns the Upstream of a registration. It opens no connection.
 func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
@@ -89,8 +104,15 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 	if err := recheck(); err != nil {
 		return nil, err
 	}
+	g := guard{recheck: recheck}
 	// RoundTrip, and not a Client: a redirect is an answer for the agent.
-	resp, err := u.transport.RoundTrip(out.request(context.WithValue(ctx, recheckKey{}, recheck)))
+	resp, err := u.transport.RoundTrip(out.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: g.got})))
+	if g.refusal != nil {
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		return nil, g.refusal
+	}
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
@@ -131,7 +153,7 @@ func bodyless(method string) bool {
 
 func sendError(ctx context.Context, err error) error {
 	if f, ok := errors.AsType[*fault.Error](err); ok {
-		return f // recheck's own
+		return f
 	}
 	if f, ok := errors.AsType[*fault.Error](context.Cause(ctx)); ok {
 		return f
@@ -159,7 +181,7 @@ func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, err
 	if err != nil {
 		return nil, &dialError{err}
 	}
-	return checked(ctx, conn)
+	return conn, nil
 }
 
 func (d *dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
@@ -167,7 +189,7 @@ func (d *dialer) secure(ctx context.Context, network, addr string) (net.Conn, er
 	if err != nil {
 		return nil, &dialError{err}
 	}
-	return checked(ctx, conn)
+	return conn, nil
 }
 
 // dialError is the failure to make a connection: nothing was written.
@@ -175,16 +197,6 @@ type dialError struct{ err error }
 
 func (e *dialError) Error() string { return "dial: " + e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
-
-func checked(ctx context.Context, conn net.Conn) (net.Conn, error) {
-	if recheck, ok := ctx.Value(recheckKey{}).(Recheck); ok {
-		if err := recheck(); err != nil {
-			_ = conn.Close()
-			return nil, err
-		}
-	}
-	return conn, nil
-}
 
 // refuseMetadata refuses link-local addresses, where cloud platforms serve
 // their metadata and credentials. It runs after the name was resolved, on the

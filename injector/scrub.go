@@ -1,168 +1,37 @@
 package injector
 
-import (
-	"bytes"
-	"encoding/base64"
-	"encoding/hex"
-	"encoding/json"
-	"fmt"
-	"net/url"
-	"slices"
-	"strings"
-	"unicode/utf16"
-	"unicode/utf8"
-
-	"mintmark/providers"
-)
+import "math/bits"
 
 // mask replaces each byte of a secret: the length of an answer does not change
 // and neither does the validity of its JSON.
 const mask = '*'
 
-// minSecret is the shortest secret that is looked for. A shorter one would be
-// found in ordinary text everywhere, and is no secret.
-const minSecret = 6
-
-// Secrets is what must not come back in an answer: the parts of one credential
-// in the forms an upstream may repeat them in. It never prints them.
-type Secrets struct{ patterns func() [][]byte }
-
-// secretsOf returns the forms of c's parts, made once for each lease.
-func secretsOf(c providers.Opened) *Secrets {
-	return c.Once(func() any { return newSecrets(c) }).(*Secrets)
-}
-
-func newSecrets(c providers.Opened) *Secrets {
-	secrets := []string{c.Token(), c.Password(), c.SecretAccessKey(), c.SessionToken()}
-	if c.Password() != "" {
-		// What scheme basic sends is one more secret, with forms of its own.
-		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(c.Username()+":"+c.Password())))
-	}
-	var patterns [][]byte
-	for _, s := range secrets {
-		if len(s) >= minSecret {
-			patterns = appendForms(patterns, s)
-		}
-	}
-	return &Secrets{patterns: func() [][]byte { return patterns }}
-}
-
-// appendForms adds the forms of one secret that servers and libraries make of
-// what they repeat: as it is, in base64 and base64url at each of the three
-// alignments, in hex, in UTF-16, and with its special characters escaped for
-// URLs, JSON, HTML or mail.
-func appendForms(patterns [][]byte, secret string) [][]byte {
-	add := func(s string) {
-		if len(s) >= minSecret && !slices.ContainsFunc(patterns, func(p []byte) bool { return string(p) == s }) {
-			patterns = append(patterns, []byte(s))
-		}
-	}
-	add(secret)
-	for offset := range 3 {
-		add(base64At(base64.RawStdEncoding, secret, offset))
-		add(base64At(base64.RawURLEncoding, secret, offset))
-	}
-	digits := hex.EncodeToString([]byte(secret))
-	add(digits)
-	add(strings.ToUpper(digits))
-	add(url.QueryEscape(secret))
-	add(url.PathEscape(secret))
-	for _, quoted := range []string{quotedJSON(secret, true), quotedJSON(secret, false)} {
-		add(quoted)
-		add(strings.ReplaceAll(quoted, "/", `\/`)) // as PHP does
-	}
-	for _, escape := range escapes() {
-		add(escaped(secret, escape))
-	}
-	add(utf16Of(secret))
-	return patterns
-}
-
-// quotedJSON returns what stands between the quotes of secret in JSON, with or
-// without the characters escaped that HTML reads.
-func quotedJSON(secret string, html bool) string {
-	var b bytes.Buffer
-	encoder := json.NewEncoder(&b)
-	encoder.SetEscapeHTML(html)
-	if encoder.Encode(secret) != nil {
-		return ""
-	}
-	quoted := strings.TrimSpace(b.String())
-	return quoted[1 : len(quoted)-1]
-}
-
-// escapes are the ways to write one special character. Each is used for all
-// special characters alike, as an encoder does.
-func escapes() []func(byte) string {
-	format := func(verb string) func(byte) string { return func(c byte) string { return fmt.Sprintf(verb, c) } }
-	return []func(byte) string{
-		format("%%%02X"), format("%%%02x"), // URLs
-		format(`\u%04X`), format(`\u%04x`), // JSON
-		format("&#%d;"), format("&#x%X;"), format("&#x%x;"), // HTML
-		format("=%02X"), // mail
-	}
-}
-
-// escaped returns secret with every character that some encoder escapes
-// written by escape.
-func escaped(secret string, escape func(byte) string) string {
-	var b strings.Builder
-	for i := range len(secret) {
-		if c := secret[i]; isUnreserved(c) || c >= utf8.RuneSelf {
-			b.WriteByte(c)
-		} else {
-			b.WriteString(escape(c))
-		}
-	}
-	return b.String()
-}
-
-// isUnreserved reports whether c stands for itself in every encoding (RFC 3986,
-// section 2.3).
-func isUnreserved(c byte) bool {
-	return 'a' <= c && c <= 'z' || 'A' <= c && c <= 'Z' || '0' <= c && c <= '9' || c == '-' || c == '.' || c == '_' || c == '~'
-}
-
-// utf16Of returns secret in UTF-16, without the byte at either end that differs
-// between the two byte orders.
-func utf16Of(secret string) string {
-	units := utf16.Encode([]rune(secret))
-	b := make([]byte, 0, 2*len(units))
-	for _, u := range units {
-		b = append(b, byte(u>>8), byte(u&0xff))
-	}
-	return string(bytes.Trim(b, "\x00"))
-}
-
-// base64At returns the part of the encoding that is the same whatever stands
-// before and after the secret, when it begins offset bytes into a group of
-// three.
-func base64At(enc *base64.Encoding, secret string, offset int) string {
-	encoded := enc.EncodeToString(append(make([]byte, offset), secret...))
-	first := [3]int{0, 2, 3}[offset]
-	last := (offset + len(secret)) * 8 / 6
-	if first >= last {
-		return ""
-	}
-	return encoded[first:last]
-}
-
 // Scrubber masks secrets in a stream that comes in pieces. It holds back only
-// what could be the beginning of a secret, so a finished event is never late.
+// what could be the beginning of a secret, so a finished event is never late,
+// and never more than sixteen bytes for each of the longest secret's, and 64.
 // It belongs to one answer and is not safe for concurrent use.
 type Scrubber struct {
-	patterns [][]byte
-	held     []byte // not yet given out, unmasked
-	masked   int    // how many bytes of held are part of a secret already found
-	hits     int
+	matcher *matcher
+	at      int64 // how much of the stream was read
+	held    []byte
+	out     []byte // what was given out last
+	under   readings
+	next    readings
+	ways    edges
+	found   []span  // in what was read and not yet given out
+	last    []int64 // by form, where its last hit began, and one
+	hits    int
 }
+
+// span is a secret that was found, by its place in the stream.
+type span struct{ from, to int64 }
 
 // NewScrubber returns a Scrubber for one answer; a nil s scrubs nothing.
 func (s *Secrets) NewScrubber() *Scrubber {
 	if s == nil {
 		return &Scrubber{}
 	}
-	return &Scrubber{patterns: s.patterns()}
+	return &Scrubber{matcher: s.matcher()}
 }
 
 // Hits returns how many times a secret was masked.
@@ -171,89 +40,127 @@ func (s *Scrubber) Hits() int { return s.hits }
 // String returns text with every secret masked; it is for headers.
 func (s *Scrubber) String(text string) string {
 	b := []byte(text)
-	if s.maskAll(b, 0, len(b)) == 0 {
+	if s.matcher == nil || s.matcher.skip(b, 0) == len(b) {
 		return text
 	}
-	return string(b)
+	whole := &Scrubber{matcher: s.matcher}
+	out := append([]byte(nil), whole.Next(b)...)
+	out = append(out, whole.Rest()...)
+	s.hits += whole.hits
+	if whole.hits == 0 {
+		return text
+	}
+	return string(out)
 }
 
 // Next takes a piece of the stream and returns what may be given out. The
 // returned slice is good until the next call. At the end call Rest.
 func (s *Scrubber) Next(piece []byte) []byte {
-	if len(s.patterns) == 0 {
+	if s.matcher == nil {
 		return piece
 	}
-	if len(s.held) == 0 && !s.touches(piece) {
-		return piece
-	}
-	buf := append(s.held, piece...)
-	keep := s.tail(buf)
-	return s.release(buf, len(buf)-keep)
+	s.read(piece)
+	return s.release(piece, s.oldest())
 }
 
 // Rest returns what was held back.
-func (s *Scrubber) Rest() []byte { return s.release(s.held, len(s.held)) }
-
-// touches reports whether piece holds a secret or ends in the beginning of one.
-func (s *Scrubber) touches(piece []byte) bool {
-	for _, p := range s.patterns {
-		if bytes.Contains(piece, p) {
-			return true
-		}
-	}
-	return s.tail(piece) > 0
+func (s *Scrubber) Rest() []byte {
+	s.under.reset()
+	return s.release(nil, s.at)
 }
 
-// release masks buf, returns its first n bytes and holds the rest, unmasked, so
-// that a secret which only ends in the next piece is still found.
-func (s *Scrubber) release(buf []byte, n int) []byte {
-	out := bytes.Clone(buf)
-	end := s.maskAll(out, s.masked, n)
-	s.held = append([]byte(nil), buf[n:]...)
-	s.masked = max(0, end-n)
-	return out[:n]
-}
-
-// maskAll masks every secret in b and its first already bytes, and returns the
-// end of the last masked byte. Secrets may overlap, so all are found before any
-// is masked. It counts those that begin before upto: the others are met again.
-func (s *Scrubber) maskAll(b []byte, already, upto int) (end int) {
-	type span struct{ from, to int }
-	spans := []span{{0, already}}
-	for _, p := range s.patterns {
-		for from := 0; ; {
-			i := bytes.Index(b[from:], p)
-			if i < 0 {
-				break
-			}
-			from += i
-			spans = append(spans, span{from, from + len(p)})
-			if from < upto {
-				s.hits++
-			}
-			from++
-		}
-	}
-	for _, sp := range spans {
-		for i := sp.from; i < sp.to; i++ {
-			b[i] = mask
-		}
-		end = max(end, sp.to)
-	}
-	return end
-}
-
-// tail returns the length of the longest end of b that is a proper beginning
-// of a secret.
-func (s *Scrubber) tail(b []byte) int {
-	longest := 0
-	for _, p := range s.patterns {
-		for n := min(len(p)-1, len(b)); n > longest; n-- {
-			if bytes.HasSuffix(b, p[:n]) {
-				longest = n
+// read follows every secret that may be under way through a piece.
+func (s *Scrubber) read(piece []byte) {
+	for i := 0; i < len(piece); i++ {
+		if len(s.under.list) == 0 {
+			if i = s.matcher.skip(piece, i); i == len(piece) {
 				break
 			}
 		}
+		s.step(piece, i)
 	}
-	return longest
+	s.at += int64(len(piece))
+}
+
+// step takes the byte at i.
+func (s *Scrubber) step(piece []byte, i int) {
+	s.prepare()
+	now := s.at + int64(i)
+	s.next.reset()
+	s.ways.only = int16(piece[i])
+	for _, r := range s.under.list {
+		s.follow(r.place, max(r.start, now-s.matcher.limit), now)
+	}
+	for set := s.matcher.begins(piece, i); set != 0; set &= set - 1 {
+		for _, f := range s.matcher.bucket[bits.TrailingZeros16(set)] {
+			s.follow(place{form: f}, now, now)
+		}
+	}
+	s.under, s.next = s.next, s.under
+}
+
+// prepare makes room, in an answer that needs it.
+func (s *Scrubber) prepare() {
+	if s.under.list == nil {
+		room := make([]reading, 2*few)
+		s.under.list, s.next.list = room[:0:few], room[few:few]
+		s.ways.list = make([]edge, 0, 8)
+	}
+}
+
+// follow goes from one place to all that the byte leads to.
+func (s *Scrubber) follow(p place, start, now int64) {
+	f := &s.matcher.forms[p.form]
+	s.ways.list = s.ways.list[:0]
+	f.from(p, &s.ways)
+	for _, e := range s.ways.list {
+		if int(e.to.pos) == len(f.text) {
+			s.hit(p.form, start, now+1)
+		} else {
+			s.next.add(e.to, start)
+		}
+	}
+}
+
+// hit notes a secret. One that can end in two places, as when its last
+// character is the first of its own escape, is one hit.
+func (s *Scrubber) hit(form uint8, from, to int64) {
+	if s.last == nil {
+		s.last = make([]int64, len(s.matcher.forms))
+	}
+	if s.last[form] != from+1 {
+		s.hits++
+		s.last[form] = from + 1
+	}
+	s.found = append(s.found, span{from, to})
+}
+
+// oldest returns where the oldest secret that may be under way begins.
+func (s *Scrubber) oldest() int64 {
+	oldest := s.at
+	for _, r := range s.under.list {
+		oldest = min(oldest, r.start)
+	}
+	return oldest
+}
+
+// release gives out what was held and the piece up to a place in the stream,
+// masked, and holds the rest. What is masked was read before, and so never
+// hides a secret that overlaps with it.
+func (s *Scrubber) release(piece []byte, upto int64) []byte {
+	whole := piece
+	base := s.at - int64(len(s.held)+len(piece))
+	if len(s.held) > 0 || len(s.found) > 0 {
+		s.out = append(append(s.out[:0], s.held...), piece...)
+		whole = s.out
+	}
+	for _, f := range s.found {
+		for i := max(f.from, base); i < f.to; i++ {
+			whole[i-base] = mask
+		}
+	}
+	s.found = s.found[:0]
+	n := upto - base
+	s.held = append(s.held[:0], whole[n:]...)
+	return whole[:n]
 }

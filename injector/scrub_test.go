@@ -15,13 +15,7 @@ import (
 // sign and a byte beyond ASCII.
 const canary = `s3cr"t/+%é&token-0123456789`
 
-func hidden(values ...string) *Secrets {
-	var patterns [][]byte
-	for _, v := range values {
-		patterns = appendForms(patterns, v)
-	}
-	return &Secrets{patterns: func() [][]byte { return patterns }}
-}
+func hidden(values ...string) *Secrets { return secretsFrom(values...) }
 
 // forms are the ways in which an upstream may repeat the canary.
 func forms() map[string]string {
@@ -151,7 +145,8 @@ func FuzzScrub(f *testing.F) {
 	f.Add([]byte("data: "+canary+"\n\n"), uint8(7))
 	f.Add([]byte(canary[:9]+canary), uint8(1))
 	f.Add([]byte(base64.StdEncoding.EncodeToString([]byte("u:"+canary))), uint8(3))
-	secrets := hidden(canary, "aaaaaaab", "aaabaaab")
+	f.Add([]byte(`\\u00731//0g\\\u0026=`+"\r\n"+canary[1:]), uint8(2))
+	secrets := hidden(canary, "aaaaaaab", "aaabaaab", `\"&%=`+"\n\n ")
 	f.Fuzz(func(t *testing.T, text []byte, size uint8) {
 		want := secrets.NewScrubber().String(string(text))
 		s := secrets.NewScrubber()
@@ -168,15 +163,42 @@ func FuzzScrub(f *testing.F) {
 	})
 }
 
+// answerOf is a tool's answer of about size bytes: JSON within JSON.
+func answerOf(size int) []byte {
+	var b strings.Builder
+	b.WriteString(`{"jsonrpc":"2.0","id":7,"result":{"content":[{"type":"text","text":"[`)
+	for i := 0; b.Len() < size-40; i++ {
+		fmt.Fprintf(&b, `{\"name\":\"issue-%d\",\"state\":\"open\",\"title\":\"Crash when the list is empty\",`+
+			`\"url\":\"https://git.example.com/api/v4/projects/%d/issues?page=%d&per_page=20\",\"labels\":[\"bug\",\"p%d\"]},`, i, i*7919, i, i%4)
+	}
+	b.WriteString(`{}]"}],"isError":false}}`)
+	return []byte(b.String())
+}
+
+// benchToken is of the length and the alphabet of an OAuth access token.
+const benchToken = "ya29.a0AfH6SMBx-1_KqZ7vN3pLwT9uYhGfRdEsQcXzVbNmAoPiUyTrEwQ5"
+
 func BenchmarkScrub(b *testing.B) {
-	secrets := hidden(strings.Repeat("k3y-", 12))
-	body := bytes.Repeat([]byte(`{"text":"nothing to hide here"}`), 20)
-	b.SetBytes(int64(len(body)))
+	secrets := hidden(benchToken)
+	for _, size := range []int{1, 64} {
+		b.Run(fmt.Sprintf("%dKB", size), func(b *testing.B) {
+			body := answerOf(size << 10)
+			b.SetBytes(int64(len(body)))
+			b.ReportAllocs()
+			for b.Loop() {
+				s := secrets.NewScrubber()
+				if len(s.Next(body)) != len(body) {
+					b.Fatal("lost bytes")
+				}
+			}
+		})
+	}
+}
+
+// BenchmarkScrubCompile is what each lease costs once.
+func BenchmarkScrubCompile(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
-		s := secrets.NewScrubber()
-		if len(s.Next(body)) != len(body) {
-			b.Fatal("lost bytes")
-		}
+		hidden(benchToken)
 	}
 }

@@ -46,7 +46,7 @@ func StripQuery(raw string) (query string, stripped []string, ok bool) {
 	if raw == "" {
 		return "", nil, true
 	}
-	if strings.ContainsAny(raw, ";\x00") {
+	if strings.ContainsFunc(raw, func(r rune) bool { return r <= ' ' || r > '~' || r == ';' || r == '#' }) {
 		return "", nil, false
 	}
 	var kept []string
@@ -106,7 +106,7 @@ func carriesAuthority(name string) bool {
 // exactly, because much else that an API needs has "token" or "key" in its name
 // (page_token, continuation-token).
 func queryCarriesAuthority(name string) bool {
-	lower := strings.ToLower(name)
+	lower := strings.ToLower(parameter(name))
 	switch lower {
 	case "access_token", "accesstoken", "auth_token", "authtoken", "id_token", "refresh_token", "oauth_token", "bearer_token", "token", "jwt",
 		"api_key", "api-key", "apikey", "key", "auth", "authorization", "secret", "client_secret", "password", "passwd",
@@ -116,6 +116,22 @@ func queryCarriesAuthority(name string) bool {
 		return true
 	}
 	return strings.HasPrefix(lower, "x-amz-") || strings.HasPrefix(lower, "x-goog-") || strings.HasPrefix(lower, "x-ms-")
+}
+
+// parameter returns the name that servers which are free with names (PHP and
+// those that follow it) read in a parameter's: without spaces before it, cut at a
+// bracket or a zero byte, with an underscore for a dot or space.
+func parameter(name string) string {
+	name = strings.TrimLeft(name, " ")
+	if i := strings.IndexAny(name, "[\x00"); i > 0 {
+		name = name[:i]
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '.' || r == ' ' {
+			return '_'
+		}
+		return r
+	}, name)
 }
 
 // connectionNamed lists the headers that Connection declares hop-by-hop.

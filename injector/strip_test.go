@@ -64,6 +64,11 @@ func TestStripQuery(t *testing.T) {
 		{"X-Amz-Signature=x&X-Amz-Credential=y&list-type=2", "list-type=2", []string{"X-Amz-Credential", "X-Amz-Signature"}, true},
 		{"API_KEY=x", "", []string{"API_KEY"}, true},
 		{"page_token=p&continuation-token=c&code=4&expires=9&sort_key=k", "page_token=p&continuation-token=c&code=4&expires=9&sort_key=k", nil, true},
+		{".method=DELETE&+_method=PUT&%20_method=PUT&_method[]=PUT&_method%00x=PUT&api.key=k&a.b=1", "a.b=1",
+			[]string{" _method", " _method", ".method", "_method\x00x", "_method[]", "api.key"}, true},
+		{"a=1 HTTP/1.0", "", nil, false},
+		{"a=1#b", "", nil, false},
+		{"a=\u00e9", "", nil, false},
 		{"a=1;access_token=x", "", nil, false},
 		{"a=%zz", "", nil, false},
 		{"%zz=1", "", nil, false},
@@ -72,6 +77,33 @@ func TestStripQuery(t *testing.T) {
 		got, stripped, ok := StripQuery(c.raw)
 		if got != c.want || ok != c.ok || !slices.Equal(stripped, c.stripped) {
 			t.Errorf("%q: got %q %q %t, want %q %q %t", c.raw, got, stripped, ok, c.want, c.stripped, c.ok)
+		}
+	}
+}
+
+func TestOverrides(t *testing.T) {
+	const form, many = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
+	for _, c := range []struct {
+		kind, body string
+		want       bool
+	}{
+		{form, "a=1&_method=DELETE", true},
+		{form, "%5Fmethod=DELETE", true},
+		{form, "a=1;_METHOD=put", true},
+		{form, ".method=DELETE", true},
+		{form, "shipping_method=air&_methods=2", false},
+		{"", "_method=DELETE", true},
+		{"text/plain", "_method=DELETE", true},
+		{many, "--x\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\nDELETE\r\n--x--", true},
+		{many, "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--x--", false},
+		{"application/json", `{"a":{"_method":"x"},"_method":"DELETE"}`, true},
+		{"application/json; charset=utf-8", `{"\u005fmethod":"DELETE"}`, true},
+		{"application/json", `{"shipping_method":"air","a":{"_method":"x"}}`, false},
+		{"application/json", `[{"_method":"x"}]`, false},
+		{form, "", false},
+	} {
+		if got := Overrides(http.Header{"Content-Type": {c.kind}}, []byte(c.body)); got != c.want {
+			t.Errorf("%s %q: got %t, want %t", c.kind, c.body, got, c.want)
 		}
 	}
 }

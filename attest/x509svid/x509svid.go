@@ -23,6 +23,10 @@ import (
 // Kind is the name of this attestor in mintmark.yaml and in the record.
 const Kind = "x509-svid"
 
+// maxChain is how many certificates a client may show. Anyone can make some, and
+// each is one more signature to check before they prove nothing.
+const maxChain = 6
+
 // Config is empty: the trust bundles say all there is to say.
 type Config struct{}
 
@@ -64,6 +68,9 @@ func (a *Attestor) Attest(_ context.Context, e attest.Evidence) (attest.Identity
 		return attest.Identity{}, attest.ErrNoEvidence
 	}
 	certs, now := e.TLS.PeerCertificates, a.Clock()
+	if len(certs) > maxChain {
+		return attest.Identity{}, fmt.Errorf("client certificate: expected a chain of at most %d certificates, got %d", maxChain, len(certs))
+	}
 	id, chains, err := x509svid.Verify(certs, a.bundles, x509svid.WithTime(now))
 	if err != nil {
 		return attest.Identity{}, a.explain(certs[0], err, now)

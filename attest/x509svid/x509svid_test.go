@@ -208,3 +208,16 @@ func FuzzAttest(f *testing.F) {
 		}
 	})
 }
+
+// Each certificate is a signature to check, and anyone can make some.
+func TestALongChainIsRefusedUnread(t *testing.T) {
+	d := trustdomain.New("example.org", trustdomain.Options{})
+	chain := certs(t, d, trustdomain.X509Request{})
+	for len(chain) < 7 {
+		chain = append(chain, chain[0])
+	}
+	_, err := open(t, bundles{d}).Attest(t.Context(), attest.Evidence{TLS: &tls.ConnectionState{PeerCertificates: chain}})
+	if err == nil || !strings.Contains(err.Error(), "expected a chain of at most 6 certificates, got 7") {
+		t.Errorf("got %v, want a refusal of its length", err)
+	}
+}

@@ -1,6 +1,8 @@
 package audit
 
 import (
+	"crypto/sha256"
+	"encoding/hex"
 	"strconv"
 	"time"
 	"unicode"
@@ -46,6 +48,8 @@ func appendCall(b []byte, r *Record) []byte {
 	b = appendText(b, `,"method":`, r.Method)
 	b = appendText(b, `,"tool":`, r.Tool)
 	b = appendText(b, `,"arguments":`, r.Arguments)
+	b = appendText(b, `,"body":`, r.Body)
+	b = appendText(b, `,"query":`, r.Query)
 	b = appendText(b, `,"session":`, r.Session)
 	return appendText(b, `,"trace":`, r.Trace)
 }
@@ -161,7 +165,7 @@ func appendTime(b []byte, t time.Time) []byte {
 }
 
 // appendString appends s as a JSON string. Of more than maxField bytes it
-// keeps as many as end at a rune border and says how many it dropped; invalid
+// keeps as many as end at a rune border and says how many it dropped, with the hex SHA-256 of all, so that nobody can hide a name by its length; invalid
 // UTF-8 becomes U+FFFD; what does not print is escaped, so that a line cannot
 // drive the terminal or reorder the text of whoever reads it.
 func appendString(b []byte, s string) []byte {
@@ -170,7 +174,10 @@ func appendString(b []byte, s string) []byte {
 	if lost := len(s) - len(kept); lost > 0 {
 		b = append(b, "…[truncated "...)
 		b = strconv.AppendInt(b, int64(lost), 10)
-		b = append(b, " bytes]"...)
+		sum := sha256.Sum256([]byte(s))
+		b = append(b, " bytes, sha256 "...)
+		b = hex.AppendEncode(b, sum[:])
+		b = append(b, ']')
 	}
 	return append(b, '"')
 }

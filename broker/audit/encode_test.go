@@ -2,6 +2,7 @@ package audit_test
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"reflect"
@@ -49,7 +50,7 @@ func boundedString(s string) string {
 		for back := 0; back < utf8.UTFMax && !utf8.RuneStart(s[n]); back++ {
 			n--
 		}
-		s = s[:n] + fmt.Sprintf("…[truncated %d bytes]", len(s)-n)
+		s = s[:n] + fmt.Sprintf("…[truncated %d bytes, sha256 %x]", len(s)-n, sha256.Sum256([]byte(s)))
 	}
 	var b strings.Builder
 	for _, r := range s { // invalid bytes one by one, as encoding/json does
@@ -173,10 +174,10 @@ func TestEncodeBounds(t *testing.T) {
 	if err := json.Unmarshal(encoded(&rec), &got); err != nil {
 		t.Fatal(err)
 	}
-	if want := strings.Repeat("é", audit.MaxField/2) + "…[truncated 1024 bytes]"; got.Tool != want {
+	if want := strings.Repeat("é", audit.MaxField/2) + fmt.Sprintf("…[truncated 1024 bytes, sha256 %x]", sha256.Sum256([]byte(long))); got.Tool != want {
 		t.Errorf("got tool %q", got.Tool)
 	}
-	if want := "a" + strings.Repeat("é", audit.MaxField/2-1) + "…[truncated 1026 bytes]"; got.Reason != want {
+	if want := "a" + strings.Repeat("é", audit.MaxField/2-1) + fmt.Sprintf("…[truncated 1026 bytes, sha256 %x]", sha256.Sum256([]byte("a"+long))); got.Reason != want {
 		t.Errorf("got reason %q", got.Reason)
 	}
 	if len(got.Scopes) != audit.MaxList+1 || got.Scopes[audit.MaxList] != "…[truncated 64 entries]" {

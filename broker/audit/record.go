@@ -36,6 +36,8 @@ type Record struct {
 	Method    string `json:"method,omitempty"`    // MCP method, or "http/GET"
 	Tool      string `json:"tool,omitempty"`      // tool, prompt, resource URI or path
 	Arguments string `json:"arguments,omitempty"` // hex SHA-256 of the arguments' bytes
+	Body      string `json:"body,omitempty"`      // hex SHA-256 of the body that is sent
+	Query     string `json:"query,omitempty"`     // plain calls: hex SHA-256 of the query that is sent
 	Session   string `json:"session,omitempty"`   // hex SHA-256 prefix of the session handle
 	Trace     string `json:"trace,omitempty"`     // W3C trace id
 

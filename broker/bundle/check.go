@@ -326,6 +326,7 @@ func (c checker) limits() {
 	l := c.config.Limits
 	c.between("limits.depth", int64(l.Depth), 1, 10_000)
 	c.between("limits.concurrent", int64(l.Concurrent), 1, 1<<20)
+	c.between("limits.connections", int64(l.Connections), 1, 1<<20)
 	c.between("limits.body", int64(l.Body), 1<<10, 1<<30)
 	c.between("limits.answer", int64(l.Answer), 1<<10, 1<<30)
 	c.between("limits.header", int64(l.Header), 1<<10, 1<<20)

@@ -203,6 +203,9 @@ type Limits struct {
 	// Concurrent is how many calls may be under way; more are refused as
 	// unavailable. Default 4096.
 	Concurrent int `yaml:"concurrent"`
+	// Connections is how many connections each listener holds; more wait to be
+	// accepted. Keep it below the process's limit of open files. Default 8192.
+	Connections int `yaml:"connections"`
 	// Shutdown is how long calls under way may take to end. Default 10s, at
 	// most 20s: leases are revoked after it, which takes up to 10s, and systemd
 	// and Kubernetes kill a process that has not ended within 30s.

@@ -34,6 +34,7 @@ func (l *Limits) setDefaults() {
 	fill(&l.HeaderTime, Duration{5 * time.Second})
 	fill(&l.BodyTime, Duration{30 * time.Second})
 	fill(&l.Concurrent, 4096)
+	fill(&l.Connections, 8192)
 	fill(&l.Shutdown, Duration{10 * time.Second})
 }
 

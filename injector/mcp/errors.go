@@ -50,7 +50,7 @@ func headerMismatch(format string, args ...any) error {
 func syntaxError(err error) error {
 	if errors.Is(err, jsontext.ErrDuplicateName) {
 		if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-			return parseError("expected each name once, got %q twice", e.JSONPointer)
+			return parseError("expected each name once, got %q twice", clip(string(e.JSONPointer), 256))
 		}
 	}
 	if e, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
@@ -64,4 +64,20 @@ func reason(err error) string {
 		return "syntax"
 	}
 	return err.Error()
+}
+
+// clip keeps what a sender chose from filling an answer.
+func clip(s string, limit int) string {
+	if len(s) <= limit {
+		return s
+	}
+	return s[:limit] + "…"
+}
+
+// inBatch returns err with the message of a batch that it is about.
+func inBatch(i int, err error) error {
+	if e, ok := errors.AsType[*Error](err); ok {
+		e.Message = fmt.Sprintf("message %d of the batch: %s", i+1, e.Message)
+	}
+	return err
 }

@@ -2,6 +2,7 @@ package mcp
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"mime"
 	"net/http"
@@ -66,16 +67,16 @@ func CheckHeaders(h http.Header, m *Message) error {
 	if m.Kind == Response {
 		return CheckUnmirrored(h)
 	}
-	if version >= Stateless && m.Version == "" {
-		return invalidParams("expected params._meta[%q], which revision %s has on every message, got none", metaVersion, version)
-	}
-	if version != m.Version && (version >= Stateless || m.Version != "") {
+	// What the headers of a notification are, revision 2026-07-28 leaves open.
+	must := version >= Stateless && m.Kind == Request
+	switch {
+	case m.Version == "" && must:
+		return invalidParams("expected every request of revision %s to have %q in params._meta, got none", version, metaVersion)
+	case m.Version != "" && m.Version != version:
 		return headerMismatch("expected the header MCP-Protocol-Version to equal _meta's protocolVersion %q, got %q", m.Version, version)
-	}
-	if m.Version != "" && m.Version < Stateless {
+	case m.Version != "" && m.Version < Stateless:
 		return unsupportedVersion(m.Version)
 	}
-	must := version >= Stateless
 	if err := mirror(h, HeaderMethod, m.Method, must); err != nil {
 		return err
 	}
@@ -97,13 +98,17 @@ func CheckUnmirrored(h http.Header) error {
 	return nil
 }
 
-// CheckSingle refuses a repeated transport header: readers differ on which of
-// them counts.
+// CheckSingle refuses a repeated transport header, the ones that mirror single
+// arguments among them: readers differ on which of them counts.
 func CheckSingle(h http.Header) error {
-	for _, name := range [...]string{HeaderVersion, HeaderMethod, HeaderName, HeaderSession, HeaderLastEvent} {
-		if n := len(h[name]); n > 1 {
-			return headerMismatch("expected the header %s once, got it %d times", name, n)
+	repeated := ""
+	for name, values := range h {
+		if len(values) > 1 && (strings.HasPrefix(name, "Mcp-") || name == HeaderLastEvent) && (repeated == "" || name < repeated) {
+			repeated = name // the first by name: the order of a map says nothing
 		}
+	}
+	if repeated != "" {
+		return headerMismatch("expected the header %s once, got it %d times", repeated, len(h[repeated]))
 	}
 	return nil
 }
@@ -120,7 +125,7 @@ func mirror(h http.Header, name, want string, required bool) error {
 	}
 	got, err := decodeValue(values[0])
 	if err != nil {
-		return headerMismatch("expected the header %s to be plain or =?base64?…?=, got %q", name, values[0])
+		return headerMismatch("expected the header %s in visible ASCII or as =?base64?…?=, got %q", name, values[0])
 	}
 	if got != want {
 		return headerMismatch("expected the header %s to equal the body's value %q, got %q", name, want, got)
@@ -128,10 +133,16 @@ func mirror(h http.Header, name, want string, required bool) error {
 	return nil
 }
 
+var errPlain = errors.New("a byte that is not ASCII")
+
 // decodeValue undoes the sentinel encoding of values that are not header-safe.
+// A byte that is not ASCII is read as UTF-8 by some and as Latin-1 by others.
 func decodeValue(v string) (string, error) {
-	rest, found := strings.CutPrefix(v, "=?base64?")
+	rest, found := strings.CutPrefix(v, sentinel)
 	if !found {
+		if strings.IndexFunc(v, func(r rune) bool { return r < ' ' && r != '\t' || r > '~' }) >= 0 {
+			return "", errPlain
+		}
 		return v, nil
 	}
 	rest, found = strings.CutSuffix(rest, "?=")

@@ -1,15 +1,15 @@
 // Package mcp reads MCP messages the one way every upstream will read them.
 //
 // JSON lets two parsers disagree: on duplicate names, on names that differ
-// only in case, on broken Unicode, on what follows the message. A gateway that
-// judges one reading while the server acts on the other is a hole, so whatever
-// could be read in two ways is refused, and the bytes that were judged are the
-// bytes that are sent.
+// only in case, on broken Unicode, on numbers out of range, on what follows the
+// message. A gateway that judges one reading while the server acts on the other
+// is a hole, so whatever could be read in two ways is refused, and the bytes
+// that were judged are the bytes that are sent. The differential tests hold
+// that against other readers: Go's, Node's and Python's.
 package mcp
 
 import (
 	"bytes"
-	"fmt"
 	"strings"
 	"sync"
 	"unicode"
@@ -54,7 +54,7 @@ type Message struct {
 	Version string
 	// Initialize is params.protocolVersion of an initialize request, or "".
 	Initialize string
-	Raw        []byte
+	Raw        []byte // the body, or its part that is this message of a batch
 }
 
 const (
@@ -86,13 +86,13 @@ func (r *Reader) Read(body []byte) (Message, error) {
 	if err := checkShape(body, r.depth); err != nil {
 		return Message{}, err
 	}
-	d := r.decoders.Get().(*decoder)
-	defer r.decoders.Put(d)
-	d.buf = *bytes.NewBuffer(body)
-	d.dec.Reset(&d.buf)
+	d := r.decoder(body)
+	defer r.free(d)
 	p := parser{dec: &d.dec, body: body}
 	m, err := p.message()
-	d.buf = bytes.Buffer{} // do not keep the body alive in the pool
+	if err == nil {
+		err = p.end()
+	}
 	if err != nil {
 		return Message{}, err
 	}
@@ -100,10 +100,24 @@ func (r *Reader) Read(body []byte) (Message, error) {
 	return m, nil
 }
 
+func (r *Reader) decoder(body []byte) *decoder {
+	d := r.decoders.Get().(*decoder)
+	d.buf = *bytes.NewBuffer(body)
+	d.dec.Reset(&d.buf)
+	return d
+}
+
+func (r *Reader) free(d *decoder) {
+	d.buf = bytes.Buffer{} // do not keep the body alive in the pool
+	r.decoders.Put(d)
+}
+
+// parser reads one message. The messages of a batch have one each, over one
+// decoder.
 type parser struct {
 	dec  *jsontext.Decoder
 	body []byte
-	seen struct{ jsonrpc, method, result, failure bool }
+	seen struct{ jsonrpc, method, result, failure, code, message bool }
 	// params holds what the method decides the meaning of: names are read
 	// before the method may be known.
 	params params
@@ -114,10 +128,17 @@ type params struct {
 	name, uri, task string
 	hasName, hasURI bool
 	hasTask         bool
-	refName, refURI string
+	ref             ref
 	arguments       []byte
 	version         string
 	protocolVersion string
+}
+
+// ref is what a completion is asked for. Servers tell what it names by its
+// type, so that type and name must say the same.
+type ref struct {
+	kind, name, uri string
+	hasName, hasURI bool
 }
 
 func (p *parser) message() (Message, error) {
@@ -130,10 +151,15 @@ func (p *parser) message() (Message, error) {
 	if err := p.object(topNames[:], func(name string) error { return p.topMember(&m, name) }); err != nil {
 		return Message{}, err
 	}
-	if _, err := p.dec.ReadToken(); err == nil || p.dec.InputOffset() < int64(len(bytes.TrimRight(p.body, " \t\r\n"))) {
-		return Message{}, parseError("expected the end of the body after the message, got more data at byte %d", p.dec.InputOffset())
-	}
 	return p.complete(m)
+}
+
+// end refuses what follows the message, or the batch, but white space.
+func (p *parser) end() error {
+	if _, err := p.dec.ReadToken(); err == nil || p.dec.InputOffset() < int64(len(bytes.TrimRight(p.body, space))) {
+		return parseError("expected the end of the body after the message, got more data at byte %d", p.dec.InputOffset())
+	}
+	return nil
 }
 
 // object reads an object, calling member after each name with the decoder at
@@ -164,16 +190,6 @@ func (p *parser) object(known []string, member func(name string) error) error {
 	return nil
 }
 
-// The names this package reads, by the object they stand in. A member that
-// differs from one of them only in case would be read by some servers and not
-// by others.
-var (
-	topNames   = [...]string{"jsonrpc", "id", "method", "params", "result", "error"}
-	paramNames = [...]string{"name", "uri", "taskId", "arguments", "_meta", "ref", "protocolVersion"}
-	metaNames  = [...]string{metaVersion}
-	refNames   = [...]string{"type", "name", "uri"}
-)
-
 func (p *parser) topMember(m *Message, name string) (err error) {
 	switch name {
 	case "jsonrpc":
@@ -195,6 +211,29 @@ func (p *parser) topMember(m *Message, name string) (err error) {
 		_, err = p.value()
 	case "error":
 		p.seen.failure = true
+		err = p.object(errorNames[:], p.errorMember)
+	default:
+		_, err = p.value()
+	}
+	return err
+}
+
+// errorMember reads what an error must have: servers take an answer whose error
+// has it not for no answer.
+func (p *parser) errorMember(name string) (err error) {
+	switch name {
+	case "code":
+		p.seen.code = true
+		kind := p.dec.PeekKind()
+		var v []byte
+		if v, err = p.value(); err == nil && !(kind == '0' && exactInteger(v)) {
+			err = invalidRequest(`expected the error's "code" to be an integer between -(2^53-1) and 2^53-1, got %s`, kindName(kind))
+		}
+	case "message":
+		p.seen.message = true
+		if kind := p.dec.PeekKind(); kind != '"' && kind != 0 {
+			return invalidRequest(`expected the error's "message" to be a string, got %s`, kindName(kind))
+		}
 		_, err = p.value()
 	default:
 		_, err = p.value()
@@ -229,10 +268,14 @@ func (p *parser) paramMember(name string) (err error) {
 
 func (p *parser) refMember(name string) (err error) {
 	switch name {
+	case "type":
+		p.params.ref.kind, err = p.textOrSkip(maxNameLength)
 	case "name":
-		p.params.refName, err = p.textOrSkip(maxNameLength)
+		p.params.ref.hasName = true
+		p.params.ref.name, err = p.textOrSkip(maxNameLength)
 	case "uri":
-		p.params.refURI, err = p.textOrSkip(maxNameLength)
+		p.params.ref.hasURI = true
+		p.params.ref.uri, err = p.textOrSkip(maxNameLength)
 	default:
 		_, err = p.value()
 	}
@@ -241,7 +284,9 @@ func (p *parser) refMember(name string) (err error) {
 
 func (p *parser) metaMember(name string) (err error) {
 	if name == metaVersion {
-		p.params.version, err = p.text(64)
+		if p.params.version, err = p.text(64); err == nil && p.params.version == "" {
+			err = invalidParams("expected %q to be a protocol revision, got an empty string", p.dec.StackPointer())
+		}
 		return err
 	}
 	_, err = p.value()
@@ -342,11 +387,13 @@ func (p *parser) complete(m Message) (Message, error) {
 		m.Kind = Request
 	case p.seen.method:
 		m.Kind = Notification
-	case answers && m.ID != nil && p.seen.result != p.seen.failure:
+	case answers && (m.ID == nil || p.seen.result == p.seen.failure):
+		return Message{}, invalidRequest(`expected an answer to have an "id" and either "result" or "error"`)
+	case p.seen.failure && !(p.seen.code && p.seen.message):
+		return Message{}, invalidRequest(`expected an "error" to have a "code" and a "message", got one without`)
+	case answers:
 		m.Kind, m.Method = Response, "response"
 		return m, nil
-	case answers:
-		return Message{}, invalidRequest(`expected an answer to have an "id" and either "result" or "error"`)
 	default:
 		return Message{}, invalidRequest(`expected a member "method", got none`)
 	}
@@ -370,11 +417,9 @@ func (p *parser) target(m Message) (Message, error) {
 	case "tasks/get", "tasks/update", "tasks/cancel", "tasks/result":
 		m.TargetOf, m.Target = Task, q.task
 	case "completion/complete":
-		if q.refURI != "" && q.refName != "" {
-			return Message{}, invalidParams(`expected "ref" to have either "name" or "uri", got both`)
-		}
-		if m.TargetOf, m.Target = Prompt, q.refName; q.refURI != "" {
-			m.TargetOf, m.Target = Resource, q.refURI
+		var err error
+		if m.TargetOf, m.Target, err = q.ref.target(); err != nil {
+			return Message{}, err
 		}
 	case "initialize":
 		m.Initialize = q.protocolVersion
@@ -388,83 +433,20 @@ func (p *parser) target(m Message) (Message, error) {
 	return m, nil
 }
 
+// target returns what a completion is for.
+func (f ref) target() (TargetKind, string, error) {
+	switch {
+	case f.hasName && f.hasURI:
+		return NoTarget, "", invalidParams(`expected "ref" to have either "name" or "uri", got both`)
+	case f.kind == "ref/prompt" && !f.hasURI:
+		return Prompt, f.name, nil
+	case f.kind == "ref/resource" && !f.hasName:
+		return Resource, f.uri, nil
+	}
+	return NoTarget, "", invalidParams(`expected "ref" to be of type "ref/prompt" with a "name", or of type "ref/resource" with a "uri", got type %q`, f.kind)
+}
+
 // String returns the word for k in messages to people.
 func (k TargetKind) String() string {
 	return [...]string{"upstream", "tool", "prompt", "resource", "task"}[k]
-}
-
-// match returns the one of known that the quoted name says, or "" for a name
-// we don't read. It refuses a name that some readers take for one of known.
-func match(known []string, quoted []byte) (string, error) {
-	name := quoted[1 : len(quoted)-1]
-	if bytes.IndexByte(name, '\\') >= 0 {
-		name, _ = jsontext.AppendUnquote(nil, quoted) // the decoder has validated it
-	}
-	for _, k := range known { // a letter folds to at most three bytes
-		if string(name) == k {
-			return k, nil
-		}
-		if len(name) <= 3*len(k) && bytes.EqualFold(name, []byte(k)) {
-			return "", invalidRequest("expected the name %q, got %q, which some servers read as the same", k, name)
-		}
-	}
-	return "", nil
-}
-
-// checkShape refuses, before anything is parsed, nesting deeper than depth.
-func checkShape(body []byte, depth int) error {
-	if len(bytes.TrimSpace(body)) == 0 {
-		return parseError("expected a JSON-RPC message, got an empty body")
-	}
-	level := 0
-	for i := 0; i < len(body); i++ {
-		switch body[i] {
-		case '"':
-			i = stringEnd(body, i)
-		case '{', '[':
-			if level++; level > depth {
-				return parseError("expected nesting of at most %d levels, got more at byte %d", depth, i)
-			}
-		case '}', ']':
-			level--
-		}
-	}
-	return nil
-}
-
-// stringEnd returns the index of the quote that ends the string begun at i, or
-// the last index.
-func stringEnd(body []byte, i int) int {
-	for {
-		next := bytes.IndexByte(body[i+1:], '"')
-		if next < 0 {
-			return len(body) - 1
-		}
-		i += 1 + next
-		slashes := 0
-		for body[i-1-slashes] == '\\' {
-			slashes++
-		}
-		if slashes%2 == 0 {
-			return i
-		}
-	}
-}
-
-func kindName(k jsontext.Kind) string {
-	switch k {
-	case 'n':
-		return "null"
-	case 't', 'f':
-		return "a boolean"
-	case '"':
-		return "a string"
-	case '0':
-		return "a number"
-	case '{':
-		return "an object"
-	case '[':
-		return "an array"
-	}
-	return fmt.Sprintf("%q", byte(k))
 }

@@ -31,6 +31,15 @@ type site struct {
 	policies string
 	scans    map[string]string // reports, by the agent's path
 	secrets  *secrets          // what must not leak; may grow
+	socket   string            // listened at besides, without TLS; "" for none
+}
+
+// listener is the entry of the socket.
+func (s site) listener() string {
+	if s.socket == "" {
+		return ""
+	}
+	return fmt.Sprintf("  - {address: %q, plaintext: true}\n", "unix://"+s.socket)
 }
 
 // head is the part of mintmark.yaml that all tests share.
@@ -42,7 +51,7 @@ listeners:
   - address: 127.0.0.1:0
   - address: 127.0.0.1:0
     plaintext: true
-attestors:
+%sattestors:
   - kind: x509-svid
   - kind: jwt-svid
     audience: mintmark
@@ -83,7 +92,7 @@ func (w *world) serve(t *testing.T, s site) *mintmark {
 	}
 	port := testenv.FreePort(t)
 	m.metrics = fmt.Sprintf("http://127.0.0.1:%d", port)
-	m.config = fmt.Sprintf(head, w.spire.Addr, port) + s.config
+	m.config = fmt.Sprintf(head, w.spire.Addr, s.listener(), port) + s.config
 	m.write(t, "mintmark.yaml", m.config)
 	m.write(t, "policies.cedar", s.policies)
 	for agent, report := range s.scans {
@@ -151,10 +160,12 @@ func (m *mintmark) over() bool {
 // ready takes the addresses from the log and asks whether calls are served.
 func (m *mintmark) ready() bool {
 	for _, line := range m.log("listening") {
-		if line["tls"] == true {
-			m.secure = "https://" + line["address"].(string)
-		} else {
-			m.plain = "http://" + line["address"].(string)
+		switch address := line["address"].(string); {
+		case strings.HasPrefix(address, "/"): // the test knows where
+		case line["tls"] == true:
+			m.secure = "https://" + address
+		default:
+			m.plain = "http://" + address
 		}
 	}
 	status, _ := m.admin("/readyz")

@@ -1,0 +1,66 @@
+package broker
+
+import (
+	"encoding/base64"
+
+	"mintmark/attest"
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+)
+
+// bridged is a session that an agent has with the broker alone, because the
+// upstream has none. The broker keeps no table of them: the handle holds all
+// there is of it.
+type bridged struct {
+	client mcp.Client
+	digest string // what records and requests under way know it by
+}
+
+// bridgedLabel keeps the handles of bridged sessions apart from those of an
+// upstream's own: neither opens as the other.
+const bridgedLabel = "\xffbridged\xff"
+
+// sealBridged returns the handle of a bridged session for one workload.
+func (s *sessions) sealBridged(client mcp.Client, upstream string, owner attest.Identity) string {
+	bound := append([]byte(bridgedLabel), binding(upstream, owner)...)
+	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, client.JSON(), bound)) //nolint:gosec // this AEAD makes its own random nonce
+}
+
+// openBridged returns the session behind handle, and nil for a handle that is no
+// bridged session's, or not one of this workload and upstream.
+func (s *sessions) openBridged(handle, upstream string, owner attest.Identity) *bridged {
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(handle)
+	if err != nil || owner.IsZero() {
+		return nil
+	}
+	text, err := s.aead.Open(nil, nil, sealed, append([]byte(bridgedLabel), binding(upstream, owner)...))
+	if err != nil {
+		return nil
+	}
+	client, err := mcp.ParseClient(text)
+	if err != nil { // it was sealed here, so this does not happen
+		return nil
+	}
+	return &bridged{client: client, digest: sessionDigest(handle)}
+}
+
+// bridges reports whether c is for the bridge from sessions to a stateless
+// upstream, and opens its session. An upstream that is registered as stateless
+// is always bridged. One whose era is learned is bridged for those only who
+// began so, since it may speak both eras.
+func (b *Broker) bridges(c *call) bool {
+	registered := b.registeredEra(c)
+	if c.plain || c.era() != eraSessions || registered == eraSessions {
+		return false
+	}
+	if handle := c.handle(); handle != "" {
+		c.bridged = b.sessions.openBridged(handle, c.name, c.identity)
+	}
+	return c.bridged != nil || registered == eraStateless
+}
+
+// errNoSession refuses a call outside a session, as servers with sessions do
+// (MCP 2025-11-25, Session Management).
+func errNoSession() error {
+	return fault.New("receive", fault.Invalid, "expected the header Mcp-Session-Id of a session with this upstream, got none; initialize one")
+}

@@ -1,0 +1,283 @@
+package broker
+
+import (
+	"context"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+)
+
+const (
+	// listWithin is how long an upstream may take over a page of its list; its own
+	// timeout may be shorter. The others wait no longer for it.
+	listWithin = 5 * time.Second
+	// longestCursor is how long an upstream's own cursor may be, and longestPage
+	// what holds those of all upstreams.
+	longestCursor = 4 << 10
+	longestPage   = 256 << 10
+)
+
+// page is one upstream's part of a list.
+type page struct {
+	upstream string
+	call     *call      // that was made for it
+	answer   mcp.Answer // read, and not yet judged entry by entry
+	err      error      // why there is none
+}
+
+// mergeList answers a list's question by what all upstreams answer to it that
+// permit it to the agent. Those that come to no answer in their time are named in
+// the result and on record, and are missing.
+func (b *Broker) mergeList(c *call, client mcp.Object) error {
+	names, err := b.permitting(c)
+	if err != nil {
+		return err
+	}
+	cursors, err := b.openPage(c)
+	if err != nil {
+		return err
+	}
+	if cursors != nil {
+		names = slices.DeleteFunc(names, func(name string) bool { return cursors[name] == "" })
+	}
+	leave, err := b.underWay(c)
+	if err != nil {
+		return err
+	}
+	defer leave()
+	if err := b.admitMerged(c); err != nil {
+		return err
+	}
+	return b.answerList(c, b.pages(c, client, names, cursors))
+}
+
+// pages asks the named upstreams at the same time for a page each.
+func (b *Broker) pages(c *call, client mcp.Object, names []string, cursors map[string]string) []page {
+	pages := make([]page, len(names))
+	var asked sync.WaitGroup
+	for i, name := range names {
+		asked.Go(func() {
+			defer b.catchPage(c, &pages[i])
+			pages[i] = b.page(c, client, name, cursors[name])
+		})
+	}
+	asked.Wait() // each ends within its time
+	return pages
+}
+
+// catchPage makes a panic over one upstream its failure, as catch does for a call.
+func (b *Broker) catchPage(c *call, p *page) {
+	if v := recover(); v != nil {
+		b.logger.ErrorContext(c.r.Context(), "a part of a list panicked", slog.String("call", c.id), slog.String("type", fmt.Sprintf("%T", v)))
+		p.err = fault.New("internal", fault.Internal, "")
+	}
+}
+
+// page asks one upstream for a page of its list, within its time.
+func (b *Broker) page(c *call, client mcp.Object, name, cursor string) page {
+	p := page{upstream: name}
+	br := branch(c, name)
+	defer br.end(nil)
+	within := min(listWithin, c.snap.bundle.Config.Upstreams[name].Timeout.Duration)
+	timer := time.AfterFunc(within, func() {
+		br.end(fault.New("forward", fault.BadUpstream, "the upstream did not list within its time limit of "+within.String()))
+	})
+	defer timer.Stop()
+	message, err := mcp.WithCursor(c.body, cursor)
+	if err == nil && c.era() == eraSessions {
+		message, err = mcp.Stated(message, client)
+	}
+	if err != nil {
+		p.err = err
+		return p
+	}
+	a, err := b.say(br, message)
+	if err != nil {
+		p.err = err
+		return p
+	}
+	p.call = a.call
+	p.answer, p.err = b.replyIn(a)
+	a.close(b, p.err)
+	return p
+}
+
+// replyIn returns the response in an answer of which nothing else matters. It is
+// under watch meanwhile.
+func (b *Broker) replyIn(a *answered) (mcp.Answer, error) {
+	defer b.streams.add(a.call)()
+	for {
+		m, err := a.next(b)
+		switch {
+		case errors.Is(err, io.EOF):
+			return mcp.Answer{}, a.without()
+		case err != nil:
+			return mcp.Answer{}, err
+		case m.Kind == mcp.Response && !a.isReply(m):
+			return mcp.Answer{}, errOther()
+		case m.Kind == mcp.Response:
+			return m, nil
+		}
+	}
+}
+
+// isReply reports whether m answers what a asked. A failure may answer no id,
+// where a server did not come to read it.
+func (a *answered) isReply(m mcp.Answer) bool {
+	return mcp.SameID(m.ID, a.call.msg.ID) || m.Failure != nil && (m.ID == nil || string(m.ID) == "null")
+}
+
+func (a *answered) without() error {
+	return fault.New("answer", fault.BadUpstream, fmt.Sprintf("the upstream ended without an answer to the request (HTTP status %d)", a.resp.StatusCode))
+}
+
+func errOther() error {
+	return fault.New("answer", fault.BadUpstream, "the upstream answered another request than was sent")
+}
+
+// answerList answers with what the pages hold. Their entries are judged only now,
+// one by one, after the last has come.
+func (b *Broker) answerList(c *call, pages []page) error {
+	entries, next, missing := [][]byte{}, map[string]string{}, []string{}
+	for i := range pages {
+		listed, cursor, err := b.entries(c, &pages[i])
+		if err != nil {
+			missing = append(missing, pages[i].upstream)
+			b.logger.InfoContext(c.r.Context(), "an upstream is missing in a list", slog.String("call", c.id), slog.String("upstream", pages[i].upstream), slog.String("reason", fault.HintOf(err)))
+			continue
+		}
+		entries = append(entries, listed...)
+		if cursor != "" {
+			next[pages[i].upstream] = cursor
+		}
+	}
+	if cause := context.Cause(c.ctx); cause != nil {
+		return c.leftAt(cause)
+	}
+	if len(missing) > 0 && len(missing) == len(pages) {
+		return fault.New("answer", fault.Unavailable, "no upstream lists: "+strings.Join(missing, ", "))
+	}
+	result, err := b.listResult(c, entries, next, missing)
+	if err != nil {
+		return err
+	}
+	r := newMergedReply(c)
+	r.whole(http.StatusOK, mcp.Success(c.msg.ID, result.JSON()))
+	b.outcome(c, http.StatusOK, r.written, 0, incomplete(missing))
+	return nil
+}
+
+// incomplete is what the record says of a list in which upstreams are missing.
+func incomplete(missing []string) error {
+	if len(missing) == 0 {
+		return nil
+	}
+	return fault.New("answer", fault.Unavailable, "missing in the list: "+strings.Join(missing, ", "))
+}
+
+// leftAt is why c ended before it was answered.
+func (c *call) leftAt(cause error) error {
+	if isFault(cause) {
+		return cause
+	}
+	return c.cut(cause)
+}
+
+// entries returns what a page lists that the agent may call, as it is named here,
+// and where the upstream goes on.
+func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err error) {
+	if p.err != nil {
+		return nil, "", p.err
+	}
+	if p.answer.Failure != nil {
+		if string(p.answer.Failure.Get("code")) == "-32601" { // it has no such list
+			return nil, "", nil
+		}
+		return nil, "", fault.New("answer", fault.BadUpstream, "the upstream answered with an error")
+	}
+	if err := p.call.stillAllowed(b.clock()); err != nil {
+		return nil, "", err
+	}
+	shown, err := b.shown(p.call, p.answer.Text.JSON())
+	if err != nil {
+		return nil, "", unreadable(err)
+	}
+	answer, err := mcp.ReadAnswer(shown)
+	if err != nil {
+		return nil, "", unreadable(err)
+	}
+	if cursor = answer.Result.Text("nextCursor"); len(cursor) > longestCursor {
+		return nil, "", fault.New("answer", fault.BadUpstream, "the upstream's cursor is longer than 4KiB")
+	}
+	if listed, err = mcp.Listed(c.method, p.upstream, answer.Result); err != nil {
+		return nil, "", unreadable(err)
+	}
+	return listed, cursor, nil
+}
+
+// listResult is the result of a list's question.
+func (b *Broker) listResult(c *call, entries [][]byte, next map[string]string, missing []string) (mcp.Object, error) {
+	result := mcp.Object{}.With(mcp.ListMember(c.method), mcp.JoinArray(entries))
+	if len(next) > 0 {
+		cursor, err := b.sealPage(c, next)
+		if err != nil {
+			return nil, err
+		}
+		result = result.With("nextCursor", mcp.Quote(cursor))
+	}
+	if len(missing) > 0 {
+		names := make([][]byte, len(missing))
+		for i, name := range missing {
+			names[i] = mcp.Quote(name)
+		}
+		result = result.With("_meta", mcp.Object{}.With("io.mintmark/unavailable", mcp.JoinArray(names)).JSON())
+	}
+	if c.era() == eraStateless {
+		result = cacheable(result)
+	}
+	return result, nil
+}
+
+// sealPage returns the cursor that holds where each upstream goes on. It opens for
+// this workload and this list.
+func (b *Broker) sealPage(c *call, cursors map[string]string) (string, error) {
+	text, err := json.Marshal(cursors, json.Deterministic(true))
+	if err != nil || len(text) > longestPage {
+		return "", fault.New("answer", fault.BadUpstream, "the upstreams' cursors together are longer than 256KiB")
+	}
+	sealed := b.sessions.aead.Seal(nil, nil, text, binding(mergedPage+c.method, c.identity)) //nolint:gosec // this AEAD makes its own random nonce
+	return base64.RawURLEncoding.EncodeToString(sealed), nil
+}
+
+// openPage returns where each upstream goes on, by name, or nil at the beginning.
+func (b *Broker) openPage(c *call) (map[string]string, error) {
+	cursor, err := mcp.Cursor(c.body)
+	if err != nil || cursor == "" {
+		return nil, err
+	}
+	var cursors map[string]string
+	sealed, err := base64.RawURLEncoding.Strict().DecodeString(cursor)
+	if err == nil {
+		var text []byte
+		if text, err = b.sessions.aead.Open(nil, nil, sealed, binding(mergedPage+c.method, c.identity)); err == nil {
+			err = json.Unmarshal(text, &cursors)
+		}
+	}
+	if err != nil {
+		return nil, &mcp.Error{Code: mcp.CodeInvalidParams, Status: http.StatusOK,
+			Message: "expected a cursor that this list gave to this agent since the broker's start; begin again without one"}
+	}
+	return cursors, nil
+}

@@ -1,0 +1,234 @@
+package broker_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"mintmark/broker/audit"
+)
+
+func mustQuote(t testing.TB, s string) []byte {
+	t.Helper()
+	quoted, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return quoted
+}
+
+const pingMessage = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
+
+func TestASessionWithOneEndpointIsItsAgents(t *testing.T) {
+	s := openSeveral(t)
+	handle := s.begunHere()
+	own := with("Mcp-Session-Id", handle)
+	s.wantOK(s.call(to("/mcp"), own, body(pingMessage)), `"result":{}`)
+	if got := s.do(s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","method":"notifications/initialized"}`))); got.status != http.StatusAccepted || got.body != "" {
+		t.Errorf("initialized: got %d %q", got.status, got.body)
+	}
+	for what, c := range map[string]struct {
+		r      request
+		status int
+	}{
+		"another agent's":      {s.call(to("/mcp"), own, s.as("clerk"), body(pingMessage)), 404},
+		"at a single upstream": {s.call(to("/mcp/odd"), own, body(pingMessage)), 404},
+		"none":                 {s.call(to("/mcp"), body(pingMessage)), 400},
+		"its own stream":       {s.call(get("/mcp"), own), 405},
+		"to set a level":       {s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":1,"method":"logging/setLevel","params":{"level":"debug"}}`)), 200},
+		"to subscribe":         {s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":1,"method":"resources/subscribe","params":{"uri":"mintmark+odd:x"}}`)), 200},
+		"to answer":            {s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":1,"result":{}}`)), 400},
+		"a batch":              {s.call(to("/mcp"), own, body(`[`+pingMessage+`]`)), 400},
+		"to listen":            {s.stateless("subscriptions/listen", "", "{"), 404},
+		"its tasks":            {s.stateless("tasks/get", "x", `{"taskId":"x"`), 404},
+		"a task":               {s.stateless("tools/call", "odd__x", `{"name":"odd__x","task":{}`), 400},
+	} {
+		if got := s.do(c.r); got.status != c.status || strings.Contains(got.body, `"result"`) {
+			t.Errorf("%s: got %d %q, want %d", what, got.status, got.body, c.status)
+		}
+	}
+	if got := s.do(s.call(get("/mcp"), method("DELETE"), own)); got.status != http.StatusOK {
+		t.Errorf("end: got %d %q", got.status, got.body)
+	}
+}
+
+func TestOneEndpointNegotiatesTheRevision(t *testing.T) {
+	s := openSeveral(t)
+	for asked, want := range map[string]string{"2025-03-26": "2025-03-26", "2025-11-25": "2025-11-25", "2024-11-05": "2025-11-25", "2026-07-28": "2025-11-25"} {
+		s.wantOK(s.call(to("/mcp"), body(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"`+asked+`","capabilities":{}}}`)), `"protocolVersion":"`+want+`"`)
+	}
+}
+
+// older is a server with sessions by hand: it counts those that were begun, and
+// knows one at a time.
+type older struct {
+	begun, ended int
+	current      string
+	calls        func(w http.ResponseWriter, m rpc)
+	answered     []string
+}
+
+// ServeHTTP implements http.Handler.
+func (o *older) serve(s *scripted) {
+	s.handles("server/discover", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Bad Request", http.StatusBadRequest) })
+	s.handles("initialize", func(w http.ResponseWriter, _ *http.Request) {
+		o.begun++
+		o.current = fmt.Sprintf("session-%d", o.begun)
+		w.Header().Set("Mcp-Session-Id", o.current)
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":"mintmark","result":{"protocolVersion":"2025-06-18","capabilities":{},"serverInfo":{"name":"o","version":"1"}}}`))
+	})
+	s.handles("notifications/initialized", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusAccepted) })
+	s.handles("", func(w http.ResponseWriter, r *http.Request) { // an answer, or the end
+		if r.Method == http.MethodDelete {
+			o.ended++
+		}
+		w.WriteHeader(http.StatusAccepted)
+	})
+	s.handles("tools/call", func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Mcp-Session-Id") != o.current || r.Header.Get("Mcp-Protocol-Version") != "2025-06-18" || r.Header.Get("Mcp-Name") != "" {
+			http.Error(w, "session not found", http.StatusNotFound)
+			return
+		}
+		o.calls(w, rpc{})
+	})
+}
+
+// What an upstream keeps in a session goes on over an agent's calls, and is no
+// other's.
+func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
+	s := openSeveral(t)
+	o := &older{calls: func(w http.ResponseWriter, _ rpc) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":"a","result":{"content":[]}}`))
+	}}
+	o.serve(s.odd)
+	call := s.stateless("tools/call", "odd__x", `{"name":"odd__x"`)
+	s.wantOK(call, `"resultType":"complete"`)
+	s.wantOK(call, `"resultType":"complete"`)
+	if o.begun != 1 {
+		t.Errorf("one agent: got %d sessions, want 1", o.begun)
+	}
+	if got := s.odd.last(t, "tools/call").raw; strings.Contains(got, "_meta") {
+		t.Errorf("the upstream got %s, want nothing of another revision", got)
+	}
+	o.current = "" // it forgets
+	s.wantOK(call, `"resultType":"complete"`)
+	if o.begun != 2 {
+		t.Errorf("after it forgot: got %d sessions, want 2", o.begun)
+	}
+	known := o.current
+	s.wantOK(s.stateless("tools/call", "odd__x", `{"name":"odd__x"`, s.as("clerk")), `"resultType":"complete"`)
+	if o.begun != 3 || o.current == known {
+		t.Errorf("another agent: got %d sessions, want 3", o.begun)
+	}
+	own := with("Mcp-Session-Id", s.begunHere())
+	s.wantOK(s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"odd__x"}}`)), `"content":[]`)
+	if got := s.do(s.call(get("/mcp"), method("DELETE"), own)); got.status != http.StatusOK || o.begun != 4 || o.ended != 1 {
+		t.Errorf("end: got %d, %d begun, %d ended; want 200, 4, 1", got.status, o.begun, o.ended)
+	}
+}
+
+// An upstream that asks the client in its session is told that it can't.
+func TestOneEndpointTurnsQuestionsAway(t *testing.T) {
+	s := openSeveral(t)
+	o := &older{calls: func(w http.ResponseWriter, _ rpc) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		for _, line := range []string{
+			`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{}}`,
+			`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"file:///x"}}`,
+			`{"jsonrpc":"2.0","id":"a","result":{"content":[]}}`,
+		} {
+			_, _ = w.Write([]byte("data: " + line + "\n\n"))
+		}
+	}}
+	o.serve(s.odd)
+	got := s.wantOK(s.stateless("tools/call", "odd__x", `{"name":"odd__x"`), `"uri":"mintmark+odd:file:///x"`)
+	if strings.Contains(got.body, "elicitation") || strings.Count(got.body, "data: ") != 2 {
+		t.Errorf("got %q", got.body)
+	}
+	if m := s.odd.last(t, ""); !strings.Contains(m.raw, `"id":"q"`) || !strings.Contains(m.raw, "-32601") || m.header.Get("Mcp-Session-Id") != o.current {
+		t.Errorf("the upstream got %s in session %q", m.raw, m.header.Get("Mcp-Session-Id"))
+	}
+}
+
+// flowing begins a call at /mcp that odd answers with events.
+func (s *several) flowing(r request) (*exchange, *events) {
+	s.t.Helper()
+	e := newEvents()
+	s.odd.handles("tools/call", e.ServeHTTP)
+	x := s.begin(r)
+	if x.resp.StatusCode != 200 || x.resp.Header.Get("X-Accel-Buffering") != "no" {
+		s.t.Fatalf("head of the stream: got %d with %v", x.resp.StatusCode, x.resp.Header)
+	}
+	return x, e
+}
+
+const progress = `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}`
+
+func TestOneEndpointStreams(t *testing.T) {
+	s := openSeveral(t)
+	call := s.stateless("tools/call", "odd__x", `{"name":"odd__x"`)
+	x, e := s.flowing(call)
+	e.event(t, "data: "+progress+"\n\n")
+	x.want("event: message\ndata: " + progress + "\n\n")
+	e.event(t, `data: {"jsonrpc":"2.0","id":"a","result":{"resultType":"input_required","requestState":"s"}}`+"\n\n")
+	x.want(`event: message` + "\n" + `data: {"jsonrpc":"2.0","id":"a","result":{"resultType":"input_required","requestState":"s"}}` + "\n\n")
+	recv(t, "the end of the upstream's request", e.left)
+
+	x, e = s.flowing(call)
+	s.scan.state(s.id("shop"), "fail", time.Now()) // and the stream is idle
+	if got, _ := x.event(); !strings.Contains(got, `"id":"a"`) || !strings.Contains(got, "no passing scan") {
+		t.Errorf("after the posture turned bad: got %q", got)
+	}
+	recv(t, "the end of the upstream's request", e.left)
+	s.scan.state(s.id("shop"), "pass", time.Now())
+
+	x, e = s.flowing(call)
+	_ = x.conn.Close()
+	recv(t, "the end of the upstream's request", e.left)
+	s.await("the outcome", func() bool {
+		all := s.recorded(audit.Filter{Kind: audit.Outcome})
+		return all[len(all)-1].Reason == "the agent's connection ended before the answer was whole"
+	})
+}
+
+func TestOneEndpointCancelsInASession(t *testing.T) {
+	s := openSeveral(t)
+	own := with("Mcp-Session-Id", s.begunHere())
+	call := s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":"\u0061","method":"tools/call","params":{"name":"odd__x"}}`))
+	x, e := s.flowing(call)
+	if got := s.do(call); got.status != 400 {
+		t.Errorf("the same id: got %d %q, want 400", got.status, got.body)
+	}
+	if got := s.do(s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":"a"}}`))); got.status != 202 {
+		t.Errorf("cancelled: got %d %q", got.status, got.body)
+	}
+	recv(t, "the end of the upstream's request", e.left)
+	if got, _ := x.event(); got != "" {
+		t.Errorf("got %q, want no answer", got)
+	}
+	x, e = s.flowing(call)
+	if got := s.do(s.call(get("/mcp"), method("DELETE"), own)); got.status != http.StatusOK {
+		t.Errorf("end: got %d %q", got.status, got.body)
+	}
+	recv(t, "the end of the upstream's request", e.left)
+	_ = x
+}
+
+// A client with sessions can't be asked for input, so that the question is an
+// error that it can show.
+func TestOneEndpointSaysWhatItCannotCarry(t *testing.T) {
+	s := openSeveral(t)
+	own := with("Mcp-Session-Id", s.begunHere())
+	for kind, says := range map[string]string{"input_required": "call /mcp/odd", "task": "tasks are served at /mcp/NAME"} {
+		s.odd.answers("tools/call", func(rpc) string { return `{"resultType":"` + kind + `","requestState":"s"}` })
+		got := s.do(s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"odd__x"}}`))).refusal(t)
+		if !strings.Contains(got.Text, says) {
+			t.Errorf("%s: got %+v", kind, got)
+		}
+	}
+}

@@ -1,0 +1,187 @@
+package injector
+
+import "slices"
+
+// matcher is what is compiled once for each lease: the forms, and a filter that
+// tells from the next four bytes where one of them can begin.
+type matcher struct {
+	forms []form
+	// limit is the longest that the beginning of a secret is held back. It allows
+	// each byte of the secret to be written in sixteen.
+	limit  int64
+	filter [4][256]uint16 // which buckets may have a byte as the first, second, ...
+	bucket [buckets][]uint8
+}
+
+// buckets keeps apart what begins differently: a set for each byte that
+// introduces an escape as the first byte, one as the second, one for a line
+// break there, and the others for forms that begin as they are.
+const (
+	buckets       = 16
+	introductions = `\%=&`
+	literal       = 2*len(introductions) + 1
+)
+
+func newMatcher(forms []form, longest int) *matcher {
+	m := &matcher{forms: forms, limit: 16*int64(longest) + 64}
+	for i := range forms {
+		m.admit(uint8(i))
+	}
+	return m
+}
+
+// bucketOf returns the bucket of what begins with two bytes.
+func bucketOf(form uint8, first, second byte) int {
+	for n := range len(introductions) {
+		switch introductions[n] {
+		case first:
+			return n
+		case second:
+			return len(introductions) + n
+		}
+	}
+	if second == '\r' || second == '\n' {
+		return 2 * len(introductions)
+	}
+	return literal + int(form)%(buckets-literal)
+}
+
+// admit lets the filter pass every beginning of a form.
+func (m *matcher) admit(form uint8) {
+	var first, second edges
+	var places [buckets][]place
+	m.ways(place{form: form}, &first)
+	for _, a := range first.list {
+		m.ways(a.to, &second)
+		for _, b := range second.list {
+			n := bucketOf(form, a.b, b.b)
+			m.pass(0, n, a)
+			m.pass(1, n, b)
+			places[n] = appendNew(places[n], b.to)
+		}
+	}
+	for n, at := range places {
+		if len(at) > 0 {
+			m.bucket[n] = append(m.bucket[n], form)
+			m.passOn(n, at, &second)
+		}
+	}
+}
+
+// passOn lets the filter pass the third and the fourth byte.
+func (m *matcher) passOn(bucket int, at []place, e *edges) {
+	for depth := 2; depth < len(m.filter); depth++ {
+		onward := make([]place, 0, 4*len(at))
+		for _, p := range at {
+			m.ways(p, e)
+			for _, way := range e.list {
+				m.pass(depth, bucket, way)
+				onward = appendNew(onward, way.to)
+			}
+		}
+		at = onward
+	}
+}
+
+func appendNew(list []place, p place) []place {
+	if slices.Contains(list, p) {
+		return list
+	}
+	return append(list, p)
+}
+
+// ways collects all edges of p.
+func (m *matcher) ways(p place, e *edges) {
+	e.list, e.only = e.list[:0], all
+	m.forms[p.form].from(p, e)
+}
+
+func (m *matcher) pass(n, bucket int, e edge) {
+	m.filter[n][e.b] |= 1 << bucket
+	if e.fold && 'a' <= e.b && e.b <= 'z' {
+		m.filter[n][e.b&^0x20] |= 1 << bucket
+	}
+}
+
+// skip returns the first place from i on where a secret can begin.
+func (m *matcher) skip(b []byte, i int) int {
+	first, second, third := &m.filter[0], &m.filter[1], &m.filter[2]
+	for ; i+2 < len(b); i++ {
+		w := b[i : i+3 : i+3]
+		if first[w[0]]&second[w[1]]&third[w[2]] != 0 && m.begins(b, i) != 0 {
+			return i
+		}
+	}
+	for ; i < len(b); i++ {
+		if m.begins(b, i) != 0 {
+			return i
+		}
+	}
+	return i
+}
+
+// begins returns the buckets of what can begin at i, as far as b goes.
+func (m *matcher) begins(b []byte, i int) uint16 {
+	set := m.filter[0][b[i]]
+	for n := 1; n < len(m.filter) && i+n < len(b); n++ {
+		set &= m.filter[n][b[i+n]]
+	}
+	return set
+}
+
+// reading is one secret that may be under way.
+type reading struct {
+	place place
+	start int64 // where in the stream it began
+}
+
+// readings are all that may be under way, each place once. Two that have come
+// to the same place go on as one, from the earlier start: that bounds the work
+// for each byte by the size of the forms, whatever an upstream sends.
+type readings struct {
+	list  []reading
+	index map[place]int // of list, when that is long
+}
+
+// few is how many readings are searched one by one.
+const few = 16
+
+func (r *readings) reset() {
+	r.list = r.list[:0]
+	clear(r.index)
+}
+
+func (r *readings) add(p place, start int64) {
+	if i := r.find(p); i >= 0 {
+		r.list[i].start = min(r.list[i].start, start)
+		return
+	}
+	r.list = append(r.list, reading{p, start})
+	switch n := len(r.list); {
+	case n < few:
+	case n == few:
+		if r.index == nil {
+			r.index = make(map[place]int)
+		}
+		for i := range r.list {
+			r.index[r.list[i].place] = i
+		}
+	default:
+		r.index[p] = n - 1
+	}
+}
+
+func (r *readings) find(p place) int {
+	if len(r.list) >= few {
+		if i, ok := r.index[p]; ok {
+			return i
+		}
+		return -1
+	}
+	for i := range r.list {
+		if r.list[i].place == p {
+			return i
+		}
+	}
+	return -1
+}
