@@ -206,7 +206,7 @@ func TestOneEndpointKeepsOddNames(t *testing.T) {
 func TestOneEndpointPagesAcrossUpstreams(t *testing.T) {
 	s := openSeveral(t)
 	s.odd.answers("tools/list", func(m rpc) string {
-		next := map[string]string{"": "p2", "p2": "p3", "p3": ""}
+		next := map[string]string{"": "second_page", "second_page": "third_page", "third_page": ""}
 		page := `{"tools":[{"name":"of_` + m.Params.Cursor + `"}]`
 		if next[m.Params.Cursor] != "" {
 			page += `,"nextCursor":"` + next[m.Params.Cursor] + `"`
@@ -225,12 +225,12 @@ func TestOneEndpointPagesAcrossUpstreams(t *testing.T) {
 		if cursor = got.Result.NextCursor; cursor == "" {
 			break
 		}
-		if strings.Contains(cursor, "p2") || strings.Contains(cursor, "p3") {
+		if strings.Contains(cursor, "second_page") || strings.Contains(cursor, "third_page") {
 			t.Errorf("cursor: got %q, want it sealed", cursor)
 		}
 		s.wantCursorRefused(cursor)
 	}
-	wantNames(t, "pages", pages, "modern__link odd__of_ older__link modern__lookup modern__refund odd__of_p2 older__lookup older__refund odd__of_p3")
+	wantNames(t, "pages", pages, "modern__link odd__of_ older__link modern__lookup modern__refund odd__of_second_page older__lookup older__refund odd__of_third_page")
 }
 
 // wantCursorRefused uses a cursor of the shop's list of tools where it is for
