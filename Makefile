@@ -50,7 +50,7 @@ check: lint unit ## lint + unit: before each commit
 
 .PHONY: unit
 unit: compiler ## tests that need no server, with the race detector
-	@go run ./.ci/gotest -race $(packages)
+	@go run ./.ci/gotest -race -timeout 2m $(packages)
 
 .PHONY: test
 # The conformance suite first and alone: it keeps to time limits of its own.
@@ -80,7 +80,8 @@ lint: ## formatting, vet, linters, shell scripts, known vulnerabilities
 ##@ Prepare
 .PHONY: servers
 servers: compiler python ## the real servers that the tests run: Vault, SPIRE, MinIO, ...
-	@.ci/debian systemd-analyze:systemd
+	@.ci/debian systemd-analyze:systemd unshare:util-linux mount:mount
+	@.ci/namespaces
 	@$(step) 'real servers for the tests' testdata/servers/install
 
 .PHONY: compiler

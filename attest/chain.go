@@ -22,7 +22,6 @@ type Chain struct {
 	cache      *cache
 	failed     failed
 	turns      chan struct{} // one for each piece of evidence that is being verified
-	revoked    revoked
 }
 
 // member is an attestor with its optional abilities, asserted once.
@@ -134,26 +133,17 @@ func errTwo(a, b Identity) error {
 // under another one may prove nothing now.
 func (c *Chain) Generation() uint64 { return c.generation() }
 
-// Check returns nil when id proves something now and is not revoked: what to
-// ask again right before its credential leaves. A refusal is a *fault.Error.
+// Check returns nil when id proves something now: what to ask again right before
+// its credential leaves. A refusal is a *fault.Error.
 func (c *Chain) Check(id Identity) error {
 	switch now := c.clock(); {
 	case id.IsZero():
 		return refuse(errors.New("expected a proven identity, got none"))
 	case !id.ValidAt(now):
 		return refuse(fmt.Errorf("expected evidence that is still valid, got one that expired %s ago", now.Sub(id.Expires()).Round(time.Millisecond)))
-	case c.revoked.has(id.Subject()) || c.revoked.has(id.Evidence()):
-		return refuse(fmt.Errorf("expected an identity that is in force, got %s, which is revoked", id.Subject()))
 	}
 	return nil
 }
-
-// Revoke refuses from now on the workload or the piece of evidence named by
-// what: a SPIFFE ID, or a digest as Identity.Evidence has it.
-func (c *Chain) Revoke(what string) { c.revoked.add(what) }
-
-// Restore takes a revocation back.
-func (c *Chain) Restore(what string) { c.revoked.remove(what) }
 
 // ask returns what attestor i makes of e, from the cache where it can.
 func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]byte, known bool, now time.Time) (Identity, error) {

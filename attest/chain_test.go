@@ -398,29 +398,6 @@ func TestOnePieceOfEvidenceIsJudgedByItsFirstAttestor(t *testing.T) {
 	}
 }
 
-func TestRevoke(t *testing.T) {
-	digest := sha256.Sum256([]byte(one))
-	for _, what := range []string{one, hex.EncodeToString(digest[:])} {
-		inBubble(t, nil, func(t *testing.T, c *attest.Chain, a headerAttestor) {
-			id, err := c.Attest(t.Context(), evidence("A", one))
-			if err != nil || c.Check(id) != nil {
-				t.Fatal(err, c.Check(id))
-			}
-			c.Revoke(what)
-			got, err := c.Attest(t.Context(), evidence("A", one))
-			refused(t, got, err, fault.Unauthenticated, "is revoked")
-			refused(t, attest.Identity{}, c.Check(id), fault.Unauthenticated, "is revoked")
-			if err := prove(t, c, evidence("A", two)); err != nil {
-				t.Errorf("another workload: %v", err)
-			}
-			c.Restore(what)
-			if err := c.Check(id); err != nil {
-				t.Errorf("restored: %v", err)
-			}
-		})
-	}
-}
-
 func TestCheckRefusesNobody(t *testing.T) {
 	c := newChain(t, attest.ChainOptions{}, newHeader("A"))
 	refused(t, attest.Identity{}, c.Check(attest.Identity{}), fault.Unauthenticated, "got none")
@@ -440,8 +417,6 @@ func TestChainUnderLoad(t *testing.T) {
 				}
 				if worker == 0 {
 					generation.Add(1)
-					c.Revoke(two)
-					c.Restore(two)
 				}
 			}
 		})

@@ -132,14 +132,23 @@ func (x *exchange) event() (string, error) {
 // write sends r on a connection of its own and leaves it open.
 func (w *world) write(r request) net.Conn {
 	w.t.Helper()
-	conn, err := w.dial(r)
+	conn, err := w.send(r)
 	if err != nil {
 		w.t.Fatal(err)
+	}
+	return conn
+}
+
+// send is write for any goroutine.
+func (w *world) send(r request) (net.Conn, error) {
+	conn, err := w.dial(r)
+	if err != nil {
+		return nil, err
 	}
 	w.t.Cleanup(func() { _ = conn.Close() })
 	_ = conn.SetDeadline(time.Now().Add(patience))
 	go func() { _, _ = conn.Write(r.bytes(conn.RemoteAddr().String())) }() // the broker may answer before it has read all
-	return conn
+	return conn, nil
 }
 
 func (w *world) dial(r request) (net.Conn, error) {
@@ -158,13 +167,15 @@ type answer struct {
 	status int
 	header http.Header
 	body   string
-	err    error // of reading the body: an answer that was cut short
+	err    error // of the call, or of reading the body: an answer that was cut short
 }
 
-// do makes one call on a connection of its own.
+// do makes one call on a connection of its own. Any goroutine may.
 func (w *world) do(r request) answer {
-	w.t.Helper()
-	conn := w.write(r)
+	conn, err := w.send(r)
+	if err != nil {
+		return answer{err: err}
+	}
 	defer conn.Close()
 	resp, err := http.ReadResponse(bufio.NewReader(io.TeeReader(conn, &w.received)), &http.Request{Method: r.method})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"time"
 
 	"mintmark/broker/audit"
 	"mintmark/injector"
@@ -88,16 +89,17 @@ func (c *call) cut(err error) error {
 
 // outcome records how an allowed call ended.
 func (b *Broker) outcome(c *call, status int, written int64, hits int, err error) {
+	now := b.clock()
 	rec := &audit.Record{
 		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.object(),
-		Credential: c.credential.ID(), Allow: true, Status: status, Bytes: written, ScrubHits: hits, Duration: b.clock().Sub(c.started),
+		Credential: c.credential.ID(), Allow: true, Status: status, Bytes: written, ScrubHits: hits, Duration: now.Sub(c.started),
 	}
 	if err != nil {
 		rec.Fault, rec.Step, rec.Reason = fault.KindOf(err).String(), "answer", fault.HintOf(err)
 	}
+	b.metrics.ended(c, now, "allow", "", hits) // before the record, so that who has read that reads this too
 	b.log.Note(rec)
-	b.metrics.ended(c, "allow", "", hits)
-	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", c.attrs("allow", status)...)
+	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", c.attrs(now, "allow", status)...)
 }
 
 // refuse answers a call that ended with err, and puts that on record.
@@ -107,22 +109,26 @@ func (b *Broker) refuse(c *call, err error) {
 	if c.recorded {
 		outcome = "fail" // it was allowed, and did not come to an answer
 	}
-	b.metrics.ended(c, outcome, r.Step, 0)
+	now := b.clock()
+	b.metrics.ended(c, now, outcome, r.Step, 0)
 	switch {
 	case !c.identity.IsZero():
-		b.tell(c, r, outcome, err)
+		b.tell(c, r, now, outcome, err)
 	case b.strangers.admit():
+		c.name, c.path = shorten(c.name), shorten(c.path)
 		short := r
 		short.Text = shorten(r.Text)
-		b.tell(c, short, outcome, errors.New(shorten(err.Error())))
+		b.tell(c, short, now, outcome, errors.New(shorten(err.Error())))
 	}
-	r.write(c)
+	if !c.head.sent {
+		r.write(c)
+	}
 }
 
 // tell puts a refusal on record and into the log.
-func (b *Broker) tell(c *call, r refusal, outcome string, err error) {
+func (b *Broker) tell(c *call, r refusal, now time.Time, outcome string, err error) {
 	b.recordRefusal(c, r)
-	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(outcome, r.Status), errAttrs(r, err)...)...)
+	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(now, outcome, r.Status), errAttrs(r, err)...)...)
 }
 
 // recordRefusal puts a refusal on record. A refusal stands whether or not the

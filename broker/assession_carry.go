@@ -100,13 +100,7 @@ func (b *Broker) again(r *reply, f *call, in *mcp.Input) (*call, error) {
 func (b *Broker) round(r *reply, f *call) (*mcp.Input, error) {
 	a, err := b.asks(f)
 	if err != nil {
-		refused := refusalOf(err)
-		outcome := "deny"
-		if f.recorded {
-			outcome = "fail"
-		}
-		b.metrics.ended(f, outcome, refused.Step, 0)
-		b.logger.LogAttrs(f.r.Context(), levelOf(err), "call", append(f.attrs(outcome, refused.Status), errAttrs(refused, err)...)...)
+		b.tallied(f, err)
 		return nil, err
 	}
 	in, err := b.readRound(r, a)

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -98,9 +99,13 @@ func TestMirrorsOnlyOnCalls(t *testing.T) {
 
 // A stream without an end lasts no longer than the evidence it was opened with.
 func TestAServersStreamEndsWithItsEvidence(t *testing.T) {
-	w := open(t)
-	token := w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: 2 * time.Second})
+	var later atomic.Int64
+	w := open(t, func(s *setup) {
+		s.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
+	})
+	token := w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: time.Minute})
 	x, e := w.stream(get("/mcp/orders"), with("Authorization", "Bearer "+token))
+	later.Store(int64(time.Minute + time.Second))
 	if rest := x.wantCut(); rest != "" {
 		t.Errorf("got %q, want nothing", rest)
 	}

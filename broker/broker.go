@@ -3,6 +3,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"crypto/hkdf"
 	"crypto/rand"
@@ -30,6 +31,9 @@ type Options struct {
 	Kinds  Kinds          // required
 	Logger *slog.Logger   // nil: nothing is logged
 	Clock  func() time.Time
+
+	mintTimeout time.Duration // of one mint; 0: the pool's own
+	settling    time.Duration // of calls that were cut; 0: 2 s
 }
 
 // bufferSize is how much of an answer is read at once.
@@ -41,6 +45,8 @@ type Broker struct {
 	logger    *slog.Logger
 	clock     func() time.Time
 	limits    bundle.Limits
+	mintTime  time.Duration
+	settling  time.Duration // how long calls that were cut may take to say how they ended
 	log       *audit.Log
 	pins      *pins.Pins
 	trust     *trust.Trust
@@ -68,8 +74,10 @@ type Broker struct {
 	current  atomic.Pointer[snapshot]
 
 	applying sync.Mutex     // one bundle at a time
+	changing sync.Mutex     // held while a bundle is recorded and put in force, which none is once calls may no longer begin
 	before   chan struct{}  // closed when the snapshot before the current one has retired
 	retiring sync.WaitGroup // bundles that were replaced, each until its last call ends
+	started  bool           // its start is on record
 	closed   sync.Once
 }
 
@@ -78,7 +86,7 @@ type Broker struct {
 // logger, by which net/http prints what an upstream sends out of turn: see
 // internal/stdlog.
 func Open(ctx context.Context, o Options) (_ *Broker, err error) {
-	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits}
+	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits, mintTime: o.mintTimeout, settling: cmp.Or(o.settling, 2*time.Second)}
 	b.setDefaults()
 	defer func() {
 		if err != nil {
@@ -111,6 +119,7 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.recordBundle(ctx, "start", o.Bundle); err != nil {
 		return nil, err
 	}
+	b.started = true
 	return b, nil
 }
 
@@ -162,8 +171,8 @@ func (b *Broker) close(ctx context.Context) error {
 	errs = append(errs, b.shutdown(ctx))
 	b.leave()
 	if snap := b.current.Load(); snap != nil {
-		settle(ctx, snap.calls.Wait)
-		settle(ctx, b.retiring.Wait)
+		b.settle(ctx, snap.calls.Wait)
+		b.settle(ctx, b.retiring.Wait)
 		snap.retire(ctx, nil)
 	}
 	if b.trust != nil {
@@ -173,16 +182,24 @@ func (b *Broker) close(ctx context.Context) error {
 		if skipped := b.strangers.count(); skipped != nil {
 			b.log.Note(skipped)
 		}
-		// Even when the calls under way took all of ctx's time.
-		_, err := b.log.Append(context.WithoutCancel(ctx), &audit.Record{Kind: audit.Admin, Event: "stop"})
-		errs = append(errs, err, b.log.Close())
+		errs = append(errs, b.recordStop(ctx), b.log.Close())
 	}
 	return errors.Join(errs...)
 }
 
+// recordStop puts the end of a broker that has begun on record, even when the
+// calls under way took all of ctx's time.
+func (b *Broker) recordStop(ctx context.Context) error {
+	if !b.started {
+		return nil
+	}
+	_, err := b.log.Append(context.WithoutCancel(ctx), &audit.Record{Kind: audit.Admin, Event: "stop"})
+	return err
+}
+
 // settle gives calls that were cut a moment to say how they ended.
-func settle(ctx context.Context, wait func()) {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Second)
+func (b *Broker) settle(ctx context.Context, wait func()) {
+	ctx, cancel := context.WithTimeout(ctx, b.settling)
 	defer cancel()
 	done := make(chan struct{})
 	go func() {

@@ -23,7 +23,8 @@ import (
 // call is one call on its way through the broker. Each step fills in what the
 // next ones read.
 type call struct {
-	w       http.ResponseWriter
+	w       http.ResponseWriter // head, which notes when the answer has begun
+	head    head
 	r       *http.Request
 	from    *listener
 	snap    *snapshot
@@ -35,10 +36,13 @@ type call struct {
 	ctx context.Context
 	end context.CancelCauseFunc
 
+	// route, before anything else
+	name  string // upstream as the path names it
+	allow string // the HTTP methods of the path, when it was called by another
+
 	identity attest.Identity // attest
 
 	// receive
-	name    string      // upstream as the path names it
 	plain   bool        // /http/NAME, not MCP
 	path    string      // plain: decoded path, "/" first
 	escaped string      // plain: the same path as it was sent
@@ -78,10 +82,11 @@ type call struct {
 // body is read, so that a stranger can't make the broker hold one. An error is a
 // refusal that was not answered yet.
 func (b *Broker) serve(c *call) error {
+	misrouted := route(c) // known for the record, and said to nobody who proved nothing
 	if err := b.attest(c); err != nil {
 		return err
 	}
-	if err := b.receive(c); err != nil {
+	if err := b.receive(c, misrouted); err != nil {
 		return err
 	}
 	if c.batch != nil {

@@ -3,12 +3,37 @@ package broker
 import (
 	"net/http"
 	"testing"
+	"time"
 
 	"mintmark/attest"
 )
 
+// WithMintTimeout returns o with a bound of one mint.
+func (o Options) WithMintTimeout(d time.Duration) Options {
+	o.mintTimeout = d
+	return o
+}
+
+// WithSettling returns o with a bound of what calls that were cut may take.
+func (o Options) WithSettling(d time.Duration) Options {
+	o.settling = d
+	return o
+}
+
 // Handler returns what serves the listener with the given index.
 func (b *Broker) Handler(i int) http.Handler { return b.listeners[i].server.Handler }
+
+// Admin returns what serves the metrics.
+func (b *Broker) Admin() http.Handler { return b.adminHandler() }
+
+// Entering reports whether a call can begin.
+func (b *Broker) Entering() bool {
+	snap, ok := b.enter()
+	if ok {
+		snap.calls.Done()
+	}
+	return ok
+}
 
 // Waiting returns how many calls are under way.
 func (b *Broker) Waiting() int { return len(b.slots) }

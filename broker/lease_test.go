@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"testing"
+	"time"
 
 	"mintmark/broker/audit"
 	"mintmark/internal/fault"
@@ -46,6 +47,18 @@ func (w *world) failures(provider string) (found []audit.Record) {
 		}
 	}
 	return found
+}
+
+// An agent that stays is told what its call waited for.
+func TestRefusesWhenAMintTakesTooLong(t *testing.T) {
+	w := open(t, func(s *setup) { s.MintTimeout = 200 * time.Millisecond })
+	w.wantRefused(w.call(to("/mcp/stuck")), want{200, -31503, "lease", fault.Unavailable, "the credential provider did not answer in time", "shop", false})
+	if failed := w.failures("stuck"); len(failed) != 1 || failed[0].Fault != "unavailable" || failed[0].Reason == "" {
+		t.Errorf("issuance: got %+v, want one mint that failed", failed)
+	}
+	if n := w.upstream.taken(); n != 0 {
+		t.Errorf("%d requests reached the upstream, want none", n)
+	}
 }
 
 // The agent is gone by the time its call is refused: the record says why.

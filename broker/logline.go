@@ -8,12 +8,12 @@ import (
 )
 
 // attrs are the keys of the log line of a call: the same words as its record.
-func (c *call) attrs(outcome string, status int) []slog.Attr {
+func (c *call) attrs(now time.Time, outcome string, status int) []slog.Attr {
 	return []slog.Attr{
 		slog.String("call", c.id), slog.String("outcome", outcome), slog.String("agent", c.identity.Subject()),
 		slog.String("upstream", c.name), slog.String("method", c.method), slog.String("tool", c.object()),
 		slog.String("credential", c.credential.ID()), slog.Bool("cached", c.cached),
-		slog.Int("status", status), slog.Duration("duration", time.Since(c.started)),
+		slog.Int("status", status), slog.Duration("duration", now.Sub(c.started)),
 	}
 }
 

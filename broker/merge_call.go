@@ -110,12 +110,12 @@ func (b *Broker) stopped(f *call, err error) error {
 
 // tallied counts and logs a fork that came to no answer, as refuse does for a call.
 func (b *Broker) tallied(f *call, err error) {
-	r, outcome := refusalOf(err), "deny"
+	r, outcome, now := refusalOf(err), "deny", b.clock()
 	if f.recorded {
 		outcome = "fail"
 	}
-	b.metrics.ended(f, outcome, r.Step, 0)
-	b.logger.LogAttrs(f.r.Context(), levelOf(err), "call", append(f.attrs(outcome, r.Status), errAttrs(r, err)...)...)
+	b.metrics.ended(f, now, outcome, r.Step, 0)
+	b.logger.LogAttrs(f.r.Context(), levelOf(err), "call", append(f.attrs(now, outcome, r.Status), errAttrs(r, err)...)...)
 }
 
 // mergedAnswer relays what an upstream answers, as it comes, and puts on record

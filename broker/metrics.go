@@ -46,14 +46,14 @@ func newMetrics(records func() float64) *metrics {
 	return m
 }
 
-// ended counts one call.
-func (m *metrics) ended(c *call, outcome, step string, hits int) {
+// ended counts one call that ended at now.
+func (m *metrics) ended(c *call, now time.Time, outcome, step string, hits int) {
 	name := ""
-	if c.upstream != nil {
+	if _, registered := c.snap.upstreams[c.name]; registered {
 		name = c.name
 	}
 	m.calls.WithLabelValues(name, outcome, step).Inc()
-	m.duration.WithLabelValues(name, outcome).Observe(time.Since(c.started).Seconds())
+	m.duration.WithLabelValues(name, outcome).Observe(now.Sub(c.started).Seconds())
 	if hits > 0 {
 		m.scrubbed.WithLabelValues(name).Add(float64(hits))
 	}

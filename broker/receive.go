@@ -14,14 +14,18 @@ import (
 	"mintmark/internal/fault"
 )
 
-// receive reads the request: its route, its whole body within the limits, and
-// for MCP the one strict reading of its message. Nothing is decided here.
-func (b *Broker) receive(c *call) error {
+// receive reads the request: its whole body within the limits, and for MCP the
+// one strict reading of its message. Nothing is decided here. misrouted is what
+// was wrong with the route.
+func (b *Broker) receive(c *call, misrouted error) error {
 	if err := c.from.checkHost(c.r); err != nil {
 		return err
 	}
-	if err := route(c); err != nil {
-		return err
+	if misrouted != nil {
+		if c.allow != "" {
+			c.w.Header().Set("Allow", c.allow)
+		}
+		return misrouted
 	}
 	if err := b.readBody(c); err != nil {
 		return err
@@ -33,7 +37,7 @@ func (b *Broker) receive(c *call) error {
 }
 
 // route takes the upstream's name and the rest of the path from /mcp/NAME or
-// /http/NAME/REST.
+// /http/NAME/REST, and the method where the head alone says it.
 func route(c *call) error {
 	if c.r.URL.Opaque != "" || c.r.Method == http.MethodConnect {
 		return fault.New("receive", fault.Invalid, "expected a path, got a proxy request; call /mcp/NAME or /http/NAME/PATH")
@@ -42,15 +46,27 @@ func route(c *call) error {
 	name, tail, more := strings.Cut(rest, "/")
 	switch {
 	case c.r.URL.EscapedPath() == "/mcp":
-		return allowMethod(c, http.MethodPost, http.MethodGet, http.MethodDelete)
+		return routeMessage(c)
 	case kind == "mcp" && name != "" && !more:
 		c.name = name
-		return allowMethod(c, http.MethodPost, http.MethodGet, http.MethodDelete)
+		return routeMessage(c)
 	case kind == "http" && name != "":
 		c.name = name
 		return routePlain(c, tail)
 	}
 	return fault.New("receive", fault.NotFound, "no such path; call /mcp/NAME or /http/NAME/PATH")
+}
+
+// routeMessage knows what GET and DELETE stand for in the revisions with
+// sessions. What a POST asks for is in its body.
+func routeMessage(c *call) error {
+	switch c.r.Method {
+	case http.MethodGet:
+		c.method = "stream"
+	case http.MethodDelete:
+		c.method = "end"
+	}
+	return allowMethod(c, http.MethodPost, http.MethodGet, http.MethodDelete)
 }
 
 // routePlain accepts only a path that every server reads alike.
@@ -77,9 +93,9 @@ func allowMethod(c *call, methods ...string) error {
 			return nil
 		}
 	}
-	c.w.Header().Set("Allow", strings.Join(methods, ", "))
+	c.allow = strings.Join(methods, ", ")
 	return &mcp.Error{Code: mcp.CodeInvalidRequest, Status: http.StatusMethodNotAllowed,
-		Message: "expected method " + strings.Join(methods, ", ") + " on this path"}
+		Message: "expected method " + c.allow + " on this path"}
 }
 
 // readBody reads the body whole: what can't be judged whole is not forwarded.
@@ -149,18 +165,12 @@ func expectOneMethod(c *call) error {
 	return fault.New("receive", fault.Invalid, `expected no "_method" in the body: some servers take it for the method that is meant; send that method itself`)
 }
 
-// readMessage reads the MCP message, or what GET and DELETE stand for in the
-// revisions with sessions.
+// readMessage reads the MCP message of a POST; the other methods have none.
 func (b *Broker) readMessage(c *call) error {
 	if err := mcp.CheckSingle(c.r.Header); err != nil {
 		return err
 	}
-	switch c.r.Method {
-	case http.MethodGet:
-		c.method = "stream"
-		return c.expectNothing()
-	case http.MethodDelete:
-		c.method = "end"
+	if c.r.Method != http.MethodPost {
 		return c.expectNothing()
 	}
 	if c.r.URL.RawQuery != "" {

@@ -5,6 +5,7 @@ import (
 	"compress/gzip"
 	"encoding/base64"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 	"time"
@@ -74,6 +75,37 @@ func TestRefusesEvidenceThatProvesNothing(t *testing.T) {
 	})
 }
 
+// What a stranger called is on record as far as the head of its call says it,
+// and is counted under registered names alone.
+func TestWhatAStrangerCalledIsOnRecord(t *testing.T) {
+	w := open(t)
+	for _, c := range []struct {
+		change           func(*request)
+		upstream, method string
+	}{
+		{to("/mcp/orders"), "orders", ""},
+		{get("/mcp/orders"), "orders", "stream"},
+		{get("/http/api/x"), "api", "http/GET"},
+		{to("/mcp/nobody"), "nobody", ""},
+		{method("PUT"), "orders", ""},
+		{to("/elsewhere"), "", ""},
+	} {
+		stranger := w.call(c.change, with("Authorization", "Bearer forged"))
+		got := w.do(stranger)
+		if got.status != http.StatusUnauthorized || got.header.Get("Allow") != "" {
+			t.Errorf("%s %s: got %d with Allow %q, want 401 and no more", stranger.method, stranger.target, got.status, got.header.Get("Allow"))
+		}
+		rec := w.decision(got.refusal(t).Call)
+		if rec.Upstream != c.upstream || rec.Method != c.method || rec.Step != "attest" {
+			t.Errorf("%s %s: got a record of %q of %q, refused by %q", stranger.method, stranger.target, rec.Method, rec.Upstream, rec.Step)
+		}
+	}
+	w.records(audit.Filter{Upstream: "orders", Outcome: "deny"}, 3)
+	w.wantMetric(`mintmark_calls_total{outcome="deny",step="attest",upstream="orders"} 3`)
+	w.wantMetric(`mintmark_calls_total{outcome="deny",step="attest",upstream="api"} 1`)
+	w.wantMetric(`mintmark_calls_total{outcome="deny",step="attest",upstream=""} 2`)
+}
+
 // A stranger cannot make the broker wait for a body, or hold one.
 func TestAStrangersBodyIsNotWaitedFor(t *testing.T) {
 	w := open(t)
@@ -91,17 +123,43 @@ func TestAStrangersBodyIsNotWaitedFor(t *testing.T) {
 func TestAPanicIsARefusal(t *testing.T) {
 	w := open(t)
 	w.waiting.throw.Store(true)
-	if got := w.do(w.call()); got.status == 200 {
-		t.Errorf("got %d %q, want no answer", got.status, got.body)
-	}
-	rec := w.records(audit.Filter{Kind: audit.Decision}, 1)[0]
-	if rec.Allow || rec.Fault != "internal" || rec.Step != "internal" {
-		t.Errorf("record: got allow %t, step %q, fault %q", rec.Allow, rec.Step, rec.Fault)
-	}
-	if log := string(w.logged.bytes()); !strings.Contains(log, "a call panicked") || !strings.Contains(log, rec.Call) {
-		t.Errorf("the broker's log says nothing of the panic in call %s", rec.Call)
+	said := w.wantRefused(w.call(), want{500, -31500, "internal", fault.Internal, "internal error; the broker's log has the cause", "", false})
+	if log := string(w.logged.bytes()); !strings.Contains(log, "a call panicked") || !strings.Contains(log, said.Call) {
+		t.Errorf("the broker's log says nothing of the panic in call %s", said.Call)
 	}
 	w.wantOK(w.call(), "result")
+}
+
+// A refusal in the middle of an answer would be taken for a part of it.
+func TestAPanicInAnAnswerCutsIt(t *testing.T) {
+	w := open(t)
+	r := httptest.NewRequest(http.MethodPost, "http://"+w.plain+"/mcp/orders", strings.NewReader(toolCall("lookup_order")))
+	r.Header = w.call().header.Clone()
+	got := &throwing{ResponseRecorder: httptest.NewRecorder()}
+	defer func() {
+		if v := recover(); v != http.ErrAbortHandler || !got.thrown || got.Body.Len() > 0 {
+			t.Errorf("got %v and %q, want the answer cut", v, got.Body)
+		}
+		if rec := w.outcome(w.lastAllowed().Call); rec.Fault != "internal" {
+			t.Errorf("outcome: got %q %q, want internal", rec.Fault, rec.Reason)
+		}
+	}()
+	w.broker.Handler(1).ServeHTTP(got, r)
+}
+
+// throwing panics at the first piece of an answer's body.
+type throwing struct {
+	*httptest.ResponseRecorder
+	thrown bool
+}
+
+// Write implements http.ResponseWriter.
+func (w *throwing) Write(p []byte) (int, error) {
+	if !w.thrown {
+		w.thrown = true
+		panic("the client secret is " + clientSecret)
+	}
+	return w.ResponseRecorder.Write(p)
 }
 
 // keyID returns the id of the key that signs the domain's tokens.

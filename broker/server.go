@@ -25,7 +25,8 @@ func (b *Broker) handler(l *listener) http.Handler {
 			b.serveMetadata(l, w, r, path)
 			return
 		}
-		c := &call{w: w, r: r, from: l, id: newID(), started: b.clock(), plain: strings.HasPrefix(r.URL.Path, "/http/"), verb: r.Method, header: r.Header}
+		c := &call{head: head{ResponseWriter: w}, r: r, from: l, id: newID(), started: b.clock(), plain: strings.HasPrefix(r.URL.Path, "/http/"), verb: r.Method, header: r.Header}
+		c.w = &c.head
 		c.ctx, c.end = context.WithCancelCause(r.Context())
 		defer c.end(nil)
 		var entered bool
@@ -56,8 +57,8 @@ func (b *Broker) admitted(c *call, entered bool) error {
 	return b.serve(c)
 }
 
-// catch makes a panic of a step a refusal. What was thrown may hold anything,
-// so that only its type is kept.
+// catch makes a panic of a step a refusal, and cuts an answer that had begun
+// short. What was thrown may hold anything, so that only its type is kept.
 func (b *Broker) catch(c *call) {
 	v := recover()
 	if v == nil {
@@ -67,8 +68,14 @@ func (b *Broker) catch(c *call) {
 		panic(v) // our own: it cuts an answer short
 	}
 	b.logPanic(c, v)
+	begun := c.head.sent
+	if !begun {
+		clear(c.w.Header()) // they may be those of an answer
+	}
 	b.refuse(c, fault.New("internal", fault.Internal, ""))
-	panic(http.ErrAbortHandler) // the answer may have begun
+	if begun {
+		panic(http.ErrAbortHandler)
+	}
 }
 
 // caught keeps a panic of what is done aside from a call from ending the broker.
@@ -81,6 +88,27 @@ func (b *Broker) caught(c *call) {
 func (b *Broker) logPanic(c *call, v any) {
 	b.logger.ErrorContext(c.r.Context(), "a call panicked", slog.String("call", c.id), slog.String("type", fmt.Sprintf("%T", v)), slog.String("stack", string(debug.Stack())))
 }
+
+// head is the agent's side of a call, and knows whether its answer has begun.
+type head struct {
+	http.ResponseWriter
+	sent bool
+}
+
+// WriteHeader implements http.ResponseWriter.
+func (h *head) WriteHeader(status int) {
+	h.sent = true
+	h.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (h *head) Write(p []byte) (int, error) {
+	h.sent = true
+	return h.ResponseWriter.Write(p)
+}
+
+// Unwrap gives an http.ResponseController what lies below.
+func (h *head) Unwrap() http.ResponseWriter { return h.ResponseWriter }
 
 // Run serves until ctx ends or a listener fails; it does not close the broker.
 func (b *Broker) Run(ctx context.Context) error {

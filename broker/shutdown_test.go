@@ -7,9 +7,11 @@ import (
 	"runtime"
 	"runtime/pprof"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
+	"mintmark/broker"
 	"mintmark/broker/audit"
 	"mintmark/internal/fault"
 )
@@ -193,6 +195,50 @@ func TestABundleThatCannotBeAppliedChangesNothing(t *testing.T) {
 		t.Error("the bundle in force changed")
 	}
 	w.wantOK(w.call(), "result")
+}
+
+// What is on record as in force has been in force.
+func TestABundleThatComesTooLateIsNotOnRecord(t *testing.T) {
+	w := open(t, func(s *setup) { s.Limits = "shutdown: 10ms" })
+	h := newHold()
+	w.waiting.hold.Store(h)
+	w.write(w.call())
+	recv(t, "the call", h.begun)
+	closed := make(chan error, 1)
+	go func() { closed <- w.stop() }()
+	w.await("the end of all new calls", func() bool { return !w.broker.Entering() })
+	err := w.change("policies.cedar", `resource.name like "lookup_*"`, `resource.name like "find_*"`)
+	if err == nil || !strings.Contains(err.Error(), "the broker is stopping") {
+		t.Errorf("got %v, want it refused", err)
+	}
+	close(h.free)
+	if err := recv(t, "the end of the broker", closed); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	for _, r := range w.records(audit.Filter{Kind: audit.Admin}, 2) {
+		if r.Event != "start" && r.Event != "stop" {
+			t.Errorf("record: got %q, want none of the bundle", r.Event)
+		}
+	}
+}
+
+// A broker that did not come to serve has no end on record either.
+func TestABrokerThatFailsToOpenLeavesNoRecord(t *testing.T) {
+	w := open(t)
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	taken, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer taken.Close()
+	bd := w.rewrite("mintmark.yaml", "{address: 127.0.0.1:0, plaintext: true}", `{address: "`+taken.Addr().String()+`", plaintext: true}`)
+	_, err = broker.Open(t.Context(), broker.Options{Bundle: bd, Kinds: w.kinds()})
+	if err == nil || !strings.HasPrefix(err.Error(), "listeners[1]: ") {
+		t.Fatalf("got %v, want the address taken", err)
+	}
+	w.records(audit.Filter{Kind: audit.Admin}, 2) // of the one that ended
 }
 
 func TestLeavesNoGoroutineBehind(t *testing.T) {

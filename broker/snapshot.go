@@ -152,11 +152,11 @@ func Compile(bd *bundle.Bundle) (*policies.Set, error) {
 	for i, f := range bd.Policies {
 		files[i] = policies.File{Name: f.Name, Content: f.Content}
 	}
-	return policies.Compile(files, PolicyOptions(bd))
+	return policies.Compile(files, policyOptions(bd))
 }
 
-// PolicyOptions says what the policies of a bundle may name.
-func PolicyOptions(bd *bundle.Bundle) policies.Options {
+// policyOptions says what the policies of a bundle may name.
+func policyOptions(bd *bundle.Bundle) policies.Options {
 	o := policies.Options{
 		PostureNames: slices.Sorted(maps.Keys(bd.Config.Posture)),
 		Clocks:       make(map[string]*time.Location, len(bd.Config.Clocks)),
@@ -203,6 +203,7 @@ func (b *Broker) buildPool(s, old *snapshot) error {
 	}
 	pool, err := providers.NewPool(entries, providers.PoolOptions{
 		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: func() string { return b.digestOr(s.bundle.Digest) },
+		MintTimeout: b.mintTime,
 	})
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"context"
 	"errors"
 	"io"
 	"net/http"
@@ -184,7 +185,9 @@ func TestStreamsOverHTTP2(t *testing.T) {
 	defer client.CloseIdleConnections()
 	e := newEvents()
 	w.upstream.does(e.ServeHTTP)
-	r, err := http.NewRequestWithContext(t.Context(), "POST", "https://"+w.secure+"/mcp/orders", strings.NewReader(toolCall("lookup_order")))
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	r, err := http.NewRequestWithContext(ctx, "POST", "https://"+w.secure+"/mcp/orders", strings.NewReader(toolCall("lookup_order")))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -197,15 +200,15 @@ func TestStreamsOverHTTP2(t *testing.T) {
 	if resp.ProtoMajor != 2 {
 		t.Fatalf("got %s, want HTTP/2", resp.Proto)
 	}
-	buf := make([]byte, 64)
 	for _, text := range []string{"data: 1\n\n", "data: 2\n\n"} {
 		e.event(t, text)
-		if n, err := resp.Body.Read(buf); string(buf[:n]) != text || err != nil {
-			t.Fatalf("event: got %q, %v, want %q", buf[:n], err, text)
+		got := make([]byte, len(text))
+		if n, err := io.ReadFull(resp.Body, got); string(got) != text || err != nil {
+			t.Fatalf("event: got %q, %v, want %q", got[:n], err, text)
 		}
 	}
 	w.scan.state(w.id("shop"), "fail", time.Now()) // and the stream is idle
-	if rest, err := io.ReadAll(resp.Body); err == nil || len(rest) != 0 {
+	if rest, err := io.ReadAll(resp.Body); err == nil || errors.Is(err, context.DeadlineExceeded) || len(rest) != 0 {
 		t.Errorf("after the posture turned bad: got %q, %v, want a cut", rest, err)
 	}
 }

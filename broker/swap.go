@@ -36,14 +36,25 @@ func (b *Broker) apply(ctx context.Context, bd *bundle.Bundle, old *snapshot) er
 	if err != nil {
 		return err
 	}
-	if err := b.recordBundle(ctx, "bundle", bd); err != nil {
+	if err := b.replace(ctx, old, snap); err != nil {
 		snap.retire(ctx, old)
 		return err
 	}
-	if !b.swap(snap) {
-		snap.retire(ctx, old)
-		return fmt.Errorf("apply bundle %s: the broker is stopping", bd.Digest)
+	return nil
+}
+
+// replace puts a snapshot on record and in force in the place of another, unless
+// no more calls may begin: what is on record has been in force.
+func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
+	b.changing.Lock()
+	defer b.changing.Unlock()
+	if b.ended {
+		return fmt.Errorf("apply bundle %s: the broker is stopping", snap.bundle.Digest)
 	}
+	if err := b.recordBundle(ctx, "bundle", snap.bundle); err != nil {
+		return err
+	}
+	b.swap(snap)
 	b.parking.end(old, "another bundle is in force; call again")
 	before := b.before
 	b.before = old.retired
@@ -63,15 +74,11 @@ func (b *Broker) recordBundle(ctx context.Context, event string, bd *bundle.Bund
 	return err
 }
 
-// swap puts a snapshot in force, unless no more calls may begin.
-func (b *Broker) swap(snap *snapshot) bool {
+// swap puts a snapshot in force.
+func (b *Broker) swap(snap *snapshot) {
 	b.entering.Lock()
 	defer b.entering.Unlock()
-	if b.ended {
-		return false
-	}
 	b.current.Store(snap)
-	return true
 }
 
 // enter begins a call with the snapshot in force, and returns false when no
@@ -87,8 +94,10 @@ func (b *Broker) enter() (*snapshot, bool) {
 	return snap, true
 }
 
-// leave lets no more calls begin.
+// leave lets no more calls begin, and no other bundle come in force.
 func (b *Broker) leave() {
+	b.changing.Lock()
+	defer b.changing.Unlock()
 	b.entering.Lock()
 	defer b.entering.Unlock()
 	b.ended = true

@@ -7,6 +7,8 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"log/slog"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -71,15 +73,16 @@ type world struct {
 
 // setup is what a test may want otherwise.
 type setup struct {
-	Clock    func() time.Time
-	Limits   string // "body: 64KiB, …"
-	Audit    string // "segment_size: 1MiB, …"
-	Socket   string
-	Issuer   string
-	Upstream string
-	Closed   string // an address that nobody listens on
-	Quiet    bool   // the broker logs nothing
-	Policy   string // after the policies that every world has
+	Clock       func() time.Time
+	Limits      string // "body: 64KiB, …"
+	Audit       string // "segment_size: 1MiB, …"
+	Socket      string
+	Issuer      string
+	Upstream    string
+	Closed      string // an address that nobody listens on
+	Quiet       bool   // the broker logs nothing
+	Policy      string // after the policies that every world has
+	MintTimeout time.Duration
 }
 
 // open returns a world that ends with the test. At its end the log must verify
@@ -235,6 +238,12 @@ func (w *world) kinds() broker.Kinds {
 // change rewrites a file of the bundle and applies the result.
 func (w *world) change(name, old, now string) error {
 	w.t.Helper()
+	return w.broker.Apply(w.t.Context(), w.rewrite(name, old, now))
+}
+
+// rewrite changes a file of the bundle and reads the result.
+func (w *world) rewrite(name, old, now string) *bundle.Bundle {
+	w.t.Helper()
 	file := filepath.Join(w.dir, name)
 	content, err := os.ReadFile(file)
 	if err != nil || !bytes.Contains(content, []byte(old)) {
@@ -247,7 +256,7 @@ func (w *world) change(name, old, now string) error {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	return w.broker.Apply(w.t.Context(), bd)
+	return bd
 }
 
 func (w *world) openBroker(s setup) {
@@ -260,7 +269,8 @@ func (w *world) openBroker(s setup) {
 	if s.Quiet {
 		logger = nil
 	}
-	w.broker, err = broker.Open(w.t.Context(), broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock})
+	o := broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock}
+	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -370,6 +380,16 @@ func (w *world) decision(call string) audit.Record {
 func (w *world) outcome(call string) audit.Record {
 	w.t.Helper()
 	return w.records(audit.Filter{Kind: audit.Outcome, Call: call}, 1)[0]
+}
+
+// wantMetric demands a line of the broker's metrics.
+func (w *world) wantMetric(line string) {
+	w.t.Helper()
+	text := httptest.NewRecorder()
+	w.broker.Admin().ServeHTTP(text, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	if !strings.Contains(text.Body.String(), line+"\n") {
+		w.t.Errorf("metrics: got no line %s", line)
+	}
 }
 
 // lastAllowed returns the newest decision that allowed a call.

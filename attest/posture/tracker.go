@@ -33,8 +33,8 @@ type TrackerOptions struct {
 	Record func(f Fact, event string)
 }
 
-// Tracker runs the sources and holds what they report. Facts, Epoch and
-// Changed take no lock and are safe for concurrent use with Run.
+// Tracker runs the sources and holds what they report. Facts and Epoch take no
+// lock and are safe for concurrent use with Run.
 //
 // A source whose Watch fails no longer vouches for anything: its facts are
 // retracted at once and come back when it works again.
@@ -47,10 +47,9 @@ type Tracker struct {
 	held    map[string]map[string]Fact // by source and subject
 	waiting map[string]bool            // sources that have not yet reported all they had
 
-	facts   shards
-	epoch   atomic.Uint64
-	changed atomic.Pointer[chan struct{}]
-	ready   chan struct{}
+	facts shards
+	epoch atomic.Uint64
+	ready chan struct{} // closed once every source has reported all that was already there
 }
 
 // NewTracker returns a Tracker of sources, by the name of the fact each states.
@@ -75,8 +74,6 @@ func NewTracker(sources map[string]Source, o TrackerOptions) *Tracker {
 			l.SetLogger(o.Logger.With(slog.String("source", name)))
 		}
 	}
-	next := make(chan struct{})
-	t.changed.Store(&next)
 	if len(sources) == 0 {
 		close(t.ready)
 	}
@@ -200,17 +197,13 @@ func (t *Tracker) apply(f Fact, record bool) {
 	// The epoch moves after the facts: whoever still reads the old epoch comes
 	// before this change, and whoever reads the new one sees it.
 	t.epoch.Add(1)
-	next := make(chan struct{})
-	close(*t.changed.Swap(&next))
 	if record && t.options.Record != nil {
 		t.options.Record(f, event)
 	}
 }
 
-// Ready is closed once every source has reported all that was already there.
-func (t *Tracker) Ready() <-chan struct{} { return t.ready }
-
-// Wait blocks until Ready or until ctx ends, and returns ctx's error then.
+// Wait blocks until every source has reported all that was already there, or
+// until ctx ends, and returns ctx's error then.
 func (t *Tracker) Wait(ctx context.Context) error {
 	select {
 	case <-t.ready:
@@ -223,10 +216,6 @@ func (t *Tracker) Wait(ctx context.Context) error {
 // Epoch returns a number that grows with each change of any fact. Facts that
 // grow stale do not change it.
 func (t *Tracker) Epoch() uint64 { return t.epoch.Load() }
-
-// Changed returns a channel that is closed at the next change. Take it before
-// reading what is to be watched.
-func (t *Tracker) Changed() <-chan struct{} { return *t.changed.Load() }
 
 // Subjects returns the subjects under which facts about a workload are kept:
 // id itself, then the digests that any source has registered for it. The

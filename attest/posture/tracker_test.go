@@ -97,23 +97,23 @@ func TestTrackerFollowsSources(t *testing.T) {
 		pass := fact(agent, "scan", "pass")
 		scan.report(pass, posture.Fact{})
 		synctest.Wait()
-		select {
-		case <-tracker.Ready():
-			t.Error("ready before every source has reported")
-		default:
+		early, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if err := tracker.Wait(early); !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("wait before every source has reported: got %v, want it to go on", err)
 		}
 		disk.report(posture.Fact{})
 		if err := tracker.Wait(t.Context()); err != nil {
 			t.Fatal(err)
 		}
-		before, changed := tracker.Epoch(), tracker.Changed()
+		before := tracker.Epoch()
 		scan.report(pass) // nothing new
 		synctest.Wait()
 		if tracker.Epoch() != before {
 			t.Error("an equal fact moved the epoch")
 		}
 		disk.report(fact(agent, "disk", "encrypted"))
-		<-changed
+		synctest.Wait()
 		if tracker.Epoch() == before {
 			t.Error("a new fact did not move the epoch")
 		}

@@ -156,10 +156,12 @@ func TestBundleChangesAreFollowedAndCounted(t *testing.T) {
 func TestRenewedSVIDChangesNoGeneration(t *testing.T) {
 	domain := trustdomain.New("example.org", trustdomain.Options{X509Lifetime: 2 * time.Second})
 	tr := open(t, bundle.Trust{WorkloadAPI: serve(t, domain).Addr()}, domain.TrustDomain(), trust.Options{})
-	first, err := tr.GetX509SVID()
-	if err != nil {
-		t.Fatal(err)
-	}
+	var first *x509svid.SVID
+	eventually(t, "an SVID that has not expired", func() (ok bool) {
+		var err error
+		first, err = tr.GetX509SVID()
+		return err == nil
+	})
 	before := tr.Generation()
 	eventually(t, "another SVID", func() bool {
 		next, err := tr.GetX509SVID()
@@ -205,26 +207,30 @@ func TestLostWorkloadAPIKeepsItsLastBundles(t *testing.T) {
 
 func TestWorkloadAPIThatDoesNotAnswer(t *testing.T) {
 	td := spiffeid.RequireTrustDomainFromString("example.org")
+	// Where there is an answer to wait for, it must come in time on a slow machine too.
+	const patient = 4 * time.Second
 	for name, tt := range map[string]struct {
 		listen func(t *testing.T, path string)
+		wait   time.Duration
 		want   string
 	}{
-		"no socket": {func(*testing.T, string) {}, "no such file or directory\"; is the agent running?"},
-		"silent":    {listenSilently, "no answer yet"},
-		"unregistered": {func(t *testing.T, path string) { refuseEverybody(t, path) },
+		"no socket": {func(*testing.T, string) {}, patient, "no such file or directory\"; is the agent running?"},
+		"silent":    {listenSilently, 400 * time.Millisecond, "no answer yet"},
+		"unregistered": {func(t *testing.T, path string) { refuseEverybody(t, path) }, patient,
 			"no identity issued; is this process registered as a workload?"},
 		"other domain": {func(t *testing.T, path string) {
 			serveAt(t, trustdomain.New("other.example", trustdomain.Options{}), path)
-		},
+		}, patient,
 			"an SVID for spiffe://other.example/broker, want one in trust domain example.org"},
 	} {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			path, log := filepath.Join(t.TempDir(), "api.sock"), new(journal)
 			tt.listen(t, path)
 			o := options(log)
-			o.Wait = 400 * time.Millisecond
+			o.Wait = tt.wait
 			tr, err := trust.Open(t.Context(), bundle.Trust{WorkloadAPI: "unix://" + path}, td, o)
-			want := "expected a SPIFFE Workload API at unix://" + path + " within 400ms, got: "
+			want := "expected a SPIFFE Workload API at unix://" + path + " within " + tt.wait.String() + ", got: "
 			if err == nil || tr != nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error with %q and %q", err, want, tt.want)
 			}

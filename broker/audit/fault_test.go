@@ -330,6 +330,8 @@ func TestOnlyDurableKindsWaitForTheDisk(t *testing.T) {
 	d := newDisk()
 	l := openOn(t, d, audit.Options{Directory: t.TempDir()})
 	stuck := make(chan struct{})
+	free := sync.OnceFunc(func() { close(stuck) })
+	defer free() // whatever fails: Close waits for the disk
 	d.set(func(d *disk) { d.blocked = stuck })
 	minted := make(chan error, 1)
 	go func() {
@@ -347,7 +349,7 @@ func TestOnlyDurableKindsWaitForTheDisk(t *testing.T) {
 		t.Fatalf("got %v from Append of an issuance before fsync returned", err)
 	default:
 	}
-	close(stuck)
+	free()
 	if err := <-minted; err != nil {
 		t.Fatal(err)
 	}
@@ -395,6 +397,8 @@ func TestAppendGivesUpWithItsContext(t *testing.T) {
 		t.Fatalf("got %v for a context that ended before", err)
 	}
 	stuck := make(chan struct{})
+	free := sync.OnceFunc(func() { close(stuck) })
+	defer free() // whatever fails: Close waits for the disk
 	d.set(func(d *disk) { d.writing = stuck })
 	ctx, cancel := context.WithCancel(context.Background())
 	rec := decision(2)
@@ -417,7 +421,7 @@ func TestAppendGivesUpWithItsContext(t *testing.T) {
 	if rec.Seq != 0 {
 		t.Fatal("got a record that was changed after Append gave up")
 	}
-	close(stuck)
+	free()
 	mustClose(t, l)
 	mustVerify(t, dir)
 }

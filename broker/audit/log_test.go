@@ -309,21 +309,23 @@ func TestOpenRefusesBadOptionsAndForeignLogs(t *testing.T) {
 }
 
 func TestUnsignedTailIsAdoptedVisibly(t *testing.T) {
-	dir := t.TempDir()
-	l := mustOpen(t, audit.Options{Directory: dir})
-	for i := range 3 {
-		mustAppend(t, l, decision(i))
-	}
-	killed := copyLog(t, dir) // as kill -9 leaves it: no checkpoint yet
-	mustClose(t, l)
-	if report := mustVerify(t, killed); report.Unsigned != 3 {
-		t.Fatalf("got %+v, want 3 unsigned records", report)
-	}
-	mustClose(t, mustOpen(t, audit.Options{Directory: killed}))
-	all := records(t, killed, audit.Filter{Kind: audit.Admin})
-	if len(all) != 1 || all[0].Event != "unsigned_tail" || all[0].Count != 3 || all[0].Seq != 4 {
-		t.Fatalf("got %+v, want an unsigned_tail record of 3", all)
-	}
+	synctest.Test(t, func(t *testing.T) { // where no second passes, after which there is a checkpoint
+		dir := t.TempDir()
+		l := mustOpen(t, audit.Options{Directory: dir})
+		for i := range 3 {
+			mustAppend(t, l, decision(i))
+		}
+		killed := copyLog(t, dir) // as kill -9 leaves it
+		mustClose(t, l)
+		if report := mustVerify(t, killed); report.Unsigned != 3 {
+			t.Fatalf("got %+v, want 3 unsigned records", report)
+		}
+		mustClose(t, mustOpen(t, audit.Options{Directory: killed}))
+		all := records(t, killed, audit.Filter{Kind: audit.Admin})
+		if len(all) != 1 || all[0].Event != "unsigned_tail" || all[0].Count != 3 || all[0].Seq != 4 {
+			t.Fatalf("got %+v, want an unsigned_tail record of 3", all)
+		}
+	})
 }
 
 // Whatever the byte at which a write was cut short, the log verifies, opens,

@@ -165,8 +165,16 @@ func TestProcessThatIgnoresBeingAskedIsKilled(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	deadline := time.After(startLimit)
 	for tick := time.Tick(pollEvery); p.tail() != "trapped"; {
-		<-tick
+		select {
+		case <-tick:
+		case <-p.done:
+			t.Fatalf("it ended before it was asked: %v, %s", p.err, p.tail())
+		case <-deadline:
+			c.kill()
+			t.Fatalf("not ready within %v: %s", startLimit, p.tail())
+		}
 	}
 	go c.kill()
 	select {

@@ -215,7 +215,7 @@ func row(r audit.Record) []string {
 	}
 	credential := r.Credential
 	if r.Provider != "" {
-		credential = r.Provider + "/" + r.Credential[:min(8, len(r.Credential))]
+		credential = r.Provider + "/" + r.Credential
 	}
 	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.Agent, r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), r.Reason}
 	for i, c := range cells {

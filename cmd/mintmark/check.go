@@ -114,7 +114,7 @@ func testPolicies(cmd *cobra.Command, set *policies.Set, dir string) error {
 	if len(files) == 0 {
 		return fmt.Errorf("policy test %s: expected at least one *.test.yaml, got none", dir)
 	}
-	passed, failed := 0, 0
+	all, failed := 0, 0
 	for _, file := range files {
 		content, err := os.ReadFile(file)
 		if err != nil {
@@ -124,16 +124,12 @@ func testPolicies(cmd *cobra.Command, set *policies.Set, dir string) error {
 		if err != nil {
 			return faults{err.Error()}
 		}
+		all, failed = all+len(results), failed+len(results.Failed())
 		for _, r := range results {
-			if r.Pass {
-				passed++
-			} else {
-				failed++
-			}
 			fmt.Fprintln(cmd.OutOrStdout(), r)
 		}
 	}
-	fmt.Fprintf(cmd.OutOrStdout(), "%d passed, %d failed\n", passed, failed)
+	fmt.Fprintf(cmd.OutOrStdout(), "%d passed, %d failed\n", all-failed, failed)
 	if failed > 0 {
 		return errSilent
 	}

@@ -85,11 +85,18 @@ func TestDemoServesOnAsItSays(t *testing.T) {
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 	var counts struct {
+		Allowed  int  `json:"allowed"`
+		Denied   int  `json:"denied"`
 		Verified bool `json:"audit_verified"`
 		Leaks    *int `json:"leaks"`
 	}
 	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &counts); err != nil || !counts.Verified || counts.Leaks == nil || *counts.Leaks != 0 {
 		t.Errorf("last line: got %q, %v", lines[len(lines)-1], err)
+	}
+	before := func(outcome string) int { return strings.Count(out.String(), "\n   "+outcome+" ") }
+	if counts.Allowed != before("allow")+1 || counts.Denied != before("deny")+1 {
+		t.Errorf("last line: got %d calls allowed and %d denied, want the two of the reader beside the %d and %d of the table",
+			counts.Allowed, counts.Denied, before("allow"), before("deny"))
 	}
 	if _, err := os.Stat(filepath.Dir(said[1])); !os.IsNotExist(err) {
 		t.Errorf("the demo's directory: got %v, want it gone", err)

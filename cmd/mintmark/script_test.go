@@ -72,9 +72,9 @@ func writeRecords(dir string, key ed25519.PrivateKey) error {
 	const shop, clerk = "spiffe://example.org/agent/shop", "spiffe://example.org/agent/clerk"
 	for _, r := range []audit.Record{
 		{Kind: audit.Admin, Event: "start"},
-		{Kind: audit.Issuance, Event: "mint", Provider: "token", Credential: "LEASE1"},
-		{Kind: audit.Decision, Call: "c1", Agent: shop, Upstream: "orders", Method: "tools/call", Tool: "lookup", Allow: true, Policies: []string{"reader"}, Provider: "token", Credential: "LEASE1"},
-		{Kind: audit.Outcome, Call: "c1", Agent: shop, Upstream: "orders", Method: "tools/call", Tool: "lookup", Credential: "LEASE1", Status: 200},
+		{Kind: audit.Issuance, Event: "mint", Provider: "token", Credential: "LEASE1XK7QDV3MNZ4T2YBHRC5W"},
+		{Kind: audit.Decision, Call: "c1", Agent: shop, Upstream: "orders", Method: "tools/call", Tool: "lookup", Allow: true, Policies: []string{"reader"}, Provider: "token", Credential: "LEASE1XK7QDV3MNZ4T2YBHRC5W"},
+		{Kind: audit.Outcome, Call: "c1", Agent: shop, Upstream: "orders", Method: "tools/call", Tool: "lookup", Credential: "LEASE1XK7QDV3MNZ4T2YBHRC5W", Status: 200},
 		{Kind: audit.Decision, Call: "c2", Agent: clerk, Upstream: "payroll", Method: "tools/call", Tool: "pay", Fault: "denied", Step: "decide", Reason: "no policy permits this agent to do that there"},
 		{Kind: audit.Decision, Call: "c3", Fault: "invalid", Step: "receive", Upstream: "orders", Tool: "\x1b[2J\x1b[31mlookup\ncafé\u202e", Reason: "forged\t line"},
 	} {

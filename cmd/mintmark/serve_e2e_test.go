@@ -164,6 +164,7 @@ type reply struct {
 	text       string // of the answer
 	reason     string // of a refusal, "" for none
 	step, kind string
+	id         string // of a call that was refused
 }
 
 // call makes a tool call of the upstream "orders".
@@ -192,15 +193,15 @@ func (s *site) send(method, path, body string) reply {
 	var said struct {
 		Error struct {
 			Message string
-			Data    struct{ Step, Kind string }
+			Data    struct{ Call, Step, Kind string }
 		}
-		Detail, Step, Kind string
+		Detail, Call, Step, Kind string
 	}
 	_ = json.Unmarshal(content, &said) // a plain answer is not JSON
 	return reply{
 		status: resp.StatusCode, text: string(content),
 		reason: strings.TrimPrefix(said.Error.Message, "mintmark: ") + said.Detail,
-		step:   said.Error.Data.Step + said.Step, kind: said.Error.Data.Kind + said.Kind,
+		step:   said.Error.Data.Step + said.Step, kind: said.Error.Data.Kind + said.Kind, id: said.Error.Data.Call + said.Call,
 	}
 }
 
@@ -308,7 +309,7 @@ func TestASealedVaultRefusesCallsOnceTheLeaseHasEnded(t *testing.T) {
 	bao := testenv.OpenBao(t)
 	bao.PutKV(t, "orders", map[string]any{"token": "orders-token-canary-93b7"})
 	s := newSite(t, `
-providers: {orders: {kind: vault, max_age: 3s, address: "`+bao.Addr+`", auth: {token: "file:vault-token"}, kv2: {path: orders, field: token}}}
+providers: {orders: {kind: vault, max_age: 10s, address: "`+bao.Addr+`", auth: {token: "file:vault-token"}, kv2: {path: orders, field: token}}}
 upstreams: {orders: {url: "UPSTREAM/mcp", credentials: [{provider: orders, scheme: bearer}]}}
 `, map[string]string{"vault-token": bao.RootToken})
 	s.serve()
@@ -319,14 +320,14 @@ upstreams: {orders: {url: "UPSTREAM/mcp", credentials: [{provider: orders, schem
 	if got := s.call(); !allowed(got) {
 		t.Errorf("sealed, with a lease that lives: got %+v", got)
 	}
-	wantNoCredential(t, s, "sealed")
+	wantNoCredential(t, s, "vault is sealed")
 	bao.Unseal(t)
 	s.until("a call that is allowed", 30*time.Second, allowed)
 	bao.Stop()
 	if got := s.call(); !allowed(got) {
 		t.Errorf("stopped, with a lease that lives: got %+v", got)
 	}
-	wantNoCredential(t, s, "stopped")
+	wantNoCredential(t, s, "vault refuses connections")
 	s.stop()
 	failed := 0
 	for _, r := range check(t, filepath.Join(s.dir, "audit")) {
@@ -340,18 +341,39 @@ upstreams: {orders: {url: "UPSTREAM/mcp", credentials: [{provider: orders, schem
 	wantNoSecret(t, s, bao.RootToken, "orders-token-canary-93b7")
 }
 
-func wantNoCredential(t *testing.T, s *site, when string) {
+// wantNoCredential waits for calls to be refused for a reason, and demands that
+// they stay so, that none reaches the upstream, and that each is on record.
+func wantNoCredential(t *testing.T, s *site, reason string) {
 	t.Helper()
-	got := s.until("a refusal", 30*time.Second, refused)
+	got := s.until("a refusal because "+reason, 30*time.Second, func(r reply) bool { return r.reason == reason })
 	reached := s.calls.Load()
 	for range 5 {
-		if got.step != "lease" || got.kind != "unavailable" || got.status != 200 || !strings.Contains(got.reason, "vault") {
-			t.Errorf("%s: got %+v, want it refused for want of a credential", when, got)
+		if got.step != "lease" || got.kind != "unavailable" || got.status != 200 || got.reason != reason {
+			t.Errorf("got %+v, want it refused because %s", got, reason)
 		}
+		wantDenied(t, s, got)
 		got = s.call()
 	}
 	if n := s.calls.Load() - reached; n != 0 {
-		t.Errorf("%s: %d calls reached the upstream without a credential", when, n)
+		t.Errorf("%s: %d calls reached the upstream without a credential", reason, n)
+	}
+}
+
+// wantDenied demands the one record of a call that was refused.
+func wantDenied(t *testing.T, s *site, refusal reply) {
+	t.Helper()
+	n := 0
+	for r, err := range audit.Query(filepath.Join(s.dir, "audit"), audit.Filter{Call: refusal.id}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		n++
+		if r.Kind != audit.Decision || r.Allow || r.Upstream != "orders" || r.Step != refusal.step || r.Fault != refusal.kind || r.Reason != refusal.reason {
+			t.Errorf("call %s: got the record %+v, want a denial because %s", refusal.id, r, refusal.reason)
+		}
+	}
+	if n != 1 || refusal.id == "" {
+		t.Errorf("call %q: got %d records, want one", refusal.id, n)
 	}
 }
 

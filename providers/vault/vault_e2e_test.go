@@ -152,6 +152,8 @@ func TestDatabaseUserLogsInUntilItIsRevoked(t *testing.T) {
 
 	r.Drop(t.Context(), c.ID())
 	await(t, "revocation", 10*time.Second, func() bool { return connect(t, pg, opened) != nil })
+	// The server's answer to it, which the record waits for, comes after that.
+	await(t, "the record of the revocation", 10*time.Second, func() bool { return r.Events(t) == "mint revoke" })
 	successor, _ := r.Must(t, providers.Request{})
 	last := r.Reveal(t, successor)
 	if last.Username() == opened.Username() {
@@ -181,11 +183,11 @@ func TestDatabaseUserLogsInUntilItIsRevoked(t *testing.T) {
 func TestDatabaseUserIsReplacedBeforeItEnds(t *testing.T) {
 	t.Parallel()
 	bao, pg, self := testenv.OpenBao(t), testenv.Postgres(t), newIdentity(t, brokerID)
-	bao.DatabaseRole(t, pg, "reader", 4*time.Second)
+	bao.DatabaseRole(t, pg, "reader", 12*time.Second) // short, but a renewal and a login fit into what is left of it
 	r := providertest.One(t, userProvider(t, bao, self, time.Minute))
 	users := map[string]bool{}
 	logins, minted := 0, 0
-	await(t, "three lives", time.Minute, func() bool {
+	await(t, "three lives", 2*time.Minute, func() bool {
 		c, cached := r.Must(t, providers.Request{})
 		if !cached {
 			minted++

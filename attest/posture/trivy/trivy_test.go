@@ -121,13 +121,11 @@ func (d *desk) scan(id string) string {
 func (d *desk) until(id, want string) {
 	d.t.Helper()
 	deadline := time.After(10 * time.Second)
-	for {
-		changed := d.tracker.Changed()
-		if got := d.scan(id); got == want {
-			return
-		}
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for d.scan(id) != want {
 		select {
-		case <-changed:
+		case <-tick.C:
 		case <-deadline:
 			d.t.Fatalf("%s: got %s, want %s\n%s", id, d.scan(id), want, d.log)
 		}

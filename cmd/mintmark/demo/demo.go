@@ -74,6 +74,9 @@ func Run(ctx context.Context, o Options) (err error) {
 		if err := s.serveOn(ctx); err != nil {
 			return err
 		}
+		if counts, _, err = s.tally(context.WithoutCancel(ctx), func(audit.Record) {}); err != nil {
+			return err
+		}
 	}
 	if o.JSON {
 		if err := json.NewEncoder(o.Out).Encode(counts); err != nil {
@@ -89,7 +92,8 @@ func Run(ctx context.Context, o Options) (err error) {
 // show is one run, with its output.
 type show struct {
 	*world
-	out io.Writer
+	out    io.Writer
+	tokens []string // what agents were given, to look for it later
 }
 
 func (s *show) say(format string, args ...any) { fmt.Fprintf(s.out, format+"\n", args...) }
@@ -107,7 +111,11 @@ func (s *show) calls(ctx context.Context) error {
 
 // token returns what the agent's platform gives it: a JWT-SVID for the broker.
 func (s *show) token(d *trustdomain.Domain) (string, error) {
-	return d.JWTSVID(d.ID("agent", "shop"), trustdomain.JWTRequest{Audience: []string{"mintmark"}})
+	token, err := d.JWTSVID(d.ID("agent", "shop"), trustdomain.JWTRequest{Audience: []string{"mintmark"}})
+	if err == nil {
+		s.tokens = append(s.tokens, token)
+	}
+	return token, err
 }
 
 // as runs fn with a connected agent.

@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"text/tabwriter"
 
 	"mintmark/broker/audit"
@@ -25,22 +26,16 @@ type counts struct {
 	Leaks         int    `json:"leaks"`
 }
 
-// trail shows the records of the run, verifies them, and looks for secrets in
-// everything that left the broker.
-func (s *show) trail(ctx context.Context) (c counts, err error) {
-	if err := s.broker.Flush(ctx); err != nil {
-		return c, err
-	}
+// trail shows the records of the run and returns what they come to.
+func (s *show) trail(ctx context.Context) (counts, error) {
 	s.say("\nThe audit trail:")
-	if c, err = s.table(); err != nil {
-		return c, err
-	}
-	report, err := audit.Verify(s.log(), nil)
+	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(t, "   OUTCOME\tMETHOD\tTOOL\tCREDENTIAL\tPOLICIES OR STEP")
+	c, report, err := s.tally(ctx, func(r audit.Record) { writeRow(t, r) })
 	if err != nil {
 		return c, err
 	}
-	c.Records, c.AuditVerified = report.Records, report.OK
-	if c.Leaks, err = s.leaks(); err != nil {
+	if err := t.Flush(); err != nil {
 		return c, err
 	}
 	s.say("%d records in %d segment, chain and %d checkpoints verified: %t. Secrets found in answers, log and records: %d.",
@@ -48,19 +43,27 @@ func (s *show) trail(ctx context.Context) (c counts, err error) {
 	return c, nil
 }
 
-func (s *show) table() (c counts, err error) {
-	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(t, "   OUTCOME\tMETHOD\tTOOL\tCREDENTIAL\tPOLICIES OR STEP")
+// tally counts the records so far, verifies them, and looks for secrets in
+// everything that left the broker. It shows each decision.
+func (s *show) tally(ctx context.Context, decision func(audit.Record)) (c counts, report audit.Report, err error) {
+	if err := s.broker.Flush(ctx); err != nil {
+		return c, report, err
+	}
 	for r, err := range audit.Query(s.log(), audit.Filter{}) {
 		if err != nil {
-			return c, err
+			return c, report, err
 		}
 		c.count(r)
 		if r.Kind == audit.Decision {
-			writeRow(t, r)
+			decision(r)
 		}
 	}
-	return c, t.Flush()
+	if report, err = audit.Verify(s.log(), nil); err != nil {
+		return c, report, err
+	}
+	c.Records, c.AuditVerified = report.Records, report.OK
+	c.Leaks, err = s.leaks()
+	return c, report, err
 }
 
 func writeRow(t io.Writer, r audit.Record) {
@@ -116,7 +119,7 @@ func (s *show) leaks() (n int, err error) {
 		}
 		places = append(places, content)
 	}
-	for _, secret := range append(s.issuer.secrets(), madeUp) {
+	for _, secret := range slices.Concat(s.issuer.secrets(), s.tokens, []string{madeUp}) {
 		for _, place := range places {
 			if bytes.Contains(place, []byte(secret)) || bytes.Contains(place, []byte(base64.StdEncoding.EncodeToString([]byte(secret)))) {
 				n++

@@ -22,10 +22,11 @@ func TestLeaksAreCounted(t *testing.T) {
 		"in base64":                  {func(s *show) { _, _ = s.received.Write([]byte(token)) }, 1},
 		"the client secret, logged":  {func(s *show) { _, _ = s.logged.Write([]byte("secret=" + s.issuer.secret)) }, 1},
 		"what the agent made up":     {func(s *show) { _, _ = s.logged.Write([]byte(madeUp)) }, 1},
+		"what the agent presents":    {func(s *show) { _, _ = s.logged.Write([]byte("Bearer an.agents.token")) }, 1},
 		"in the record":              {func(s *show) { record(t, s, "reason: a-minted-token") }, 1},
 		"in all three, in two forms": {func(s *show) { leakEverywhere(t, s, "a-minted-token "+token) }, 3},
 	} {
-		s := &show{world: &world{dir: t.TempDir(), issuer: &issuer{secret: "the-client-secret", issued: []string{"a-minted-token"}}}}
+		s := &show{world: &world{dir: t.TempDir(), issuer: &issuer{secret: "the-client-secret", issued: []string{"a-minted-token"}}}, tokens: []string{"an.agents.token"}}
 		c.leak(s)
 		if n, err := s.leaks(); n != c.want || err != nil {
 			t.Errorf("%s: got %d leaks, %v, want %d", name, n, err, c.want)

@@ -122,6 +122,17 @@ func (s *site) link(name string) string {
 	return target
 }
 
+// followed follows, and returns when what the start of it sets off is over: what
+// changes from here on must be found otherwise. It returns the bundle in force.
+func (s *site) followed() string {
+	s.t.Helper()
+	s.follow()
+	before := s.broker.Digest()
+	s.write("z.cedar", "")
+	s.awaitOther(before)
+	return s.broker.Digest()
+}
+
 // awaitOther waits until another bundle than the one named is in force.
 func (s *site) awaitOther(digest string) {
 	s.t.Helper()
@@ -228,16 +239,15 @@ func TestAChangeWithoutNotice(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Run("is found after a while", func(t *testing.T) {
 				s := newSite(t, often)
-				before, do := s.broker.Digest(), change(t, s)
-				s.follow()
+				do := change(t, s)
+				before := s.followed()
 				do()
 				s.awaitOther(before)
 			})
 			t.Run("is found when asked", func(t *testing.T) {
 				s := newSite(t, never)
-				before, do := s.broker.Digest(), change(t, s)
-				s.follow()
-				await(t, "the broker to run", func() bool { return listens(s.metrics) })
+				do := change(t, s)
+				before := s.followed()
 				do()
 				s.asked <- syscall.SIGHUP
 				s.awaitOther(before)
@@ -276,15 +286,6 @@ func freeAddress(t *testing.T) string {
 	}
 	defer l.Close()
 	return l.Addr().String()
-}
-
-func listens(address string) bool {
-	conn, err := net.DialTimeout("tcp", address, time.Second)
-	if err != nil {
-		return false
-	}
-	_ = conn.Close()
-	return true
 }
 
 // await polls until yes, and fails the test when it stays no.
