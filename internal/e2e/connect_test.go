@@ -107,7 +107,11 @@ func (m *mintmark) desktop(t *testing.T, program, broker, upstream string, o *mc
 	cmd.Stderr, cmd.SysProcAttr = &m.received, attributes()
 	client := mcp.NewClient(&mcp.Implementation{Name: "desktop", Version: "1"}, o)
 	transport := &mcp.LoggingTransport{Transport: &mcp.CommandTransport{Command: cmd}, Writer: &m.received}
-	session, err := client.Connect(t.Context(), transport, nil)
+	var revision *mcp.ClientSessionOptions
+	if upstream == "everything" { // through the bridge it would have no stream of the server's own
+		revision = &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"}
+	}
+	session, err := client.Connect(t.Context(), transport, revision)
 	if err != nil {
 		return nil, err
 	}

@@ -175,7 +175,11 @@ func (w *world) desktop(t *testing.T, o connect.Options, co *mcp.ClientOptions) 
 		io.Closer
 	}{io.TeeReader(out, &c.stdout), out}
 	client := mcp.NewClient(&mcp.Implementation{Name: "desktop", Version: "1"}, co)
-	session, err := client.Connect(t.Context(), &mcp.IOTransport{Reader: seen, Writer: stdin}, nil)
+	var revision *mcp.ClientSessionOptions
+	if o.Upstream == "legacy" { // through the bridge it would have no stream of the server's own
+		revision = &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"}
+	}
+	session, err := client.Connect(t.Context(), &mcp.IOTransport{Reader: seen, Writer: stdin}, revision)
 	if err != nil {
 		t.Fatalf("connect: %v\nstderr: %s", err, c.stderr.String())
 	}
