@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"runtime"
 	"strings"
 	"time"
 
@@ -20,6 +21,7 @@ type Chain struct {
 	generation func() uint64
 	cache      *cache
 	failed     failed
+	turns      chan struct{} // one for each piece of evidence that is being verified
 }
 
 // member is an attestor with its optional abilities, asserted once.
@@ -47,7 +49,7 @@ func NewChain(attestors []Attestor, o ChainOptions) (*Chain, error) {
 	if len(attestors) == 0 {
 		return nil, errors.New("make attestor chain: got no attestors, want at least one")
 	}
-	c := &Chain{clock: o.Clock, generation: o.Generation}
+	c := &Chain{clock: o.Clock, generation: o.Generation, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
 	if c.clock == nil {
 		c.clock = time.Now
 	}
@@ -127,6 +129,10 @@ func errTwo(a, b Identity) error {
 	return fmt.Errorf("expected evidence of one workload, got %s by %s and %s by %s", one, a.Attestor(), other, b.Attestor())
 }
 
+// Generation counts the changes of the trust bundles: evidence that was proven
+// under another one may prove nothing now.
+func (c *Chain) Generation() uint64 { return c.generation() }
+
 // Check returns nil when id proves something now: what to ask again right before
 // its credential leaves. A refusal is a *fault.Error.
 func (c *Chain) Check(id Identity) error {
@@ -145,11 +151,20 @@ func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]
 	// must not be taken for the one it was verified under.
 	generation := c.generation()
 	if known {
-		if id, ok := c.cache.get(digest, c.members[i].number, generation, now); ok {
-			return id, nil
+		if id, err, ok := c.seen(digest, c.members[i].number, generation, now); ok {
+			return id, err
 		}
-		if err := c.failed.get(digest, c.members[i].number, generation, now); err != nil {
-			return Identity{}, err
+		// A stranger's many connections must not take the processors from the calls
+		// whose evidence is known.
+		select {
+		case c.turns <- struct{}{}:
+			defer func() { <-c.turns }()
+		case <-ctx.Done():
+			return Identity{}, fault.Wrap(op, fault.Unavailable, "the call ended before its evidence was verified", ctx.Err())
+		}
+		// While this waited, the same evidence may have been verified for another call.
+		if id, err, ok := c.seen(digest, c.members[i].number, generation, now); ok {
+			return id, err
 		}
 	}
 	id, err := c.members[i].Attest(ctx, e)
@@ -166,6 +181,15 @@ func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]
 		c.cache.put(digest, c.members[i].number, generation, id, now)
 	}
 	return id, nil
+}
+
+// seen returns what is known of a piece of evidence.
+func (c *Chain) seen(digest [sha256.Size]byte, member, generation uint64, now time.Time) (id Identity, verdict error, ok bool) {
+	if id, ok := c.cache.get(digest, member, generation, now); ok {
+		return id, nil, true
+	}
+	err := c.failed.get(digest, member, generation, now)
+	return Identity{}, err, err != nil
 }
 
 // isVerdict reports whether err is an attestor's word on the evidence, and not on

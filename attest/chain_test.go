@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"runtime"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -217,6 +218,84 @@ func TestRefusalsAreKeptForAMoment(t *testing.T) {
 			if got := int64(a.asked.Load()); got != want {
 				t.Errorf("call %d: verified %d times by then, want %d", i, got, want)
 			}
+		}
+	})
+}
+
+// Verifying takes a processor: no more pieces of evidence are under way than
+// there are of those, one that was refused meanwhile is not verified again, and a
+// call that ends stops waiting.
+func TestVerificationsTakeTurns(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		most, free := runtime.GOMAXPROCS(0), make(chan struct{})
+		var under, asked atomic.Int64
+		a := newHeader("A")
+		slow := digested{attestFunc(func(context.Context, attest.Evidence) (attest.Identity, error) {
+			asked.Add(1)
+			under.Add(1)
+			defer under.Add(-1)
+			<-free
+			return attest.Identity{}, errors.New("expected something else")
+		}), a}
+		c, err := attest.NewChain([]attest.Attestor{slow}, attest.ChainOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		ctx, cancel := context.WithCancel(t.Context())
+		var calls sync.WaitGroup
+		for range 10 * most {
+			calls.Go(func() {
+				id, err := c.Attest(t.Context(), evidence("A", one))
+				refused(t, id, err, fault.Unauthenticated, "expected something else")
+			})
+		}
+		synctest.Wait()
+		calls.Go(func() {
+			id, err := c.Attest(ctx, evidence("A", two))
+			refused(t, id, err, fault.Unavailable, "the call ended")
+		})
+		synctest.Wait()
+		cancel()
+		synctest.Wait()
+		if got := under.Load(); got != int64(most) {
+			t.Errorf("got %d at a time, want %d", got, most)
+		}
+		close(free)
+		calls.Wait()
+		if got := asked.Load(); got != int64(most) {
+			t.Errorf("got %d in all, want %d", got, most)
+		}
+	})
+}
+
+// What an attestor could not find out is asked again at once, and new trust
+// bundles make refused evidence worth another look.
+func TestOnlyVerdictsAreKept(t *testing.T) {
+	var generation atomic.Uint64
+	inBubble(t, generation.Load, func(t *testing.T, c *attest.Chain, a headerAttestor) {
+		for want := range int64(3) {
+			if err := prove(t, c, evidence("A", "x")); err == nil || a.asked.Load() != want+1 {
+				t.Errorf("generation %d: got %v, verified %d times, want %d", want, err, a.asked.Load(), want+1)
+			}
+			generation.Add(1)
+		}
+		asked := 0
+		down := digested{attestFunc(func(context.Context, attest.Evidence) (attest.Identity, error) {
+			asked++
+			return attest.Identity{}, fault.New("attest", fault.Unavailable, "the token reviewer does not answer")
+		}), a}
+		d, err := attest.NewChain([]attest.Attestor{down}, attest.ChainOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer d.Close()
+		for range 2 {
+			id, err := d.Attest(t.Context(), evidence("A", one))
+			refused(t, id, err, fault.Unavailable, "does not answer")
+		}
+		if asked != 2 {
+			t.Errorf("an attestor that is down: asked %d times, want 2", asked)
 		}
 	})
 }

@@ -100,7 +100,7 @@ func (b *Broker) again(r *reply, f *call, in *mcp.Input) (*call, error) {
 func (b *Broker) round(r *reply, f *call) (*mcp.Input, error) {
 	a, err := b.asks(f)
 	if err != nil {
-		b.noted(f, err)
+		b.tallied(f, err)
 		return nil, err
 	}
 	in, err := b.readRound(r, a)

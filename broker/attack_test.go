@@ -139,3 +139,24 @@ func TestAStrangerIsAnsweredBeforeItsBody(t *testing.T) {
 		t.Errorf("got %d records of refusals, want 1", n)
 	}
 }
+
+// net/http prints what comes out of turn on a connection that is kept; the end of
+// the world looks for the credential in what was printed.
+func TestBytesOutOfTurnAreNotPrinted(t *testing.T) {
+	w := open(t)
+	ended := make(chan struct{})
+	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+		conn, _, err := rw.(http.Hijacker).Hijack()
+		if err != nil {
+			t.Error(err)
+			return
+		}
+		defer conn.Close()
+		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 30\r\n\r\nyou sent "+r.Header.Get("Authorization"))
+		<-ended
+	})
+	defer close(ended)
+	before := len(printed.bytes())
+	w.do(w.call(get("/http/api/x"), method("HEAD")))
+	w.await("what net/http prints", func() bool { return len(printed.bytes()) > before })
+}

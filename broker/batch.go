@@ -43,7 +43,7 @@ func (b *Broker) readBatch(c *call) error {
 	for _, m := range messages {
 		c.batch = append(c.batch, &entry{call: call{
 			r: c.r, from: c.from, snap: c.snap, id: c.id, started: c.started, ctx: c.ctx,
-			identity: c.identity, name: c.name, header: c.header, msg: m, method: m.Method,
+			identity: c.identity, trusted: c.trusted, name: c.name, header: c.header, msg: m, method: m.Method,
 		}})
 	}
 	return nil

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"crypto/sha256"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
@@ -87,6 +88,22 @@ func TestABatchIsSentAsItCame(t *testing.T) {
 	}
 	if o := w.outcome(id); o.Method != "batch" || o.Status != 200 || o.Bytes != int64(len(answers)) || o.Credential != decided[0].Credential {
 		t.Errorf("outcome: got %+v", o)
+	}
+}
+
+// Each decision of a batch says which message it is about.
+func TestTheRecordHasTheDigestOfEachMessageOfABatch(t *testing.T) {
+	w := open(t)
+	sent := []string{message("1", "tools/list", `{"cursor":"a"}`), message("2", "tools/list", `{"cursor":"b"}`)}
+	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(rw, `[{"jsonrpc":"2.0","id":1,"result":{"tools":[]}},{"jsonrpc":"2.0","id":2,"result":{"tools":[]}}]`)
+	})
+	w.wantOK(w.call(batch(sent...)), "tools")
+	for i, rec := range w.decided(w.lastAllowed().Call, 2) {
+		if want := fmt.Sprintf("%x", sha256.Sum256([]byte(sent[i]))); rec.Body != want {
+			t.Errorf("message %d: got body %q, want %q", i, rec.Body, want)
+		}
 	}
 }
 

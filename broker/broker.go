@@ -52,6 +52,7 @@ type Broker struct {
 	trust     *trust.Trust
 	reader    *mcp.Reader
 	sessions  *sessions
+	parking   *parking
 	metrics   *metrics
 	strangers *strangers
 
@@ -81,7 +82,9 @@ type Broker struct {
 }
 
 // Open opens everything a bundle asks for, the log first and the sockets last.
-// On error nothing is left open.
+// On error nothing is left open. The program that calls it sees to the standard
+// logger, by which net/http prints what an upstream sends out of turn: see
+// internal/stdlog.
 func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits, mintTime: o.mintTimeout, settling: cmp.Or(o.settling, 2*time.Second)}
 	b.setDefaults()
@@ -100,6 +103,9 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 		return nil, err
 	}
 	if b.sessions, err = newSessions(); err != nil {
+		return nil, err
+	}
+	if b.parking, err = newParking(); err != nil {
 		return nil, err
 	}
 	snap, err := b.build(ctx, o.Bundle, nil)

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mintmark/attest"
@@ -59,9 +60,12 @@ type call struct {
 	bridged   *bridged   // the session that the agent has with the broker alone, or nil
 	injection *injection // nil when the upstream needs no credential
 	decision  policies.Decision
-	judging   sync.Mutex // of the two below: a dial that the call no longer waits for asks too
+	judging   sync.Mutex // of the three below: a dial that the call no longer waits for asks too
 	epoch     uint64     // of posture, when it was last allowed
 	judged    time.Time  // when it was last allowed
+	// waits is until when it may wait for its agent's input; nil when it does not.
+	waits   atomic.Pointer[time.Time]
+	trusted uint64 // generation of the trust under which the evidence last held
 
 	// lease
 	credential providers.Credential
@@ -97,7 +101,7 @@ func (b *Broker) serve(c *call) error {
 	switch {
 	case b.bridges(c):
 		return b.asSession(c)
-	case c.era() == eraStateless && b.knownEra(c) == eraSessions:
+	case c.era() == eraStateless && b.upstreamEra(c) == eraSessions:
 		return b.asStateless(c)
 	}
 	return b.pass(c)
@@ -112,9 +116,6 @@ func (b *Broker) pass(c *call) error {
 	defer func() { _ = resp.Body.Close() }()
 	if begun, err := b.beginsInstead(c, resp); begun {
 		return err
-	}
-	if b.needsSession(c, resp) {
-		return b.asStateless(c)
 	}
 	return b.answer(c, resp, scrub)
 }
@@ -143,6 +144,7 @@ func (b *Broker) exchange(c *call) (*http.Response, *injector.Scrubber, error) {
 
 // attest establishes who calls, from the head and the connection alone.
 func (b *Broker) attest(c *call) (err error) {
+	c.trusted = c.snap.chain.Generation() // before: a change in between costs one look too many
 	c.identity, err = c.snap.chain.Attest(c.ctx, attest.Evidence{TLS: c.r.TLS, Header: c.r.Header})
 	return err
 }
@@ -396,6 +398,9 @@ func (c *call) recheck(clock func() time.Time) injector.Recheck {
 func (c *call) stillAllowed(now time.Time) error {
 	c.judging.Lock()
 	defer c.judging.Unlock()
+	if until := c.waits.Load(); until != nil && now.After(*until) {
+		return fault.New("answer", fault.Unavailable, "the agent did not give the input that the upstream asked for in time")
+	}
 	epoch := c.snap.tracker.Epoch()
 	if epoch == c.epoch && now.Sub(c.judged) < time.Second {
 		return nil
@@ -418,15 +423,22 @@ func (c *call) stillProven() error {
 	if err := c.snap.chain.Check(c.identity); err != nil {
 		return err
 	}
+	trusted := c.snap.chain.Generation()
+	if trusted == c.trusted {
+		return nil
+	}
 	_, err := c.snap.chain.Attest(c.ctx, attest.Evidence{TLS: c.r.TLS, Header: c.r.Header})
+	if err == nil {
+		c.trusted = trusted
+	}
 	return err
 }
 
 // openEnded reports whether the answer is a stream that by its nature does not
-// end. It lasts no longer than the evidence it was opened with; the answer to a
+// end, or one that waits while nobody calls. It lasts no longer than the evidence it was opened with; the answer to a
 // call may, since the call was made in time.
 func (c *call) openEnded() bool {
-	return c.method == "stream" || c.method == "subscriptions/listen"
+	return c.method == "stream" || c.method == "subscriptions/listen" || c.waits.Load() != nil
 }
 
 // decisionRecord is what the record says of the call so far.
@@ -442,7 +454,7 @@ func (c *call) decisionRecord() *audit.Record {
 	} else if c.bridged != nil {
 		rec.Session = c.bridged.digest
 	}
-	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.body)
+	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.said())
 	if c.out != nil {
 		rec.Query = digestOf([]byte(c.out.URL.RawQuery))
 	}
@@ -461,6 +473,14 @@ func (c *call) decisionRecord() *audit.Record {
 func sessionDigest(handle string) string {
 	digest := sha256.Sum256([]byte(handle))
 	return hex.EncodeToString(digest[:16])
+}
+
+// said is the body, or the part of it that is this message of a batch.
+func (c *call) said() []byte {
+	if c.msg.Raw != nil {
+		return c.msg.Raw
+	}
+	return c.body
 }
 
 // digestOf returns the hex SHA-256 of what was sent, or "" for nothing.

@@ -11,6 +11,7 @@ import (
 
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
+	"mintmark/policies"
 )
 
 // era is one of the two forms of the protocol.
@@ -90,17 +91,10 @@ func (b *Broker) registeredEra(c *call) era {
 	return eraUnknown
 }
 
-// knownEra returns the era that the upstream of c speaks, as far as it is known
-// without asking.
-func (b *Broker) knownEra(c *call) era {
-	if u, ok := c.snap.upstreams[c.name]; ok && !u.plain {
-		return u.speaks.at(b.clock())
-	}
-	return eraUnknown
-}
-
 // upstreamEra returns the era that the upstream of c speaks. Where it is not
-// known yet, the upstream is asked, on the agent's behalf and by its leave.
+// known yet, the upstream is asked, on the agent's behalf and by its leave: where
+// the agent may not ask, nothing is learned for a while, and its call passes as it
+// is.
 func (b *Broker) upstreamEra(c *call) era {
 	u, ok := c.snap.upstreams[c.name]
 	if !ok || u.plain {
@@ -112,25 +106,13 @@ func (b *Broker) upstreamEra(c *call) era {
 	return u.speaks.at(b.clock())
 }
 
-// needsSession reports whether an upstream refused a call because it speaks the
-// revisions with sessions only. Most refusals of a stateless call say something
-// else, so the upstream is asked, on the agent's behalf and by its leave: where
-// the agent may not ask, nothing is learned, and the refusal passes as it is.
-func (b *Broker) needsSession(c *call, resp *http.Response) bool {
-	if c.plain || c.msg.Kind != mcp.Request || c.era() != eraStateless {
-		return false
-	}
-	switch resp.StatusCode {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType:
-	default:
-		return false
-	}
-	return b.upstreamEra(c) == eraSessions
-}
-
 // discover asks the upstream of c whether it is stateless. Such a server must
 // answer (MCP 2026-07-28, server/discover), and one with sessions refuses.
 func (b *Broker) discover(c *call) era {
+	with, ok := c.snap.upstreams[c.name].injectionFor("")
+	if !ok || !c.ask(b.clock(), "server/discover", policies.Target{}, with).Allow {
+		return eraUnknown // unasked, so that no refusal is on record that the agent did not ask for
+	}
 	f, err := b.fork(c, worded{upstream: c.name, body: discoverMessage()})
 	if err != nil {
 		return eraUnknown

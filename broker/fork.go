@@ -85,9 +85,13 @@ func (b *Broker) asks(f *call) (*answered, error) {
 		f.end(nil)
 		return nil, err
 	}
+	return b.reading(f, resp, scrub), nil
+}
+
+// reading returns the answer of f, to be read message by message.
+func (b *Broker) reading(f *call, resp *http.Response, scrub *injector.Scrubber) *answered {
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
-	a := &answered{call: f, resp: resp, scrub: scrub, messages: mcp.NewMessages(kind, resp.Body, int(b.limits.Answer))}
-	return a, nil
+	return &answered{call: f, resp: resp, scrub: scrub, messages: mcp.NewMessages(kind, resp.Body, int(b.limits.Answer))}
 }
 
 // next returns the next message of the answer, scrubbed and read strictly, and

@@ -87,7 +87,7 @@ func (b *Broker) say(br *call, message []byte) (*answered, error) {
 func (b *Broker) sends(f *call) (*answered, error) {
 	a, err := b.asks(f)
 	if err != nil {
-		b.noted(f, err)
+		b.tallied(f, err)
 	}
 	return a, err
 }
@@ -104,12 +104,12 @@ func (b *Broker) words(br *call, m worded) (*answered, error) {
 // stopped puts on record, and counts, what never became an exchange.
 func (b *Broker) stopped(f *call, err error) error {
 	b.recordRefusal(f, refusalOf(err))
-	b.noted(f, err)
+	b.tallied(f, err)
 	return err
 }
 
-// noted counts and logs a fork that came to no answer, as refuse does for a call.
-func (b *Broker) noted(f *call, err error) {
+// tallied counts and logs a fork that came to no answer, as refuse does for a call.
+func (b *Broker) tallied(f *call, err error) {
 	r, outcome, now := refusalOf(err), "deny", b.clock()
 	if f.recorded {
 		outcome = "fail"
@@ -127,6 +127,9 @@ func (b *Broker) mergedAnswer(r *mergedReply, br *call, a *answered) error {
 		err = a.call.cut(err)
 	}
 	a.close(b, err)
+	if err != nil {
+		b.callOff(br, a.call)
+	}
 	return err
 }
 
@@ -200,6 +203,7 @@ func (r *mergedReply) last(a *answered, m mcp.Answer) error {
 		status = a.resp.StatusCode
 	}
 	if r.begun {
+		defer r.within() // set at the end: the server writes the last of the answer later
 		return r.event(text.JSON())
 	}
 	r.whole(status, text.JSON())

@@ -1,9 +1,7 @@
 package broker
 
 import (
-	"bytes"
 	"net/http"
-	"slices"
 
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
@@ -61,10 +59,7 @@ func (b *Broker) beginMerged(c *call) error {
 	if len(client.JSON()) > longestClient {
 		return fault.New("receive", fault.Invalid, "expected clientInfo with a name, title and version of at most 1KiB")
 	}
-	revision := c.msg.Initialize
-	if revision >= mcp.Stateless || !slices.Contains(mcp.Versions(), revision) {
-		revision = mcp.Versions()[1] // the newest with sessions
-	}
+	revision := mcp.SessionRevision(c.msg.Initialize)
 	if _, err := b.permitting(c); err != nil {
 		return err
 	}
@@ -140,9 +135,4 @@ func (b *Broker) cancelMerged(c *call) {
 }
 
 // runningKey names a request of an agent's session.
-func runningKey(c *call, id []byte) string {
-	if bytes.HasPrefix(id, []byte{'"'}) { // a string can be written in several ways
-		id = mcp.Quote(mcp.Object{{Name: "id", Value: id}}.Text("id"))
-	}
-	return c.sessionKey() + string(id)
-}
+func runningKey(c *call, id []byte) string { return c.sessionKey() + mcp.IDKey(id) }

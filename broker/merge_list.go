@@ -111,6 +111,9 @@ func (b *Broker) page(c *call, client mcp.Object, name, cursor string) page {
 	p.call = a.call
 	p.answer, p.err = b.replyIn(a)
 	a.close(b, p.err)
+	if p.err != nil {
+		b.callOff(br, a.call)
+	}
 	return p
 }
 
@@ -211,6 +214,9 @@ func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err 
 		return nil, "", err
 	}
 	shown, err := b.shown(p.call, p.answer.Text.JSON())
+	if err == nil && c.era() == eraSessions && p.call.msg.Version != "" {
+		shown, err = mcp.FilterLists(shown, unmirrored)
+	}
 	if err != nil {
 		return nil, "", unreadable(err)
 	}
@@ -225,6 +231,12 @@ func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err 
 		return nil, "", unreadable(err)
 	}
 	return listed, cursor, nil
+}
+
+// unmirrored reports whether a client with sessions can make the call: it does not
+// repeat arguments in headers, and a stateless server refuses a call without.
+func unmirrored(e mcp.Entry) bool {
+	return e.Method != "tools/call" || !mcp.MirrorsArguments(e.Raw)
 }
 
 // listResult is the result of a list's question.

@@ -69,17 +69,20 @@ func (r *mergedReply) event(message []byte) error {
 	return r.flush()
 }
 
-// flush sends what was written. It leaves the deadline of the last write: the
-// server writes once more at the end.
+// flush sends what was written. A stream may be idle for longer than a write may
+// take.
 func (r *mergedReply) flush() error {
 	r.within()
-	return r.control.Flush()
+	err := r.control.Flush()
+	_ = r.control.SetWriteDeadline(time.Time{})
+	return err
 }
 
 // fail answers with why the call came to nothing. A request that was cancelled
 // gets no answer (MCP 2025-11-25, Cancellation), and neither does one whose agent
 // is gone.
 func (r *mergedReply) fail(err error) {
+	defer r.within() // set at the end: the server writes the last of the answer later
 	refused := refusalOf(err)
 	refused.Session = false // an upstream's session is none of the agent's
 	switch {

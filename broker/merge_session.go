@@ -17,9 +17,13 @@ import (
 // each agent and upstream, and for each of the agent's own sessions with /mcp, so
 // that what an upstream keeps in a session is never shared between agents.
 
-// maxHeld bounds the sessions that are held. Beyond it the one that was used
-// longest ago is forgotten, and its upstream forgets it too in its time.
-const maxHeld = 1024
+// maxHeld bounds the sessions that are held, and maxHeldEach those of one
+// workload, so that none can have the others' forgotten. Beyond it the one that
+// was used longest ago is forgotten, and its upstream forgets it too in its time.
+const (
+	maxHeld     = 1024
+	maxHeldEach = 64
+)
 
 // heldKey is what one session is for.
 type heldKey struct {
@@ -48,9 +52,8 @@ func (m *merged) hold(key heldKey, now time.Time) *held {
 	}
 	h := m.held[key]
 	if h == nil {
-		if len(m.held) >= maxHeld {
-			m.forgetOldest()
-		}
+		m.forgetOldest(maxHeldEach, func(k heldKey) bool { return k.issuer == key.issuer && k.subject == key.subject })
+		m.forgetOldest(maxHeld, func(heldKey) bool { return true })
 		h = &held{turn: make(chan struct{}, 1)}
 		m.held[key] = h
 	}
@@ -58,15 +61,22 @@ func (m *merged) hold(key heldKey, now time.Time) *held {
 	return h
 }
 
-func (m *merged) forgetOldest() {
+// forgetOldest makes room for one more of those that count.
+func (m *merged) forgetOldest(most int, counts func(heldKey) bool) {
 	var oldest heldKey
 	var since time.Time
+	n := 0
 	for key, h := range m.held {
-		if since.IsZero() || h.used.Before(since) {
+		if !counts(key) {
+			continue
+		}
+		if n++; n == 1 || h.used.Before(since) {
 			oldest, since = key, h.used
 		}
 	}
-	delete(m.held, oldest)
+	if n >= most {
+		delete(m.held, oldest)
+	}
 }
 
 // sayInSession asks an upstream with sessions. A session that the upstream no
@@ -79,17 +89,53 @@ func (b *Broker) sayInSession(br *call, message []byte) (*answered, error) {
 	h := b.merged.hold(keyOf(br), b.clock())
 	var over string
 	for range 2 {
-		var id, revision string
-		if id, revision, err = b.heldSession(br, h, client, over); err != nil {
+		var m worded
+		if m, err = b.heldSession(br, h, client, over); err != nil {
 			return nil, err
 		}
+		m.body = plain
 		var a *answered
-		if a, err = b.words(br, worded{upstream: br.name, body: plain, session: id, revision: revision}); !errors.Is(err, errSession) {
+		if a, err = b.saysHeld(br, m); !errors.Is(err, errSession) {
 			return a, err
 		}
-		over = id
+		over = m.session
 	}
 	return nil, fault.New("forward", fault.BadUpstream, "the upstream ends each session that it begins")
+}
+
+// saysHeld makes the exchange of m. Agents of one workload share a session and
+// choose ids alike, so that each request gets one that is used once.
+func (b *Broker) saysHeld(br *call, m worded) (*answered, error) {
+	var err error
+	if m.body, err = mcp.WithID(m.body, mcp.Quote("mintmark-"+newID())); err != nil {
+		return nil, b.stopped(br, fault.Wrap("receive", fault.Internal, "", err))
+	}
+	f, err := b.fork(br, m)
+	if err != nil {
+		return nil, b.stopped(br, err)
+	}
+	a, err := b.sends(f)
+	if err != nil {
+		b.callOff(br, f)
+	}
+	return a, err
+}
+
+// callOff tells an upstream with sessions that what f asked is no longer wanted,
+// where the agent left: to such a server the end of a connection says nothing.
+func (b *Broker) callOff(br, f *call) {
+	if br.ctx.Err() == nil || !f.recorded || f.msg.Version != "" {
+		return
+	}
+	within, cancel := context.WithTimeout(context.WithoutCancel(br.ctx), listWithin)
+	defer cancel()
+	left := branch(br, br.name)
+	left.ctx, left.end = context.WithCancelCause(within)
+	defer left.end(nil)
+	body := []byte(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":` + string(f.msg.ID) + `}}`)
+	if a, err := b.words(left, worded{upstream: br.name, body: body, session: f.session, revision: f.header.Get(mcp.HeaderVersion)}); err == nil {
+		a.close(b, nil)
+	}
 }
 
 func keyOf(br *call) heldKey {
@@ -100,25 +146,25 @@ func keyOf(br *call) heldKey {
 	return key
 }
 
-// heldSession returns the id and revision of a session that is begun, and is not
-// the one that is over. An error is on record already.
-func (b *Broker) heldSession(br *call, h *held, client mcp.Object, over string) (id, revision string, err error) {
+// heldSession returns where to say something in a session that is begun, and is
+// not the one that is over. An error is on record already.
+func (b *Broker) heldSession(br *call, h *held, client mcp.Object, over string) (_ worded, err error) {
 	select {
 	case h.turn <- struct{}{}:
 		defer func() { <-h.turn }()
 	case <-br.ctx.Done():
-		return "", "", b.stopped(br, br.leftAt(context.Cause(br.ctx)))
+		return worded{}, b.stopped(br, br.leftAt(context.Cause(br.ctx)))
 	}
 	u := br.snap.upstreams[br.name]
 	if h.begun && h.upstream == u && (over == "" || h.id != over) {
-		return h.id, h.revision, nil
+		return worded{upstream: br.name, session: h.id, revision: h.revision}, nil
 	}
 	h.begun = false
 	if h.id, h.revision, err = b.beginHeld(br, client); err != nil {
-		return "", "", err
+		return worded{}, err
 	}
 	h.upstream, h.begun = u, true
-	return h.id, h.revision, nil
+	return worded{upstream: br.name, session: h.id, revision: h.revision}, nil
 }
 
 // beginHeld begins a session with the upstream of br, in the name of client,

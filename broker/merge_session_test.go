@@ -3,6 +3,7 @@ package broker_test
 import (
 	"encoding/json"
 	"fmt"
+	"io"
 	"net/http"
 	"strings"
 	"testing"
@@ -62,17 +63,16 @@ func TestOneEndpointNegotiatesTheRevision(t *testing.T) {
 	}
 }
 
-// older is a server with sessions by hand: it counts those that were begun, and
+// aging is a server with sessions by hand: it counts those that were begun, and
 // knows one at a time.
-type older struct {
+type aging struct {
 	begun, ended int
 	current      string
 	calls        func(w http.ResponseWriter, m rpc)
-	answered     []string
 }
 
-// ServeHTTP implements http.Handler.
-func (o *older) serve(s *scripted) {
+// serve makes s that server.
+func (o *aging) serve(s *scripted) {
 	s.handles("server/discover", func(w http.ResponseWriter, _ *http.Request) { http.Error(w, "Bad Request", http.StatusBadRequest) })
 	s.handles("initialize", func(w http.ResponseWriter, _ *http.Request) {
 		o.begun++
@@ -93,7 +93,10 @@ func (o *older) serve(s *scripted) {
 			http.Error(w, "session not found", http.StatusNotFound)
 			return
 		}
-		o.calls(w, rpc{})
+		content, _ := io.ReadAll(r.Body)
+		var m rpc
+		_ = json.Unmarshal(content, &m)
+		o.calls(w, m)
 	})
 }
 
@@ -101,9 +104,9 @@ func (o *older) serve(s *scripted) {
 // other's.
 func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 	s := openSeveral(t)
-	o := &older{calls: func(w http.ResponseWriter, _ rpc) {
+	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
 		w.Header().Set("Content-Type", "application/json")
-		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":"a","result":{"content":[]}}`))
+		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":{"content":[]}}`))
 	}}
 	o.serve(s.odd)
 	call := s.stateless("tools/call", "odd__x", `{"name":"odd__x"`)
@@ -112,8 +115,8 @@ func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 	if o.begun != 1 {
 		t.Errorf("one agent: got %d sessions, want 1", o.begun)
 	}
-	if got := s.odd.last(t, "tools/call").raw; strings.Contains(got, "_meta") {
-		t.Errorf("the upstream got %s, want nothing of another revision", got)
+	if got := s.odd.last(t, "tools/call"); strings.Contains(got.raw, "_meta") || !strings.HasPrefix(string(got.ID), `"mintmark-`) {
+		t.Errorf("the upstream got %s, want nothing of another revision, and an id that no other agent's can be", got.raw)
 	}
 	o.current = "" // it forgets
 	s.wantOK(call, `"resultType":"complete"`)
@@ -132,15 +135,38 @@ func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 	}
 }
 
+// One agent can't have the sessions of another forgotten.
+func TestOneEndpointHoldsSoManySessionsOfAWorkload(t *testing.T) {
+	s := openSeveral(t)
+	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = w.Write([]byte(`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":{"content":[]}}`))
+	}}
+	o.serve(s.odd)
+	clerk := s.stateless("tools/call", "odd__x", `{"name":"odd__x"`, s.as("clerk"))
+	s.wantOK(clerk, "content")
+	known := o.current
+	for range 70 { // more than the broker holds of one workload
+		own := with("Mcp-Session-Id", s.begunHere())
+		s.wantOK(s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":"a","method":"tools/call","params":{"name":"odd__x"}}`)), "content")
+	}
+	o.current = known
+	begun := o.begun
+	s.wantOK(clerk, "content")
+	if o.begun != begun {
+		t.Error("the clerk's session was begun anew")
+	}
+}
+
 // An upstream that asks the client in its session is told that it can't.
 func TestOneEndpointTurnsQuestionsAway(t *testing.T) {
 	s := openSeveral(t)
-	o := &older{calls: func(w http.ResponseWriter, _ rpc) {
+	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
 		w.Header().Set("Content-Type", "text/event-stream")
 		for _, line := range []string{
 			`{"jsonrpc":"2.0","id":"q","method":"elicitation/create","params":{}}`,
 			`{"jsonrpc":"2.0","method":"notifications/resources/updated","params":{"uri":"file:///x"}}`,
-			`{"jsonrpc":"2.0","id":"a","result":{"content":[]}}`,
+			`{"jsonrpc":"2.0","id":` + string(m.ID) + `,"result":{"content":[]}}`,
 		} {
 			_, _ = w.Write([]byte("data: " + line + "\n\n"))
 		}
@@ -194,6 +220,74 @@ func TestOneEndpointStreams(t *testing.T) {
 		all := s.recorded(audit.Filter{Kind: audit.Outcome})
 		return all[len(all)-1].Reason == "the agent's connection ended before the answer was whole"
 	})
+}
+
+// A server with sessions is told of what is no longer wanted, as the end of a
+// connection tells it nothing.
+func TestOneEndpointCallsOff(t *testing.T) {
+	s := openSeveral(t)
+	begun, told, free := make(chan string, 1), make(chan string, 1), make(chan struct{})
+	defer close(free)
+	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
+		begun <- string(m.ID)
+		<-free
+	}}
+	o.serve(s.odd)
+	s.odd.handles("notifications/cancelled", func(w http.ResponseWriter, r *http.Request) {
+		content, _ := io.ReadAll(r.Body)
+		told <- string(content)
+		w.WriteHeader(http.StatusAccepted)
+	})
+	conn := s.write(s.stateless("tools/call", "odd__x", `{"name":"odd__x"`))
+	id := recv(t, "the call", begun)
+	_ = conn.Close()
+	if got := recv(t, "the cancellation", told); !strings.Contains(got, `"requestId":`+id) {
+		t.Errorf("got %s, want it to name %s", got, id)
+	}
+}
+
+// A client with sessions can't repeat arguments in headers.
+func TestOneEndpointListsWhatAClientCanCall(t *testing.T) {
+	s := openSeveral(t)
+	s.odd.answers("tools/list", func(rpc) string {
+		return `{"tools":[{"name":"x","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"A"}}}},{"name":"y","inputSchema":{"type":"object"}}]}`
+	})
+	wantNames(t, "stateless", s.do(s.stateless("tools/list", "", "{")).merged(t).names(), "modern__link odd__x odd__y older__link")
+	list := s.call(to("/mcp"), with("Mcp-Session-Id", s.begunHere()), body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+	wantNames(t, "sessions", s.do(list).merged(t).names(), "modern__link odd__y older__link")
+}
+
+func TestAnAgentThatLeavesEndsTheListsOfOneEndpoint(t *testing.T) {
+	s := openSeveral(t)
+	e := newEvents()
+	s.odd.handles("tools/list", e.ServeHTTP)
+	conn := s.write(s.stateless("tools/list", "", "{"))
+	e.event(t, "data: "+progress+"\n\n")
+	_ = conn.Close()
+	recv(t, "the end of the upstream's request", e.left)
+	s.await("the outcomes", func() bool { return len(s.ownOutcomes("tools/list")) == 1 })
+	own := s.ownOutcomes("tools/list")[0]
+	if own.Reason != "the agent's connection ended before the answer was whole" {
+		t.Errorf("outcome: got %+v", own)
+	}
+}
+
+// A list that stops halfway holds nothing up for longer than its time: this one
+// is never whole.
+func TestAListThatStopsHalfwayIsMissing(t *testing.T) {
+	s := openSeveral(t)
+	e := newEvents()
+	s.upstream.does(func(w http.ResponseWriter, r *http.Request) {
+		if r.Header.Get("Mcp-Method") == "tools/list" {
+			e.ServeHTTP(w, r)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"mintmark","result":{"supportedVersions":["2026-07-28"]}}`)
+	})
+	got := s.wantOK(s.stateless("tools/list", "", "{"), "modern__link").merged(t)
+	wantNames(t, "unavailable", got.Result.Meta.Unavailable, "dead slow")
+	recv(t, "the end of the upstream's request", e.left)
 }
 
 func TestOneEndpointCancelsInASession(t *testing.T) {

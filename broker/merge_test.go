@@ -33,6 +33,7 @@ func TestOneEndpointListsWhatAllUpstreamsHave(t *testing.T) {
 		s.odd.answers("tools/list", func(rpc) string {
 			return `{"tools":[{"name":"one","inputSchema":{"type":"object"}},{"name":"delete_it","inputSchema":{"type":"object"}}]}`
 		})
+		s.odd.answers("tools/call", func(rpc) string { return `{"content":[]}` })
 		var tools, prompts, resources, templates []string
 		first, err := client.ListTools(t.Context(), nil)
 		if err != nil {
@@ -64,6 +65,11 @@ func TestOneEndpointListsWhatAllUpstreamsHave(t *testing.T) {
 				t.Fatal(err)
 			}
 			templates = append(templates, template.URITemplate)
+		}
+		for _, tool := range tools { // what is listed can be called
+			if got, err := client.CallTool(t.Context(), &sdk.CallToolParams{Name: tool, Arguments: map[string]any{}}); err != nil || got.IsError {
+				t.Errorf("%s: got %+v, %v", tool, got, err)
+			}
 		}
 		// Both servers have two on a page: delete_all and link, then lookup and refund.
 		wantNames(t, "tools", tools, "modern__link odd__one older__link modern__lookup modern__refund older__lookup older__refund")
@@ -192,10 +198,13 @@ func TestOneEndpointKeepsOddNames(t *testing.T) {
 		}
 		quoted := string(mustQuote(t, "odd__"+name))
 		arguments := `"arguments" : { "n":12345678901234567890.10, "\u0062":"\u00e9 ", "uri":"mintmark+odd:x"}`
-		s.wantOK(s.stateless("tools/call", mcp.HeaderValue("odd__"+name), `{"name":`+quoted+`,`+arguments), `"id":"a"`)
+		s.wantOK(s.stateless("tools/call", mcp.HeaderValue("odd__"+name), `{"name":`+quoted+`,`+arguments, with("Mcp-Param-N", "1")), `"id":"a"`)
 		got := s.odd.last(t, "tools/call")
 		if got.Params.Name != name || !strings.Contains(got.raw, strings.SplitN(arguments, " : ", 2)[1]) || string(got.ID) != `"a"` {
 			t.Errorf("%s: the upstream got %s", name, got.raw)
+		}
+		if got.header.Get("Mcp-Param-N") != "1" || got.header.Get("Authorization") == "" {
+			t.Errorf("%s: headers: got %v", name, got.header)
 		}
 		if want := mcp.HeaderValue(name); got.header.Get("Mcp-Name") != want {
 			t.Errorf("%s: Mcp-Name: got %q, want %q", name, got.header.Get("Mcp-Name"), want)
@@ -206,7 +215,7 @@ func TestOneEndpointKeepsOddNames(t *testing.T) {
 func TestOneEndpointPagesAcrossUpstreams(t *testing.T) {
 	s := openSeveral(t)
 	s.odd.answers("tools/list", func(m rpc) string {
-		next := map[string]string{"": "second_page", "second_page": "third_page", "third_page": ""}
+		next := map[string]string{"": "page.2", "page.2": "page.3", "page.3": ""}
 		page := `{"tools":[{"name":"of_` + m.Params.Cursor + `"}]`
 		if next[m.Params.Cursor] != "" {
 			page += `,"nextCursor":"` + next[m.Params.Cursor] + `"`
@@ -225,12 +234,12 @@ func TestOneEndpointPagesAcrossUpstreams(t *testing.T) {
 		if cursor = got.Result.NextCursor; cursor == "" {
 			break
 		}
-		if strings.Contains(cursor, "second_page") || strings.Contains(cursor, "third_page") {
+		if strings.Contains(cursor, "page.") {
 			t.Errorf("cursor: got %q, want it sealed", cursor)
 		}
 		s.wantCursorRefused(cursor)
 	}
-	wantNames(t, "pages", pages, "modern__link odd__of_ older__link modern__lookup modern__refund odd__of_second_page older__lookup older__refund odd__of_third_page")
+	wantNames(t, "pages", pages, "modern__link odd__of_ older__link modern__lookup modern__refund odd__of_page.2 older__lookup older__refund odd__of_page.3")
 }
 
 // wantCursorRefused uses a cursor of the shop's list of tools where it is for
@@ -242,7 +251,7 @@ func (s *several) wantCursorRefused(cursor string) {
 		"another agent":  s.stateless("tools/list", "", params, s.as("clerk")),
 		"another list":   s.stateless("prompts/list", "", params),
 		"a changed one":  s.stateless("tools/list", "", `{"cursor":"A`+cursor[1:]+`x"`),
-		"one made up":    s.stateless("tools/list", "", `{"cursor":"p2"`),
+		"one made up":    s.stateless("tools/list", "", `{"cursor":"page.2"`),
 		"one no string":  s.stateless("tools/list", "", `{"cursor":7`),
 		"a session's":    s.stateless("tools/list", "", `{"cursor":"`+s.begunHere()+`"`),
 		"the other way":  s.call(to("/mcp"), with("Mcp-Session-Id", cursor), body(`{"jsonrpc":"2.0","id":1,"method":"ping"}`)),

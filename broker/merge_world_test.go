@@ -213,6 +213,7 @@ func (s *scripted) taken() int {
 // ServeHTTP implements http.Handler.
 func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	content, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(content))
 	m := rpc{raw: string(content), header: r.Header.Clone()}
 	_ = json.Unmarshal(content, &m)
 	s.mu.Lock()
@@ -239,7 +240,7 @@ func (s *several) connect(t *testing.T, agent, revision string) *sdk.ClientSessi
 	t.Cleanup(bearing.base.CloseIdleConnections)
 	client := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, nil)
 	session, err := client.Connect(t.Context(), &sdk.StreamableClientTransport{
-		Endpoint: "http://" + s.plain + "/mcp", HTTPClient: &http.Client{Transport: bearing}, DisableStandaloneSSE: true,
+		Endpoint: "http://" + s.plain + "/mcp", HTTPClient: &http.Client{Transport: bearing},
 	}, &sdk.ClientSessionOptions{ProtocolVersion: revision})
 	if err != nil {
 		t.Fatal(err)

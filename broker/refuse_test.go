@@ -572,9 +572,21 @@ func TestAPlainPostThatNamesAnotherMethodIsRefused(t *testing.T) {
 // What a caller without an identity can have written is bounded.
 func TestAStrangersReasonIsShort(t *testing.T) {
 	w := open(t)
-	got := w.do(w.call(with("Authorization", "Bearer "+repeat("x", 3000))))
-	said := got.refusal(t)
-	if rec := w.decision(said.Call); got.status != 401 || len(rec.Reason) > 210 {
-		t.Errorf("got %d and a reason of %d bytes, want 401 and at most 210", got.status, len(rec.Reason))
+	encoded := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
+	for name, token := range map[string]string{
+		"long":      repeat("x", 3000),
+		"algorithm": encoded(`{"alg":"`+repeat(`\u0001`, 900)+`"}`) + "." + encoded(`{}`) + ".eA",
+		"subject":   encoded(`{"alg":"ES256","kid":"a"}`) + "." + encoded(`{"sub":"spiffe://`+repeat(`\u0001`, 800)+`"}`) + ".eA",
+	} {
+		got := w.do(w.call(with("Authorization", "Bearer "+token)))
+		said := got.refusal(t)
+		if rec := w.decision(said.Call); got.status != 401 || len(rec.Reason) > 210 || strings.Contains(rec.Reason, "\x01") {
+			t.Errorf("%s: got %d and a reason of %d bytes, want 401 and at most 210 that print: %q", name, got.status, len(rec.Reason), rec.Reason)
+		}
+		for line := range bytes.Lines(w.logged.bytes()) {
+			if bytes.Contains(line, []byte(said.Call)) && len(line) > 1000 {
+				t.Errorf("%s: got a log line of %d bytes, want at most 1000", name, len(line))
+			}
+		}
 	}
 }

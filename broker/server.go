@@ -67,7 +67,7 @@ func (b *Broker) catch(c *call) {
 	if err, ok := v.(error); ok && errors.Is(err, http.ErrAbortHandler) {
 		panic(v) // our own: it cuts an answer short
 	}
-	b.logger.ErrorContext(c.r.Context(), "a call panicked", slog.String("call", c.id), slog.String("type", fmt.Sprintf("%T", v)), slog.String("stack", string(debug.Stack())))
+	b.logPanic(c, v)
 	begun := c.head.sent
 	if !begun {
 		clear(c.w.Header()) // they may be those of an answer
@@ -76,6 +76,17 @@ func (b *Broker) catch(c *call) {
 	if begun {
 		panic(http.ErrAbortHandler)
 	}
+}
+
+// caught keeps a panic of what is done aside from a call from ending the broker.
+func (b *Broker) caught(c *call) {
+	if v := recover(); v != nil {
+		b.logPanic(c, v)
+	}
+}
+
+func (b *Broker) logPanic(c *call, v any) {
+	b.logger.ErrorContext(c.r.Context(), "a call panicked", slog.String("call", c.id), slog.String("type", fmt.Sprintf("%T", v)), slog.String("stack", string(debug.Stack())))
 }
 
 // head is the agent's side of a call, and knows whether its answer has begun.
@@ -127,6 +138,7 @@ func (b *Broker) Run(ctx context.Context) error {
 // and cuts the rest. It may be called again.
 func (b *Broker) shutdown(ctx context.Context) error {
 	b.draining.Store(true)
+	b.parking.end(nil, "the broker is stopping")
 	ctx, cancel := context.WithTimeout(ctx, b.limits.Shutdown.Duration)
 	defer cancel()
 	var group errgroup.Group

@@ -370,7 +370,7 @@ func (c *client) RoundTrip(r *http.Request) (*http.Response, error) {
 func (c *client) connect(t *testing.T) *mcp.ClientSession {
 	t.Helper()
 	transport := &mcp.StreamableClientTransport{Endpoint: "http://broker/mcp/orders", HTTPClient: &http.Client{Transport: c}}
-	session, err := mcp.NewClient(&mcp.Implementation{Name: "shop", Version: "1"}, nil).Connect(t.Context(), transport, nil)
+	session, err := mcp.NewClient(&mcp.Implementation{Name: "shop", Version: "1"}, nil).Connect(t.Context(), transport, &mcp.ClientSessionOptions{ProtocolVersion: "2025-11-25"})
 	if err != nil {
 		t.Fatal(err)
 	}

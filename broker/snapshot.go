@@ -51,7 +51,8 @@ type upstream struct {
 	injections []injection
 	send       *injector.Upstream
 	speaks     speaks
-	holds      bool // to what its tools said of themselves before
+	holds      bool     // to what its tools said of themselves before
+	held       holdings // sessions of agents that have none of their own
 }
 
 // injection is one registered credential of an upstream.

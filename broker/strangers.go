@@ -3,6 +3,7 @@ package broker
 import (
 	"strings"
 	"sync/atomic"
+	"unicode"
 
 	"golang.org/x/time/rate"
 
@@ -37,12 +38,18 @@ func (s *strangers) admit() bool {
 
 // shorten bounds what a caller without an identity can have written into the
 // record and the log by one call: an attestor's words may quote what it showed.
+// What would be escaped takes six times its room there, so it is left out.
 func shorten(text string) string {
 	const longest = 200
-	if len(text) <= longest {
-		return text
+	if len(text) > longest {
+		text = strings.ToValidUTF8(text[:longest], "") + "…"
 	}
-	return strings.ToValidUTF8(text[:longest], "") + "…"
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // count returns the record of what was skipped since the last, or nil.

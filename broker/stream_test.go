@@ -12,6 +12,7 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 
+	"mintmark/broker/audit"
 	"mintmark/internal/trustdomain"
 )
 
@@ -231,4 +232,27 @@ forbid (`); err != nil {
 	if rec.Fault != "denied" || !strings.Contains(rec.Reason, "shop-no-longer-connects") {
 		t.Errorf("outcome: got %q, %q, want a denial by the new policy", rec.Fault, rec.Reason)
 	}
+}
+
+// A stream without an end lasts no longer than the trust in who signed the
+// evidence that opened it; the answer to a call that was made in time may.
+func TestLostTrustCutsTheStreamsWithoutEnd(t *testing.T) {
+	w := open(t)
+	x, e := w.stream(get("/mcp/orders"))
+	y, f := w.stream()
+	event := `data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}` + "\n\n"
+	w.domain.Rotate(trustdomain.KeepOld)
+	e.event(t, event)
+	x.want(event)
+	opened := w.records(audit.Filter{Kind: audit.Decision, Outcome: "allow"}, 2)[0]
+	w.domain.Rotate(trustdomain.DropOld)
+	if rest := x.wantCut(); rest != "" {
+		t.Errorf("after the trust was lost: got %q, want nothing", rest)
+	}
+	if rec := w.outcome(opened.Call); rec.Fault != "unauthenticated" || opened.Method != "stream" {
+		t.Errorf("outcome of %s: got %q, %q, want the evidence refused", opened.Method, rec.Fault, rec.Reason)
+	}
+	f.event(t, event)
+	y.want(event)
+	f.event(t, "")
 }

@@ -27,6 +27,7 @@ import (
 	"mintmark/broker"
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
+	"mintmark/internal/stdlog"
 	"mintmark/internal/trustdomain"
 	"mintmark/providers"
 	"mintmark/providers/oauth"
@@ -37,6 +38,15 @@ const (
 	audience = "mintmark"
 	patience = 10 * time.Second // for what happens at once on an idle machine
 )
+
+// printed is what libraries printed by the standard logger, as a program that
+// embeds the broker lets them.
+var printed lockedBuffer
+
+func TestMain(m *testing.M) {
+	stdlog.Hush(slog.New(slog.NewJSONHandler(&printed, nil)))
+	os.Exit(m.Run())
+}
 
 // world is a broker with everything around it, over real sockets: a trust
 // domain, an issuer of credentials, an upstream, and agents that write HTTP by
@@ -63,15 +73,15 @@ type world struct {
 
 // setup is what a test may want otherwise.
 type setup struct {
-	Clock    func() time.Time
-	Limits   string // "body: 64KiB, …"
-	Audit    string // "segment_size: 1MiB, …"
-	Socket   string
-	Issuer   string
-	Upstream string
-	Closed   string // an address that nobody listens on
-	Quiet    bool   // the broker logs nothing
-
+	Clock       func() time.Time
+	Limits      string // "body: 64KiB, …"
+	Audit       string // "segment_size: 1MiB, …"
+	Socket      string
+	Issuer      string
+	Upstream    string
+	Closed      string // an address that nobody listens on
+	Quiet       bool   // the broker logs nothing
+	Policy      string // after the policies that every world has
 	MintTimeout time.Duration
 }
 
@@ -194,7 +204,7 @@ func (w *world) writeFiles(s setup) {
 		w.t.Fatal(err)
 	}
 	for name, content := range map[string]string{
-		"mintmark.yaml": yaml.String(), "policies.cedar": policy, "client-secret": clientSecret, "vault-token": vaultToken,
+		"mintmark.yaml": yaml.String(), "policies.cedar": policy + s.Policy, "client-secret": clientSecret, "vault-token": vaultToken,
 	} {
 		if err := os.WriteFile(filepath.Join(w.dir, name), []byte(content), 0o600); err != nil {
 			w.t.Fatal(err)
@@ -301,7 +311,7 @@ func (w *world) end() {
 // none may be.
 func (w *world) checkLeaks() {
 	w.t.Helper()
-	places := map[string][]byte{"an answer": w.received.bytes(), "the broker's log": w.logged.bytes()}
+	places := map[string][]byte{"an answer": w.received.bytes(), "the broker's log": w.logged.bytes(), "the standard log": printed.bytes()}
 	segments, err := filepath.Glob(filepath.Join(w.logDir(), "*.log"))
 	if err != nil || len(segments) == 0 {
 		w.t.Fatalf("find the segments of the log: got %v, %v", segments, err)

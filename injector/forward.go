@@ -37,16 +37,27 @@ type Recheck func() error
 
 // guard asks a Recheck at the last moment that there is.
 type guard struct {
+	trace   httptrace.ClientTrace
 	recheck Recheck
+	cancel  context.CancelCauseFunc
 	refusal error
 }
 
-// got is an httptrace.ClientTrace.GotConn: the transport calls it before it
-// writes, on the connection that it made for the call or on one that became idle
-// meanwhile. There is no other way to keep it from writing than to close that
-// connection, even if calls of others are on it (HTTP/2).
+// got is the trace's GotConn: the transport calls it before it writes, on the
+// connection that it made for the call or on one that became idle meanwhile. After
+// a refusal nothing is written. Over HTTP/2 the transport sees to that itself: it
+// looks at the request's context with the connection locked, and the calls of
+// others on it go on. Over HTTP/1 it does not look again, but the connection is
+// this call's alone.
 func (g *guard) got(info httptrace.GotConnInfo) {
-	if g.refusal = g.recheck(); g.refusal != nil {
+	if g.refusal != nil {
+		return
+	}
+	if g.refusal = g.recheck(); g.refusal == nil {
+		return
+	}
+	g.cancel(g.refusal)
+	if secure, ok := info.Conn.(*tls.Conn); !ok || secure.ConnectionState().NegotiatedProtocol != "h2" {
 		_ = info.Conn.Close()
 	}
 }
@@ -98,15 +109,18 @@ func (u *Upstream) URL(path, escaped, query string) *url.URL {
 // Send writes out and returns the head of the answer with its body unread. It
 // asks recheck right before. Errors are fault.Unavailable when nothing was
 // written and the call may be repeated, and fault.BadUpstream when the upstream
-// may have it; in
-// both cases the Hint names no address.
+// may have it; in both cases the Hint names no address. What it keeps for the
+// call ends with ctx.
 func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
-	if err := recheck(); err != nil {
-		return nil, err
-	}
-	g := guard{recheck: recheck}
+	g := &guard{recheck: recheck}
+	g.trace.GotConn = g.got
+	sending, cancel := context.WithCancelCause(ctx)
+	g.cancel = cancel
 	// RoundTrip, and not a Client: a redirect is an answer for the agent.
-	resp, err := u.transport.RoundTrip(out.request(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: g.got})))
+	resp, err := u.transport.RoundTrip(out.request(httptrace.WithClientTrace(sending, &g.trace)))
+	if err != nil {
+		cancel(nil)
+	}
 	if g.refusal != nil {
 		if err == nil {
 			_ = resp.Body.Close()

@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -57,17 +58,7 @@ func newBusy(t *testing.T) *busy {
 		close(slow.free)
 		s.Close()
 	})
-	ca := filepath.Join(t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	target, err := url.Parse(s.URL)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if b.upstream, err = injector.OpenUpstream(bundle.Upstream{URL: bundle.URL{URL: target}, CA: bundle.Path(ca)}); err != nil {
-		t.Fatal(err)
-	}
+	b.upstream = openUpstream(t, s)
 	return b
 }
 
@@ -120,4 +111,88 @@ func TestTheLastCheckIsAtTheConnection(t *testing.T) {
 		t.Errorf("%s reached the upstream", path)
 	default:
 	}
+}
+
+// Of the calls on one HTTP/2 connection only the one that is refused ends.
+func TestARefusedCallLeavesOthersTheirConnection(t *testing.T) {
+	for _, proto := range []string{"h2", "http/1.1"} {
+		t.Run(proto, func(t *testing.T) {
+			var connections atomic.Int64
+			arrived, free := make(chan string, 1), make(chan struct{})
+			s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				arrived <- r.Proto + " " + r.URL.Path
+				_ = http.NewResponseController(w).Flush()
+				<-free
+				_, _ = io.WriteString(w, "whole")
+			}))
+			s.EnableHTTP2 = proto == "h2"
+			s.Config.ConnState = func(_ net.Conn, state http.ConnState) {
+				if state == http.StateNew {
+					connections.Add(1)
+				}
+			}
+			s.StartTLS()
+			t.Cleanup(s.Close)
+			up := openUpstream(t, s)
+			send := func(method, path string, recheck injector.Recheck) (*http.Response, error) {
+				return up.Send(t.Context(), &injector.Outgoing{Method: method, URL: up.URL(path, path, ""), Header: http.Header{"Authorization": {"Bearer s"}}}, recheck)
+			}
+			resp, err := send(http.MethodGet, "/long", func() error { return nil })
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer resp.Body.Close()
+			if got := <-arrived; !strings.HasSuffix(got, " /long") || (resp.ProtoMajor == 2) != s.EnableHTTP2 {
+				t.Fatalf("got %s", got)
+			}
+			refused := errors.New("posture is bad")
+			for i := range 200 {
+				asked := 0
+				method := []string{http.MethodGet, http.MethodPost}[i%2] // the transport repeats an empty POST that was not written
+				resp, err := send(method, "/refused", func() error {
+					if asked++; asked > 1 {
+						return nil
+					}
+					return refused
+				})
+				if err == nil {
+					_ = resp.Body.Close()
+				}
+				if !errors.Is(err, refused) {
+					t.Fatalf("got %v, want the refusal", err)
+				}
+			}
+			close(free)
+			if text, err := io.ReadAll(resp.Body); string(text) != "whole" || err != nil {
+				t.Errorf("the other call: got %q, %v", text, err)
+			}
+			if n := connections.Load(); s.EnableHTTP2 && n != 1 {
+				t.Errorf("got %d connections, want the one", n)
+			}
+			select {
+			case path := <-arrived:
+				t.Errorf("%s reached the upstream", path)
+			default:
+			}
+		})
+	}
+}
+
+// openUpstream returns the Upstream of a TLS test server.
+func openUpstream(t *testing.T, s *httptest.Server) *injector.Upstream {
+	t.Helper()
+	ca := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	target, err := url.Parse(s.URL)
+	if err != nil {
+		t.Fatal(err)
+	}
+	up, err := injector.OpenUpstream(bundle.Upstream{URL: bundle.URL{URL: target}, CA: bundle.Path(ca)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(up.Close)
+	return up
 }

@@ -81,6 +81,43 @@ func TestStripQuery(t *testing.T) {
 	}
 }
 
+func part(disposition string) string {
+	return "--x\r\nContent-Disposition: form-data; " + disposition + "\r\n\r\nDELETE\r\n--x--\r\n"
+}
+
+// A server may take the first of several types or the last, and a body without
+// one for a form.
+func TestOverridesOfSeveralTypes(t *testing.T) {
+	form, whole := []byte("a=1&_method=DELETE"), []byte(`{"_method":"DELETE"}`)
+	for _, h := range []http.Header{{}, {"Content-Type": {"application/json", "application/x-www-form-urlencoded"}}} {
+		if !Overrides(h, form) || !Overrides(h, whole) || !Overrides(h, []byte(part(`name="_method"`))) || Overrides(h, []byte("a=_method")) {
+			t.Errorf("%v: got one that passes, or an innocent one refused", h)
+		}
+	}
+}
+
+// No header that names another method reaches a server.
+func TestNoHeaderNamesAnotherMethod(t *testing.T) {
+	in := http.Header{"X-Http-Method-Override": {"DELETE"}, "X-Http-Method": {"DELETE"}, "X-Method-Override": {"DELETE"}, "X_http_method_override": {"DELETE"}}
+	if out, _ := Strip(in, true, nil); len(out) > 0 {
+		t.Errorf("got %v, want none", out)
+	}
+}
+
+// FuzzOverrides holds that nothing an agent sends makes the reading panic, and
+// that a name in a form is found whatever stands around it.
+func FuzzOverrides(f *testing.F) {
+	f.Add("application/x-www-form-urlencoded", []byte("a=1&%5Fmethod=x"))
+	f.Add("multipart/form-data; boundary=x", []byte(part(`name*=utf-8''a`)))
+	f.Add("application/json", []byte(`{"a":{}}`))
+	f.Fuzz(func(t *testing.T, kind string, body []byte) {
+		Overrides(http.Header{"Content-Type": {kind}}, body)
+		if !formOverrides(append(append([]byte{}, body...), "&_method=DELETE"...)) || !partOverrides(append(append([]byte{}, body...), ";name=_method"...)) {
+			t.Errorf("after %q the name is not found", body)
+		}
+	})
+}
+
 func TestOverrides(t *testing.T) {
 	const form, many = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
 	for _, c := range []struct {
@@ -101,6 +138,20 @@ func TestOverrides(t *testing.T) {
 		{"application/json", `{"shipping_method":"air","a":{"_method":"x"}}`, false},
 		{"application/json", `[{"_method":"x"}]`, false},
 		{form, "", false},
+		{form, "%5Fmethod%00%zz=DELETE", true}, // as PHP reads it
+		{form, "+_method[]=DELETE", true},
+		{many, part(`name=_method`), true},
+		{many, part(`NAME = ".method"`), true},
+		{many, part(`name=" _method[a]"`), true},
+		{many, part(`name="\_met\hod"`), true},
+		{many, part(`name*=utf-8''%5Fmethod`), true},
+		{many, part(`name*0="_met"; name*1="hod"`), true},
+		{many, part(`name="a"`) + "no method; other. method of _method in a file", false},
+		{many, part(`name="shipping_method"; filename="a.method"`), false},
+		{"multipart/related; boundary=x", part(`name="_method"`), true},
+		{"multipart/form-data; boundary=x; boundary", part(`name="_method"`), true}, // a type that can't be read
+		{form + "; charset=utf-16le", "_\x00m\x00e\x00t\x00h\x00o\x00d\x00=\x00D\x00", true},
+		{"application/json", "\ufeff" + `{"_method":"DELETE"}`, true},
 	} {
 		if got := Overrides(http.Header{"Content-Type": {c.kind}}, []byte(c.body)); got != c.want {
 			t.Errorf("%s %q: got %t, want %t", c.kind, c.body, got, c.want)

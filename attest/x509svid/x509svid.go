@@ -3,6 +3,7 @@
 package x509svid
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/x509"
@@ -23,8 +24,8 @@ import (
 // Kind is the name of this attestor in mintmark.yaml and in the record.
 const Kind = "x509-svid"
 
-// maxChain is how many certificates a client may show. Anyone can make some, and
-// each is one more signature to check before they prove nothing.
+// maxChain is how many certificates a client may show: a leaf, and more tiers of
+// authorities than there are. Anyone can make some.
 const maxChain = 6
 
 // Config is empty: the trust bundles say all there is to say.
@@ -51,9 +52,10 @@ func Open(_ Config, bundles Source) (*Attestor, error) {
 // Accepts says what a caller can show.
 func (a *Attestor) Accepts() string { return "an X.509-SVID as TLS client certificate" }
 
-// Digest returns the SHA-256 of the client's certificates.
+// Digest returns the SHA-256 of the client's certificates, and false where there
+// are none or too many to be worth it.
 func (a *Attestor) Digest(e attest.Evidence) (digest [sha256.Size]byte, ok bool) {
-	if e.TLS == nil || len(e.TLS.PeerCertificates) == 0 {
+	if e.TLS == nil || len(e.TLS.PeerCertificates) == 0 || len(e.TLS.PeerCertificates) > maxChain {
 		return digest, false
 	}
 	return attest.DigestChain(e.TLS.PeerCertificates), true
@@ -63,14 +65,14 @@ func (a *Attestor) Digest(e attest.Evidence) (digest [sha256.Size]byte, ok bool)
 // each certificate between it and an authority. What the TLS stack made of
 // them is not asked: it knows nothing of SPIFFE.
 func (a *Attestor) Attest(_ context.Context, e attest.Evidence) (attest.Identity, error) {
+	if e.TLS != nil && len(e.TLS.PeerCertificates) > maxChain {
+		return attest.Identity{}, fmt.Errorf("client certificate: expected a chain of at most %d certificates, got %d", maxChain, len(e.TLS.PeerCertificates))
+	}
 	digest, ok := a.Digest(e)
 	if !ok {
 		return attest.Identity{}, attest.ErrNoEvidence
 	}
-	certs, now := e.TLS.PeerCertificates, a.Clock()
-	if len(certs) > maxChain {
-		return attest.Identity{}, fmt.Errorf("client certificate: expected a chain of at most %d certificates, got %d", maxChain, len(certs))
-	}
+	certs, now := a.anchored(e.TLS.PeerCertificates), a.Clock()
 	id, chains, err := x509svid.Verify(certs, a.bundles, x509svid.WithTime(now))
 	if err != nil {
 		return attest.Identity{}, a.explain(certs[0], err, now)
@@ -84,6 +86,38 @@ func (a *Attestor) Attest(_ context.Context, e attest.Evidence) (attest.Identity
 		Evidence: hex.EncodeToString(digest[:]),
 		Expires:  expiry(chains),
 	}), nil
+}
+
+// anchored returns the leaf and those of the others that an authority certified,
+// by itself or through one another. A search for a chain tries every certificate
+// that has the right name, and with keys that a stranger chose to be slow that
+// is a third of a second of work; found from the authorities down, no key of a
+// stranger's is ever tried.
+func (a *Attestor) anchored(certs []*x509.Certificate) []*x509.Certificate {
+	id, err := x509svid.IDFromCert(certs[0])
+	if err != nil || len(certs) == 1 {
+		return certs[:1]
+	}
+	bundle, err := a.bundles.GetX509BundleForTrustDomain(id.TrustDomain())
+	if err != nil {
+		return certs[:1]
+	}
+	issuers := bundle.X509Authorities()
+	kept, rest := certs[:1:1], slices.Clone(certs[1:])
+	for len(issuers) > 0 {
+		var found []*x509.Certificate
+		rest = slices.DeleteFunc(rest, func(c *x509.Certificate) bool {
+			certified := slices.ContainsFunc(issuers, func(by *x509.Certificate) bool {
+				return bytes.Equal(c.RawIssuer, by.RawSubject) && c.CheckSignatureFrom(by) == nil
+			})
+			if certified {
+				found = append(found, c)
+			}
+			return certified
+		})
+		kept, issuers = append(kept, found...), found
+	}
+	return kept
 }
 
 // checkLeaf holds a leaf to what the X.509-SVID standard says and the library

@@ -8,12 +8,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"log"
+	"log/slog"
 	"os"
 	"os/signal"
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"mintmark/internal/stdlog"
 )
 
 // version is set when the binary is built.
@@ -25,19 +27,8 @@ func main() {
 	context.AfterFunc(ctx, stop) // the next signal is not caught: it ends the process at once
 	// A full disk quota must be an error of one write, not the end of the process.
 	signal.Ignore(syscall.SIGXFSZ)
-	log.SetOutput(hushed{os.Stderr}) //nolint:forbidigo // what libraries print on their own account
+	stdlog.Hush(slog.New(slog.NewJSONHandler(os.Stderr, nil)))
 	os.Exit(run(ctx, os.Args[1:], os.Stdout, os.Stderr))
-}
-
-// hushed is where libraries print by the standard logger. net/http prints bytes
-// that an upstream sent out of turn, and those may repeat a credential: so only
-// that something was printed is passed on, and how long it was.
-type hushed struct{ to io.Writer }
-
-// Write implements io.Writer.
-func (h hushed) Write(p []byte) (int, error) {
-	_, err := fmt.Fprintf(h.to, `{"level":"WARN","msg":"a library had something to say, which is not shown since it may hold a secret","bytes":%d}`+"\n", len(p))
-	return len(p), err
 }
 
 // errSilent ends a command whose output has already said what is wrong.

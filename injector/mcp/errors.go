@@ -15,6 +15,7 @@ const (
 	CodeMethodNotFound     = -32601
 	CodeInvalidParams      = -32602
 	CodeHeaderMismatch     = -32020 // MCP 2026-07-28, Streamable HTTP, "Header mirroring"
+	CodeMissingCapability  = -32021 // MCP 2026-07-28, versioning and capabilities
 	CodeUnsupportedVersion = -32022 // MCP 2026-07-28, versioning
 )
 

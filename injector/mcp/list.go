@@ -157,12 +157,17 @@ func cutNamed(raw []byte, known []string) (Object, error) {
 	if err != nil {
 		return nil, err
 	}
+	return o, unmistakable(o, known)
+}
+
+// unmistakable refuses a name that some readers take for one of known.
+func unmistakable(o Object, known []string) error {
 	for _, m := range o {
 		for _, k := range known {
 			if m.Name != k && strings.EqualFold(m.Name, k) {
-				return nil, invalidRequest("expected the name %q, got %q, which some clients read as the same", k, m.Name)
+				return invalidRequest("expected the name %q, got %q, which some clients read as the same", k, m.Name)
 			}
 		}
 	}
-	return o, nil
+	return nil
 }

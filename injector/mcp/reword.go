@@ -1,7 +1,7 @@
 package mcp
 
 const (
-	metaLogLevel   = "io.modelcontextprotocol/logLevel"
+	metaLevel      = "io.modelcontextprotocol/logLevel"
 	tasksExtension = "io.modelcontextprotocol/tasks"
 )
 
@@ -46,7 +46,7 @@ func Unstated(request []byte) (plain []byte, client Object, err error) {
 				return nil, err
 			}
 		}
-		return meta.Without(metaVersion, metaClientInfo, metaCapabilities, metaLogLevel), nil
+		return meta.Without(metaVersion, metaClientInfo, metaCapabilities, metaLevel), nil
 	})
 	return plain, client, err
 }
@@ -126,4 +126,13 @@ func editMeta(request []byte, with func(meta Object) (Object, error)) ([]byte, e
 		params = params.With("_meta", meta.JSON())
 	}
 	return o.With("params", params.JSON()).JSON(), nil
+}
+
+// WithID returns a request with another id.
+func WithID(request, id []byte) ([]byte, error) {
+	o, err := CutObject(request)
+	if err != nil {
+		return nil, err
+	}
+	return o.With("id", id).JSON(), nil
 }

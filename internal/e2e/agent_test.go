@@ -153,7 +153,14 @@ func (b *recordedBody) Close() error {
 // connect begins to talk MCP with an upstream.
 func (a *agent) connect(t *testing.T, upstream string, o *mcp.ClientOptions) *mcp.ClientSession {
 	t.Helper()
-	session, err := a.tryConnect(t.Context(), upstream, o)
+	return a.connectIn(t, "", upstream, o)
+}
+
+// connectIn connects by a revision of the protocol; "" is the newest that the
+// client and the broker speak.
+func (a *agent) connectIn(t *testing.T, revision, upstream string, o *mcp.ClientOptions) *mcp.ClientSession {
+	t.Helper()
+	session, err := a.tryConnect(t.Context(), revision, upstream, o)
 	if err != nil {
 		t.Fatalf("connect to %s: %v; the broker's log:\n%s", upstream, err, a.broker.stderr.String())
 	}
@@ -161,9 +168,9 @@ func (a *agent) connect(t *testing.T, upstream string, o *mcp.ClientOptions) *mc
 	return session
 }
 
-func (a *agent) tryConnect(ctx context.Context, upstream string, o *mcp.ClientOptions) (*mcp.ClientSession, error) {
+func (a *agent) tryConnect(ctx context.Context, revision, upstream string, o *mcp.ClientOptions) (*mcp.ClientSession, error) {
 	client := mcp.NewClient(&mcp.Implementation{Name: "shop", Version: "1"}, o)
-	return client.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: a.base + "/mcp/" + upstream, HTTPClient: a.http, MaxRetries: -1}, nil)
+	return client.Connect(ctx, &mcp.StreamableClientTransport{Endpoint: a.base + "/mcp/" + upstream, HTTPClient: a.http, MaxRetries: -1}, &mcp.ClientSessionOptions{ProtocolVersion: revision})
 }
 
 // call calls a tool and returns its text.

@@ -42,6 +42,7 @@ func TestMintmark(t *testing.T) {
 		"injects an OAuth token":                   testOAuth,
 		"signs for S3":                             testS3,
 		"carries sessions":                         testSessions,
+		"bridges a stateless agent to sessions":    testStatelessOnSessions,
 		"keeps a session to its agent":             testSessionOfAnother,
 		"carries the stateless revision":           testStateless,
 		"tells OAuth clients of their server":      testMetadata,

@@ -130,7 +130,7 @@ func testStrangers(t *testing.T, w *world) {
 	if got := m.agent(t, evidence{id: rivalID}).message(t, "shop", "", list); !strings.Contains(got.body, "no policy permits") {
 		t.Errorf("an agent that no policy names: got %d %s, want a denial", got.status, got.body)
 	}
-	if _, err := m.agent(t, evidence{id: rivalID, bearer: true}).tryConnect(t.Context(), "shop", &mcp.ClientOptions{}); err == nil {
+	if _, err := m.agent(t, evidence{id: rivalID, bearer: true}).tryConnect(t.Context(), "", "shop", &mcp.ClientOptions{}); err == nil {
 		t.Error("an agent that no policy names: it connected")
 	}
 	if n := len(guarded.requests()); n != 0 {

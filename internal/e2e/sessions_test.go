@@ -36,7 +36,7 @@ func testSessions(t *testing.T, w *world) {
 	client := listener(progress, sampled, logged)
 	for name, e := range map[string]evidence{"certificate": {id: shopID}, "token": {id: shopID, bearer: true}} {
 		t.Run(name, func(t *testing.T) {
-			session := m.agent(t, e).connect(t, "everything", client)
+			session := m.agent(t, e).connectIn(t, "2025-11-25", "everything", client)
 			if v := session.InitializeResult().ProtocolVersion; v != "2025-11-25" || session.ID() == "" {
 				t.Errorf("session: got revision %s and id %q, want one with sessions", v, session.ID())
 			}
@@ -145,7 +145,7 @@ func (a *agent) message(t *testing.T, upstream, handle, body string) answer {
 func testSessionOfAnother(t *testing.T, w *world) {
 	m := w.everything(t)
 	shop, rival := m.agent(t, evidence{id: shopID, bearer: true}), m.agent(t, evidence{id: rivalID, bearer: true})
-	session := shop.connect(t, "everything", nil)
+	session := shop.connectIn(t, "2025-11-25", "everything", nil)
 	const list = `{"jsonrpc":"2.0","id":7,"method":"tools/list"}`
 	if got := shop.message(t, "everything", session.ID(), list); got.status != http.StatusOK || !strings.Contains(got.body, `"echo"`) {
 		t.Errorf("its own agent: got %d %s, want the list", got.status, got.body)

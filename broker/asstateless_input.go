@@ -1,0 +1,228 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"net/http"
+	"sync"
+	"time"
+
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+)
+
+const (
+	parkedFor     = 5 * time.Minute // how long an upstream's open answer waits for the agent's input
+	parkedOfAgent = 32
+	parkedInAll   = 1024
+)
+
+// parking holds the conversations in which an upstream asked for input, until
+// the agent repeats its request with it. Each stays under the supervision of
+// streams, and ends when it may go on no longer. What the agent gets is sealed to
+// its identity, the upstream and the very call, and serves once.
+type parking struct {
+	states *sessions // under a key of its own: a state is never a session's handle
+
+	mu     sync.Mutex
+	byID   map[string]*waits
+	agents map[string]int
+}
+
+// waits is a conversation that waits for input.
+type waits struct {
+	*conversation
+	question mcp.Answer
+	forget   func() bool // no longer ends it when its context does
+}
+
+func newParking() (*parking, error) {
+	states, err := newSessions()
+	return &parking{states: states, byID: map[string]*waits{}, agents: map[string]int{}}, err
+}
+
+// asksFor is what a state is sealed to beside the agent: the upstream and the
+// very call.
+func (c *call) asksFor() string {
+	call := sha256.New()
+	call.Write([]byte(c.name + "\x00" + c.method + "\x00" + c.msg.Target + "\x00")) // none holds a control character
+	call.Write(c.msg.Arguments)
+	return string(call.Sum(nil))
+}
+
+// asked has the agent asked what the upstream asks, or says in its place that it
+// is not to be asked.
+func (b *Broker) asked(c *call, sender mcp.Sender, v *conversation, to *teller, m mcp.Answer) (progress, error) {
+	if m.Method == "ping" {
+		return goingOn, b.tellServer(c, v.held.words(c, mcp.Reply(m.ID, []byte("{}"))))
+	}
+	code, why := sender.Wants(m)
+	if code != 0 {
+		v.lacking = m.Needs()
+	}
+	if code == 0 && c.method != "tools/call" && c.method != "prompts/get" && c.method != "resources/read" {
+		code, why = mcp.CodeMethodNotFound, "a client of revision "+mcp.Stateless+" can't be asked for input while it asks for this"
+	}
+	if code != 0 {
+		return goingOn, b.tellServer(c, v.held.words(c, mcp.ReplyError(m.ID, code, why)))
+	}
+	if _, err := b.reader.Read(mcp.Reply(m.ID, []byte("{}"))); err != nil {
+		return goingOn, unreadable(err)
+	}
+	return b.park(c, v, to, m)
+}
+
+// park answers c with the question and lets the conversation wait.
+func (b *Broker) park(c *call, v *conversation, to *teller, m mcp.Answer) (progress, error) {
+	id := newID()
+	message, err := m.InputRequired(c.msg.ID, b.parking.states.seal(id, c.asksFor(), c.identity))
+	if err != nil {
+		return goingOn, unreadable(err)
+	}
+	if !v.unlink() {
+		return goingOn, gone(c.ctx)
+	}
+	until := b.clock().Add(parkedFor)
+	v.answer.call.waits.Store(&until)
+	w := &waits{conversation: v, question: m}
+	if err := b.parking.put(b, id, w); err != nil {
+		return goingOn, err
+	}
+	if err := to.whole(message, http.StatusOK); err != nil {
+		if b.parking.take(id) == nil {
+			return parked, err // it ended meanwhile
+		}
+		return goingOn, err
+	}
+	return parked, nil
+}
+
+// put lets w wait. It ends by itself when its context does.
+func (p *parking) put(b *Broker, id string, w *waits) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f := w.answer.call
+	agent := f.identity.Subject()
+	switch {
+	case b.draining.Load():
+		return fault.New("answer", fault.Unavailable, "the broker is stopping")
+	case b.current.Load() != f.snap:
+		return fault.New("answer", fault.Unavailable, "another bundle is in force; call again")
+	case len(p.byID) >= parkedInAll || p.agents[agent] >= parkedOfAgent:
+		return fault.New("answer", fault.Unavailable, "too many calls wait for input; give it, or call again later")
+	}
+	p.byID[id] = w
+	p.agents[agent]++
+	w.forget = context.AfterFunc(f.ctx, func() {
+		if p.take(id) != nil {
+			defer b.caught(f)
+			w.end(b, context.Cause(f.ctx), false)
+		}
+	})
+	return nil
+}
+
+// take returns what waits under id and no longer lets it, or nil. It serves one
+// caller.
+func (p *parking) take(id string) *waits {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	w := p.byID[id]
+	if w == nil {
+		return nil
+	}
+	delete(p.byID, id)
+	agent := w.answer.call.identity.Subject()
+	if p.agents[agent]--; p.agents[agent] == 0 {
+		delete(p.agents, agent)
+	}
+	w.forget()
+	return w
+}
+
+// waiting returns what waits under id, and leaves it there, or nil.
+func (p *parking) waiting(id string) *waits {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.byID[id]
+}
+
+// end ends all that waits in snap, or anywhere when snap is nil.
+func (p *parking) end(snap *snapshot, why string) {
+	if p == nil { // the broker did not come to open it
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for _, w := range p.byID {
+		if f := w.answer.call; snap == nil || f.snap == snap {
+			f.end(fault.New("answer", fault.Unavailable, why))
+		}
+	}
+}
+
+// resume goes on with the conversation that the agent's input is for. The call
+// was judged like any other before it comes here.
+func (b *Broker) resume(c *call, sender mcp.Sender) error {
+	input := sender.Responses.Get(mcp.InputKey)
+	if input == nil {
+		return b.askAgain(c, sender.State)
+	}
+	w := b.taken(c, sender.State)
+	if w == nil {
+		return notResumed()
+	}
+	w.link(c)
+	w.answer.call.waits.Store(nil)
+	err := b.recordOwn(c)
+	if err == nil {
+		err = b.tellServer(c, w.held.words(c, mcp.Reply(w.question.ID, input)))
+	}
+	if err != nil {
+		w.end(b, err, false)
+		return err
+	}
+	return b.carryStateless(c, sender, w.conversation)
+}
+
+// taken returns what waits for c by the state that c repeats, or nil.
+func (b *Broker) taken(c *call, state string) *waits {
+	id, err := b.parking.states.open(state, c.asksFor(), c.identity)
+	if err != nil {
+		return nil
+	}
+	w := b.parking.take(id)
+	if w != nil && w.answer.call.snap != c.snap { // a bundle came between
+		w.end(b, fault.New("answer", fault.Unavailable, "another bundle is in force"), false)
+		return nil
+	}
+	return w
+}
+
+// askAgain asks once more what the agent's call did not answer. The state goes on
+// to serve.
+func (b *Broker) askAgain(c *call, state string) error {
+	id, err := b.parking.states.open(state, c.asksFor(), c.identity)
+	if err != nil {
+		return notResumed()
+	}
+	w := b.parking.waiting(id)
+	if w == nil {
+		return notResumed()
+	}
+	message, err := w.question.InputRequired(c.msg.ID, state)
+	if err != nil {
+		return unreadable(err)
+	}
+	if err := b.recordOwn(c); err != nil {
+		return err
+	}
+	to := b.teller(c)
+	b.concludeStateless(c, to, to.whole(message, http.StatusOK))
+	return nil
+}
+
+func notResumed() error {
+	return fault.Wrap("receive", fault.Invalid, "", &mcp.Error{Code: mcp.CodeInvalidParams, Status: http.StatusBadRequest,
+		Message: "expected params.requestState as it came with the question, once, from the same agent, for the same call and in time; call again without it"})
+}

@@ -1,0 +1,339 @@
+package broker
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+)
+
+const (
+	sessionIdle     = 10 * time.Minute // after which a session is ended, and made anew when it is wanted
+	sessionForget   = 2 * sessionIdle  // after which a session is forgotten whose agent does not call
+	sessionsOfAgent = 16               // an agent that says it is another client each time must not fill the table
+	sessionsInAll   = 4096
+	idsBurnt        = 1024             // of calls that were cut; the upstream may still be at work on them
+	openWithin      = 30 * time.Second // for the messages that begin a session
+	discoveryMost   = 256 << 10        // held for each session
+)
+
+// holdingKey is whom a session is held for. Nothing of it is shared: not between
+// identities, nor between clients of one identity that can be asked other things,
+// nor between credentials.
+type holdingKey struct {
+	agent    string
+	provider string
+	client   [sha256.Size]byte // of clientInfo and capabilities
+}
+
+// holding is a session with an upstream that the broker holds for an agent.
+type holding struct {
+	key   holdingKey
+	ready chan struct{} // closed when the five below stand
+	err   error         // why there is no session
+
+	id        string // "": the upstream gave none
+	discovery mcp.Discovery
+
+	// Guarded by the table.
+	used  time.Time
+	open  int                 // requests under way, or waiting for their agent
+	taken map[string]struct{} // their ids, and those of requests that were cut
+	made  int                 // ids that the broker made
+
+	leveling sync.Mutex
+	level    string // of the log messages that the upstream was told to send
+}
+
+// holdings are the sessions that the broker holds with one upstream. They end
+// with the bundle: what a session was opened under may no longer hold.
+type holdings struct {
+	mu    sync.Mutex
+	byKey map[holdingKey]*holding
+}
+
+// get returns the session of key, and whether it is the caller who is to begin
+// it. ended are sessions of the same agent that are no longer wanted.
+func (t *holdings) get(key holdingKey, now time.Time) (h *holding, first bool, ended []*holding, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if h := t.byKey[key]; h != nil && (h.open > 0 || now.Sub(h.used) < sessionIdle) {
+		h.used = now
+		return h, false, nil, nil
+	}
+	ended = t.sweep(key.agent, now)
+	if len(t.byKey) >= sessionsInAll {
+		return nil, false, ended, fault.New("forward", fault.Unavailable, "the broker holds as many sessions with this upstream as it may; call again in a moment")
+	}
+	h = &holding{key: key, ready: make(chan struct{}), used: now, taken: map[string]struct{}{}}
+	if t.byKey == nil {
+		t.byKey = map[holdingKey]*holding{}
+	}
+	t.byKey[key] = h
+	return h, true, ended, nil
+}
+
+// sweep takes out what is idle, and of this agent the least used when it holds
+// as many as it may. It returns those of this agent.
+func (t *holdings) sweep(agent string, now time.Time) (ended []*holding) {
+	var least *holding
+	own := 0
+	for key, h := range t.byKey {
+		idle := now.Sub(h.used)
+		switch mine := key.agent == agent; {
+		case h.open == 0 && idle >= sessionIdle && mine:
+			ended = append(ended, h)
+			delete(t.byKey, key)
+		case h.open == 0 && idle >= sessionForget:
+			delete(t.byKey, key)
+		case mine:
+			own++
+			if least == nil || h.used.Before(least.used) {
+				least = h
+			}
+		}
+	}
+	if own >= sessionsOfAgent {
+		delete(t.byKey, least.key)
+		if least.open == 0 { // else it is forgotten, and what is under way in it goes on
+			ended = append(ended, least)
+		}
+	}
+	return ended
+}
+
+// drop takes h out, so that the next call begins another.
+func (t *holdings) drop(h *holding) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.byKey[h.key] == h {
+		delete(t.byKey, h.key)
+	}
+}
+
+// claim returns the id that a request has in the session: its own, unless
+// another is under way under it, as happens when two processes of one agent
+// count alike.
+func (t *holdings) claim(h *holding, id []byte, now time.Time) []byte {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h.open++
+	h.used = now
+	for {
+		if _, taken := h.taken[string(id)]; !taken {
+			h.taken[string(id)] = struct{}{}
+			return id
+		}
+		h.made++
+		id = mcp.Quote(fmt.Sprintf("mintmark-%d", h.made))
+	}
+}
+
+// release ends a request. The id of one that was not answered stays taken.
+func (t *holdings) release(h *holding, id []byte, answered bool, now time.Time) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	h.open--
+	h.used = now
+	if answered {
+		delete(h.taken, string(id))
+	}
+	if len(h.taken) > h.open+idsBurnt && t.byKey[h.key] == h {
+		delete(t.byKey, h.key)
+	}
+}
+
+// session returns the session that serves c, held or begun. It is begun once
+// however many calls wait for it.
+func (b *Broker) session(c *call, sender mcp.Sender) (*holding, error) {
+	key := holdingKey{agent: c.identity.Subject(), client: sha256.Sum256(sender.Initialize([]byte("0")))}
+	if with, ok := c.upstream.injectionFor(""); ok && with != nil {
+		key.provider = with.provider
+	}
+	for {
+		h, first, ended, err := c.upstream.held.get(key, b.clock())
+		for _, old := range ended {
+			b.endSession(c, old)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if first {
+			b.beginSession(c, sender, h)
+		}
+		select {
+		case <-h.ready:
+		case <-c.ctx.Done():
+			return nil, gone(c.ctx)
+		}
+		// Whoever called first began it, with their own evidence. Where that
+		// ended, the same agent's newer evidence may still serve.
+		if h.err == nil || first || fault.KindOf(h.err) != fault.Unauthenticated {
+			return h, h.err
+		}
+	}
+}
+
+// gone says why a call's context ended.
+func gone(ctx context.Context) error {
+	if cause := context.Cause(ctx); isFault(cause) {
+		return cause
+	}
+	return fault.Wrap("forward", fault.Unavailable, "the call was cancelled before the upstream answered", ctx.Err())
+}
+
+// beginSession begins h on behalf of c, whether or not c's agent stays: others wait.
+func (b *Broker) beginSession(c *call, sender mcp.Sender, h *holding) {
+	b.aside(c, openWithin, func(c *call) {
+		defer close(h.ready)
+		h.err = fault.New("internal", fault.Internal, "") // until it is otherwise, also in a panic
+		defer func() {
+			if h.err != nil {
+				c.upstream.held.drop(h)
+			}
+		}()
+		h.err = b.initialize(c, sender, h)
+	})
+}
+
+// initialize begins a session as a client does.
+func (b *Broker) initialize(c *call, sender mcp.Sender, h *holding) error {
+	id := mcp.Quote("mintmark-initialize")
+	m, head, err := b.question(c, worded{upstream: c.name, body: sender.Initialize(id)}, id)
+	if err != nil {
+		return forSession("initialize", err)
+	}
+	if m.Failure != nil {
+		return fault.New("forward", fault.BadUpstream, "the upstream refused to begin a session: "+m.Failure.Text("message"))
+	}
+	if h.discovery, err = mcp.Discover(m.Result); err != nil {
+		return fault.Wrap("forward", fault.BadUpstream, "the upstream began a session that can't be read: "+err.Error(), err)
+	}
+	h.id = head.Get(mcp.HeaderSession)
+	if len(h.discovery.Result.JSON()) > discoveryMost || len(h.id) > 1024 || strings.ContainsFunc(h.id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return fault.New("forward", fault.BadUpstream, "the upstream began a session with a longer description than may be held, or with an id that no header can carry")
+	}
+	if err := b.tellServer(c, h.words(c, mcp.Initialized())); err != nil {
+		return forSession("notifications/initialized", err)
+	}
+	return nil
+}
+
+// forSession says which message of the bridge an error is about.
+func forSession(method string, err error) error {
+	op := "forward"
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		op = f.Op
+	}
+	return fault.Wrap(op, fault.KindOf(err), "this upstream wants a session, and the broker could not begin one for this agent ("+method+"): "+fault.HintOf(err), err)
+}
+
+// words returns a message in the session h.
+func (h *holding) words(c *call, body []byte) worded {
+	return worded{upstream: c.name, body: body, session: h.id, revision: h.discovery.Revision}
+}
+
+// endSession ends a session at the upstream, on behalf of a call of the agent it
+// was held for: only that call has evidence to do so by.
+func (b *Broker) endSession(c *call, h *holding) {
+	select {
+	case <-h.ready:
+	default:
+		return
+	}
+	if h.err != nil || h.id == "" {
+		return
+	}
+	b.aside(c, openWithin, func(c *call) {
+		w := h.words(c, nil)
+		w.verb = http.MethodDelete
+		_ = b.tellServer(c, w) // an upstream that does not end it lets it expire
+	})
+}
+
+// aside does something on behalf of c that goes on when c's agent leaves.
+func (b *Broker) aside(c *call, within time.Duration, do func(*call)) {
+	c.snap.calls.Add(1) // c's own holds it above zero here
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.ctx), within)
+	go func() {
+		defer c.snap.calls.Done()
+		defer cancel()
+		a := c.apart(ctx)
+		defer a.end(nil)
+		defer b.caught(a)
+		do(a)
+	}()
+}
+
+// apart returns a call with everything of c that a message on its behalf needs,
+// and a context of its own.
+func (c *call) apart(ctx context.Context) *call {
+	a := &call{r: c.r, from: c.from, snap: c.snap, id: c.id, started: c.started, identity: c.identity, name: c.name, upstream: c.upstream}
+	a.ctx, a.end = context.WithCancelCause(ctx)
+	return a
+}
+
+// question asks what the broker wants to know, and returns the answer to id with
+// its head.
+func (b *Broker) question(c *call, w worded, id []byte) (mcp.Answer, http.Header, error) {
+	f, err := b.fork(c, w)
+	if err != nil {
+		return mcp.Answer{}, nil, err
+	}
+	a, err := b.asks(f)
+	if err != nil {
+		return mcp.Answer{}, nil, err
+	}
+	m, err := a.sessionResponse(b, id)
+	a.close(b, err)
+	return m, a.resp.Header, err
+}
+
+// sessionResponse returns the answer to id, past whatever comes before it.
+func (a *answered) sessionResponse(b *Broker, id []byte) (mcp.Answer, error) {
+	for {
+		m, err := a.next(b)
+		if errors.Is(err, io.EOF) {
+			return m, unanswered(a.resp.StatusCode)
+		}
+		if err != nil || m.Kind == mcp.Response && a.isFor(m, id) {
+			return m, err
+		}
+	}
+}
+
+// isFor reports whether m answers id. A server that could not read a question
+// answers null, and then only to that.
+func (a *answered) isFor(m mcp.Answer, id []byte) bool {
+	unread := m.ID == nil || string(m.ID) == "null"
+	return string(m.ID) == string(id) || unread && m.Failure != nil && a.resp.StatusCode >= http.StatusBadRequest
+}
+
+func unanswered(status int) error {
+	return fault.New("answer", fault.BadUpstream, fmt.Sprintf("the upstream's answer (HTTP status %d) ended without a JSON-RPC answer to the call; it may have carried the call out", status))
+}
+
+// tellServer says what needs no answer.
+func (b *Broker) tellServer(c *call, w worded) error {
+	f, err := b.fork(c, w)
+	if err != nil {
+		return err
+	}
+	a, err := b.asks(f)
+	if err != nil {
+		return err
+	}
+	if a.resp.StatusCode >= http.StatusMultipleChoices {
+		err = fault.New("forward", fault.BadUpstream, fmt.Sprintf("the upstream answered %s with HTTP status %d", f.method, a.resp.StatusCode))
+	}
+	a.close(b, err)
+	return err
+}
