@@ -50,7 +50,7 @@ check: lint unit ## lint + unit: before each commit
 
 .PHONY: unit
 unit: compiler ## tests that need no server, with the race detector
-	@go run ./.ci/gotest -race -timeout 2m $(packages)
+	@go run ./.ci/gotest -race -timeout 4m $(packages)
 
 .PHONY: test
 # The conformance suite first and alone: it keeps to time limits of its own.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"encoding/base64"
+	"errors"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -137,8 +138,8 @@ func TestAPanicInAnAnswerCutsIt(t *testing.T) {
 	r.Header = w.call().header.Clone()
 	got := &throwing{ResponseRecorder: httptest.NewRecorder()}
 	defer func() {
-		if v := recover(); v != http.ErrAbortHandler || !got.thrown || got.Body.Len() > 0 {
-			t.Errorf("got %v and %q, want the answer cut", v, got.Body)
+		if err, _ := recover().(error); !errors.Is(err, http.ErrAbortHandler) || !got.thrown || got.Body.Len() > 0 {
+			t.Errorf("got %v and %q, want the answer cut", err, got.Body)
 		}
 		if rec := w.outcome(w.lastAllowed().Call); rec.Fault != "internal" {
 			t.Errorf("outcome: got %q %q, want internal", rec.Fault, rec.Reason)

@@ -19,7 +19,7 @@ import (
 
 // Every value of every byte: nothing in a closed log is free.
 func TestVerifySeesEveryAlteredByte(t *testing.T) {
-	whole := smallLog(t, 4, 300)
+	whole := smallLog(t, 3, 300)
 	if n := len(segments(t, whole)); n < 2 {
 		t.Fatalf("got %d segments, want 2 or more", n)
 	}
