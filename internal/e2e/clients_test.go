@@ -143,7 +143,7 @@ upstreams:
   files: {url: %q, unauthenticated: true}
 `, testenv.Filesystem(t, dir).URL)})
 
-	session := m.agent(t, evidence{id: shopID, bearer: true}).connect(t, "files", nil)
+	session := m.agent(t, evidence{id: shopID, bearer: true}).connectIn(t, "2025-11-25", "files", nil)
 	if got := call(t, session, "read_text_file", map[string]any{"path": note}); got != "kept in a file" {
 		t.Errorf("read_text_file: got %q, want the file", got)
 	}
