@@ -26,7 +26,7 @@ Policies are held against what mintmark.yaml registers. So faults of
 mintmark.yaml come first, all of them, and those of the policies once it has
 none.`,
 		Example: "  mintmark check /etc/mintmark",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			bd, set, err := load(args[0])
 			if err != nil {
@@ -95,7 +95,7 @@ no case at all. A case reads:
       time: 2026-06-10T23:00:00Z
       expect: deny`,
 		Example: "  mintmark policy test /etc/mintmark",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, set, err := load(args[0])
 			if err != nil {
@@ -143,7 +143,7 @@ func policySchemaCommand() *cobra.Command {
 		Long: `Schema prints what policies can name: the actions, and the attributes that the
 posture sources and clocks of DIR's mintmark.yaml add.`,
 		Example: "  mintmark policy schema /etc/mintmark >mintmark.cedarschema",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			_, set, err := load(args[0])
 			if err != nil {

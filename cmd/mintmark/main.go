@@ -73,6 +73,16 @@ Then:         mintmark check DIR; mintmark serve --dir DIR`,
 	return root
 }
 
+// one demands one argument, by the name that the usage line gives it.
+func one(name string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 1 {
+			return nil
+		}
+		return fmt.Errorf("expected %s, got %d arguments; usage: %s", name, len(args), cmd.UseLine())
+	}
+}
+
 // group returns a command that has only others below it. A word that is none of
 // them is an error: cobra would show help and report success.
 func group(name, short string, below ...*cobra.Command) *cobra.Command {

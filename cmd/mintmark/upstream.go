@@ -26,7 +26,7 @@ func upstreamToolsCommand() *cobra.Command {
 description and schema in force, since when, and the digest of what the tool
 says of itself now, where that is another.`,
 		Example: "  mintmark upstream tools --dir /etc/mintmark orders",
-		Args:    cobra.ExactArgs(1),
+		Args:    one("UPSTREAM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			p, err := pinsOf(dir, args[0])
 			if err != nil {
