@@ -176,7 +176,9 @@ func (b *Broker) final(c *call, v *conversation, to *teller, m mcp.Answer) error
 	}
 	message, status, err := m.Complete(c.method, c.msg.ID)
 	if err == nil && mcp.Lists(c.method) {
-		message, err = mcp.FilterLists(message, func(e mcp.Entry) bool { return !e.NeedsTask() && b.callable(c, e) })
+		if message, err = b.shown(c, message); err == nil {
+			message, err = mcp.FilterLists(message, func(e mcp.Entry) bool { return !e.NeedsTask() })
+		}
 	}
 	if err != nil {
 		return masked(unreadable(err), v.answer.scrub)

@@ -154,7 +154,7 @@ func (t *holdings) release(h *holding, id []byte, answered bool, now time.Time) 
 // session returns the session that serves c, held or begun. It is begun once
 // however many calls wait for it.
 func (b *Broker) session(c *call, sender mcp.Sender) (*holding, error) {
-	key := holdingKey{agent: c.identity.Subject(), client: sha256.Sum256(sender.Initialize([]byte("0")))}
+	key := holdingKey{agent: c.identity.Issuer() + "\x00" + c.identity.Subject(), client: sha256.Sum256(sender.Initialize([]byte("0")))}
 	if with, ok := c.upstream.injectionFor(""); ok && with != nil {
 		key.provider = with.provider
 	}
@@ -212,7 +212,7 @@ func (b *Broker) initialize(c *call, sender mcp.Sender, h *holding) error {
 		return forSession("initialize", err)
 	}
 	if m.Failure != nil {
-		return fault.New("forward", fault.BadUpstream, "the upstream refused to begin a session: "+m.Failure.Text("message"))
+		return fault.New("forward", fault.BadUpstream, "the upstream refused to begin a session: "+shorten(m.Failure.Text("message")))
 	}
 	if h.discovery, err = mcp.Discover(m.Result); err != nil {
 		return fault.Wrap("forward", fault.BadUpstream, "the upstream began a session that can't be read: "+err.Error(), err)

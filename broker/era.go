@@ -66,10 +66,11 @@ func (s *speaks) due(now time.Time) bool {
 
 func (s *speaks) learn(e era, now time.Time) {
 	age := learnedFor
-	if e == eraUnknown {
+	if e == eraUnknown { // what was known before stands until it is known otherwise
 		age = unknownFor
+	} else {
+		s.learned.Store(uint32(e))
 	}
-	s.learned.Store(uint32(e))
 	s.until.Store(now.Add(age).Unix())
 }
 
@@ -101,36 +102,50 @@ func (b *Broker) upstreamEra(c *call) era {
 		return eraUnknown
 	}
 	if u.speaks.due(b.clock()) {
-		u.speaks.learn(b.discover(c), b.clock())
+		if e, asked := b.discover(c); asked {
+			u.speaks.learn(e, b.clock())
+		}
 	}
 	return u.speaks.at(b.clock())
 }
 
 // discover asks the upstream of c whether it is stateless. Such a server must
 // answer (MCP 2026-07-28, server/discover), and one with sessions refuses.
-func (b *Broker) discover(c *call) era {
+//
+// What one agent may not ask, or asks and does not wait for, says nothing about
+// the upstream, so that it counts as not asked: what is learned serves all agents.
+func (b *Broker) discover(c *call) (found era, asked bool) {
 	with, ok := c.snap.upstreams[c.name].injectionFor("")
 	if !ok || !c.ask(b.clock(), "server/discover", policies.Target{}, with).Allow {
-		return eraUnknown // unasked, so that no refusal is on record that the agent did not ask for
+		return eraUnknown, false // and no refusal is on record that the agent did not ask for
 	}
 	f, err := b.fork(c, worded{upstream: c.name, body: discoverMessage()})
 	if err != nil {
-		return eraUnknown
+		return eraUnknown, false
 	}
 	a, err := b.asks(f)
 	if err != nil {
-		return eraUnknown
+		return eraUnknown, c.ctx.Err() == nil
 	}
-	found := eraUnknown
 	m, err := a.next(b)
 	switch {
 	case err == nil && m.Kind == mcp.Response && supports(m.Result, mcp.Stateless):
 		found = eraStateless
-	case a.resp.StatusCode < http.StatusInternalServerError && !isDenial(err):
+	case refusesRevision(a.resp.StatusCode, err == nil && m.Kind == mcp.Response) && !isDenial(err):
 		found, err = eraSessions, nil
 	}
 	a.close(b, err)
-	return found
+	return found, c.ctx.Err() == nil
+}
+
+// refusesRevision reports whether a status is what servers with sessions answer
+// server/discover with. A refusal of the caller, or of anyone for now, is not.
+func refusesRevision(status int, answered bool) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType:
+		return true
+	}
+	return answered && status < http.StatusMultipleChoices
 }
 
 func isDenial(err error) bool {

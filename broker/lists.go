@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 
+	"mintmark/injector"
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
 )
@@ -17,12 +18,14 @@ import (
 // an agent is shown is what it may call, by the same decision. Only the answers
 // that can hold a list are read: those to a list's question, and a session's own
 // stream, on which an answer may come late.
-func (b *Broker) filter(c *call, resp *http.Response) error {
+func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) error {
 	if c.plain || !c.lists() {
 		return nil
 	}
 	limit := int(b.limits.Answer)
-	edit := func(message []byte) ([]byte, error) { return b.shown(c, message) }
+	edit := func(message []byte) ([]byte, error) {
+		return b.shown(c, []byte(scrub.String(string(message)))) // names in it go on record
+	}
 	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
 	switch kind {
 	case "text/event-stream":

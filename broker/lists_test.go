@@ -146,15 +146,17 @@ func TestAListThatComesLateIsFilteredToo(t *testing.T) {
 func TestListsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 	w := open(t, func(s *setup) { s.Limits = "body: 64KiB, answer: 4KiB, shutdown: 5s" })
 	for name, answer := range map[string]string{
-		"a name twice":       `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_a","name":"refund"}]}}`,
-		"a list twice":       `{"jsonrpc":"2.0","id":1,"result":{"tools":[],"tools":[{"name":"refund"}]}}`,
-		"a result twice":     `{"jsonrpc":"2.0","id":1,"result":{},"result":{"tools":[{"name":"refund"}]}}`,
-		"another case":       `{"jsonrpc":"2.0","id":1,"result":{"TOOLS":[{"name":"refund"}]}}`,
-		"a name's case":      `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_a","Name":"refund"}]}}`,
-		"a list of no array": `{"jsonrpc":"2.0","id":1,"result":{"tools":{"name":"refund"}}}`,
-		"broken UTF-8":       "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"lookup_\xff\"}]}}",
-		"more than one":      `{"jsonrpc":"2.0","id":1,"result":{}}{"result":{"tools":[{"name":"refund"}]}}`,
-		"too large":          `{"jsonrpc":"2.0","id":1,"result":{"tools":[],"x":"` + repeat("x", 4<<10) + `"}}`,
+		"a name twice":        `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_a","name":"refund"}]}}`,
+		"a tool twice":        `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_a","description":"x"},{"name":"lookup_a"}]}}`,
+		"a definition's case": `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_a","description":"x","Description":"y"}]}}`,
+		"a list twice":        `{"jsonrpc":"2.0","id":1,"result":{"tools":[],"tools":[{"name":"refund"}]}}`,
+		"a result twice":      `{"jsonrpc":"2.0","id":1,"result":{},"result":{"tools":[{"name":"refund"}]}}`,
+		"another case":        `{"jsonrpc":"2.0","id":1,"result":{"TOOLS":[{"name":"refund"}]}}`,
+		"a name's case":       `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_a","Name":"refund"}]}}`,
+		"a list of no array":  `{"jsonrpc":"2.0","id":1,"result":{"tools":{"name":"refund"}}}`,
+		"broken UTF-8":        "{\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"tools\":[{\"name\":\"lookup_\xff\"}]}}",
+		"more than one":       `{"jsonrpc":"2.0","id":1,"result":{}}{"result":{"tools":[{"name":"refund"}]}}`,
+		"too large":           `{"jsonrpc":"2.0","id":1,"result":{"tools":[],"x":"` + repeat("x", 4<<10) + `"}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {

@@ -214,8 +214,9 @@ func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err 
 		return nil, "", err
 	}
 	shown, err := b.shown(p.call, p.answer.Text.JSON())
-	if err == nil && c.era() == eraSessions && p.call.msg.Version != "" {
-		shown, err = mcp.FilterLists(shown, unmirrored)
+	if err == nil {
+		mirrors := c.era() == eraSessions && p.call.msg.Version != ""
+		shown, err = mcp.FilterLists(shown, func(e mcp.Entry) bool { return !e.NeedsTask() && (!mirrors || unmirrored(e)) })
 	}
 	if err != nil {
 		return nil, "", unreadable(err)

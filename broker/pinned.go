@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
@@ -31,19 +32,23 @@ func (b *Broker) registerTools(c bundle.Config) error {
 	return nil
 }
 
+// longestTool is longer than any tool's name that a call may have.
+const longestTool = 4 << 10
+
 // observe holds the tools that a message lists against what they said of
 // themselves before, and puts on record what is new.
 func (b *Broker) observe(c *call, message []byte) error {
 	digests := map[string]string{}
+	var unread error
 	_, err := mcp.FilterLists(message, func(e mcp.Entry) bool {
-		if e.Method == "tools/call" {
-			if digest, err := mcp.Definition(e.Raw); err == nil {
-				digests[e.Name] = digest
-			}
+		if e.Method == "tools/call" && len(e.Name) <= longestTool {
+			digest, err := mcp.Definition(e.Raw)
+			unread = cmp.Or(unread, err)
+			digests[e.Name] = digest
 		}
 		return true
 	})
-	if err != nil || len(digests) == 0 {
+	if err = cmp.Or(err, unread); err != nil || len(digests) == 0 {
 		return err
 	}
 	verdicts, err := b.pins.Observe(c.name, digests)

@@ -1,8 +1,10 @@
 package broker_test
 
 import (
+	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -95,4 +97,18 @@ func TestAToolIsHeldToItsRegisteredDefinition(t *testing.T) {
 	}
 	w.wantRefused(w.call(), want{200, -31403, "decide", fault.Denied, "what this tool says of itself has changed", "shop", false})
 	w.wantEvents(t, "tool_changed")
+}
+
+// A tool's name goes on record and into what is remembered, so that a credential
+// in it must not.
+func TestASecretInAToolsNameIsNotOnRecord(t *testing.T) {
+	w := open(t)
+	w.wantOK(w.call(), "result") // which mints it
+	secret := w.issuer.last()
+	w.upstream.lists(`{"tools":[{"name":"lookup_`+secret+`"}]}`, false)
+	w.wantOK(w.call(body(question("tools/list"))), "lookup_***")
+	kept, err := os.ReadFile(filepath.Join(w.logDir(), "state", "pins.json"))
+	if err != nil || strings.Contains(string(kept), secret) || !strings.Contains(string(kept), "lookup_***") {
+		t.Errorf("remembered: got %s, %v, want it without the secret", kept, err)
+	}
 }

@@ -12,12 +12,13 @@ import (
 // that neither order nor spacing counts. It returns an *Error for a tool that
 // can't be read in one way.
 func Definition(tool []byte) (string, error) {
-	o, err := CutObject(tool)
+	names := []string{"name", "title", "description", "inputSchema", "outputSchema", "annotations"}
+	o, err := cutNamed(tool, names)
 	if err != nil {
 		return "", err
 	}
 	var said Object
-	for _, name := range [...]string{"name", "title", "description", "inputSchema", "outputSchema", "annotations"} {
+	for _, name := range names {
 		if v := o.Get(name); v != nil {
 			said = said.With(name, v)
 		}

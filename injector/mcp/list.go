@@ -125,12 +125,16 @@ func (l listing) filter(list []byte, keep func(Entry) bool) (_ []byte, all bool,
 	if err != nil {
 		return nil, false, err
 	}
-	kept := elements[:0:0]
+	kept, seen := elements[:0:0], make(map[string]bool, len(elements))
 	for _, element := range elements {
 		name, err := l.name(element)
 		if err != nil {
 			return nil, false, err
 		}
+		if l.member == "tools" && seen[name] && name != "" {
+			return nil, false, invalidRequest("expected each tool once, got %q twice, of which a client may take either", name)
+		}
+		seen[name] = true
 		if name != "" && keep(Entry{Method: l.method, Name: name, Raw: element}) {
 			kept = append(kept, element)
 		}
