@@ -49,8 +49,8 @@ bench: build ## measure it on this machine (ARGS=...)
 check: lint unit ## lint + unit: before each commit
 
 .PHONY: unit
-unit: compiler ## tests that need no server, with the race detector
-	@go run ./.ci/gotest -race -timeout 4m $(packages)
+unit: ## tests that need no server; "make test" runs them with the race detector
+	@go run ./.ci/gotest -timeout 4m $(packages)
 
 .PHONY: test
 # The conformance suite first and alone: it keeps to time limits of its own.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"os"
 	"os/exec"
@@ -159,11 +160,17 @@ func (p *child) tail() string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
-// freePort returns the address of a loopback port that nobody listens on.
+// freePort returns the address of a loopback port that nobody listens on, below
+// those that the system gives to outgoing connections: one of these could take it
+// before it is listened on.
 func freePort() (string, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return "", fmt.Errorf("find a free port: %w", err)
+	var last error
+	for range 100 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(12_000))) //nolint:gosec // not a secret
+		if err == nil {
+			return l.Addr().String(), l.Close()
+		}
+		last = err
 	}
-	return l.Addr().String(), l.Close()
+	return "", fmt.Errorf("find a free port: %w", last)
 }
