@@ -34,7 +34,7 @@ func (b *Broker) asSession(c *call) error {
 	case c.msg.Kind == mcp.Notification:
 		return b.notice(c)
 	case c.method == "ping":
-		return b.local(c, http.StatusOK, mcp.Success(c.msg.ID, []byte(`{}`)))
+		return b.local(c, http.StatusOK, mcp.Reply(c.msg.ID, []byte(`{}`)))
 	case carried(c.method):
 		return b.carry(c)
 	}
@@ -127,15 +127,15 @@ func (b *Broker) describe(c *call, client mcp.Client) (mcp.Object, error) {
 	if err != nil {
 		return nil, err
 	}
-	a, err := b.asks(f)
+	s, err := b.directly(f)
 	if err != nil {
 		return nil, err
 	}
-	m, err := a.response(b)
+	m, err := response(b, s)
 	if err == nil && !supports(m.Result, mcp.Stateless) {
 		err = fault.New("answer", fault.BadUpstream, "the upstream does not speak MCP "+mcp.Stateless)
 	}
-	a.close(b, err)
+	s.close(b, 0, err)
 	return m.Result, err
 }
 
@@ -146,7 +146,7 @@ func (b *Broker) welcome(c *call, client mcp.Client, discovered mcp.Object) erro
 		return unreadable(err)
 	}
 	c.w.Header().Set(mcp.HeaderSession, b.sessions.sealBridged(client, c.name, c.identity))
-	b.conclude(c, http.StatusOK, mcp.Success(c.msg.ID, result))
+	b.conclude(c, http.StatusOK, mcp.Reply(c.msg.ID, result))
 	return nil
 }
 
@@ -156,11 +156,20 @@ func (b *Broker) notice(c *call) error {
 	switch c.method {
 	case "notifications/initialized", "notifications/roots/list_changed", "notifications/progress":
 	case "notifications/cancelled":
-		if params, err := mcp.CutParams(c.body); err == nil {
-			b.flights.cancel(c.bridged.digest, params.Get("requestId"))
-		}
+		b.cancel(c)
 	default:
 		return notBridged(c)
 	}
 	return b.local(c, http.StatusAccepted, nil)
+}
+
+// cancel ends the request that a notification names. Without a session there is
+// none to name: leaving a request cancels it.
+func (b *Broker) cancel(c *call) {
+	if c.bridged == nil {
+		return
+	}
+	if params, err := mcp.CutParams(c.body); err == nil {
+		b.flights.cancel(c.bridged.digest, params.Get("requestId"))
+	}
 }

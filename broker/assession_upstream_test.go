@@ -46,8 +46,8 @@ func TestAnUpstreamThatBreaksTheProtocolIsNotRelayed(t *testing.T) {
 		{"an unknown request for input", whole, `{"jsonrpc":"2.0","id":1,"result":{"resultType":"input_required","inputRequests":{"a":{"method":"shell/run"}}}}`, 200, `got \"shell/run\"`},
 		{"names twice", whole, `{"jsonrpc":"2.0","id":1,"result":{"content":[],"content":[]}}`, 200, "can't be read in one way only"},
 		{"a request of its own", stream, "data: {\"jsonrpc\":\"2.0\",\"id\":9,\"method\":\"sampling/createMessage\"}\n\n", 200, "sent a request of its own"},
-		{"no answer", stream, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":1}}\n\n", 200, "ended without an answer"},
-		{"a page", "text/html", "<h1>busy</h1>", 500, "ended without an answer to the request (HTTP status 500)"},
+		{"no answer", stream, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/progress\",\"params\":{\"progressToken\":1}}\n\n", 200, "ended without a JSON-RPC answer"},
+		{"a page", "text/html", "<h1>busy</h1>", 500, "(HTTP status 500) ended without a JSON-RPC answer"},
 		{"notices that were not asked for", stream, "data: {\"jsonrpc\":\"2.0\",\"method\":\"notifications/tools/list_changed\"}\n\ndata: {\"jsonrpc\":\"2.0\",\"id\":1,\n data: \"result\":{}}\n\n", 200, ""},
 	} {
 		t.Run(c.what, func(t *testing.T) {

@@ -23,32 +23,34 @@ type conversation struct {
 	id     []byte // of the request, as the upstream has it
 	answer *answered
 
-	lacking string // a capability of clients that the upstream asked for in vain, or ""
-	written int64
+	lacking string      // a capability of clients that the upstream asked for in vain, or ""
 	unlink  func() bool // from the agent's call that it serves now
 	unwatch func()
 }
 
-// converse makes the agent's request in its session and relays what comes. Where
-// the upstream no longer knows the session, it did not take the request, which
-// is made once more in a new one.
-func (b *Broker) converse(c *call, sender mcp.Sender) error {
+// converse makes the agent's request in its session, or goes on with one that the
+// agent's input is for. Where the upstream no longer knows the session, it did not
+// take the request, which is made once more in a new one.
+func (b *Broker) converse(c *call, sender mcp.Sender) (source, error) {
+	if sender.State != "" {
+		return b.resume(c, sender)
+	}
 	for again := false; ; again = true {
 		h, err := b.session(c, sender)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		b.level(c, h, sender)
 		v, err := b.open(c, h)
 		if err == nil {
-			return b.carryStateless(c, sender, v)
+			return &turn{conversation: v, by: c, sender: sender}, nil
 		}
 		if !errors.Is(err, errSession) {
-			return err
+			return nil, err
 		}
 		c.upstream.held.drop(h)
 		if again {
-			return fault.New("forward", fault.BadUpstream, "the upstream does not know the session that it began a moment ago")
+			return nil, fault.New("forward", fault.BadUpstream, "the upstream does not know the session that it began a moment ago")
 		}
 		b.recordRefusal(c, refusalOf(err))
 		c.recorded = false
@@ -114,76 +116,90 @@ func (v *conversation) link(c *call) {
 	v.unlink = context.AfterFunc(c.ctx, func() { f.end(context.Cause(c.ctx)) })
 }
 
-// progress is how far a message of the upstream brought the agent's call.
-type progress uint8
+// turn is one call's part in a conversation: up to the answer, or up to a question
+// to its agent, which answers that call.
+type turn struct {
+	*conversation
+	by     *call
+	sender mcp.Sender
 
-const (
-	goingOn  progress = iota
-	complete          // the upstream has answered
-	parked            // the agent was asked for input; the conversation is no longer the call's
-)
+	done   bool   // the upstream has answered
+	parked string // what the conversation waits under, and is no longer this call's; or ""
+}
 
-// carryStateless relays what the upstream says to the agent's call c, until the answer or
-// a question to the agent, which are answers to c.
-func (b *Broker) carryStateless(c *call, sender mcp.Sender, v *conversation) error {
-	to := b.teller(c)
-	before := v.written
+func (t *turn) sent() *call { return t.answer.call }
+
+// streamed returns false: an answer by itself keeps its HTTP status.
+func (t *turn) streamed() bool { return false }
+
+func (t *turn) next(b *Broker) (said, error) {
 	for {
-		far := goingOn
-		m, err := v.answer.next(b)
+		m, err := t.answer.next(b)
 		if errors.Is(err, io.EOF) {
-			err = unanswered(v.answer.resp.StatusCode)
+			err = unanswered(t.answer.resp.StatusCode)
 		}
-		if err == nil {
-			far, err = b.relayStateless(c, sender, v, to, m)
+		if err != nil {
+			return said{}, err
 		}
-		if far == goingOn && err == nil {
-			continue
+		switch m.Kind {
+		case mcp.Notification:
+			if message := t.sender.Passing(m); message != nil {
+				return saying(message, http.StatusOK)
+			}
+		case mcp.Request:
+			if asked, err := b.asked(t, m); asked.Kind != mcp.None || err != nil {
+				return asked, err
+			}
+		case mcp.Response:
+			if isFor(m, t.id) {
+				t.done = true
+				return t.last(m)
+			}
 		}
-		err = to.cut(err)
-		if far != parked {
-			v.written = before + to.out.written
-			v.end(b, err, far == complete)
-		}
-		b.concludeStateless(c, to, err)
-		return nil
 	}
 }
 
-// relayStateless gives the agent one message of the upstream, or answers it in the agent's
-// place.
-func (b *Broker) relayStateless(c *call, sender mcp.Sender, v *conversation, to *teller, m mcp.Answer) (progress, error) {
-	switch m.Kind {
-	case mcp.Notification:
-		if message := sender.Passing(m); message != nil {
-			return goingOn, to.event(message)
-		}
-	case mcp.Request:
-		return b.asked(c, sender, v, to, m)
-	case mcp.Response:
-		if v.answer.isFor(m, v.id) {
-			return complete, b.final(c, v, to, m)
-		}
+// last is the answer m as the stateless revision has it.
+func (t *turn) last(m mcp.Answer) (said, error) {
+	id := t.by.msg.ID
+	if m.Failure != nil && t.lacking != "" {
+		return saying(m.Lacking(id, t.lacking), http.StatusBadRequest)
 	}
-	return goingOn, nil
-}
-
-// final gives the agent the answer, with no entry in its lists that a call could
-// not name.
-func (b *Broker) final(c *call, v *conversation, to *teller, m mcp.Answer) error {
-	if m.Failure != nil && v.lacking != "" {
-		return to.whole(m.Lacking(c.msg.ID, v.lacking), http.StatusBadRequest)
-	}
-	message, status, err := m.Complete(c.method, c.msg.ID)
-	if err == nil && mcp.Lists(c.method) {
-		if message, err = b.shown(c, message); err == nil {
-			message, err = mcp.FilterLists(message, func(e mcp.Entry) bool { return !e.NeedsTask() })
-		}
-	}
+	message, status, err := m.Complete(t.by.method, id)
 	if err != nil {
-		return masked(unreadable(err), v.answer.scrub)
+		return said{}, masked(unreadable(err), t.answer.scrub)
 	}
-	return to.whole(message, status)
+	return saying(message, status)
+}
+
+// saying reads what the broker itself worded.
+func saying(message []byte, status int) (said, error) {
+	m, err := mcp.ReadAnswer(message)
+	if err != nil {
+		err = unreadable(err)
+	}
+	return said{m, status}, err
+}
+
+// close ends this call's part, and the conversation with it unless that waits.
+func (t *turn) close(b *Broker, written int64, err error) {
+	// Once it waits it may be another call's, until it is taken back.
+	if t.parked == "" || err != nil && b.parking.take(t.parked) != nil {
+		t.answer.written = written
+		t.end(b, err, t.done)
+	}
+	b.ownOutcome(t.by, written, err)
+}
+
+// ownOutcome puts on record how a call ended that was admitted by itself.
+func (b *Broker) ownOutcome(c *call, written int64, err error) {
+	status := http.StatusOK
+	if err != nil {
+		status = refusalOf(err).Status
+	}
+	if c.recorded {
+		b.outcome(c, status, written, 0, err)
+	}
 }
 
 // end ends the exchange with the upstream and puts on record how. An upstream
@@ -198,7 +214,7 @@ func (v *conversation) end(b *Broker, err error, done bool) {
 	if !done {
 		v.cancel(b, "the client left, or may wait no longer")
 	}
-	b.outcome(f, v.answer.resp.StatusCode, v.written, v.answer.scrub.Hits(), err)
+	b.outcome(f, v.answer.resp.StatusCode, v.answer.written, v.answer.scrub.Hits(), err)
 	f.upstream.held.release(v.held, v.id, done, b.clock())
 	f.snap.calls.Done()
 }

@@ -11,11 +11,8 @@ import (
 	"mintmark/internal/fault"
 )
 
-const (
-	parkedFor     = 5 * time.Minute // how long an upstream's open answer waits for the agent's input
-	parkedOfAgent = 32
-	parkedInAll   = 1024
-)
+// parkedFor is how long an upstream's open answer waits for the agent's input.
+const parkedFor = 5 * time.Minute
 
 // parking holds the conversations in which an upstream asked for input, until
 // the agent repeats its request with it. Each stays under the supervision of
@@ -24,21 +21,21 @@ const (
 type parking struct {
 	states *sessions // under a key of its own: a state is never a session's handle
 
-	mu     sync.Mutex
-	byID   map[string]*waits
-	agents map[string]int
+	mu   sync.Mutex
+	byID map[string]*waits
 }
 
 // waits is a conversation that waits for input.
 type waits struct {
 	*conversation
 	question mcp.Answer
+	leave    func()      // of those that wait
 	forget   func() bool // no longer ends it when its context does
 }
 
 func newParking() (*parking, error) {
 	states, err := newSessions()
-	return &parking{states: states, byID: map[string]*waits{}, agents: map[string]int{}}, err
+	return &parking{states: states, byID: map[string]*waits{}}, err
 }
 
 // asksFor is what a state is sealed to beside the agent: the upstream and the
@@ -50,51 +47,52 @@ func (c *call) asksFor() string {
 	return string(call.Sum(nil))
 }
 
-// asked has the agent asked what the upstream asks, or says in its place that it
-// is not to be asked.
-func (b *Broker) asked(c *call, sender mcp.Sender, v *conversation, to *teller, m mcp.Answer) (progress, error) {
+// asked has the agent asked what the upstream asks, which is the answer to its
+// call, or says in its place that it is not to be asked, which is none.
+func (b *Broker) asked(t *turn, m mcp.Answer) (said, error) {
+	c := t.by
 	if m.Method == "ping" {
-		return goingOn, b.tellServer(c, v.held.words(c, mcp.Reply(m.ID, []byte("{}"))))
+		return said{}, b.tellServer(c, t.held.words(c, mcp.Reply(m.ID, []byte("{}"))))
 	}
-	code, why := sender.Wants(m)
+	code, why := t.sender.Wants(m)
 	if code != 0 {
-		v.lacking = m.Needs()
+		t.lacking = m.Needs()
 	}
 	if code == 0 && c.method != "tools/call" && c.method != "prompts/get" && c.method != "resources/read" {
 		code, why = mcp.CodeMethodNotFound, "a client of revision "+mcp.Stateless+" can't be asked for input while it asks for this"
 	}
 	if code != 0 {
-		return goingOn, b.tellServer(c, v.held.words(c, mcp.ReplyError(m.ID, code, why)))
+		return said{}, b.tellServer(c, t.held.words(c, mcp.ReplyError(m.ID, code, why)))
 	}
 	if _, err := b.reader.Read(mcp.Reply(m.ID, []byte("{}"))); err != nil {
-		return goingOn, unreadable(err)
+		return said{}, unreadable(err)
 	}
-	return b.park(c, v, to, m)
+	return b.park(t, m)
 }
 
-// park answers c with the question and lets the conversation wait.
-func (b *Broker) park(c *call, v *conversation, to *teller, m mcp.Answer) (progress, error) {
-	id := newID()
+// park answers the call of t with the question and lets the conversation wait.
+func (b *Broker) park(t *turn, m mcp.Answer) (said, error) {
+	c, id := t.by, newID()
 	message, err := m.InputRequired(c.msg.ID, b.parking.states.seal(id, c.asksFor(), c.identity))
 	if err != nil {
-		return goingOn, unreadable(err)
+		return said{}, unreadable(err)
 	}
-	if !v.unlink() {
-		return goingOn, gone(c.ctx)
+	leave, err := b.waiting.enter(c.identity)
+	if err != nil {
+		return said{}, err
+	}
+	if !t.unlink() {
+		leave()
+		return said{}, gone(c.ctx)
 	}
 	until := b.clock().Add(parkedFor)
-	v.answer.call.waits.Store(&until)
-	w := &waits{conversation: v, question: m}
-	if err := b.parking.put(b, id, w); err != nil {
-		return goingOn, err
+	t.answer.call.waits.Store(&until)
+	if err := b.parking.put(b, id, &waits{conversation: t.conversation, question: m, leave: leave}); err != nil {
+		leave()
+		return said{}, err
 	}
-	if err := to.whole(message, http.StatusOK); err != nil {
-		if b.parking.take(id) == nil {
-			return parked, err // it ended meanwhile
-		}
-		return goingOn, err
-	}
-	return parked, nil
+	t.parked = id
+	return saying(message, http.StatusOK)
 }
 
 // put lets w wait. It ends by itself when its context does.
@@ -102,17 +100,13 @@ func (p *parking) put(b *Broker, id string, w *waits) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f := w.answer.call
-	agent := f.identity.Subject()
 	switch {
 	case b.draining.Load():
 		return fault.New("answer", fault.Unavailable, "the broker is stopping")
 	case b.current.Load() != f.snap:
 		return fault.New("answer", fault.Unavailable, "another bundle is in force; call again")
-	case len(p.byID) >= parkedInAll || p.agents[agent] >= parkedOfAgent:
-		return fault.New("answer", fault.Unavailable, "too many calls wait for input; give it, or call again later")
 	}
 	p.byID[id] = w
-	p.agents[agent]++
 	w.forget = context.AfterFunc(f.ctx, func() {
 		if p.take(id) != nil {
 			defer b.caught(f)
@@ -132,10 +126,7 @@ func (p *parking) take(id string) *waits {
 		return nil
 	}
 	delete(p.byID, id)
-	agent := w.answer.call.identity.Subject()
-	if p.agents[agent]--; p.agents[agent] == 0 {
-		delete(p.agents, agent)
-	}
+	w.leave()
 	w.forget()
 	return w
 }
@@ -163,26 +154,26 @@ func (p *parking) end(snap *snapshot, why string) {
 
 // resume goes on with the conversation that the agent's input is for. The call
 // was judged like any other before it comes here.
-func (b *Broker) resume(c *call, sender mcp.Sender) error {
+func (b *Broker) resume(c *call, sender mcp.Sender) (source, error) {
 	input := sender.Responses.Get(mcp.InputKey)
 	if input == nil {
 		return b.askAgain(c, sender.State)
 	}
 	w := b.taken(c, sender.State)
 	if w == nil {
-		return notResumed()
+		return nil, notResumed()
 	}
 	w.link(c)
 	w.answer.call.waits.Store(nil)
-	err := b.recordOwn(c)
+	err := b.admit(c)
 	if err == nil {
 		err = b.tellServer(c, w.held.words(c, mcp.Reply(w.question.ID, input)))
 	}
 	if err != nil {
 		w.end(b, err, false)
-		return err
+		return nil, err
 	}
-	return b.carryStateless(c, sender, w.conversation)
+	return &turn{conversation: w.conversation, by: c, sender: sender}, nil
 }
 
 // taken returns what waits for c by the state that c repeats, or nil.
@@ -201,26 +192,38 @@ func (b *Broker) taken(c *call, state string) *waits {
 
 // askAgain asks once more what the agent's call did not answer. The state goes on
 // to serve.
-func (b *Broker) askAgain(c *call, state string) error {
+func (b *Broker) askAgain(c *call, state string) (source, error) {
 	id, err := b.parking.states.open(state, c.asksFor(), c.identity)
 	if err != nil {
-		return notResumed()
+		return nil, notResumed()
 	}
 	w := b.parking.waiting(id)
 	if w == nil {
-		return notResumed()
+		return nil, notResumed()
 	}
 	message, err := w.question.InputRequired(c.msg.ID, state)
 	if err != nil {
-		return unreadable(err)
+		return nil, unreadable(err)
 	}
-	if err := b.recordOwn(c); err != nil {
-		return err
+	if err := b.admit(c); err != nil {
+		return nil, err
 	}
-	to := b.teller(c)
-	b.concludeStateless(c, to, to.whole(message, http.StatusOK))
-	return nil
+	return &repeated{by: c, message: message}, nil
 }
+
+// repeated is a question that is asked again, for which the upstream is not.
+type repeated struct {
+	by      *call
+	message []byte
+}
+
+func (r *repeated) sent() *call { return r.by }
+
+func (r *repeated) streamed() bool { return false }
+
+func (r *repeated) next(*Broker) (said, error) { return saying(r.message, http.StatusOK) }
+
+func (r *repeated) close(b *Broker, written int64, err error) { b.ownOutcome(r.by, written, err) }
 
 func notResumed() error {
 	return fault.Wrap("receive", fault.Invalid, "", &mcp.Error{Code: mcp.CodeInvalidParams, Status: http.StatusBadRequest,

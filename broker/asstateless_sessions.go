@@ -18,7 +18,7 @@ import (
 const (
 	sessionIdle     = 10 * time.Minute // after which a session is ended, and made anew when it is wanted
 	sessionForget   = 2 * sessionIdle  // after which a session is forgotten whose agent does not call
-	sessionsOfAgent = 16               // an agent that says it is another client each time must not fill the table
+	sessionsOfAgent = 64               // an agent that says it is another client each time must not fill the table
 	sessionsInAll   = 4096
 	idsBurnt        = 1024             // of calls that were cut; the upstream may still be at work on them
 	openWithin      = 30 * time.Second // for the messages that begin a session
@@ -29,7 +29,8 @@ const (
 // identities, nor between clients of one identity that can be asked other things,
 // nor between credentials.
 type holdingKey struct {
-	agent    string
+	agent    string // as workload has it
+	session  string // of the agent's own with /mcp, or ""
 	provider string
 	client   [sha256.Size]byte // of clientInfo and capabilities
 }
@@ -119,6 +120,19 @@ func (t *holdings) drop(h *holding) {
 	}
 }
 
+// take takes out the sessions that are held for one of an agent's own with /mcp.
+func (t *holdings) take(agent, session string) (taken []*holding) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for key, h := range t.byKey {
+		if key.agent == agent && key.session == session {
+			delete(t.byKey, key)
+			taken = append(taken, h)
+		}
+	}
+	return taken
+}
+
 // claim returns the id that a request has in the session: its own, unless
 // another is under way under it, as happens when two processes of one agent
 // count alike.
@@ -154,7 +168,10 @@ func (t *holdings) release(h *holding, id []byte, answered bool, now time.Time) 
 // session returns the session that serves c, held or begun. It is begun once
 // however many calls wait for it.
 func (b *Broker) session(c *call, sender mcp.Sender) (*holding, error) {
-	key := holdingKey{agent: c.identity.Issuer() + "\x00" + c.identity.Subject(), client: sha256.Sum256(sender.Initialize([]byte("0")))}
+	key := holdingKey{agent: workload(c.identity), client: sha256.Sum256(sender.Initialize([]byte("0")))}
+	if c.bridged != nil {
+		key.session = c.bridged.digest
+	}
 	if with, ok := c.upstream.injectionFor(""); ok && with != nil {
 		key.provider = with.provider
 	}
@@ -244,6 +261,11 @@ func (h *holding) words(c *call, body []byte) worded {
 // endSession ends a session at the upstream, on behalf of a call of the agent it
 // was held for: only that call has evidence to do so by.
 func (b *Broker) endSession(c *call, h *holding) {
+	b.aside(c, openWithin, func(c *call) { b.endHeld(c, h) })
+}
+
+// endHeld does so, where there is something to end.
+func (b *Broker) endHeld(c *call, h *holding) {
 	select {
 	case <-h.ready:
 	default:
@@ -252,11 +274,9 @@ func (b *Broker) endSession(c *call, h *holding) {
 	if h.err != nil || h.id == "" {
 		return
 	}
-	b.aside(c, openWithin, func(c *call) {
-		w := h.words(c, nil)
-		w.verb = http.MethodDelete
-		_ = b.tellServer(c, w) // an upstream that does not end it lets it expire
-	})
+	w := h.words(c, nil)
+	w.verb = http.MethodDelete
+	_ = b.tellServer(c, w) // an upstream that does not end it lets it expire
 }
 
 // aside does something on behalf of c that goes on when c's agent leaves.
@@ -292,33 +312,18 @@ func (b *Broker) question(c *call, w worded, id []byte) (mcp.Answer, http.Header
 	if err != nil {
 		return mcp.Answer{}, nil, err
 	}
-	m, err := a.sessionResponse(b, id)
-	a.close(b, err)
-	return m, a.resp.Header, err
-}
-
-// sessionResponse returns the answer to id, past whatever comes before it.
-func (a *answered) sessionResponse(b *Broker, id []byte) (mcp.Answer, error) {
-	for {
-		m, err := a.next(b)
-		if errors.Is(err, io.EOF) {
-			return m, unanswered(a.resp.StatusCode)
-		}
-		if err != nil || m.Kind == mcp.Response && a.isFor(m, id) {
-			return m, err
+	for err == nil {
+		var m mcp.Answer
+		if m, err = a.next(b); err == nil && m.Kind == mcp.Response && isFor(m, id) {
+			a.close(b, nil)
+			return m, a.resp.Header, nil
 		}
 	}
-}
-
-// isFor reports whether m answers id. A server that could not read a question
-// answers null, and then only to that.
-func (a *answered) isFor(m mcp.Answer, id []byte) bool {
-	unread := m.ID == nil || string(m.ID) == "null"
-	return string(m.ID) == string(id) || unread && m.Failure != nil && a.resp.StatusCode >= http.StatusBadRequest
-}
-
-func unanswered(status int) error {
-	return fault.New("answer", fault.BadUpstream, fmt.Sprintf("the upstream's answer (HTTP status %d) ended without a JSON-RPC answer to the call; it may have carried the call out", status))
+	if errors.Is(err, io.EOF) {
+		err = unanswered(a.resp.StatusCode)
+	}
+	a.close(b, err)
+	return mcp.Answer{}, nil, err
 }
 
 // tellServer says what needs no answer.

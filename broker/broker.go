@@ -64,7 +64,7 @@ type Broker struct {
 
 	streams  streams
 	flights  flights
-	merged   merged
+	waiting  waiting
 	draining atomic.Bool // no longer ready
 
 	// entering is held for writing while the snapshot changes, so that no call

@@ -27,6 +27,7 @@ type call struct {
 	snap    *snapshot
 	id      string // 32 hex characters, in every record and refusal
 	started time.Time
+	slotted bool // it is one of limits.concurrent
 
 	// ctx ends when the agent leaves, and with a *fault.Error as its cause when
 	// the call may go on no longer.
@@ -53,9 +54,10 @@ type call struct {
 
 	// decide
 	upstream  *upstream
-	session   string     // the upstream's own session id, or ""
-	bridged   *bridged   // the session that the agent has with the broker alone, or nil
-	injection *injection // nil when the upstream needs no credential
+	session   string      // the upstream's own session id, or ""
+	mirrored  http.Header // what the agent repeats of its arguments, for a stateless upstream
+	bridged   *bridged    // the session that the agent has with the broker alone, or nil
+	injection *injection  // nil when the upstream needs no credential
 	decision  policies.Decision
 	judging   sync.Mutex // of the three below: a dial that the call no longer waits for asks too
 	epoch     uint64     // of posture, when it was last allowed

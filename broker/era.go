@@ -119,7 +119,7 @@ func (b *Broker) discover(c *call) (found era, asked bool) {
 	if !ok || !c.ask(b.clock(), "server/discover", policies.Target{}, with).Allow {
 		return eraUnknown, false // and no refusal is on record that the agent did not ask for
 	}
-	f, err := b.fork(c, worded{upstream: c.name, body: discoverMessage()})
+	f, err := b.fork(c, worded{upstream: c.name, body: asBroker().Discover(mcp.Quote("mintmark"))})
 	if err != nil {
 		return eraUnknown, false
 	}
@@ -159,11 +159,7 @@ func supports(result mcp.Object, revision string) bool {
 	return json.Unmarshal(result.Get("supportedVersions"), &versions) == nil && slices.Contains(versions, revision)
 }
 
-// discoverMessage is the question of discover.
-func discoverMessage() []byte {
-	meta := mcp.Object{}.
-		With("io.modelcontextprotocol/protocolVersion", mcp.Quote(mcp.Stateless)).
-		With("io.modelcontextprotocol/clientInfo", []byte(`{"name":"mintmark","version":"1"}`)).
-		With("io.modelcontextprotocol/clientCapabilities", []byte(`{}`))
-	return []byte(`{"jsonrpc":"2.0","id":"mintmark","method":"server/discover","params":{"_meta":` + string(meta.JSON()) + `}}`)
+// asBroker is who the broker says it is where it asks on nobody's behalf.
+func asBroker() mcp.Client {
+	return mcp.Client{Info: []byte(`{"name":"mintmark","version":"1"}`), Capabilities: []byte(`{}`)}
 }

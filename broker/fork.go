@@ -74,6 +74,7 @@ type answered struct {
 	resp     *http.Response
 	scrub    *injector.Scrubber
 	messages *mcp.Messages
+	written  int64 // to the agent, of it
 }
 
 // asks makes the exchange of a fork. The caller closes what it returns, which
@@ -128,5 +129,5 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 func (a *answered) close(b *Broker, err error) {
 	_ = a.resp.Body.Close()
 	a.call.end(nil)
-	b.outcome(a.call, a.resp.StatusCode, 0, a.scrub.Hits(), err)
+	b.outcome(a.call, a.resp.StatusCode, a.written, a.scrub.Hits(), err)
 }

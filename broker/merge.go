@@ -1,11 +1,10 @@
 package broker
 
 import (
-	"context"
 	"maps"
 	"net/http"
 	"slices"
-	"sync"
+	"strings"
 
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
@@ -18,19 +17,10 @@ import (
 // the whole, except that it is there for those who may ask at least one upstream
 // for the same.
 
-// merged is what the broker keeps of /mcp. Its zero value is ready for use.
-type merged struct {
-	mu      sync.Mutex
-	running map[string]*call  // requests under way in agents' sessions
-	held    map[heldKey]*held // sessions with upstreams
-}
-
 // merge serves a call to /mcp. An error is a refusal that was not answered yet.
 func (b *Broker) merge(c *call) error {
-	var client mcp.Object // of the agent's session
 	if c.era() == eraSessions && c.method != "initialize" {
-		var err error
-		if client, err = b.mergedSession(c); err != nil {
+		if err := b.openMerged(c); err != nil {
 			return err
 		}
 	}
@@ -42,19 +32,19 @@ func (b *Broker) merge(c *call) error {
 	case c.verb == http.MethodDelete:
 		return b.endMerged(c)
 	case c.msg.Kind == mcp.Response:
-		return fault.New("receive", fault.Invalid, "expected no answer: nothing is asked of clients at /mcp")
+		return b.mergedResponse(c)
 	case c.msg.Kind == mcp.Notification:
 		return b.mergedNotice(c)
 	case c.method == "initialize":
 		return b.beginMerged(c)
 	case c.method == "server/discover":
-		return b.mergedLocal(c, http.StatusOK, mcp.Success(c.msg.ID, mergedDiscovery().JSON()))
+		return b.mergedLocal(c, http.StatusOK, mcp.Reply(c.msg.ID, mergedDiscovery().JSON()))
 	case c.method == "ping":
-		return b.mergedLocal(c, http.StatusOK, mcp.Success(c.msg.ID, []byte(`{}`)))
+		return b.mergedLocal(c, http.StatusOK, mcp.Reply(c.msg.ID, []byte(`{}`)))
 	case mcp.ListMember(c.method) != "":
-		return b.mergeList(c, client)
+		return b.mergeList(c)
 	case routed(c.method):
-		return b.mergeCall(c, client)
+		return b.mergeCall(c)
 	}
 	return fault.Wrap("receive", fault.Invalid, "", notMerged(c))
 }
@@ -79,13 +69,33 @@ func notMerged(c *call) error {
 		Message: "the method " + string(mcp.Quote(c.method)) + " is not served at /mcp, where several upstreams are one; call it at /mcp/NAME"}
 }
 
-// branch returns what c is on one upstream: the agent's call, from which forks
-// are made. It ends by its end.
-func branch(c *call, name string) *call {
-	br := &call{r: c.r, from: c.from, snap: c.snap, id: c.id, started: c.started, identity: c.identity,
-		name: name, method: c.method, verb: c.verb, header: c.header, msg: c.msg}
-	br.ctx, br.end = context.WithCancelCause(c.ctx)
-	return br
+// branch returns what c is on one upstream: its request in the stateless revision,
+// by the upstream's own names, decided. It ends by its end. An error is on record
+// already.
+func (b *Broker) branch(c *call, upstream string, message []byte) (*call, error) {
+	br, err := b.fork(c, worded{upstream: upstream, body: message})
+	if err != nil {
+		return nil, err
+	}
+	br.bridged = c.bridged
+	br.mirrored = mirrored(c)
+	if err := b.decide(br); err != nil {
+		br.end(nil)
+		return nil, b.stopped(br, err)
+	}
+	return br, nil
+}
+
+// mirrored returns the headers that repeat single arguments, which stay as they
+// are whatever the call is named by.
+func mirrored(c *call) http.Header {
+	h := http.Header{}
+	for name, values := range c.header {
+		if c.era() == eraStateless && strings.HasPrefix(name, mcp.PrefixParam) {
+			h[name] = values
+		}
+	}
+	return h
 }
 
 // permitting returns the names of the upstreams that permit c's method to its
@@ -122,29 +132,13 @@ func (b *Broker) permitting(c *call) ([]string, error) {
 	return names, nil
 }
 
-// admitMerged puts on record that c itself is allowed. No credential is used for
-// it, so its receipt serves for nothing.
-func (b *Broker) admitMerged(c *call) error {
-	rec := c.decisionRecord()
-	rec.Allow = true
-	_, err := b.log.Append(c.ctx, rec)
-	c.recorded = err == nil
-	return err
-}
-
 // mergedLocal answers what the broker answers by itself, to agents that may ask
 // at least one upstream for the same.
 func (b *Broker) mergedLocal(c *call, status int, message []byte) error {
 	if _, err := b.permitting(c); err != nil {
 		return err
 	}
-	if err := b.admitMerged(c); err != nil {
-		return err
-	}
-	r := newMergedReply(c)
-	r.whole(status, message)
-	b.outcome(c, status, r.written, 0, nil)
-	return nil
+	return b.local(c, status, message)
 }
 
 // mergedNotice takes a notification. What it would tell, upstreams learn from the
@@ -153,7 +147,7 @@ func (b *Broker) mergedNotice(c *call) error {
 	switch c.method {
 	case "notifications/initialized", "notifications/roots/list_changed", "notifications/progress":
 	case "notifications/cancelled":
-		b.cancelMerged(c)
+		b.cancel(c)
 	default:
 		return fault.Wrap("receive", fault.Invalid, "", notMerged(c))
 	}

@@ -1,7 +1,9 @@
 package broker
 
 import (
+	"context"
 	"net/http"
+	"sync"
 
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
@@ -18,10 +20,6 @@ const (
 	mergedUpstream = "\xffmerged"
 	mergedPage     = "\xffpage "
 )
-
-// longestClient is how long what a client says of itself may be: it comes back in
-// a header with each request.
-const longestClient = 1 << 10
 
 func mergedCapabilities() []byte {
 	return []byte(`{"completions":{},"prompts":{},"resources":{},"tools":{}}`)
@@ -52,87 +50,62 @@ func cacheable(result mcp.Object) mcp.Object {
 
 // beginMerged answers initialize.
 func (b *Broker) beginMerged(c *call) error {
-	client, err := mcp.ClientName(c.body)
+	client, err := mcp.ReadClient(c.body)
 	if err != nil {
 		return err
 	}
-	if len(client.JSON()) > longestClient {
-		return fault.New("receive", fault.Invalid, "expected clientInfo with a name, title and version of at most 1KiB")
-	}
-	revision := mcp.SessionRevision(c.msg.Initialize)
 	if _, err := b.permitting(c); err != nil {
 		return err
 	}
-	c.w.Header().Set(mcp.HeaderSession, b.sessions.seal(string(client.JSON()), mergedUpstream, c.identity))
-	return b.mergedLocal(c, http.StatusOK, mcp.Success(c.msg.ID, mcp.Object{}.
-		With("protocolVersion", mcp.Quote(revision)).
+	c.w.Header().Set(mcp.HeaderSession, b.sessions.sealBridged(client, mergedUpstream, c.identity))
+	return b.local(c, http.StatusOK, mcp.Reply(c.msg.ID, mcp.Object{}.
+		With("protocolVersion", mcp.Quote(client.Revision)).
 		With("capabilities", mergedCapabilities()).
 		With("serverInfo", mergedServer()).
 		With("instructions", mcp.Quote(mergedInstructions)).JSON()))
 }
 
-// mergedSession returns the client whose session c is in.
-func (b *Broker) mergedSession(c *call) (mcp.Object, error) {
+// openMerged opens the session that c is in.
+func (b *Broker) openMerged(c *call) error {
 	handle := c.handle()
 	if handle == "" {
-		return nil, fault.New("receive", fault.Invalid, "expected the header Mcp-Session-Id of a session with /mcp, got none; initialize one")
+		return fault.New("receive", fault.Invalid, "expected the header Mcp-Session-Id of a session with /mcp, got none; initialize one")
 	}
-	client, err := b.sessions.open(handle, mergedUpstream, c.identity)
-	if err != nil {
-		return nil, err
+	if c.bridged = b.sessions.openBridged(handle, mergedUpstream, c.identity); c.bridged == nil {
+		return unknownSession()
 	}
-	return mcp.CutObject([]byte(client))
+	return nil
 }
 
-// sessionKey names the session of c, where it has one: the same handle opens for
-// one workload only.
-func (c *call) sessionKey() string { return digestOf([]byte(c.handle())) }
-
-// errLeft ends a request that its agent no longer wants.
-var errLeft = fault.New("answer", fault.Unavailable, "the agent cancelled the request")
-
-// underWay lets the agent cancel c by its id until the returned func is called.
-// Without a session a request is cancelled by leaving it. It refuses an id that
-// is in use: a cancellation could not tell the two apart.
-func (b *Broker) underWay(c *call) (leave func(), err error) {
-	if c.era() == eraStateless {
-		return func() {}, nil
+// endMerged ends the session of c: what is under way in it, and the sessions with
+// upstreams that are held for it, as far as these agree to it in time. The handle
+// itself stays good: what it opens is who the client is, and nothing else.
+func (b *Broker) endMerged(c *call) error {
+	if _, err := b.permitting(c); err != nil {
+		return err
 	}
-	key := runningKey(c, c.msg.ID)
-	m := &b.merged
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.running == nil {
-		m.running = make(map[string]*call)
+	b.flights.end(c.bridged.digest)
+	within, cancel := context.WithTimeout(c.ctx, listWithin)
+	defer cancel()
+	var ended sync.WaitGroup
+	for name, u := range c.snap.upstreams {
+		for _, h := range u.held.take(workload(c.identity), c.bridged.digest) {
+			ended.Go(func() {
+				a := c.apart(within)
+				a.name, a.upstream = name, u
+				defer a.end(nil)
+				b.endHeld(a, h)
+			})
+		}
 	}
-	if m.running[key] != nil {
-		return nil, fault.New("receive", fault.Invalid, "expected an id that no other request under way in this session has")
-	}
-	m.running[key] = c
-	return func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		delete(m.running, key)
-	}, nil
+	ended.Wait()
+	return b.local(c, http.StatusOK, nil)
 }
 
-// cancelMerged ends the request that a notification names. Without a session
-// there is none to name: leaving a request cancels it.
-func (b *Broker) cancelMerged(c *call) {
-	o, err := mcp.CutObject(c.body)
-	if err != nil || c.era() == eraStateless {
-		return
+// mergedResponse takes a client's answer to what it was asked.
+func (b *Broker) mergedResponse(c *call) error {
+	if _, err := b.permitting(c); err != nil {
+		return err
 	}
-	params, err := mcp.CutObject(o.Get("params"))
-	if err != nil {
-		return
-	}
-	b.merged.mu.Lock()
-	defer b.merged.mu.Unlock()
-	if running := b.merged.running[runningKey(c, params.Get("requestId"))]; running != nil {
-		running.end(errLeft)
-	}
+	return b.respond(c)
 }
-
-// runningKey names a request of an agent's session.
-func runningKey(c *call, id []byte) string { return c.sessionKey() + mcp.IDKey(id) }

@@ -3,9 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/base64"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -40,7 +38,7 @@ type page struct {
 // mergeList answers a list's question by what all upstreams answer to it that
 // permit it to the agent. Those that come to no answer in their time are named in
 // the result and on record, and are missing.
-func (b *Broker) mergeList(c *call, client mcp.Object) error {
+func (b *Broker) mergeList(c *call) error {
 	names, err := b.permitting(c)
 	if err != nil {
 		return err
@@ -52,25 +50,25 @@ func (b *Broker) mergeList(c *call, client mcp.Object) error {
 	if cursors != nil {
 		names = slices.DeleteFunc(names, func(name string) bool { return cursors[name] == "" })
 	}
-	leave, err := b.underWay(c)
+	leave, err := b.flights.begin(c)
 	if err != nil {
 		return err
 	}
 	defer leave()
-	if err := b.admitMerged(c); err != nil {
+	if err := b.admit(c); err != nil {
 		return err
 	}
-	return b.answerList(c, b.pages(c, client, names, cursors))
+	return b.answerList(c, b.pages(c, names, cursors))
 }
 
 // pages asks the named upstreams at the same time for a page each.
-func (b *Broker) pages(c *call, client mcp.Object, names []string, cursors map[string]string) []page {
+func (b *Broker) pages(c *call, names []string, cursors map[string]string) []page {
 	pages := make([]page, len(names))
 	var asked sync.WaitGroup
 	for i, name := range names {
 		asked.Go(func() {
 			defer b.catchPage(c, &pages[i])
-			pages[i] = b.page(c, client, name, cursors[name])
+			pages[i] = b.page(c, name, cursors[name])
 		})
 	}
 	asked.Wait() // each ends within its time
@@ -86,68 +84,35 @@ func (b *Broker) catchPage(c *call, p *page) {
 }
 
 // page asks one upstream for a page of its list, within its time.
-func (b *Broker) page(c *call, client mcp.Object, name, cursor string) page {
+func (b *Broker) page(c *call, name, cursor string) page {
 	p := page{upstream: name}
-	br := branch(c, name)
+	message, err := mcp.WithCursor(c.body, cursor)
+	if err == nil && c.bridged != nil {
+		message, err = c.bridged.client.ToStateless(message)
+	}
+	var br *call
+	if err == nil {
+		br, err = b.branch(c, name, message)
+	}
+	if err != nil {
+		p.err = err
+		return p
+	}
 	defer br.end(nil)
 	within := min(listWithin, c.snap.bundle.Config.Upstreams[name].Timeout.Duration)
 	timer := time.AfterFunc(within, func() {
 		br.end(fault.New("forward", fault.BadUpstream, "the upstream did not list within its time limit of "+within.String()))
 	})
 	defer timer.Stop()
-	message, err := mcp.WithCursor(c.body, cursor)
-	if err == nil && c.era() == eraSessions {
-		message, err = mcp.Stated(message, client)
-	}
+	s, err := b.say(br, message)
 	if err != nil {
 		p.err = err
 		return p
 	}
-	a, err := b.say(br, message)
-	if err != nil {
-		p.err = err
-		return p
-	}
-	p.call = a.call
-	p.answer, p.err = b.replyIn(a)
-	a.close(b, p.err)
-	if p.err != nil {
-		b.callOff(br, a.call)
-	}
+	m, err := response(b, s)
+	p.call, p.answer, p.err = s.sent(), m.Answer, err
+	s.close(b, 0, err)
 	return p
-}
-
-// replyIn returns the response in an answer of which nothing else matters. It is
-// under watch meanwhile.
-func (b *Broker) replyIn(a *answered) (mcp.Answer, error) {
-	defer b.streams.add(a.call)()
-	for {
-		m, err := a.next(b)
-		switch {
-		case errors.Is(err, io.EOF):
-			return mcp.Answer{}, a.without()
-		case err != nil:
-			return mcp.Answer{}, err
-		case m.Kind == mcp.Response && !a.isReply(m):
-			return mcp.Answer{}, errOther()
-		case m.Kind == mcp.Response:
-			return m, nil
-		}
-	}
-}
-
-// isReply reports whether m answers what a asked. A failure may answer no id,
-// where a server did not come to read it.
-func (a *answered) isReply(m mcp.Answer) bool {
-	return mcp.SameID(m.ID, a.call.msg.ID) || m.Failure != nil && (m.ID == nil || string(m.ID) == "null")
-}
-
-func (a *answered) without() error {
-	return fault.New("answer", fault.BadUpstream, fmt.Sprintf("the upstream ended without an answer to the request (HTTP status %d)", a.resp.StatusCode))
-}
-
-func errOther() error {
-	return fault.New("answer", fault.BadUpstream, "the upstream answered another request than was sent")
 }
 
 // answerList answers with what the pages hold. Their entries are judged only now,
@@ -176,8 +141,8 @@ func (b *Broker) answerList(c *call, pages []page) error {
 	if err != nil {
 		return err
 	}
-	r := newMergedReply(c)
-	r.whole(http.StatusOK, mcp.Success(c.msg.ID, result.JSON()))
+	r := newReply(c)
+	r.whole(http.StatusOK, mcp.Reply(c.msg.ID, result.JSON()))
 	b.outcome(c, http.StatusOK, r.written, 0, incomplete(missing))
 	return nil
 }
@@ -188,14 +153,6 @@ func incomplete(missing []string) error {
 		return nil
 	}
 	return fault.New("answer", fault.Unavailable, "missing in the list: "+strings.Join(missing, ", "))
-}
-
-// leftAt is why c ended before it was answered.
-func (c *call) leftAt(cause error) error {
-	if isFault(cause) {
-		return cause
-	}
-	return c.cut(cause)
 }
 
 // entries returns what a page lists that the agent may call, as it is named here,
@@ -213,11 +170,7 @@ func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err 
 	if err := p.call.stillAllowed(b.clock()); err != nil {
 		return nil, "", err
 	}
-	shown, err := b.shown(p.call, p.answer.Text.JSON())
-	if err == nil {
-		mirrors := c.era() == eraSessions && p.call.msg.Version != ""
-		shown, err = mcp.FilterLists(shown, func(e mcp.Entry) bool { return !e.NeedsTask() && (!mirrors || unmirrored(e)) })
-	}
+	shown, err := b.listed(c, p.call, p.answer.Text.JSON())
 	if err != nil {
 		return nil, "", unreadable(err)
 	}
@@ -232,12 +185,6 @@ func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err 
 		return nil, "", unreadable(err)
 	}
 	return listed, cursor, nil
-}
-
-// unmirrored reports whether a client with sessions can make the call: it does not
-// repeat arguments in headers, and a stateless server refuses a call without.
-func unmirrored(e mcp.Entry) bool {
-	return e.Method != "tools/call" || !mcp.MirrorsArguments(e.Raw)
 }
 
 // listResult is the result of a list's question.

@@ -50,11 +50,31 @@ func (b *Broker) admitted(c *call, entered bool) error {
 	}
 	select {
 	case b.slots <- struct{}{}:
-		defer func() { <-b.slots }()
+		c.slotted = true
 	default:
 		return fault.New("receive", fault.Unavailable, "too many calls are under way")
 	}
+	defer b.leaveSlot(c)
 	return b.serve(c)
+}
+
+// leaveSlot makes room for another call.
+func (b *Broker) leaveSlot(c *call) {
+	if c.slotted {
+		<-b.slots
+		c.slotted = false
+	}
+}
+
+// takeSlot waits for room again.
+func (b *Broker) takeSlot(ctx context.Context, c *call) error {
+	select {
+	case b.slots <- struct{}{}:
+		c.slotted = true
+		return nil
+	case <-ctx.Done():
+		return gone(ctx)
+	}
 }
 
 // catch makes a panic of a step a refusal, and cuts an answer that had begun

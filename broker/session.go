@@ -68,7 +68,11 @@ func (s *sessions) open(handle, upstream string, owner attest.Identity) (string,
 			}
 		}
 	}
-	return "", fault.Wrap("receive", fault.NotFound, "unknown session: it ended, or it is not this agent's; initialize a new one", errSession)
+	return "", unknownSession()
+}
+
+func unknownSession() error {
+	return fault.Wrap("receive", fault.NotFound, "unknown session: it ended, or it is not this agent's; initialize a new one", errSession)
 }
 
 // binding is what a handle is good for. Each part has its length before it, so

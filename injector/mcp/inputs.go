@@ -136,20 +136,17 @@ func undeclared(what string) error {
 // result that required input: under a new id, with the client's answers by their
 // keys and the server's state as it came.
 func Again(message []byte, id string, answers Object, in *Input) ([]byte, error) {
-	o, err := CutObject(message)
+	p, err := cutParts(message)
 	if err != nil {
 		return nil, err
 	}
-	params, err := CutObject(o.Get("params"))
-	if err != nil {
-		return nil, err
-	}
-	params = params.Without(inputResponses, requestState)
+	p.params = p.params.Without(inputResponses, requestState)
 	if len(in.Requests) > 0 {
-		params = params.With(inputResponses, answers.JSON())
+		p.params = p.params.With(inputResponses, answers.JSON())
 	}
 	if in.State != nil {
-		params = params.With(requestState, in.State)
+		p.params = p.params.With(requestState, in.State)
 	}
-	return o.With("id", Quote(id)).With("params", params.JSON()).JSON(), nil
+	p.top = p.top.With("id", Quote(id))
+	return p.JSON(), nil
 }

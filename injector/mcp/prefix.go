@@ -43,24 +43,24 @@ func SplitURI(joined string) (upstream, uri string, ok bool) {
 // every other value stays as it was, byte for byte. It returns an *Error for a
 // request that names no upstream.
 func Unprefix(request []byte) (upstream string, own []byte, err error) {
-	o, params, err := cutRequest(request)
+	p, err := cutParts(request)
 	if err != nil {
 		return "", nil, err
 	}
-	switch method := o.Text("method"); method {
+	switch method := p.top.Text("method"); method {
 	case "tools/call", "prompts/get":
-		upstream, params, err = unprefixName(params)
+		upstream, p.params, err = unprefixName(p.params)
 	case "resources/read":
-		upstream, params, err = unprefixURI(params)
+		upstream, p.params, err = unprefixURI(p.params)
 	case "completion/complete":
-		upstream, params, err = unprefixRef(params)
+		upstream, p.params, err = unprefixRef(p.params)
 	default:
 		err = invalidParams("expected a method that names what it is for, got %q", method)
 	}
 	if err != nil {
 		return "", nil, err
 	}
-	return upstream, o.With("params", params.JSON()).JSON(), nil
+	return upstream, p.JSON(), nil
 }
 
 func unprefixName(o Object) (string, Object, error) {
@@ -246,15 +246,4 @@ func eachObject(with func(Object) (Object, error)) func(value []byte) ([]byte, e
 		}
 		return JoinArray(elements), nil
 	}
-}
-
-// cutRequest cuts a request and its params, which may be absent.
-func cutRequest(request []byte) (o, params Object, err error) {
-	if o, err = CutObject(request); err != nil {
-		return nil, nil, err
-	}
-	if raw := o.Get("params"); raw != nil {
-		params, err = CutObject(raw)
-	}
-	return o, params, err
 }

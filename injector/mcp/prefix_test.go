@@ -170,28 +170,6 @@ func TestListedNames(t *testing.T) {
 	}
 }
 
-// What is stated for a stateless server and taken back for one with sessions is
-// what came.
-func TestStatedAndUnstated(t *testing.T) {
-	client := mcp.Object{}.With("name", mcp.Quote("x"))
-	for request, want := range map[string]string{
-		`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`:                                                    `{"jsonrpc":"2.0","id":1,"method":"tools/list","params":{}}`,
-		`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{"progressToken": 7}}}`: `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","_meta":{"progressToken":7}}}`,
-	} {
-		stated, err := mcp.Stated([]byte(request), client)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m, err := mcp.NewReader(64).Read(stated); err != nil || m.Version != mcp.Stateless {
-			t.Errorf("stated: got %s, %v", stated, err)
-		}
-		got, who, err := mcp.Unstated(stated)
-		if err != nil || string(got) != want || string(who.JSON()) != `{"name":"x"}` {
-			t.Errorf("got %s, %s, %v, want %s", got, who.JSON(), err, want)
-		}
-	}
-}
-
 func TestWithoutTasks(t *testing.T) {
 	of := func(extensions string) string {
 		return `{"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/clientCapabilities":{"extensions":` + extensions + `,"sampling":{}}}}}`

@@ -10,13 +10,6 @@ import (
 // NewestWithSessions is the newest revision whose servers keep sessions.
 const NewestWithSessions = "2025-11-25"
 
-// progressToken is the member of _meta that belongs to the request alone, in both
-// eras.
-const progressToken = "progressToken"
-
-// metaLogLevel is where a stateless request says which log messages it wants.
-const metaLogLevel = "io.modelcontextprotocol/logLevel"
-
 // Sender is what a stateless request says of who sends it, which a server with
 // sessions is told when a session begins, and what belongs to the request alone.
 type Sender struct {
@@ -31,14 +24,15 @@ type Sender struct {
 
 // SenderOf reads the sender of a stateless request. It returns an *Error.
 func SenderOf(m *Message) (Sender, error) {
-	params, meta, err := paramsOf(m.Raw)
+	p, err := cutParts(m.Raw)
 	if err != nil {
 		return Sender{}, err
 	}
+	params, meta := p.params, p.meta
 	if params.Get("task") != nil {
 		return Sender{}, invalidParams("expected no params.task: this upstream's tasks belong to revisions with sessions, and mintmark does not carry them over")
 	}
-	s := Sender{Info: meta.Get(metaClientInfo), LogLevel: meta.Text(metaLogLevel), Progress: meta.Get(progressToken), State: params.Text("requestState")}
+	s := Sender{Info: meta.Get(metaClientInfo), LogLevel: meta.Text(metaLogLevel), Progress: meta.Get(progressToken), State: params.Text(requestState)}
 	if s.Info == nil {
 		s.Info = []byte(`{"name":"agent","version":"0"}`)
 	}
@@ -53,12 +47,12 @@ func SenderOf(m *Message) (Sender, error) {
 		return Sender{}, err
 	}
 	if s.State == "" { // input that nobody asked for is not read
-		if params.Get("requestState") != nil {
+		if params.Get(requestState) != nil {
 			return Sender{}, invalidParams("expected params.requestState as it came with the request for input")
 		}
 		return s, nil
 	}
-	if raw := params.Get("inputResponses"); raw != nil {
+	if raw := params.Get(inputResponses); raw != nil {
 		if s.Responses, err = CutObject(raw); err != nil {
 			return Sender{}, invalidParams("expected params.inputResponses to be an object")
 		}
@@ -88,49 +82,24 @@ func toSessionCapabilities(stated Object) (kept Object, err error) {
 	return kept, nil
 }
 
-// paramsOf cuts the params of a message and their _meta.
-func paramsOf(message []byte) (params, meta Object, err error) {
-	o, err := CutObject(message)
-	if err != nil {
-		return nil, nil, err
-	}
-	if raw := o.Get("params"); raw != nil {
-		if params, err = cutNamed(raw, []string{"_meta", "inputResponses", "requestState", "task"}); err != nil {
-			return nil, nil, err
-		}
-	}
-	if raw := params.Get("_meta"); raw != nil {
-		meta, err = cutNamed(raw, []string{metaVersion, metaClientInfo, metaCapabilities, metaLogLevel, progressToken})
-	}
-	return params, meta, err
-}
-
 // Initialize is the message that begins a session for s.
 func (s Sender) Initialize(id []byte) []byte {
 	params := Object{}.With("protocolVersion", Quote(NewestWithSessions)).With("capabilities", s.Capabilities.JSON()).With("clientInfo", s.Info)
-	return question(id, "initialize", params)
+	return request(id, "initialize", params.JSON())
 }
 
 // ToSessions returns a stateless request as a server with sessions wants it,
 // under another id: the same call, byte for byte, without what the session says.
 // It returns an *Error.
 func ToSessions(m *Message, id []byte) ([]byte, error) {
-	o, err := CutObject(m.Raw)
+	p, err := cutParts(m.Raw)
 	if err != nil {
 		return nil, err
 	}
-	params, meta, err := paramsOf(m.Raw)
-	if err != nil {
-		return nil, err
-	}
-	meta = meta.Without(metaVersion, metaClientInfo, metaCapabilities, metaLogLevel)
-	params = params.Without("inputResponses", "requestState")
-	if len(meta) == 0 {
-		params = params.Without("_meta")
-	} else {
-		params = params.With("_meta", meta.JSON())
-	}
-	return o.With("id", id).With("params", params.JSON()).JSON(), nil
+	p.meta = p.meta.Without(metaVersion, metaClientInfo, metaCapabilities, metaLogLevel)
+	p.params = p.params.Without(inputResponses, requestState)
+	p.top = p.top.With("id", id)
+	return p.JSON(), nil
 }
 
 // SameCall reports whether b makes the call that a makes: the same method on the
@@ -201,11 +170,11 @@ func (a Answer) Complete(method string, id []byte) (message []byte, status int, 
 		code, status := toStatelessCode(method, a.Failure.Get("code"))
 		return response(id, "error", a.Failure.With("code", code).JSON()), status, nil
 	}
-	if err := unmistakable(a.Result, []string{"resultType", "inputRequests", "requestState", "ttlMs", "cacheScope"}); err != nil {
+	if err := unmistakable(a.Result, []string{"resultType", inputRequests, requestState, "ttlMs", "cacheScope"}); err != nil {
 		return nil, 0, err
 	}
 	// Only mintmark asks the agent for input here, having looked at what for.
-	result := a.Result.Without("inputRequests", "requestState").With("resultType", []byte(`"complete"`))
+	result := a.Result.Without(inputRequests, requestState).With("resultType", []byte(`"complete"`))
 	if Lists(method) {
 		result = uncached(result)
 	}
@@ -303,7 +272,7 @@ func (a Answer) InputRequired(id []byte, state string) ([]byte, error) {
 	}
 	ask := Object{}.With("method", Quote(a.Method)).With("params", params.Without("elicitationId", "task").JSON())
 	result := Object{}.With("resultType", []byte(`"input_required"`)).
-		With("inputRequests", Object{}.With(InputKey, ask.JSON()).JSON()).With("requestState", Quote(state))
+		With(inputRequests, Object{}.With(InputKey, ask.JSON()).JSON()).With(requestState, Quote(state))
 	return response(id, "result", result.JSON()), nil
 }
 
@@ -345,7 +314,7 @@ func Louder(a, b string) bool {
 
 // SetLevel is the message that tells a server with sessions what to log.
 func SetLevel(id []byte, level string) []byte {
-	return question(id, "logging/setLevel", Object{}.With("level", Quote(level)))
+	return request(id, "logging/setLevel", Object{}.With("level", Quote(level)).JSON())
 }
 
 // Initialized is the message that ends the beginning of a session.
@@ -355,20 +324,4 @@ func Initialized() []byte { return []byte(`{"jsonrpc":"2.0","method":"notificati
 func Cancelled(id []byte, reason string) []byte {
 	params := Object{}.With("requestId", id).With("reason", Quote(reason))
 	return Object{}.With("jsonrpc", []byte(`"2.0"`)).With("method", Quote("notifications/cancelled")).With("params", params.JSON()).JSON()
-}
-
-// Reply answers a server's request with a result.
-func Reply(id, result []byte) []byte { return response(id, "result", result) }
-
-// ReplyError answers a server's request with an error.
-func ReplyError(id []byte, code int, message string) []byte {
-	return response(id, "error", Object{}.With("code", fmt.Append(nil, code)).With("message", Quote(message)).JSON())
-}
-
-func question(id []byte, method string, params Object) []byte {
-	return Object{}.With("jsonrpc", []byte(`"2.0"`)).With("id", id).With("method", Quote(method)).With("params", params.JSON()).JSON()
-}
-
-func response(id []byte, member string, value []byte) []byte {
-	return Object{}.With("jsonrpc", []byte(`"2.0"`)).With("id", id).With(member, value).JSON()
 }

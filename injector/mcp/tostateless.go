@@ -7,14 +7,6 @@ import (
 	"github.com/go-json-experiment/json/jsontext"
 )
 
-// The members of _meta by which the stateless revision says in every request
-// what initialize said once, and of a result, what its answer did.
-const (
-	metaClientInfo   = "io.modelcontextprotocol/clientInfo"
-	metaCapabilities = "io.modelcontextprotocol/clientCapabilities"
-	metaServerInfo   = "io.modelcontextprotocol/serverInfo"
-)
-
 // maxClient is how much a client may say of itself, in each of two parts: it is
 // said again in every request, and travels in the handle of its session.
 const maxClient = 2 << 10
@@ -152,24 +144,12 @@ func (c Client) Discover(id []byte) []byte {
 // server without that capability ignores it (MCP 2025-11-25, Tasks). It returns
 // an *Error for a _meta that is no object.
 func (c Client) ToStateless(message []byte) ([]byte, error) {
-	o, err := CutObject(message)
+	p, err := cutParts(message)
 	if err != nil {
 		return nil, err
 	}
-	params := Object{}
-	if raw := o.Get("params"); raw != nil {
-		if params, err = cutNamed(raw, []string{"_meta", "task", inputResponses, requestState}); err != nil {
-			return nil, err
-		}
-	}
-	meta := Object{}
-	if raw := params.Get("_meta"); raw != nil {
-		if meta, err = cutNamed(raw, []string{metaVersion, metaClientInfo, metaCapabilities}); err != nil {
-			return nil, err
-		}
-	}
-	params = params.Without("task", inputResponses, requestState).With("_meta", c.stated(meta).JSON())
-	return o.With("params", params.JSON()).JSON(), nil
+	p.params, p.meta = p.params.Without("task", inputResponses, requestState), c.stated(p.meta)
+	return p.JSON(), nil
 }
 
 // InitializeResult returns the result of initialize that says what the result of
@@ -227,11 +207,10 @@ func serverCapabilities(raw []byte) ([]byte, error) {
 // FromStateless returns the answer a as one to the request of a session with the
 // given id.
 func FromStateless(a Answer, id []byte) []byte {
-	o := Object{}.With("jsonrpc", []byte(`"2.0"`)).With("id", id)
 	if a.Failure != nil {
-		return o.With("error", a.Failure.JSON()).JSON()
+		return response(id, "error", a.Failure.JSON())
 	}
-	return o.With("result", a.Result.Without("resultType", "ttlMs", "cacheScope").JSON()).JSON()
+	return response(id, "result", a.Result.Without("resultType", "ttlMs", "cacheScope").JSON())
 }
 
 // MirrorsArguments reports whether a tool, as it stands in a list, wants
@@ -255,49 +234,9 @@ func MirrorsArguments(tool []byte) bool {
 	}
 }
 
-// Success returns the answer to id with the given result, which is JSON.
-func Success(id, result []byte) []byte {
-	return Object{}.With("jsonrpc", []byte(`"2.0"`)).With("id", id).With("result", result).JSON()
-}
-
 // NotBridged is the refusal of a method that the stateless revision has not, or
 // has with another meaning.
 func NotBridged(m *Message) error {
 	return &Error{Code: CodeMethodNotFound, Status: http.StatusOK,
 		Message: "this upstream speaks MCP " + Stateless + ", where " + m.Method + " has no counterpart"}
 }
-
-// SameID reports whether two ids are the same, however they are written.
-func SameID(a, b []byte) bool { return IDKey(a) == IDKey(b) }
-
-// IDKey returns what an id of JSON-RPC is known by: one text for all the ways in
-// which a string can be written.
-func IDKey(id []byte) string {
-	if len(id) == 0 || id[0] != '"' {
-		return string(id)
-	}
-	return string(Quote(Object{{Name: "id", Value: id}}.Text("id")))
-}
-
-func request(id []byte, method string, params []byte) []byte {
-	o := Object{}.With("jsonrpc", []byte(`"2.0"`)).With("id", id).With("method", Quote(method))
-	if params != nil {
-		o = o.With("params", params)
-	}
-	return o.JSON()
-}
-
-// CutParams returns the params of a message, which are empty where it has none.
-func CutParams(message []byte) (Object, error) {
-	o, err := CutObject(message)
-	if err != nil {
-		return nil, err
-	}
-	raw := o.Get("params")
-	if raw == nil {
-		return Object{}, nil
-	}
-	return CutObject(raw)
-}
-
-func isObject(raw []byte) bool { return bytes.HasPrefix(raw, []byte{'{'}) }

@@ -11,8 +11,9 @@ import (
 // errCancelled ends a request that its agent no longer wants.
 var errCancelled = fault.New("answer", fault.Unavailable, "the agent cancelled the request")
 
-// flights are the requests under way in bridged sessions, and what their clients
-// were asked. It holds nothing of a session that has no request under way.
+// flights are the requests under way in the sessions that agents have with the
+// broker alone, and what their clients were asked. It holds nothing of a session
+// that has no request under way.
 type flights struct {
 	mu       sync.Mutex
 	sessions map[string]*session // by the digest of the handle
@@ -24,8 +25,12 @@ type session struct {
 }
 
 // begin puts c under way until the returned func is called. It refuses an id
-// that is in use: a cancellation could not tell the two apart.
+// that is in use: a cancellation could not tell the two apart. Without a session
+// a request is cancelled by leaving it.
 func (f *flights) begin(c *call) (leave func(), err error) {
+	if c.bridged == nil {
+		return func() {}, nil
+	}
 	digest, id := c.bridged.digest, mcp.IDKey(c.msg.ID)
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -8,12 +8,13 @@ import (
 	"time"
 )
 
-// reply is the answer to one request in a bridged session: one JSON text, or a
-// stream of events when the client is to read something before it.
+// reply is the answer to one request in the broker's own words: one JSON text, or
+// a stream of events when the agent is to read something before it.
 type reply struct {
 	call    *call
 	control *http.ResponseController
-	begun   bool // as a stream of events
+	status  int  // 0: nothing was written
+	stream  bool // of events
 	written int64
 }
 
@@ -21,28 +22,32 @@ func newReply(c *call) *reply { return &reply{call: c, control: http.NewResponse
 
 // whole answers with one message, or with none.
 func (r *reply) whole(status int, message []byte) {
-	h := r.call.w.Header()
-	h.Set("Cache-Control", "no-store")
 	if message != nil {
-		h.Set("Content-Type", "application/json")
+		r.call.w.Header().Set("Content-Type", "application/json")
 	}
-	r.within()
-	r.call.w.WriteHeader(status)
+	r.head(status)
 	n, _ := r.call.w.Write(message) // the agent may be gone: what it was given is on record
 	r.written += int64(n)
 }
 
+// head begins the answer.
+func (r *reply) head(status int) {
+	r.call.w.Header().Set("Cache-Control", "no-store")
+	r.within()
+	r.status = status
+	r.call.w.WriteHeader(status)
+}
+
 // begin begins the stream of events.
 func (r *reply) begin() error {
-	if r.begun {
+	if r.stream {
 		return nil
 	}
-	r.begun = true
+	r.stream = true
 	h := r.call.w.Header()
-	h.Set("Cache-Control", "no-store")
 	h.Set("Content-Type", "text/event-stream")
 	h.Set("X-Accel-Buffering", "no")
-	r.call.w.WriteHeader(http.StatusOK)
+	r.head(http.StatusOK)
 	return r.flush()
 }
 
@@ -82,31 +87,48 @@ func (r *reply) flush() error {
 }
 
 // last answers the request.
-func (r *reply) last(message []byte) error {
+func (r *reply) last(status int, message []byte) error {
 	defer r.within() // set at the end: the server writes the last of the answer later
-	if r.begun {
+	if r.stream {
 		return r.event(message)
 	}
-	r.whole(http.StatusOK, message)
+	r.whole(status, message)
 	return nil
 }
 
 // fail answers the request with why it came to nothing. A request that was
-// cancelled gets no answer (MCP 2025-11-25, Cancellation).
+// cancelled gets no answer (MCP 2025-11-25, Cancellation), and neither does one
+// whose agent is gone.
 func (r *reply) fail(err error) {
 	defer r.within()
 	switch {
 	case r.call.r.Context().Err() != nil:
 	case r.call.cancelled():
 		_ = r.begin()
-	case r.begun:
+	case r.stream:
 		_ = r.event(refusalOf(err).rpc(r.call))
 	default:
 		refusalOf(err).write(r.call)
 	}
 }
 
+// cut says why the answer could not be given whole.
+func (r *reply) cut(err error) error {
+	c := r.call
+	switch cause := context.Cause(c.ctx); {
+	case err == nil:
+		return nil
+	case isFault(cause):
+		return cause
+	case r.status != 0 || c.r.Context().Err() != nil:
+		return c.cut(err)
+	}
+	return err
+}
+
 // cancelled reports whether the agent has cancelled the request.
 func (c *call) cancelled() bool { return errors.Is(context.Cause(c.ctx), errCancelled) }
 
+// within gives the writes that follow their time. Not every connection has
+// deadlines.
 func (r *reply) within() { _ = r.control.SetWriteDeadline(time.Now().Add(slowest)) }

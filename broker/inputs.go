@@ -16,27 +16,32 @@ const (
 	busyFor     = time.Second // before an upstream that is busy is asked again
 )
 
-// inputs asks the client for what in wants and waits for its answers. Only who
-// holds the session can give them.
-func (b *Broker) inputs(r *reply, in *mcp.Input) (mcp.Object, error) {
+// inputs asks the agent's client, in its session, for what in wants and waits for
+// its answers. Only who holds the session can give them. Meanwhile the call is not
+// one of limits.concurrent, and of an agent's only so many wait.
+func (b *Broker) inputs(r *reply, br *call, in *mcp.Input) (mcp.Object, error) {
 	ctx, cancel := context.WithTimeoutCause(r.call.ctx, inputWithin,
 		fault.New("answer", fault.Unavailable, "the client did not give the input that the upstream asked for in time"))
 	defer cancel()
 	if len(in.Requests) == 0 {
 		return nil, r.wait(ctx, busyFor)
 	}
+	leave, err := b.waiting.enter(r.call.identity)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
 	messages := make([][]byte, len(in.Requests))
 	waiting := make([]<-chan mcp.Object, len(in.Requests))
 	for i, asked := range in.Requests {
 		id, answer, done := b.flights.ask(r.call.bridged.digest)
 		defer done()
-		var err error
 		if messages[i], err = r.call.bridged.client.InputRequest(asked, id); err != nil {
 			return nil, badAnswer(err)
 		}
 		waiting[i] = answer
 	}
-	if err := r.call.stillAllowed(b.clock()); err != nil {
+	if err := br.stillAllowed(b.clock()); err != nil {
 		return nil, err
 	}
 	for _, message := range messages {
@@ -44,7 +49,12 @@ func (b *Broker) inputs(r *reply, in *mcp.Input) (mcp.Object, error) {
 			return nil, r.call.cut(err)
 		}
 	}
-	return r.gather(ctx, in, waiting)
+	b.leaveSlot(r.call)
+	given, err := r.gather(ctx, in, waiting)
+	if err == nil {
+		err = b.takeSlot(ctx, r.call)
+	}
+	return given, err
 }
 
 // gather waits for the answers and returns them by the upstream's keys.
