@@ -36,9 +36,9 @@ unless { context.posture has scan && context.posture.scan.value == "pass" };
 // modern returns a world with two upstreams beside the others, which are one
 // stateless server: modern, whose era is learned, and stateless, which is
 // registered as such.
-func modern(t testing.TB, h http.Handler) *world {
+func modern(t testing.TB, h http.Handler, change ...func(*setup)) *world {
 	t.Helper()
-	w := open(t)
+	w := open(t, change...)
 	entries := fmt.Sprintf(`
   modern: {url: "http://%[1]s/mcp", credentials: [{provider: token, scheme: bearer}]}
   stateless: {url: "http://%[1]s/mcp", protocol: stateless, credentials: [{provider: token, scheme: bearer}]}

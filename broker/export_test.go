@@ -73,3 +73,9 @@ func (s Sessions) Open(handle, upstream string, owner attest.Identity) (string, 
 func OriginOf(r *http.Request, secure bool) (string, bool) {
 	return (&listener{secure: secure}).origin(r)
 }
+
+// InputWaits counts the calls that wait for input.
+type InputWaits struct{ w waiting }
+
+// Enter counts one more.
+func (w *InputWaits) Enter(agent attest.Identity) (leave func(), err error) { return w.w.enter(agent) }

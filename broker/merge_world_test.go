@@ -74,17 +74,16 @@ forbid (principal == Agent::"spiffe://example.org/agent/guest", action, resource
 // one answers nothing before the test ends.
 type several struct {
 	*world
-	odd *scripted
+	modern, older *sdk.Server
+	odd           *scripted
 }
 
 func openSeveral(t testing.TB) *several {
 	t.Helper()
-	s := &several{odd: newScripted()}
-	modern := realServer("modern", nil)
-	older := realServer("older", []string{"2025-11-25", "2025-06-18"})
+	s := &several{odd: newScripted(), modern: realServer("modern", nil), older: realServer("older", []string{"2025-11-25", "2025-06-18"})}
 	addresses := map[string]string{
-		"Modern": serve(t, sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return modern }, &sdk.StreamableHTTPOptions{Stateless: true}), nil),
-		"Older":  serve(t, sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return older }, nil), nil),
+		"Modern": serve(t, sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return s.modern }, &sdk.StreamableHTTPOptions{Stateless: true}), nil),
+		"Older":  serve(t, sdk.NewStreamableHTTPHandler(func(*http.Request) *sdk.Server { return s.older }, nil), nil),
 		"Odd":    serve(t, s.odd, nil),
 		"Dead":   closedAddress(t),
 	}
@@ -236,9 +235,14 @@ func (s *scripted) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // connect returns a client of the Go SDK at /mcp. An empty revision is the newest.
 func (s *several) connect(t *testing.T, agent, revision string) *sdk.ClientSession {
 	t.Helper()
+	return s.connectWith(t, agent, revision, nil)
+}
+
+func (s *several) connectWith(t *testing.T, agent, revision string, options *sdk.ClientOptions) *sdk.ClientSession {
+	t.Helper()
 	bearing := &bearing{token: s.token(s.domain, agent, trustdomain.JWTRequest{}), received: &s.received}
 	t.Cleanup(bearing.base.CloseIdleConnections)
-	client := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, nil)
+	client := sdk.NewClient(&sdk.Implementation{Name: "test", Version: "1"}, options)
 	session, err := client.Connect(t.Context(), &sdk.StreamableClientTransport{
 		Endpoint: "http://" + s.plain + "/mcp", HTTPClient: &http.Client{Transport: bearing},
 	}, &sdk.ClientSessionOptions{ProtocolVersion: revision})
