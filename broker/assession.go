@@ -106,7 +106,7 @@ func (b *Broker) begin(c *call) error {
 // the error. An upstream that speaks both eras is never bridged this way.
 func (b *Broker) beginsInstead(c *call, resp *http.Response) (bool, error) {
 	if c.plain || c.msg.Kind != mcp.Request || c.method != "initialize" || c.era() != eraSessions ||
-		resp.StatusCode < http.StatusBadRequest || c.upstream.speaks.at(b.clock()) == eraSessions {
+		resp.StatusCode < http.StatusBadRequest || c.upstream.oneEra || c.upstream.speaks.at(b.clock()) == eraSessions {
 		return false, nil
 	}
 	client, err := mcp.ReadClient(c.body)

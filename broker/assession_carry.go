@@ -56,7 +56,7 @@ func (b *Broker) rounds(r *reply, br *call, message []byte) error {
 			message, err = b.again(r, br, message, in)
 		}
 		if err != nil {
-			b.recordFailure(s.sent(), refusalOf(err))
+			b.recordFailure(s.sent, refusalOf(err))
 			return err
 		}
 	}

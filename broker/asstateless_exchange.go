@@ -38,19 +38,19 @@ func (b *Broker) converse(c *call, sender mcp.Sender) (source, error) {
 	for again := false; ; again = true {
 		h, err := b.session(c, sender)
 		if err != nil {
-			return nil, err
+			return source{}, err
 		}
 		b.level(c, h, sender)
 		v, err := b.open(c, h)
 		if err == nil {
-			return &turn{conversation: v, by: c, sender: sender}, nil
+			return inTurn(v, c, sender), nil
 		}
 		if !errors.Is(err, errSession) {
-			return nil, err
+			return source{}, err
 		}
 		c.upstream.held.drop(h)
 		if again {
-			return nil, fault.New("forward", fault.BadUpstream, "the upstream does not know the session that it began a moment ago")
+			return source{}, fault.New("forward", fault.BadUpstream, "the upstream does not know the session that it began a moment ago")
 		}
 		b.recordRefusal(c, refusalOf(err))
 		c.recorded = false
@@ -127,10 +127,11 @@ type turn struct {
 	parked string // what the conversation waits under, and is no longer this call's; or ""
 }
 
-func (t *turn) sent() *call { return t.answer.call }
-
-// streamed returns false: an answer by itself keeps its HTTP status.
-func (t *turn) streamed() bool { return false }
+// inTurn returns the part of a call by c in v. It is not streamed, so that an answer
+// by itself keeps its HTTP status.
+func inTurn(v *conversation, c *call, sender mcp.Sender) source {
+	return source{talk: &turn{conversation: v, by: c, sender: sender}, sent: v.answer.call}
+}
 
 func (t *turn) next(b *Broker) (said, error) {
 	for {
@@ -142,6 +143,8 @@ func (t *turn) next(b *Broker) (said, error) {
 			return said{}, err
 		}
 		switch m.Kind {
+		case mcp.None:
+			return said{}, nil
 		case mcp.Notification:
 			if message := t.sender.Passing(m); message != nil {
 				return saying(message, http.StatusOK)

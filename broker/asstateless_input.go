@@ -161,7 +161,7 @@ func (b *Broker) resume(c *call, sender mcp.Sender) (source, error) {
 	}
 	w := b.taken(c, sender.State)
 	if w == nil {
-		return nil, notResumed()
+		return source{}, notResumed()
 	}
 	w.link(c)
 	w.answer.call.waits.Store(nil)
@@ -171,9 +171,9 @@ func (b *Broker) resume(c *call, sender mcp.Sender) (source, error) {
 	}
 	if err != nil {
 		w.end(b, err, false)
-		return nil, err
+		return source{}, err
 	}
-	return &turn{conversation: w.conversation, by: c, sender: sender}, nil
+	return inTurn(w.conversation, c, sender), nil
 }
 
 // taken returns what waits for c by the state that c repeats, or nil.
@@ -195,20 +195,20 @@ func (b *Broker) taken(c *call, state string) *waits {
 func (b *Broker) askAgain(c *call, state string) (source, error) {
 	id, err := b.parking.states.open(state, c.asksFor(), c.identity)
 	if err != nil {
-		return nil, notResumed()
+		return source{}, notResumed()
 	}
 	w := b.parking.waiting(id)
 	if w == nil {
-		return nil, notResumed()
+		return source{}, notResumed()
 	}
 	message, err := w.question.InputRequired(c.msg.ID, state)
 	if err != nil {
-		return nil, unreadable(err)
+		return source{}, unreadable(err)
 	}
 	if err := b.admit(c); err != nil {
-		return nil, err
+		return source{}, err
 	}
-	return &repeated{by: c, message: message}, nil
+	return source{talk: &repeated{by: c, message: message}, sent: c}, nil
 }
 
 // repeated is a question that is asked again, for which the upstream is not.
@@ -216,10 +216,6 @@ type repeated struct {
 	by      *call
 	message []byte
 }
-
-func (r *repeated) sent() *call { return r.by }
-
-func (r *repeated) streamed() bool { return false }
 
 func (r *repeated) next(*Broker) (said, error) { return saying(r.message, http.StatusOK) }
 

@@ -99,8 +99,14 @@ func (b *Broker) serve(c *call) error {
 	}
 	switch {
 	case b.bridges(c):
+		if b.oneEra(c) {
+			return b.otherEra(c, eraStateless)
+		}
 		return b.asSession(c)
 	case c.era() == eraStateless && b.upstreamEra(c) == eraSessions:
+		if b.oneEra(c) {
+			return b.otherEra(c, eraSessions)
+		}
 		return b.asStateless(c)
 	}
 	return b.pass(c)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"net/http"
 	"slices"
@@ -92,6 +93,22 @@ func (b *Broker) registeredEra(c *call) era {
 	return eraUnknown
 }
 
+// oneEra reports whether the upstream of c serves agents of its own era alone.
+func (b *Broker) oneEra(c *call) bool {
+	u, ok := c.snap.upstreams[c.name]
+	return ok && u.oneEra
+}
+
+// otherEra refuses a call to an upstream that speaks another era, and is not to be
+// bridged to.
+func (b *Broker) otherEra(c *call, speaks era) error {
+	if err := b.decide(c); err != nil {
+		return err
+	}
+	supported := slices.DeleteFunc(slices.Clone(mcp.Versions()), func(v string) bool { return (v >= mcp.Stateless) != (speaks == eraStateless) })
+	return fault.Wrap("forward", fault.Invalid, "", mcp.OnlyVersions(cmp.Or(c.msg.Version, c.msg.Initialize, c.header.Get(mcp.HeaderVersion)), supported))
+}
+
 // upstreamEra returns the era that the upstream of c speaks. Where it is not
 // known yet, the upstream is asked, on the agent's behalf and by its leave: where
 // the agent may not ask, nothing is learned for a while, and its call passes as it
@@ -128,6 +145,9 @@ func (b *Broker) discover(c *call) (found era, asked bool) {
 		return eraUnknown, c.ctx.Err() == nil
 	}
 	m, err := a.next(b)
+	for err == nil && m.Kind == mcp.None {
+		m, err = a.next(b)
+	}
 	switch {
 	case err == nil && m.Kind == mcp.Response && supports(m.Result, mcp.Stateless):
 		found = eraStateless

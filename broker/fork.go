@@ -96,7 +96,8 @@ func (b *Broker) reading(f *call, resp *http.Response, scrub *injector.Scrubber)
 }
 
 // next returns the next message of the answer, scrubbed and read strictly, and
-// io.EOF after the last. The decision must stand before each.
+// io.EOF after the last. One of no kind is a sign of life. The decision must stand
+// before each.
 func (a *answered) next(b *Broker) (mcp.Answer, error) {
 	if a.messages == nil {
 		return mcp.Answer{}, io.EOF
@@ -115,7 +116,7 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 		return mcp.Answer{}, cause
 	}
 	var m mcp.Answer
-	if err == nil {
+	if err == nil && len(message) > 0 {
 		m, err = mcp.ReadAnswer([]byte(a.scrub.String(string(message))))
 	}
 	if err != nil {

@@ -110,7 +110,7 @@ func (b *Broker) page(c *call, name, cursor string) page {
 		return p
 	}
 	m, err := response(b, s)
-	p.call, p.answer, p.err = s.sent(), m.Answer, err
+	p.call, p.answer, p.err = s.sent, m.Answer, err
 	s.close(b, 0, err)
 	return p
 }

@@ -127,7 +127,7 @@ func TestOneEndpointCallsTheUpstreamThatIsNamed(t *testing.T) {
 	})
 }
 
-func (s *several) recorded(f audit.Filter) (found []audit.Record) {
+func (s *world) recorded(f audit.Filter) (found []audit.Record) {
 	s.t.Helper()
 	for r, err := range audit.Query(s.logDir(), f) {
 		if err != nil {

@@ -21,7 +21,7 @@ func (b *Broker) retold(r *reply, s source) (*mcp.Input, error) {
 // that it was given, and answers with the last of it. Where that asks for input,
 // and the agent is in a session, it is returned instead: a session asks.
 func (b *Broker) retell(r *reply, s source) (*mcp.Input, error) {
-	if s.streamed() {
+	if s.streamed {
 		if err := r.begin(); err != nil {
 			return nil, err
 		}
@@ -32,9 +32,13 @@ func (b *Broker) retell(r *reply, s source) (*mcp.Input, error) {
 		case err != nil:
 			return nil, err
 		case m.Kind == mcp.Response:
-			return b.retellLast(r, s.sent(), m)
+			return b.retellLast(r, s.sent, m)
+		case m.Kind == mcp.None && r.stream:
+			err = r.alive()
+		case m.Kind == mcp.Notification:
+			err = retellNotice(r, s.sent, m)
 		}
-		if err := retellNotice(r, s.sent(), m); err != nil {
+		if err != nil {
 			return nil, err
 		}
 	}

@@ -51,6 +51,7 @@ type upstream struct {
 	injections []injection
 	send       *injector.Upstream
 	speaks     speaks
+	oneEra     bool     // agents of the other era are refused
 	holds      bool     // to what its tools said of themselves before
 	held       holdings // sessions of agents that have none of their own
 }
@@ -134,6 +135,7 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 	}
 	up := &upstream{plain: u.Kind == "http", open: u.Unauthenticated && len(u.Credentials) == 0, send: send}
 	up.speaks.registered = eraOf(u.Protocol)
+	up.oneEra = u.OtherEra == "refuse"
 	up.holds = u.ToolChanges == "refuse"
 	for _, c := range u.Credentials {
 		scheme, err := injector.Open(c)

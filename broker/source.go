@@ -14,18 +14,24 @@ import (
 // source is what an upstream says to one request of the stateless revision, in
 // the words of that revision, whichever era it speaks itself. So the bridges and
 // /mcp have one thing to relay.
-type source interface {
-	// next returns the next message, scrubbed, read strictly and still allowed.
-	// The last is the response to the request; where none comes, that is an error.
+type source struct {
+	talk
+	sent *call // that stands for the exchange
+
+	// streamed reports that the upstream answers by a stream, in which the agent
+	// may have to wait for the next message.
+	streamed bool
+}
+
+// talk is how a source comes by it.
+type talk interface {
+	// next returns the next message, scrubbed, read strictly and still allowed; one
+	// of no kind is a sign of life. The last is the response to the request; where
+	// none comes, that is an error.
 	next(b *Broker) (said, error)
 	// close ends the exchange and puts on record how; err is nil when it was read
 	// as far as it was wanted. written is how many bytes the agent was given.
 	close(b *Broker, written int64, err error)
-	// sent is the call that stands for the exchange.
-	sent() *call
-	// streamed reports whether the upstream answers by a stream, in which the
-	// agent may have to wait for the next message.
-	streamed() bool
 }
 
 // said is one message of a source.
@@ -44,14 +50,11 @@ type direct struct {
 func (b *Broker) directly(f *call) (source, error) {
 	a, err := b.sends(f)
 	if err != nil {
-		return nil, err
+		return source{}, err
 	}
-	return direct{a, b.streams.add(f)}, nil
+	streamed := isStream(a.resp) && a.resp.StatusCode == http.StatusOK
+	return source{talk: direct{a, b.streams.add(f)}, sent: f, streamed: streamed}, nil
 }
-
-func (d direct) sent() *call { return d.call }
-
-func (d direct) streamed() bool { return isStream(d.resp) && d.resp.StatusCode == http.StatusOK }
 
 func (d direct) next(b *Broker) (said, error) {
 	m, err := d.answered.next(b)
@@ -106,18 +109,18 @@ func response(b *Broker, s source) (said, error) {
 func (b *Broker) say(br *call, message []byte) (source, error) {
 	f, err := b.same(br, message)
 	if err != nil {
-		return nil, b.stopped(br, err)
+		return source{}, b.stopped(br, err)
 	}
 	speaks := b.upstreamEra(br)
 	if cause := context.Cause(br.ctx); cause != nil {
 		f.end(nil)
-		return nil, b.stopped(f, br.leftAt(cause))
+		return source{}, b.stopped(f, br.leftAt(cause))
 	}
 	if speaks == eraUnknown && br.bridged != nil { // it could not be asked, so that the agent's own has to do
 		speaks = eraSessions
 	}
 	if speaks == eraSessions {
-		return b.inTurn(f)
+		return b.sayInSession(f)
 	}
 	for name, values := range br.mirrored {
 		f.header[name] = values
@@ -125,8 +128,8 @@ func (b *Broker) say(br *call, message []byte) (source, error) {
 	return b.directly(f)
 }
 
-// inTurn sends f, which is stateless, in a session that the broker holds.
-func (b *Broker) inTurn(f *call) (source, error) {
+// sayInSession sends f, which is stateless, in a session that the broker holds.
+func (b *Broker) sayInSession(f *call) (source, error) {
 	sender, err := mcp.SenderOf(&f.msg)
 	if err == nil {
 		err = b.decide(f)
@@ -137,7 +140,7 @@ func (b *Broker) inTurn(f *call) (source, error) {
 	}
 	if err != nil {
 		f.end(nil)
-		return nil, b.stopped(f, err)
+		return source{}, b.stopped(f, err)
 	}
 	return s, nil
 }

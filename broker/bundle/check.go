@@ -205,9 +205,10 @@ func (c checker) upstream(path string, u Upstream) {
 	c.oneOf(path+".kind", u.Kind, "mcp", "http")
 	if u.Kind == "mcp" {
 		c.oneOf(path+".protocol", u.Protocol, "auto", "sessions", "stateless")
+		c.oneOf(path+".other_era", u.OtherEra, "bridge", "refuse")
 		c.tools(path, u)
-	} else if u.Protocol != "" || u.ToolChanges != "" || len(u.ToolDigests) > 0 {
-		c.decoder.fault(path, "kind: mcp for protocol, tool_changes and tool_digests", "kind: "+u.Kind)
+	} else if u.Protocol != "" || u.OtherEra != "" || u.ToolChanges != "" || len(u.ToolDigests) > 0 {
+		c.decoder.fault(path, "kind: mcp for protocol, other_era, tool_changes and tool_digests", "kind: "+u.Kind)
 	}
 	c.upstreamURL(path, u)
 	switch {

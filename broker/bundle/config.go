@@ -138,6 +138,11 @@ type Upstream struct {
 	// up to 2025-11-25), "stateless" (2026-07-28) or "auto" (default), which asks
 	// it. Where an agent speaks the other one, Mintmark translates.
 	Protocol string `yaml:"protocol"`
+	// OtherEra says what follows when an agent speaks the other form of MCP:
+	// "bridge" (the default) carries its calls over, and "refuse" answers as a
+	// server of one form does, so that a client that speaks both keeps to the
+	// upstream's own.
+	OtherEra string `yaml:"other_era"`
 	// ToolChanges says what follows when a tool's name, description or schema is
 	// no longer what it was when it was first seen: "record" (default) puts that
 	// on record; "refuse" also hides the tool and refuses its calls until the

@@ -8,6 +8,7 @@ func (c *Config) setDefaults(dir string) {
 		fill(&u.Kind, "mcp")
 		if u.Kind == "mcp" {
 			fill(&u.Protocol, "auto")
+			fill(&u.OtherEra, "bridge")
 			fill(&u.ToolChanges, "record")
 		}
 		fill(&u.Timeout, Duration{time.Minute})

@@ -185,10 +185,12 @@ func NewMessages(mediaType string, body io.Reader, limit int) *Messages {
 	return nil
 }
 
-// Next returns the next message as it came, and io.EOF after the last.
+// Next returns the next message as it came, and io.EOF after the last. What a
+// stream has beside messages, as to show that it is alive, is an empty message.
 func (m *Messages) Next() ([]byte, error) {
 	if m.events != nil {
-		return m.event()
+		event, err := m.events.Next()
+		return bytes.TrimSpace(event.Data), err
 	}
 	if m.whole == nil {
 		return nil, io.EOF
@@ -204,16 +206,4 @@ func (m *Messages) Next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	return content, nil
-}
-
-func (m *Messages) event() ([]byte, error) {
-	for {
-		event, err := m.events.Next()
-		if err != nil {
-			return nil, err
-		}
-		if len(bytes.TrimSpace(event.Data)) > 0 {
-			return event.Data, nil
-		}
-	}
 }

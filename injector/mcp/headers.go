@@ -161,8 +161,13 @@ func named(method string) bool {
 	return false
 }
 
-func unsupportedVersion(got string) error {
+func unsupportedVersion(got string) error { return OnlyVersions(got, Versions()) }
+
+// OnlyVersions is the refusal of a revision by a server that speaks the supported
+// ones, in the words on which a client begins again with one of them (MCP
+// 2026-07-28, Version Negotiation).
+func OnlyVersions(got string, supported []string) error {
 	return &Error{Code: CodeUnsupportedVersion, Status: http.StatusBadRequest,
-		Message: fmt.Sprintf("expected a protocol version of %s, got %q", strings.Join(Versions(), ", "), got),
-		Data:    map[string]any{"supported": Versions(), "requested": got}}
+		Message: fmt.Sprintf("expected a protocol version of %s, got %q", strings.Join(supported, ", "), got),
+		Data:    map[string]any{"supported": supported, "requested": got}}
 }
