@@ -77,7 +77,7 @@ func (b *Broker) park(t *turn, m mcp.Answer) (said, error) {
 	if err != nil {
 		return said{}, unreadable(err)
 	}
-	leave, err := b.waiting.enter(c.identity)
+	leave, err := b.waiting.enter(c.identity, t.answer.call.end)
 	if err != nil {
 		return said{}, err
 	}
@@ -100,10 +100,7 @@ func (p *parking) put(b *Broker, id string, w *waits) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	f := w.answer.call
-	switch {
-	case b.draining.Load():
-		return fault.New("answer", fault.Unavailable, "the broker is stopping")
-	case b.current.Load() != f.snap:
+	if b.current.Load() != f.snap {
 		return fault.New("answer", fault.Unavailable, "another bundle is in force; call again")
 	}
 	p.byID[id] = w
@@ -138,16 +135,13 @@ func (p *parking) waiting(id string) *waits {
 	return p.byID[id]
 }
 
-// end ends all that waits in snap, or anywhere when snap is nil.
-func (p *parking) end(snap *snapshot, why string) {
-	if p == nil { // the broker did not come to open it
-		return
-	}
+// end ends all that waits in snap.
+func (p *parking) end(snap *snapshot) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for _, w := range p.byID {
-		if f := w.answer.call; snap == nil || f.snap == snap {
-			f.end(fault.New("answer", fault.Unavailable, why))
+		if f := w.answer.call; f.snap == snap {
+			f.end(fault.New("answer", fault.Unavailable, "another bundle is in force; call again"))
 		}
 	}
 }

@@ -78,4 +78,6 @@ func OriginOf(r *http.Request, secure bool) (string, bool) {
 type InputWaits struct{ w waiting }
 
 // Enter counts one more.
-func (w *InputWaits) Enter(agent attest.Identity) (leave func(), err error) { return w.w.enter(agent) }
+func (w *InputWaits) Enter(agent attest.Identity) (leave func(), err error) {
+	return w.w.enter(agent, func(error) {})
+}

@@ -20,13 +20,15 @@ const (
 // its answers. Only who holds the session can give them. Meanwhile the call is not
 // one of limits.concurrent, and of an agent's only so many wait.
 func (b *Broker) inputs(r *reply, br *call, in *mcp.Input) (mcp.Object, error) {
-	ctx, cancel := context.WithTimeoutCause(r.call.ctx, inputWithin,
+	ctx, late := context.WithTimeoutCause(r.call.ctx, inputWithin,
 		fault.New("answer", fault.Unavailable, "the client did not give the input that the upstream asked for in time"))
-	defer cancel()
+	defer late()
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
 	if len(in.Requests) == 0 {
 		return nil, r.wait(ctx, busyFor)
 	}
-	leave, err := b.waiting.enter(r.call.identity)
+	leave, err := b.waiting.enter(r.call.identity, cancel)
 	if err != nil {
 		return nil, err
 	}

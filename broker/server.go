@@ -158,7 +158,7 @@ func (b *Broker) Run(ctx context.Context) error {
 // and cuts the rest. It may be called again.
 func (b *Broker) shutdown(ctx context.Context) error {
 	b.draining.Store(true)
-	b.parking.end(nil, "the broker is stopping")
+	b.waiting.close()
 	ctx, cancel := context.WithTimeout(ctx, b.limits.Shutdown.Duration)
 	defer cancel()
 	var group errgroup.Group

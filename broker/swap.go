@@ -55,7 +55,7 @@ func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
 		return err
 	}
 	b.swap(snap)
-	b.parking.end(old, "another bundle is in force; call again")
+	b.parking.end(old)
 	before := b.before
 	b.before = old.retired
 	b.retiring.Go(func() { // old calls may be long streams; their parts end with them

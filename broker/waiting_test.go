@@ -29,10 +29,23 @@ func TestACallThatWaitsForInputLeavesItsSlot(t *testing.T) {
 	w.await("the last slot to be free", func() bool { return w.broker.Waiting() == 0 })
 }
 
+// A broker that stops tells those who wait, and waits for none of them.
+func TestTheBrokerStopsWhileASessionsCallWaits(t *testing.T) {
+	w := modern(t, newStateless(t), func(s *setup) { s.Limits = "body: 64KiB, shutdown: 20s" })
+	x, _ := w.asked(w.session("modern", initializeAsking))
+	if err := w.stop(); err != nil {
+		t.Errorf("stop: got %v", err)
+	}
+	if event, err := x.event(); err != nil || !strings.Contains(event, "the broker is stopping") {
+		t.Errorf("the call: got %q, %v", event, err)
+	}
+}
+
 func TestSoManyCallsOfASessionsAgentWait(t *testing.T) {
 	w := modern(t, newStateless(t))
 	for range 32 {
-		w.asked(w.session("modern", initializeAsking))
+		x, _ := w.asked(w.session("modern", initializeAsking))
+		t.Cleanup(func() { _ = x.conn.Close() })
 	}
 	got := w.do(w.call(to("/mcp/modern"), with("Mcp-Session-Id", w.session("modern", initializeAsking)), body(toolCall("lookup_ask"))))
 	if !strings.Contains(got.body, "too many calls wait for input") {
