@@ -78,6 +78,83 @@ func TestAnswersThatTheBridgeCantGiveOn(t *testing.T) {
 	}
 }
 
+// What an upstream says instead of beginning a session reaches the agent and the
+// record without the credential in it, not even a part, and cut to a length that
+// can be read.
+func TestWhatAnUpstreamSaysInsteadOfASession(t *testing.T) {
+	const canary, longest = "access-token-canary", 512
+	filler := repeat("x", 180) // so that a cut comes within the credential
+	for name, c := range map[string]struct {
+		answer func(secret string) string
+		says   string
+	}{
+		"a reason": {func(string) string { return `"error":{"code":-32000,"message":"closed on sundays"}` },
+			"refused to begin a session: closed on sundays"},
+		"a long one": {func(string) string { return `"error":{"code":-32000,"message":"` + repeat("long ", 4000) + `"}` },
+			"refused to begin a session: long long"},
+		"one of many lines": {func(string) string { return `"error":{"code":-32000,"message":"a\nb\u001b[2J\u202ec"}` },
+			"refused to begin a session: a?b?[2J?c"},
+		"its credential": {func(secret string) string { return `"error":{"code":-32000,"message":"bad token ` + secret + `"}` },
+			"refused to begin a session: bad token ****"},
+		"its credential at the cut": {func(secret string) string { return `"error":{"code":-32000,"message":"` + filler + secret + `"}` },
+			"refused to begin a session: xxx"},
+		"its credential, escaped": {func(secret string) string {
+			return `"error":{"code":-32000,"message":"bad token \u0061` + secret[1:] + `"}`
+		}, "refused to begin a session: bad token ****"},
+		"no session that is known": {func(secret string) string {
+			return `"result":{"protocolVersion":"` + filler + secret + repeat("long ", 4000) + `","capabilities":{}}`
+		}, "began a session that can't be read"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if text, _ := io.ReadAll(r.Body); strings.Contains(string(text), `"server/discover"`) {
+					http.Error(w, "no session", http.StatusBadRequest)
+					return
+				}
+				w.Header().Set("Content-Type", "application/json")
+				_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"mintmark-initialize",`+c.answer(strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer "))+`}`)
+			}), nil)
+			w := open(t, func(s *setup) { s.Upstream, s.Policy = address, bridgePolicy })
+			got := w.do(w.lookup(0))
+			said := got.refusal(t)
+			if got.status != 200 || said.Code != -31502 || !strings.Contains(said.Text, c.says) || len(got.body) > 2*longest || strings.Contains(got.body, canary) {
+				t.Errorf("got %d %.1000s, want it to say %q, in short", got.status, got.body, c.says)
+			}
+			for _, r := range w.ofCall(said.Call) {
+				if len(r.Reason) > longest || strings.Contains(r.Reason, canary) {
+					t.Errorf("record of %s: got the reason %.600q, want it short and without the credential", r.Method, r.Reason)
+				}
+			}
+			if n := w.count(audit.Outcome, "initialize", said.Call); n != 1 {
+				t.Errorf("outcomes of initialize: got %d, want 1", n)
+			}
+			w.wantShortLog(canary, longest)
+		})
+	}
+}
+
+// wantShortLog demands that no line of the log holds text, or a cause that is
+// longer than longest.
+func (w *world) wantShortLog(text string, longest int) {
+	w.t.Helper()
+	logged := string(w.logged.bytes())
+	for line := range strings.Lines(logged) {
+		if strings.Contains(line, text) || len(line) > 4*longest {
+			w.t.Errorf("log: got %.1000s", line)
+		}
+	}
+	if logged == "" {
+		w.t.Error("log: got nothing")
+	}
+}
+
+// A tool that can be called as a task only has no counterpart, and is not listed.
+func TestTheBridgeListsNoToolsThatNeedATask(t *testing.T) {
+	w := scriptedServer(t, says(200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{"tools":[`+
+		`{"name":"lookup_a","execution":{"taskSupport":"required"}},{"name":"lookup_b","execution":{"taskSupport":"optional"}}]}}`))
+	wantNames(t, "tools", w.wantOK(w.stateless2026("tools/list", 1, "", ""), "lookup_b").merged(t).names(), "lookup_b")
+}
+
 func TestASessionThatIsUnknownIsBegunAnewOnce(t *testing.T) {
 	for name, unknown := range map[string]http.HandlerFunc{
 		"404":                says(404, "text/plain", "no"),

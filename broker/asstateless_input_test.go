@@ -32,9 +32,9 @@ func (w *world) stateless2026(name string, id int, params, capabilities string, 
 }
 
 // asked makes a call that the server asks for input in, and returns the state.
-func (w *world) askedFor() string {
+func (w *world) askedFor(change ...func(*request)) string {
 	w.t.Helper()
-	got := w.wantOK(w.stateless2026("tools/call", 0, `"name":"lookup_ask","arguments":{"order":"7"}`, `"elicitation":{}`), `"input_required"`)
+	got := w.wantOK(w.stateless2026("tools/call", 0, `"name":"lookup_ask","arguments":{"order":"7"}`, `"elicitation":{}`, change...), `"input_required"`)
 	var m struct {
 		Result struct {
 			RequestState  string
@@ -85,6 +85,18 @@ func TestAStateServesOnceForItsAgentAndCall(t *testing.T) {
 	if got := w.do(w.call(with("Mcp-Session-Id", state))); got.status != 404 {
 		t.Errorf("a state as a session's handle: got %d, want 404", got.status)
 	}
+}
+
+// A state is its identity's, and so is the session that the call waits in: the
+// same subject by another issuer's word is somebody else.
+func TestAStateServesNoNamesakeOfAnotherIssuer(t *testing.T) {
+	w, _ := bridged(t)
+	w.vouching()
+	one, other := vouchedFor("https://one.example"), vouchedFor("https://other.example")
+	state := w.askedFor(one)
+	w.wantState(w.input(state, itsArguments, other))
+	w.wantState(w.input(state, itsArguments)) // the trust domain's own
+	w.wantOK(w.input(state, itsArguments, one), `accept x`)
 }
 
 func TestPostureThatTurnsBadEndsACallThatWaits(t *testing.T) {

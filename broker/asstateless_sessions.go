@@ -232,7 +232,8 @@ func (b *Broker) initialize(c *call, sender mcp.Sender, h *holding) error {
 		return fault.New("forward", fault.BadUpstream, "the upstream refused to begin a session: "+shorten(m.Failure.Text("message")))
 	}
 	if h.discovery, err = mcp.Discover(m.Result); err != nil {
-		return fault.Wrap("forward", fault.BadUpstream, "the upstream began a session that can't be read: "+err.Error(), err)
+		// Not wrapped: to the agent it would be an error of its own protocol, about its own revision.
+		return fault.New("forward", fault.BadUpstream, "the upstream began a session that can't be read: "+shorten(err.Error()))
 	}
 	h.id = head.Get(mcp.HeaderSession)
 	if len(h.discovery.Result.JSON()) > discoveryMost || len(h.id) > 1024 || strings.ContainsFunc(h.id, func(r rune) bool { return r <= ' ' || r > '~' }) {

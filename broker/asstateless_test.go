@@ -199,6 +199,26 @@ func TestIdentitiesNeverShareASession(t *testing.T) {
 	}
 }
 
+// Two issuers may name one subject and mean two workloads.
+func TestNamesakesOfTwoIssuersNeverShareASession(t *testing.T) {
+	for path, tool := range map[string]string{"/mcp/orders": "lookup_order", "/mcp": "orders__lookup_order"} {
+		t.Run(path, func(t *testing.T) {
+			w, o := bridged(t)
+			w.vouching()
+			for i, issuer := range []string{"https://one.example", "https://other.example", "https://one.example"} {
+				w.wantOK(w.stateless2026("tools/call", i, `"name":"`+tool+`","arguments":{"order":"7"}`, "", vouchedFor(issuer), to(path)), `order 7`)
+			}
+			calls := o.seen(`"tools/call"`)
+			if len(calls) != 3 || calls[0].session == "" || calls[0].session == calls[1].session || calls[0].session != calls[2].session {
+				t.Errorf("sessions: got %+v; want the first issuer's, another, the first's", calls)
+			}
+			if n := len(o.seen(`"initialize"`)); n != 2 {
+				t.Errorf("sessions begun: got %d, want one for each", n)
+			}
+		})
+	}
+}
+
 func TestOneSessionHoweverManyWait(t *testing.T) {
 	w, o := bridged(t)
 	var group sync.WaitGroup

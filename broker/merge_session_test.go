@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"mintmark/broker/audit"
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
 )
 
 func mustQuote(t testing.TB, s string) []byte {
@@ -235,6 +237,58 @@ func TestOneEndpointListsWhatAClientCanCall(t *testing.T) {
 	wantNames(t, "stateless", s.do(s.stateless("tools/list", "", "{")).merged(t).names(), "modern__link odd__x odd__y older__link")
 	list := s.call(to("/mcp"), with("Mcp-Session-Id", s.begunHere()), body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
 	wantNames(t, "sessions", s.do(list).merged(t).names(), "modern__link odd__y older__link")
+}
+
+// Nobody can call at /mcp what can be called as a task only, whatever the client
+// and the upstream speak.
+func TestOneEndpointListsNoToolsThatNeedATask(t *testing.T) {
+	const tools = `{"tools":[{"name":"a","execution":{"taskSupport":"required"}},{"name":"b","execution":{"taskSupport":"optional"}},` +
+		`{"name":"c","execution":{"taskSupport":"forbidden"}},{"name":"d","execution":{"tasksupport":"required"}},{"name":"e"}]}`
+	for upstream, behaves := range map[string]func(*several){
+		"stateless": func(s *several) { s.odd.answers("tools/list", func(rpc) string { return tools }) },
+		"sessions": func(s *several) {
+			(&aging{}).serve(s.odd)
+			s.odd.answers("tools/list", func(rpc) string { return tools })
+		},
+	} {
+		t.Run(upstream, func(t *testing.T) {
+			s := openSeveral(t)
+			behaves(s)
+			wantNames(t, "stateless", s.do(s.stateless("tools/list", "", "{")).merged(t).names(), "modern__link odd__b odd__c odd__e older__link")
+			list := s.call(to("/mcp"), with("Mcp-Session-Id", s.begunHere()), body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+			wantNames(t, "sessions", s.do(list).merged(t).names(), "modern__link odd__b odd__c odd__e older__link")
+		})
+	}
+}
+
+// A call that asks for a task is refused before anything is asked of the upstream,
+// and an upstream learns of no client that could take one.
+func TestOneEndpointCarriesNoTasks(t *testing.T) {
+	s := openSeveral(t)
+	own := with("Mcp-Session-Id", s.begunHere())
+	for what, r := range map[string]request{
+		"stateless":              s.stateless("tools/call", "odd__x", `{"name":"odd__x","task":{"ttl":1}`),
+		"stateless, with a null": s.stateless("tools/call", "odd__x", `{"name":"odd__x","task":null`),
+		"sessions":               s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"odd__x","task":{"ttl":1}}}`)),
+		"a session's prompt":     s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":1,"method":"prompts/get","params":{"name":"odd__x","task":{}}}`)),
+	} {
+		if said := s.do(r).refusal(t); said.Code != mcp.CodeInvalidParams || !strings.Contains(said.Text, "tasks are served at /mcp/NAME") {
+			t.Errorf("%s: got %+v", what, said)
+		}
+	}
+	if n := s.odd.taken(); n != 0 {
+		t.Errorf("upstream: got %d messages, want none", n)
+	}
+
+	s.odd.answers("tools/call", func(rpc) string { return `{"resultType":"task","taskId":"t"}` })
+	call := s.stateless("tools/call", "odd__x", `{"name":"odd__x"`)
+	call.body = strings.Replace(call.body, `clientCapabilities":{}`, `clientCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{},"org.example/other":{}}}`, 1)
+	if said := s.do(call).refusal(t); said.Kind != fault.BadUpstream.String() || !strings.Contains(said.Text, "tasks are served at /mcp/NAME") {
+		t.Errorf("a task for an answer: got %+v", said)
+	}
+	if got := s.odd.last(t, "tools/call").raw; strings.Contains(got, "/tasks") || !strings.Contains(got, "org.example/other") {
+		t.Errorf("upstream: got %s, want the other extension alone", got)
+	}
 }
 
 func TestAnAgentThatLeavesEndsTheListsOfOneEndpoint(t *testing.T) {

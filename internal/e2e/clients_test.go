@@ -21,9 +21,11 @@ import (
 func TestClients(t *testing.T) {
 	w := newWorld(t)
 	for name, test := range map[string]func(*testing.T, *world){
-		"a tour by the TypeScript SDK": testTour,
-		"the inspector":                testInspector,
-		"a stdio server over a bridge": testBridged,
+		"a tour by the TypeScript SDK":              testTour,
+		"the inspector":                             testInspector,
+		"a stdio server over a bridge":              testBridged,
+		"its first generation on stateless servers": testSessionsClientOnStateless,
+		"its second on servers with sessions":       testStatelessClientOnSessions,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
