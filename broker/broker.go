@@ -182,7 +182,7 @@ func (b *Broker) close(ctx context.Context) error {
 		if skipped := b.strangers.count(); skipped != nil {
 			b.log.Note(skipped)
 		}
-		errs = append(errs, b.recordStop(ctx), b.log.Close())
+		errs = append(errs, b.closePins(), b.recordStop(ctx), b.log.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -186,7 +186,7 @@ func (b *Broker) decideOne(c *call) error {
 	if !c.decision.Allow {
 		return fault.New("decide", fault.Denied, c.decision.Reason)
 	}
-	return b.pinned(c, &c.msg)
+	return b.pinned(c, &c.msg, "")
 }
 
 // known refuses a request of a method that policies do not know in the protocol's

@@ -43,10 +43,11 @@ func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) 
 // shown returns a message of the upstream of c with its lists as c's agent may see
 // them.
 func (b *Broker) shown(c *call, message []byte) ([]byte, error) {
-	if err := b.observe(c, message); err != nil {
+	digests, err := b.observe(c, message)
+	if err != nil {
 		return nil, err
 	}
-	return mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(c, e) })
+	return mcp.FilterLists(message, func(e mcp.Entry) bool { return b.callable(c, e, digests[e.Name]) })
 }
 
 // lists reports whether the answer to c can hold a list.
@@ -86,13 +87,13 @@ type body struct {
 
 // callable reports whether this agent could make the call that e stands for, by
 // reading and judging such a call. A template is judged by its own text, as the
-// resource it stands for.
-func (b *Broker) callable(c *call, e mcp.Entry) bool {
+// resource it stands for. digest is that of a tool's definition.
+func (b *Broker) callable(c *call, e mcp.Entry, digest string) bool {
 	m, err := b.reader.Read(e.Call())
 	if err != nil {
 		return false
 	}
 	target := targetOf(&m)
 	with, ok := c.upstream.injectionFor(target.Name)
-	return ok && c.ask(b.clock(), m.Method, target, with).Allow && b.pinned(c, &m) == nil
+	return ok && c.ask(b.clock(), m.Method, target, with).Allow && b.pinned(c, &m, digest) == nil
 }

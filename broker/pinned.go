@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
+	"slices"
 
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
@@ -36,11 +38,12 @@ func (b *Broker) registerTools(c bundle.Config) error {
 const longestTool = 4 << 10
 
 // observe holds the tools that a message lists against what they said of
-// themselves before, and puts on record what is new.
-func (b *Broker) observe(c *call, message []byte) error {
-	digests := map[string]string{}
+// themselves before, and puts on record what is new. It returns the digests of
+// their definitions, by name.
+func (b *Broker) observe(c *call, message []byte) (digests map[string]string, err error) {
+	digests = map[string]string{}
 	var unread error
-	_, err := mcp.FilterLists(message, func(e mcp.Entry) bool {
+	_, err = mcp.FilterLists(message, func(e mcp.Entry) bool {
 		if e.Method == "tools/call" && len(e.Name) <= longestTool {
 			digest, err := mcp.Definition(e.Raw)
 			unread = cmp.Or(unread, err)
@@ -49,17 +52,17 @@ func (b *Broker) observe(c *call, message []byte) error {
 		return true
 	})
 	if err = cmp.Or(err, unread); err != nil || len(digests) == 0 {
-		return err
+		return nil, err
 	}
 	verdicts, err := b.pins.Observe(c.name, digests)
 	if err != nil {
 		b.logger.ErrorContext(c.ctx, "the tools seen are not kept", slog.String("upstream", c.name), slog.Any("err", err))
 	}
 	b.recordApprovals()
-	for tool, v := range verdicts {
-		b.recordTool(c, tool, digests[tool], v)
+	for _, tool := range slices.Sorted(maps.Keys(verdicts)) {
+		b.recordTool(c, tool, digests[tool], verdicts[tool])
 	}
-	return nil
+	return digests, nil
 }
 
 // recordTool puts on record that a tool is new, or not what it was.
@@ -76,7 +79,28 @@ func (b *Broker) recordTool(c *call, tool, digest string, v pins.Verdict) {
 	default:
 		return
 	}
+	b.recordSkipped(c.name)
 	b.log.Note(rec)
+}
+
+// recordSkipped puts on record how many changes of an upstream's tools have no
+// record of their own.
+func (b *Broker) recordSkipped(upstream string) {
+	if n := b.pins.Skipped(upstream); n > 0 {
+		b.log.Note(&audit.Record{Kind: audit.Admin, Event: "tools_skipped", Upstream: upstream, Count: n,
+			Reason: "changes of tools that keep changing and have no record of their own"})
+	}
+}
+
+// closePins writes and puts on record what was left for later.
+func (b *Broker) closePins() error {
+	if b.pins == nil {
+		return nil
+	}
+	for _, upstream := range b.pins.Restless() {
+		b.recordSkipped(upstream)
+	}
+	return b.pins.Flush()
 }
 
 // recordApprovals puts on record what an operator approved.
@@ -87,12 +111,12 @@ func (b *Broker) recordApprovals() {
 }
 
 // pinned refuses the call of a tool whose definition changed, where the upstream
-// is held to it.
-func (b *Broker) pinned(c *call, m *mcp.Message) error {
+// is held to it. digest is the definition that a list is about to show, or "".
+func (b *Broker) pinned(c *call, m *mcp.Message, digest string) error {
 	if m.TargetOf != mcp.Tool || !c.upstream.holds {
 		return nil
 	}
-	pending := b.pins.Pending(c.name, m.Target)
+	pending := b.pins.Pending(c.name, m.Target, digest)
 	b.recordApprovals()
 	if !pending {
 		return nil

@@ -1,10 +1,12 @@
 package broker_test
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -26,6 +28,11 @@ func (w *world) listed(t *testing.T, description string) []string {
 
 func (w *world) wantEvents(t *testing.T, want ...string) {
 	t.Helper()
+	w.wantEventsAt(t, "orders", want...)
+}
+
+func (w *world) wantEventsAt(t *testing.T, upstream string, want ...string) {
+	t.Helper()
 	var got []string
 	w.await("events", func() bool {
 		got = nil
@@ -33,7 +40,7 @@ func (w *world) wantEvents(t *testing.T, want ...string) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Tool == "lookup_order" && r.Upstream == "orders" {
+			if r.Tool == "lookup_order" && r.Upstream == upstream {
 				got = append(got, r.Event)
 			}
 		}
@@ -97,6 +104,91 @@ func TestAToolIsHeldToItsRegisteredDefinition(t *testing.T) {
 	}
 	w.wantRefused(w.call(), want{200, -31403, "decide", fault.Denied, "what this tool says of itself has changed", "shop", false})
 	w.wantEvents(t, "tool_changed")
+}
+
+// A server that words its tool anew for each list adds no record for each, and no
+// list is shown that says something else than what is in force.
+func TestAToolThatKeepsChangingIsCounted(t *testing.T) {
+	w := open(t)
+	w.refuseChanges(t)
+	w.listed(t, "finds an order")
+	const lists = 20
+	for i := range lists {
+		if got := w.listed(t, fmt.Sprint("sends an order to ", i)); len(got) != 0 {
+			t.Fatalf("list %d: got %v, want the tool hidden", i, got)
+		}
+	}
+	if got := w.listed(t, "finds an order"); len(got) != 0 {
+		t.Errorf("what it was, too soon: got %v, want it hidden", got)
+	}
+	w.wantRefused(w.call(), want{200, -31403, "decide", fault.Denied, "what this tool says of itself has changed", "shop", false})
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	w.wantEvents(t, "tool_seen", "tool_changed")
+	var events []string
+	for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Admin}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Event == "tools_skipped" || r.Event == "stop" {
+			events = append(events, fmt.Sprint(r.Event, " ", r.Upstream, " ", r.Count))
+		}
+	}
+	if want := []string{fmt.Sprint("tools_skipped orders ", lists), "stop  0"}; !slices.Equal(events, want) {
+		t.Errorf("got %q, want %q", events, want)
+	}
+}
+
+// What was counted comes before the next record.
+func TestWhatIsCountedIsInTheNextRecord(t *testing.T) {
+	var late atomic.Int64
+	w := open(t, func(s *setup) { s.Clock = func() time.Time { return time.Now().Add(time.Duration(late.Load())) } })
+	for i := range 4 {
+		w.listed(t, fmt.Sprint("version ", i))
+	}
+	late.Store(int64(time.Minute))
+	w.listed(t, "version 4")
+	var events []string
+	w.await("the last change", func() bool {
+		events = nil
+		for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Admin}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if strings.HasPrefix(r.Event, "tool") {
+				events = append(events, fmt.Sprint(r.Event, " ", r.Count))
+			}
+		}
+		return len(events) >= 4
+	})
+	if want := []string{"tool_seen 0", "tool_changed 0", "tools_skipped 2", "tool_changed 0"}; !slices.Equal(events, want) {
+		t.Errorf("got %q, want %q", events, want)
+	}
+}
+
+// What could not be written while the broker ran is written at its end.
+func TestToolsAreKeptAtTheEnd(t *testing.T) {
+	w := open(t)
+	state := filepath.Join(w.logDir(), "state")
+	aside := state + "-aside"
+	if err := os.Rename(state, aside); err != nil {
+		t.Fatal(err)
+	}
+	w.listed(t, "finds an order")
+	if !strings.Contains(string(w.logged.bytes()), "the tools seen are not kept") {
+		t.Error("log: got nothing of a file that can't be written")
+	}
+	if err := os.Rename(aside, state); err != nil {
+		t.Fatal(err)
+	}
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	kept, err := os.ReadFile(filepath.Join(state, "pins.json"))
+	if err != nil || !strings.Contains(string(kept), "lookup_order") {
+		t.Errorf("remembered: got %s, %v, want the tool", kept, err)
+	}
 }
 
 // A tool's name goes on record and into what is remembered, so that a credential

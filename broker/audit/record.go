@@ -24,7 +24,7 @@ type Record struct {
 	Kind Kind      `json:"kind"`
 
 	Call   string `json:"call,omitempty"`   // joins a call's records: 32 hex characters
-	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap|strangers_skipped|tool_seen|tool_changed|tool_restored|tool_approved; posture: changed|retracted
+	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap|strangers_skipped|tool_seen|tool_changed|tool_restored|tool_approved|tools_skipped; posture: changed|retracted
 	Bundle string `json:"bundle,omitempty"` // hex SHA-256 of the bundle in force
 
 	Agent    string        `json:"agent,omitempty"`    // SPIFFE ID, only when proven
@@ -62,7 +62,7 @@ type Record struct {
 	Duration  time.Duration `json:"duration_ns,omitempty"`
 	ScrubHits int           `json:"scrub_hits,omitempty"` // injected secrets removed from the answer
 	Subject   string        `json:"subject,omitempty"`    // posture: whom the fact is about
-	Count     int64         `json:"count,omitempty"`      // log_gap: records refused or lost while the log could not be written; torn_tail: bytes; unsigned_tail: records; strangers_skipped: refusals
+	Count     int64         `json:"count,omitempty"`      // log_gap: records refused or lost while the log could not be written; torn_tail: bytes; unsigned_tail: records; strangers_skipped: refusals; tools_skipped: changes
 }
 
 // known reports whether k is a kind of record; the zero Kind is none.

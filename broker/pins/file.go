@@ -4,18 +4,20 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
-	"maps"
 	"os"
 	"path/filepath"
-	"slices"
 	"syscall"
 	"time"
 )
 
 // file is where pins are kept: pins.json, and a lock beside it, because a broker
 // and an operator's command may change it at the same time.
-type file struct{ path, lock string }
+type file struct {
+	path, lock string
+	patience   time.Duration // how long hold waits for another process
+}
 
 // stamp tells one writing of the file from another.
 type stamp struct {
@@ -27,15 +29,25 @@ func openFile(dir string) (file, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return file{}, fmt.Errorf("make the directory of state: %w", err)
 	}
-	return file{path: filepath.Join(dir, "pins.json"), lock: filepath.Join(dir, "pins.lock")}, nil
+	return file{path: filepath.Join(dir, "pins.json"), lock: filepath.Join(dir, "pins.lock"), patience: 5 * time.Second}, nil
 }
 
-// read returns what the file says; no file says nothing.
-func (f file) read() (map[string]map[string]Pin, stamp, error) {
-	content, err := os.ReadFile(f.path)
-	known := map[string]map[string]Pin{}
+// read returns what the file says, and the stamp of that very writing; no file
+// says nothing.
+func (f file) read() (pinned, stamp, error) {
+	known := pinned{}
+	opened, err := os.Open(f.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return known, stamp{}, nil
+	}
+	if err != nil {
+		return nil, stamp{}, fmt.Errorf("read the pinned tools: %w", err)
+	}
+	defer func() { _ = opened.Close() }()
+	info, err := opened.Stat()
+	var content []byte
+	if err == nil {
+		content, err = io.ReadAll(opened)
 	}
 	if err == nil {
 		err = json.Unmarshal(content, &known)
@@ -43,81 +55,69 @@ func (f file) read() (map[string]map[string]Pin, stamp, error) {
 	if err != nil {
 		return nil, stamp{}, fmt.Errorf("read the pinned tools: %w", err)
 	}
-	return known, f.stamp(), nil
+	if known == nil { // "null"
+		known = pinned{}
+	}
+	return known, stampOf(info), nil
 }
 
-func (f file) stamp() stamp {
+func stampOf(info fs.FileInfo) stamp { return stamp{info.ModTime(), info.Size()} }
+
+func (f file) changed(since stamp) bool {
 	info, err := os.Stat(f.path)
 	if err != nil {
-		return stamp{}
+		return since != stamp{}
 	}
-	return stamp{info.ModTime(), info.Size()}
+	return stampOf(info) != since
 }
 
-func (f file) changed(since stamp) bool { return f.stamp() != since }
-
-// update changes what is known and the file, from what the file says now. Where
-// the file can't be written, what is known changes all the same.
-func (p *Pins) update(change func(known map[string]map[string]Pin)) error {
-	unlock, err := p.file.hold()
-	if err != nil {
-		change(p.known)
-		return err
-	}
-	defer unlock()
-	known, _, err := p.file.read()
-	if err != nil {
-		change(p.known)
-		return err
-	}
-	p.absorb(known)
-	change(known)
-	err = p.file.write(known)
-	p.stamp = p.file.stamp()
-	return err
-}
-
-// hold locks the file against other processes.
+// hold locks the file against other processes. It asks again and again, because
+// nothing can end a wait for such a lock, and one that is held for ever must not
+// hold those who list, nor the end of the broker.
 func (f file) hold() (unlock func(), err error) {
 	lock, err := os.OpenFile(f.lock, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("lock the pinned tools: %w", err)
 	}
-	if err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX); err != nil {
-		_ = lock.Close()
-		return nil, fmt.Errorf("lock the pinned tools: %w", err)
+	again, late := time.NewTicker(5*time.Millisecond), time.After(f.patience)
+	defer again.Stop()
+	for {
+		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+		if err == nil {
+			return func() { _ = lock.Close() }, nil
+		}
+		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
+			_ = lock.Close()
+			return nil, fmt.Errorf("lock the pinned tools: %w", err)
+		}
+		select {
+		case <-again.C:
+		case <-late:
+			_ = lock.Close()
+			return nil, fmt.Errorf("lock the pinned tools: expected %s within %s, got one that another process holds; see who does: fuser %s", f.lock, f.patience, f.lock)
+		}
 	}
-	return func() { _ = lock.Close() }, nil
 }
 
 // write replaces the file whole, so that a crash leaves the old or the new.
-func (f file) write(known map[string]map[string]Pin) error {
+// It returns the stamp of what it wrote.
+func (f file) write(known pinned) (stamp, error) {
 	content, err := json.MarshalIndent(known, "", "  ")
 	if err != nil {
-		return fmt.Errorf("write the pinned tools: %w", err)
+		return stamp{}, fmt.Errorf("write the pinned tools: %w", err)
 	}
 	next, err := os.CreateTemp(filepath.Dir(f.path), "pins-*") // mode 0600
 	if err != nil {
-		return fmt.Errorf("write the pinned tools: %w", err)
+		return stamp{}, fmt.Errorf("write the pinned tools: %w", err)
 	}
 	defer func() { _ = os.Remove(next.Name()) }() // fails once it is renamed
 	_, err = next.Write(append(content, '\n'))
-	err = errors.Join(err, next.Sync(), next.Close())
-	if err == nil {
+	info, unknown := next.Stat()
+	if err = errors.Join(err, unknown, next.Sync(), next.Close()); err == nil {
 		err = os.Rename(next.Name(), f.path)
 	}
 	if err != nil {
-		return fmt.Errorf("write the pinned tools: %w", err)
+		return stamp{}, fmt.Errorf("write the pinned tools: %w", err)
 	}
-	return nil
-}
-
-// pending returns the names of the tools that have changed, sorted.
-func pending(tools map[string]Pin) (names []string) {
-	for _, name := range slices.Sorted(maps.Keys(tools)) {
-		if tools[name].Changed != "" {
-			names = append(names, name)
-		}
-	}
-	return names
+	return stampOf(info), nil
 }

@@ -7,6 +7,8 @@ import (
 	"cmp"
 	"fmt"
 	"maps"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 )
@@ -33,21 +35,37 @@ const (
 	Changed                 // another than the one in force, for the first time
 	Still                   // another than the one in force, as before
 	Restored                // the one in force again, after another
+	Skipped                 // another than before, too soon after: counted, and the tool stays pending
 )
 
 // isNews reports whether there is something to remember.
 func (v Verdict) isNews() bool { return v == First || v == Changed || v == Restored }
 
-// Pins are the tools of all upstreams. They are safe for concurrent use.
+// Pins are the tools of all upstreams. They are safe for concurrent use. Nothing
+// runs in the background: whoever has news writes it, one at a time, and all that
+// came up meanwhile with it.
 type Pins struct {
 	file  file
 	clock func() time.Time
 
-	mu    sync.RWMutex
-	known map[string]map[string]Pin // upstream, tool
-	stamp stamp                     // of the file when known was read
-	news  []Approval
+	// writing has room for the one that writes. mu is held over memory alone, never
+	// over the file, so that no list and no call waits for a disk or for another
+	// process unless it brings news itself.
+	writing chan struct{}
+
+	mu       sync.RWMutex
+	known    pinned
+	stamp    stamp     // of the file when known was taken from it
+	version  uint64    // goes up when known is taken from the file, and when a write ends
+	saving   bool      // the file is locked and was read: nobody else can change it
+	unsaved  *batch    // what known has and the file has not
+	retry    time.Time // when to try again after a write failed; zero: none did
+	restless map[string]*restless
+	news     []Approval
 }
+
+// pinned is what is remembered, by upstream and tool.
+type pinned map[string]map[string]Pin
 
 // Approval is a changed definition that an operator put in force.
 type Approval struct{ Upstream, Tool, Digest string }
@@ -59,7 +77,7 @@ func Open(dir string, clock func() time.Time) (*Pins, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pins{file: f, clock: clock}
+	p := &Pins{file: f, clock: clock, writing: make(chan struct{}, 1), unsaved: newBatch(), restless: map[string]*restless{}}
 	if p.known, p.stamp, err = f.read(); err != nil {
 		return nil, err
 	}
@@ -67,53 +85,90 @@ func Open(dir string, clock func() time.Time) (*Pins, error) {
 }
 
 // Observe compares definitions, by tool, with the ones in force, and remembers
-// what is new. It returns a verdict for each. An error is a file that can't be
-// written; the verdicts stand all the same.
+// what is new. It returns a verdict for each. What is new holds at once, and
+// Observe returns when it is in the file: else a crash after an agent was shown a
+// tool would have the next definition trusted as the first. An error is a file
+// that can't be written; the verdicts stand all the same, and it is tried again.
 func (p *Pins) Observe(upstream string, digests map[string]string) (map[string]Verdict, error) {
-	p.mu.RLock()
-	verdicts, news := compare(p.known[upstream], digests)
-	p.mu.RUnlock()
-	if !news {
+	verdicts, settled := p.compare(upstream, digests)
+	if settled {
 		return verdicts, nil
 	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	err := p.update(func(known map[string]map[string]Pin) {
-		verdicts = make(map[string]Verdict, len(digests))
-		for tool, digest := range digests {
-			v := verdict(known[upstream], tool, digest)
-			verdicts[tool] = v
-			if v.isNews() {
-				note(known, upstream, tool, digest, p.clock())
-			}
-		}
-	})
-	return verdicts, err
+	p.refresh() // what is pending here may be approved there
+	verdicts, news := p.take(upstream, digests)
+	if news == nil {
+		return verdicts, nil
+	}
+	return verdicts, p.save(news)
 }
 
-func compare(known map[string]Pin, digests map[string]string) (verdicts map[string]Verdict, news bool) {
+// compare returns the verdicts as far as they change nothing, and whether all do.
+func (p *Pins) compare(upstream string, digests map[string]string) (verdicts map[string]Verdict, settled bool) {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	settled = !p.overdue(p.clock())
 	verdicts = make(map[string]Verdict, len(digests))
 	for tool, digest := range digests {
-		verdicts[tool] = verdict(known, tool, digest)
-		news = news || verdicts[tool].isNews()
+		v := verdict(p.known[upstream], tool, digest)
+		verdicts[tool] = v
+		settled = settled && !v.isNews() && p.restless[upstream].seen(tool) == ""
+	}
+	return verdicts, settled
+}
+
+// take remembers what is new. It returns the batch that is to be written, or nil.
+func (p *Pins) take(upstream string, digests map[string]string) (verdicts map[string]Verdict, news *batch) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	now := p.clock()
+	if p.overdue(now) {
+		news = p.unsaved
+	}
+	verdicts = make(map[string]Verdict, len(digests))
+	for _, tool := range slices.Sorted(maps.Keys(digests)) {
+		verdicts[tool] = p.see(upstream, tool, digests[tool], now)
+		if verdicts[tool].isNews() {
+			news = p.unsaved
+		}
 	}
 	return verdicts, news
 }
 
-// Register puts digests, by tool, in force for an upstream, whatever was seen.
+// see is take for one tool. The first change of a tool is always kept. What comes
+// after it, be it another definition or the one in force again, has to wait its
+// turn, and until then the tool stays pending.
+func (p *Pins) see(upstream, tool, digest string, now time.Time) Verdict {
+	v := verdict(p.known[upstream], tool, digest)
+	pending := p.known[upstream][tool].Changed != ""
+	if v.isNews() && pending && !p.restless[upstream].admits(tool, now) {
+		p.restless[upstream].skip(tool, digest)
+		return Skipped
+	}
+	p.restless[upstream].forget(tool)
+	if !v.isNews() {
+		return v
+	}
+	p.known.note(upstream, tool, digest, now)
+	p.unsaved.add(upstream, tool, digest, now)
+	if v != First {
+		p.restlessOf(upstream).kept(tool, now)
+	}
+	return v
+}
+
+// Register puts digests, by tool, in force for an upstream, whatever was seen. On
+// error nothing is.
 func (p *Pins) Register(upstream string, digests map[string]string) error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.update(func(known map[string]map[string]Pin) {
+	return p.change(func(known pinned) {
 		for tool, digest := range digests {
 			seen, ok := known[upstream][tool]
 			if seen.Digest == digest {
 				continue
 			}
 			delete(known[upstream], tool)
-			note(known, upstream, tool, digest, p.clock())
+			known.note(upstream, tool, digest, p.clock())
 			if last := cmp.Or(seen.Changed, seen.Digest); ok && last != digest {
-				note(known, upstream, tool, last, p.clock())
+				known.note(upstream, tool, last, p.clock())
 			}
 		}
 	})
@@ -137,7 +192,7 @@ func verdict(known map[string]Pin, tool, digest string) Verdict {
 	return Changed
 }
 
-func note(known map[string]map[string]Pin, upstream, tool, digest string, now time.Time) {
+func (known pinned) note(upstream, tool, digest string, now time.Time) {
 	if known[upstream] == nil {
 		known[upstream] = map[string]Pin{}
 	}
@@ -152,62 +207,106 @@ func note(known map[string]map[string]Pin, upstream, tool, digest string, now ti
 	known[upstream][tool] = pin
 }
 
-// Pending reports whether a tool has changed and nobody has approved it. It looks
+func (known pinned) clone() pinned {
+	c := make(pinned, len(known))
+	for upstream, tools := range known {
+		c[upstream] = maps.Clone(tools)
+	}
+	return c
+}
+
+// Pending reports whether a tool has changed and nobody has approved it. digest is
+// the definition that is about to be shown, if one is: it is pending when it is not
+// in force itself, whatever another list made of the tool in between. Pending looks
 // at the file again when it was written since.
-func (p *Pins) Pending(upstream, tool string) bool {
+func (p *Pins) Pending(upstream, tool, digest string) bool {
+	// A second look, for whoever overtook the first may have read the file before
+	// it began; one that overtakes the second has not.
+	for range 2 {
+		if !p.pending(upstream, tool, digest) {
+			return false
+		}
+		if !p.refresh() {
+			break
+		}
+	}
+	return p.pending(upstream, tool, digest)
+}
+
+func (p *Pins) pending(upstream, tool, digest string) bool {
 	p.mu.RLock()
-	pending, read := p.known[upstream][tool].Changed != "", p.stamp
-	p.mu.RUnlock()
-	if !pending || !p.file.changed(read) {
-		return pending
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if known, s, err := p.file.read(); err == nil {
-		p.absorb(known)
-		p.stamp = s
-	}
-	return p.known[upstream][tool].Changed != ""
+	defer p.mu.RUnlock()
+	pin, ok := p.known[upstream][tool]
+	seen := p.restless[upstream].seen(tool)
+	return ok && (pin.Changed != "" || seen != "" && seen != pin.Digest || digest != "" && digest != pin.Digest)
 }
 
 // Approve puts the changed definitions of tools in force, or of all that have
 // changed when none is named, and returns their names.
 func (p *Pins) Approve(upstream string, tools ...string) (approved []string, err error) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
 	missing := ""
-	err = p.update(func(known map[string]map[string]Pin) {
+	err = p.change(func(known pinned) {
 		if len(tools) == 0 {
 			tools = pending(known[upstream])
 		}
 		for _, tool := range tools {
-			pin, ok := known[upstream][tool]
-			if !ok {
+			if _, ok := known[upstream][tool]; !ok && missing == "" {
 				missing = tool
-				return
 			}
-			if pin.Changed != "" {
+		}
+		if missing != "" {
+			return
+		}
+		for _, tool := range tools {
+			if pin := known[upstream][tool]; pin.Changed != "" {
 				known[upstream][tool] = Pin{Digest: pin.Changed, Since: p.clock().UTC()}
 				approved = append(approved, tool)
 			}
 		}
 	})
-	if missing != "" {
-		return nil, fmt.Errorf("approve %s: expected a tool of upstream %s that was seen, got one that was not", missing, upstream)
+	if err != nil {
+		return nil, err
 	}
-	return approved, err
+	if missing != "" {
+		return nil, notSeen(missing, upstream)
+	}
+	return approved, nil
 }
 
-// absorb takes over what the file says, and notes what was approved there.
-func (p *Pins) absorb(known map[string]map[string]Pin) {
-	for upstream, tools := range p.known {
-		for tool, pin := range tools {
-			if now := known[upstream][tool]; pin.Changed != "" && now.Digest == pin.Changed && now.Changed == "" {
-				p.news = append(p.news, Approval{upstream, tool, now.Digest})
-			}
+// ApproveOnly puts a tool's changed definition in force if it is the one that
+// digest names, by its first 12 characters at least: a server may have changed the
+// tool again since somebody looked. It changes nothing on error.
+func (p *Pins) ApproveOnly(upstream, tool, digest string) error {
+	if len(digest) < 12 {
+		return fmt.Errorf("approve %s: expected 12 characters or more of the definition's digest, got %q", tool, digest)
+	}
+	var refused error
+	err := p.change(func(known pinned) {
+		pin, ok := known[upstream][tool]
+		switch {
+		case !ok:
+			refused = notSeen(tool, upstream)
+		case !strings.HasPrefix(pin.Changed, digest):
+			refused = fmt.Errorf("approve %s: expected the definition %s to be what it changed to, got %q; look at it again", tool, digest, pin.Changed)
+		default:
+			known[upstream][tool] = Pin{Digest: pin.Changed, Since: p.clock().UTC()}
+		}
+	})
+	return cmp.Or(err, refused)
+}
+
+func notSeen(tool, upstream string) error {
+	return fmt.Errorf("approve %s: expected a tool of upstream %s that was seen, got one that was not", tool, upstream)
+}
+
+// pending returns the names of the tools that have changed, sorted.
+func pending(tools map[string]Pin) (names []string) {
+	for _, name := range slices.Sorted(maps.Keys(tools)) {
+		if tools[name].Changed != "" {
+			names = append(names, name)
 		}
 	}
-	p.known = known
+	return names
 }
 
 // Approvals returns the approvals by others that were noticed since it was asked

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -14,9 +15,17 @@ import (
 
 func at() time.Time { return time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC) }
 
-func open(t *testing.T, dir string) *pins.Pins {
+// clock is one that a test moves.
+type clock struct{ moved atomic.Int64 }
+
+func (c *clock) now() time.Time         { return at().Add(time.Duration(c.moved.Load())) }
+func (c *clock) moves(by time.Duration) { c.moved.Add(int64(by)) }
+
+func open(t *testing.T, dir string) *pins.Pins { return openAt(t, dir, &clock{}) }
+
+func openAt(t *testing.T, dir string, c *clock) *pins.Pins {
 	t.Helper()
-	p, err := pins.Open(dir, at)
+	p, err := pins.Open(dir, c.now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,19 +42,20 @@ func observe(t *testing.T, p *pins.Pins, tool, digest string, want pins.Verdict)
 
 func wantPending(t *testing.T, p *pins.Pins, tool string, want bool) {
 	t.Helper()
-	if got := p.Pending("orders", tool); got != want {
+	if got := p.Pending("orders", tool, ""); got != want {
 		t.Errorf("%s: got pending %t, want %t", tool, got, want)
 	}
 }
 
 func TestTheFirstDefinitionStays(t *testing.T) {
-	dir := t.TempDir()
-	p := open(t, dir)
+	dir, c := t.TempDir(), &clock{}
+	p := openAt(t, dir, c)
 	observe(t, p, "lookup", "a", pins.First)
 	observe(t, p, "lookup", "a", pins.Same)
 	wantPending(t, p, "lookup", false)
 	observe(t, p, "lookup", "b", pins.Changed)
 	observe(t, p, "lookup", "b", pins.Still)
+	c.moves(time.Minute)
 	observe(t, p, "lookup", "c", pins.Changed)
 	wantPending(t, p, "lookup", true)
 	p = open(t, dir) // a restart forgets nothing
@@ -134,18 +144,21 @@ func TestAFileThatCanNotBeWritten(t *testing.T) {
 	if err := os.RemoveAll(dir); err != nil {
 		t.Fatal(err)
 	}
-	for digest, want := range map[string]pins.Verdict{"a": pins.First} {
-		if got, err := p.Observe("orders", map[string]string{"lookup": digest}); err == nil || got["lookup"] != want {
-			t.Errorf("got %v, %v, want %v and an error", got, err, want)
+	for _, c := range []struct {
+		digest string
+		want   pins.Verdict
+	}{{"a", pins.First}, {"b", pins.Changed}} {
+		got, err := p.Observe("orders", map[string]string{"lookup": c.digest})
+		if err == nil || got["lookup"] != c.want {
+			t.Errorf("%s: got %v, %v, want %v and an error", c.digest, got, err, c.want)
 		}
 	}
-	observeUnwritten(t, p)
-}
-
-func observeUnwritten(t *testing.T, p *pins.Pins) {
-	t.Helper()
-	if got, _ := p.Observe("orders", map[string]string{"lookup": "b"}); got["lookup"] != pins.Changed {
-		t.Errorf("got %v, want changed", got)
+	wantPending(t, p, "lookup", true)
+	if _, err := p.Approve("orders"); err == nil {
+		t.Error("approve: got no error, want one")
+	}
+	if err := p.Register("orders", map[string]string{"lookup": "b"}); err == nil {
+		t.Error("register: got no error, want one")
 	}
 	wantPending(t, p, "lookup", true)
 }

@@ -52,30 +52,41 @@ says of itself now, where that is another.`,
 
 func upstreamApproveCommand() *cobra.Command {
 	var (
-		dir string
-		all bool
+		dir, digest string
+		all         bool
 	)
 	cmd := &cobra.Command{
-		Use:   "approve --dir DIR UPSTREAM {TOOL... | --all}",
+		Use:   "approve --dir DIR UPSTREAM {TOOL... | TOOL --digest DIGEST | --all}",
 		Short: "Put the changed definitions of tools in force",
 		Long: `Approve puts what tools say of themselves now in force, in place of what they
 said when they were first seen. Where tool_changes is "refuse", the broker
 shows and calls them again at once, without a restart. The broker records it.
 
 Look at the tool first: a server that rewrites the description of a tool can
-make an agent do something else than was agreed to.`,
+make an agent do something else than was agreed to. With --digest, which
+"mintmark upstream tools" lists, approve does nothing if the server has changed
+the tool again since.`,
 		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order
+  mintmark upstream approve --dir /etc/mintmark orders lookup_order --digest 4f2c1b9a7d30
   mintmark upstream approve --dir /etc/mintmark orders --all`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if all == (len(args) > 1) {
 				return errors.New("expected the names of tools or --all; see: mintmark upstream tools")
 			}
+			if cmd.Flags().Changed("digest") && len(args) != 2 {
+				return errors.New("expected one tool with --digest; see: mintmark upstream tools")
+			}
 			p, err := pinsOf(dir, args[0])
 			if err != nil {
 				return err
 			}
-			approved, err := p.Approve(args[0], args[1:]...)
+			approved := args[1:]
+			if cmd.Flags().Changed("digest") {
+				err = p.ApproveOnly(args[0], args[1], digest)
+			} else {
+				approved, err = p.Approve(args[0], args[1:]...)
+			}
 			if err != nil {
 				return err
 			}
@@ -89,6 +100,7 @@ make an agent do something else than was agreed to.`,
 		},
 	}
 	dirFlag(cmd, &dir)
+	cmd.Flags().StringVar(&digest, "digest", "", "approve this definition of the tool and no other: its digest, or the first 12 characters or more")
 	cmd.Flags().BoolVar(&all, "all", false, "approve every tool that has changed")
 	return cmd
 }
