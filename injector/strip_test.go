@@ -86,6 +86,17 @@ func part(disposition string) string {
 	return "--x\r\nContent-Disposition: form-data; " + disposition + "\r\n\r\nDELETE\r\n--x--\r\n"
 }
 
+// What is done for each header does not grow with what Connection names.
+func TestConnectionNamesCountOnce(t *testing.T) {
+	in := http.Header{"Connection": {strings.Repeat("mcp-param-a, ", 1000) + "traceparent", "accept"}, "Mcp-Param-A": {"1"}, "Mcp-Param-B": {"2"}, "Traceparent": {"00-1"}, "Accept": {"*/*"}}
+	if named := connectionNamed(in); len(named) != 3 {
+		t.Errorf("got %d names looked through, want 3", len(named))
+	}
+	if out, _ := Strip(in, false, nil); len(out) != 1 || out.Get("Mcp-Param-B") != "2" {
+		t.Errorf("got %v, want the one header that Connection does not name", out)
+	}
+}
+
 // A server may take the first of several types or the last, and a body without
 // one for a form.
 func TestOverridesOfSeveralTypes(t *testing.T) {
