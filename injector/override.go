@@ -2,7 +2,6 @@ package injector
 
 import (
 	"bytes"
-	"encoding/hex"
 	"mime"
 	"net/http"
 	"strings"
@@ -40,81 +39,65 @@ func Overrides(h http.Header, body []byte) bool {
 
 // formOverrides looks at the names of a form that is written like a query.
 func formOverrides(form []byte) bool {
-	for part := range bytes.FieldsFuncSeq(form, func(r rune) bool { return r == '&' || r == ';' }) {
-		name, _, _ := bytes.Cut(part, []byte("="))
-		if len(name) <= maxOverride && isOverride(unescape(string(name))) {
+	for i := range form {
+		if begins := i == 0 || form[i-1] == '&' || form[i-1] == ';'; begins && (&spelled{text: form[i:]}).isMethod() {
 			return true
 		}
 	}
 	return false
 }
 
-// maxOverride is longer than any way to write the name.
-const maxOverride = 1 << 10
-
-// unescape reads a name as lenient servers do: what is no escape stands for
-// itself.
-func unescape(name string) string {
-	var b strings.Builder
-	for i := 0; i < len(name); i++ {
-		switch c := name[i]; {
-		case c == '+':
-			b.WriteByte(' ')
-		case c == '%' && i+2 < len(name):
-			value, err := hex.DecodeString(name[i+1 : i+3])
-			if err != nil {
-				b.WriteByte(c)
-				continue
-			}
-			b.WriteByte(value[0])
-			i += 2
-		default:
-			b.WriteByte(c)
-		}
-	}
-	return b.String()
-}
-
 // partOverrides looks at the names of a form of parts. It does not look for the
 // parts, which servers find in different ways: what is written like a name
-// anywhere in the body counts.
+// anywhere in the body counts, and in a line with an extended name (RFC 8187)
+// whatever follows a quote.
 func partOverrides(body []byte) bool {
-	text := bytes.ToLower(body)
-	for at := 0; ; {
-		i := bytes.Index(text[at:], []byte("name"))
-		if i < 0 {
-			return false
-		}
-		whole := at+i == 0 || !isAlphanumeric(text[at+i-1]) // not "filename"
-		at += i + len("name")
-		rest, extended := bytes.CutPrefix(text[at:min(at+maxOverride, len(text))], []byte("*"))
-		if extended && whole && len(rest) > 0 && '0' <= rest[0] && rest[0] <= '9' {
-			return true // a name in pieces, which no client sends
-		}
-		rest, assigned := bytes.CutPrefix(bytes.TrimLeft(rest, blanks), []byte("="))
-		if assigned && isOverride(partName(bytes.TrimLeft(rest, blanks), extended)) {
-			return true
+	extended := false
+	for i, c := range body {
+		switch {
+		case c == '\n':
+			extended = extended && continues(body[i+1:])
+		case c == '\'' && extended:
+			if isPart(body[i+1:]) {
+				return true
+			}
+		case hasName(body[i:]):
+			rest, star := bytes.CutPrefix(body[i+len("name"):], []byte("*"))
+			if whole := i == 0 || !isAlphanumeric(body[i-1]); whole && star && isPiece(rest) { // not "filename"
+				return true
+			}
+			value, assigned := bytes.CutPrefix(bytes.TrimLeft(rest, blanks), []byte("="))
+			if assigned && isPart(unquoted(bytes.TrimLeft(value, blanks))) {
+				return true
+			}
+			extended = extended || assigned && star
 		}
 	}
+	return false
 }
 
 const blanks = " \t\r\n"
 
-// partName returns the name at the beginning of text, quoted or not.
-func partName(text []byte, extended bool) string {
-	end := ";\r\n"
-	if quoted := len(text) > 0 && (text[0] == '"' || text[0] == '\''); quoted {
-		end, text = string(text[:1]), text[1:]
-	}
-	text = bytes.ReplaceAll(text, []byte(`\`), nil)
-	if i := bytes.IndexAny(text, end); i >= 0 {
-		text = text[:i]
-	}
-	if i := bytes.LastIndexByte(text, '\''); extended && i >= 0 {
-		text = text[i+1:] // after the charset and the language
-	}
-	return strings.TrimSpace(unescape(string(text)))
+// continues reports whether a line is the continuation of the header before it.
+func continues(line []byte) bool { return len(line) > 0 && (line[0] == ' ' || line[0] == '\t') }
+
+func hasName(text []byte) bool {
+	return (text[0] == 'n' || text[0] == 'N') && len(text) >= len("name") && bytes.EqualFold(text[:len("name")], []byte("name"))
 }
+
+// isPiece reports whether a number follows the asterisk: a name in pieces, which
+// no client sends.
+func isPiece(text []byte) bool { return len(text) > 0 && '0' <= text[0] && text[0] <= '9' }
+
+// unquoted returns text without the quote that it begins with.
+func unquoted(text []byte) []byte {
+	if len(text) > 0 && (text[0] == '"' || text[0] == '\'') {
+		return text[1:]
+	}
+	return text
+}
+
+func isPart(text []byte) bool { return (&spelled{text: text, part: true}).isMethod() }
 
 // memberOverrides looks at the names of the outermost object.
 func memberOverrides(body []byte) bool {

@@ -26,7 +26,7 @@ func Strip(in http.Header, plain bool, s Scheme) (out http.Header, stripped []st
 			stripped = append(stripped, name)
 		case carriesAuthority(name):
 			stripped = append(stripped, name)
-		case slices.Contains(named, name), len(values) == 0:
+		case named[name], len(values) == 0:
 			// hop by hop
 		case s != nil && (name == "Range" || name == "If-Range"):
 			// A credential that an upstream repeats could be fetched in pieces too
@@ -134,12 +134,17 @@ func parameter(name string) string {
 	}, name)
 }
 
-// connectionNamed lists the headers that Connection declares hop-by-hop.
-func connectionNamed(h http.Header) []string {
-	var names []string
-	for _, v := range h["Connection"] {
+// connectionNamed returns the headers that Connection declares hop-by-hop. It is a
+// set, since each of very many headers may be looked for among as many names.
+func connectionNamed(h http.Header) map[string]bool {
+	values := h["Connection"]
+	if len(values) == 0 {
+		return nil
+	}
+	names := map[string]bool{}
+	for _, v := range values {
 		for name := range strings.SplitSeq(v, ",") {
-			names = append(names, textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name)))
+			names[textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))] = true
 		}
 	}
 	return names

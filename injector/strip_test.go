@@ -3,6 +3,7 @@ package injector
 import (
 	"net/http"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -85,6 +86,17 @@ func part(disposition string) string {
 	return "--x\r\nContent-Disposition: form-data; " + disposition + "\r\n\r\nDELETE\r\n--x--\r\n"
 }
 
+// What is done for each header does not grow with what Connection names.
+func TestConnectionNamesCountOnce(t *testing.T) {
+	in := http.Header{"Connection": {strings.Repeat("mcp-param-a, ", 1000) + "traceparent", "accept"}, "Mcp-Param-A": {"1"}, "Mcp-Param-B": {"2"}, "Traceparent": {"00-1"}, "Accept": {"*/*"}}
+	if named := connectionNamed(in); len(named) != 3 {
+		t.Errorf("got %d names looked through, want 3", len(named))
+	}
+	if out, _ := Strip(in, false, nil); len(out) != 1 || out.Get("Mcp-Param-B") != "2" {
+		t.Errorf("got %v, want the one header that Connection does not name", out)
+	}
+}
+
 // A server may take the first of several types or the last, and a body without
 // one for a form.
 func TestOverridesOfSeveralTypes(t *testing.T) {
@@ -118,6 +130,37 @@ func FuzzOverrides(f *testing.F) {
 	})
 }
 
+// However many names a body has, each byte of it is looked at a few times, and
+// nothing is copied.
+func TestNamesCostTheirLength(t *testing.T) {
+	for _, shape := range []string{
+		"name=", "name*=", `name="`, "name='", "name*=''", "name=_metho", `name=\`, "name= ", "name\r\n", "name=%20", "name=\u00a0", "name=_method-",
+		"&", "&_metho", "&_method+", "&+", "&%5fmetho", "%zz", "'", "\xff", "n", part(`name="a"`),
+	} {
+		// An extended name before them, so that each quote counts too.
+		body := []byte("name*=" + strings.Repeat(shape, (64<<10)/len(shape)) + "x")
+		steps := 0
+		for i := range body {
+			for _, s := range []*spelled{{text: body[i:]}, {text: body[i:], part: true}} {
+				if begins := i > 0 && strings.IndexByte("&;='\"", body[i-1]) >= 0; begins && !s.isMethod() {
+					steps += s.at
+				}
+			}
+		}
+		if steps > 8*len(body) {
+			t.Errorf("%q: got %d characters read in %d bytes, want at most 8 times as many", shape, steps, len(body))
+		}
+		copied := testing.AllocsPerRun(1, func() {
+			if partOverrides(body) || formOverrides(body) {
+				t.Errorf("%q: got a method named, want none", shape)
+			}
+		})
+		if copied > 0 {
+			t.Errorf("%q: got %v allocations, want none", shape, copied)
+		}
+	}
+}
+
 func TestOverrides(t *testing.T) {
 	const form, many = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
 	for _, c := range []struct {
@@ -148,13 +191,24 @@ func TestOverrides(t *testing.T) {
 		{many, part(`name*0="_met"; name*1="hod"`), true},
 		{many, part(`name="a"`) + "no method; other. method of _method in a file", false},
 		{many, part(`name="shipping_method"; filename="a.method"`), false},
+		{form, strings.Repeat("+", 2000) + "_method=DELETE", true}, // PHP leaves spaces out, however many
+		{form, "_method[" + strings.Repeat("x", 2000) + "]=DELETE", true},
+		{form, "_method+a=1&_method+=2", false},
+		{many, part(`name="` + strings.Repeat(" ", 2000) + `_method"`), true},
+		{many, part(`name="_method`), true},                  // without its other quote
+		{many, part(`name=_method filename="a"`), true},      // PHP ends it at the blank
+		{many, part("name*=utf-8'\r\n 'name'_method"), true}, // a header in two lines
+		{many, part(`name*="utf-8'a;'_method"`), true},
+		{many, part("name=\"\u00a0_method\u2003\""), true},
+		{many, part(`name="_methodical"`) + part(`name="a_method"`), false},
+		{many, part(`name*=utf-8''a`) + "as in '_method'", false},
 		{"multipart/related; boundary=x", part(`name="_method"`), true},
 		{"multipart/form-data; boundary=x; boundary", part(`name="_method"`), true}, // a type that can't be read
 		{form + "; charset=utf-16le", "_\x00m\x00e\x00t\x00h\x00o\x00d\x00=\x00D\x00", true},
 		{"application/json", "\ufeff" + `{"_method":"DELETE"}`, true},
 	} {
 		if got := Overrides(http.Header{"Content-Type": {c.kind}}, []byte(c.body)); got != c.want {
-			t.Errorf("%s %q: got %t, want %t", c.kind, c.body, got, c.want)
+			t.Errorf("%s %.200q: got %t, want %t", c.kind, c.body, got, c.want)
 		}
 	}
 }

@@ -9,8 +9,9 @@ import (
 
 // Definition returns the hex SHA-256 of what a tool says of itself: its name,
 // title, description, schemas and annotations, in canonical JSON (RFC 8785), so
-// that neither order nor spacing counts. It returns an *Error for a tool that
-// can't be read in one way.
+// that neither order nor spacing counts, nor how a fraction is written, unless one
+// of them is very small or long. It returns an *Error for a tool that can't be
+// read in one way.
 func Definition(tool []byte) (string, error) {
 	names := []string{"name", "title", "description", "inputSchema", "outputSchema", "annotations"}
 	o, err := cutNamed(tool, names)
@@ -24,7 +25,8 @@ func Definition(tool []byte) (string, error) {
 		}
 	}
 	text := jsontext.Value(said.JSON())
-	if err := text.Canonicalize(); err != nil {
+	// A list may be of nothing but fractions that are slow to convert.
+	if err := text.Canonicalize(jsontext.CanonicalizeRawFloats(!anyNumber(text, isSlow))); err != nil {
 		return "", syntaxError(err)
 	}
 	sum := sha256.Sum256(text)

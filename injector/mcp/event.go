@@ -29,7 +29,7 @@ func (e Event) WithData(data []byte) []byte {
 			continue
 		}
 		written = true
-		for _, part := range bytes.Split(data, []byte{'\n'}) {
+		for part := range bytes.SplitSeq(data, []byte{'\n'}) {
 			out = append(append(append(out, "data: "...), part...), '\n')
 		}
 	}

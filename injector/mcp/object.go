@@ -45,8 +45,12 @@ func CutObject(raw []byte) (Object, error) {
 	return o, endOf(dec, raw)
 }
 
+// maxElements is how many elements an array may have that is cut. One of two
+// bytes takes a dozen times as many here, and each entry of a list is judged.
+const maxElements = 1 << 16
+
 // CutArray cuts raw, one JSON array, into its elements. It refuses what
-// CutObject refuses.
+// CutObject refuses, and more than maxElements.
 func CutArray(raw []byte) ([][]byte, error) {
 	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
 	if kind := dec.PeekKind(); kind != '[' && kind != 0 {
@@ -57,6 +61,9 @@ func CutArray(raw []byte) ([][]byte, error) {
 	}
 	elements := [][]byte{}
 	for kind := dec.PeekKind(); kind != ']' && kind != 0; kind = dec.PeekKind() {
+		if len(elements) == maxElements {
+			return nil, invalidRequest("expected at most %d elements in an array that is looked into, got more", maxElements)
+		}
 		value, err := readValue(dec, raw)
 		if err != nil {
 			return nil, err

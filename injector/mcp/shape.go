@@ -2,9 +2,7 @@ package mcp
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"strconv"
 
 	"github.com/go-json-experiment/json/jsontext"
 )
@@ -76,22 +74,6 @@ func numberEnd(body []byte, i int) int {
 		}
 	}
 	return i
-}
-
-// outOfRange reports whether a 64-bit float holds n as infinite, or as zero
-// though it is not. What is no number is left to the parser.
-func outOfRange(n []byte) bool {
-	exponent := bytes.IndexAny(n, "eE")
-	if exponent < 0 {
-		if exponent = len(n); exponent <= 300 {
-			return false
-		}
-	}
-	f, err := strconv.ParseFloat(string(n), 64)
-	if err != nil {
-		return errors.Is(err, strconv.ErrRange)
-	}
-	return f == 0 && bytes.ContainsAny(n[:exponent], "123456789")
 }
 
 func kindName(k jsontext.Kind) string {
