@@ -215,7 +215,8 @@ func (known pinned) clone() pinned {
 	return c
 }
 
-// Pending reports whether a tool has changed and nobody has approved it. digest is
+// Pending reports whether a tool has changed and nobody has approved it, or whether
+// that can't be told because there are more tools than are remembered. digest is
 // the definition that is about to be shown, if one is: it is pending when it is not
 // in force itself, whatever another list made of the tool in between. Pending looks
 // at the file again when it was written since.
@@ -237,8 +238,11 @@ func (p *Pins) pending(upstream, tool, digest string) bool {
 	p.mu.RLock()
 	defer p.mu.RUnlock()
 	pin, ok := p.known[upstream][tool]
+	if !ok {
+		return len(p.known[upstream]) >= Most
+	}
 	seen := p.restless[upstream].seen(tool)
-	return ok && (pin.Changed != "" || seen != "" && seen != pin.Digest || digest != "" && digest != pin.Digest)
+	return pin.Changed != "" || seen != "" && seen != pin.Digest || digest != "" && digest != pin.Digest
 }
 
 // Approve puts the changed definitions of tools in force, or of all that have

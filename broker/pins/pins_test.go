@@ -125,6 +125,14 @@ func TestAServerCanNotFillTheMemory(t *testing.T) {
 	if unpinned != 10 || len(p.Tools("orders")) != pins.Most {
 		t.Errorf("got %d unpinned and %d kept, want 10 and %d", unpinned, len(p.Tools("orders")), pins.Most)
 	}
+	for tool, v := range verdicts {
+		if pending := p.Pending("orders", tool, "a"); pending != (v == pins.Unpinned) {
+			t.Fatalf("%s, which is %v: got pending %t", tool, v, pending)
+		}
+	}
+	if p.Pending("payroll", "tool", "a") {
+		t.Error("another upstream's: got pending")
+	}
 }
 
 func TestABrokenFileIsAnError(t *testing.T) {
