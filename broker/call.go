@@ -22,6 +22,7 @@ import (
 type call struct {
 	w       http.ResponseWriter // head, which notes when the answer has begun
 	head    head
+	control http.ResponseController // of the connection to the agent
 	r       *http.Request
 	from    *listener
 	snap    *snapshot
@@ -210,7 +211,8 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 	if c.batch != nil {
 		return b.recordBatch(c)
 	}
-	rec := c.decisionRecord()
+	var w written
+	rec := c.writeDecision(&w)
 	rec.Allow = true
 	receipt, err := b.log.Append(c.ctx, rec)
 	c.recorded = err == nil
