@@ -72,6 +72,7 @@ type call struct {
 	// record
 	out      *injector.Outgoing
 	stripped []string
+	written  written
 	recorded bool // the allowed decision is in the log; of a batch, one of them
 }
 
@@ -211,8 +212,7 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 	if c.batch != nil {
 		return b.recordBatch(c)
 	}
-	var w written
-	rec := c.writeDecision(&w)
+	rec := c.writeDecision(&c.written)
 	rec.Allow = true
 	receipt, err := b.log.Append(c.ctx, rec)
 	c.recorded = err == nil

@@ -28,6 +28,7 @@ import (
 type Upstream struct {
 	url       *url.URL
 	blank     http.Request // what is the same in each
+	agent     []string     // the User-Agent of calls that have none
 	transport *http.Transport
 }
 
@@ -79,6 +80,7 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 	d := &dialer{net: net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: refuseMetadata}, tls: config}
 	return &Upstream{
 		url:   u.URL.URL,
+		agent: []string{"mintmark"},
 		blank: http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
 		transport: &http.Transport{
 			DialContext:            d.plain,
@@ -124,7 +126,7 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 		sending, g.cancel = context.WithCancelCause(ctx)
 	}
 	// RoundTrip, and not a Client: a redirect is an answer for the agent.
-	resp, err := u.transport.RoundTrip(out.request(u.blank.WithContext(httptrace.WithClientTrace(sending, &g.trace))))
+	resp, err := u.transport.RoundTrip(u.request(httptrace.WithClientTrace(sending, &g.trace), out))
 	if err != nil {
 		g.cancel(nil)
 	}
@@ -147,14 +149,15 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 // Close drops idle connections.
 func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
 
-// request makes r, which is blank, the net/http form of out. The transport repeats a request that
+// request makes the net/http form of out. The transport repeats a request that
 // it takes for replayable whenever a pooled connection ends under it, and each
 // time the credential leaves once more: a body that can't be had again, even an
 // empty one, tells it not to.
-func (out *Outgoing) request(r *http.Request) *http.Request {
+func (u *Upstream) request(ctx context.Context, out *Outgoing) *http.Request {
+	r := u.blank.WithContext(ctx)
 	r.Method, r.URL, r.Host, r.Header = out.Method, out.URL, out.URL.Host, out.Header
 	if out.Header["User-Agent"] == nil {
-		out.Header["User-Agent"] = []string{"mintmark"}
+		out.Header["User-Agent"] = u.agent
 	}
 	if len(out.Body) > 0 || bodyless(out.Method) {
 		r.ContentLength = int64(len(out.Body))
