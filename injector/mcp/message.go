@@ -442,7 +442,7 @@ func (p *parser) target(m Message) (Message, error) {
 	case "initialize":
 		m.Initialize = q.protocolVersion
 	}
-	if i := strings.IndexFunc(m.Method+m.Target, unicode.IsControl); i >= 0 {
+	if strings.ContainsFunc(m.Method, unicode.IsControl) || strings.ContainsFunc(m.Target, unicode.IsControl) {
 		return Message{}, invalidParams("expected names without control characters, got one in the method or its %s", m.TargetOf)
 	}
 	if m.TargetOf != NoTarget && m.Target == "" {
