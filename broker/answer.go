@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 	"time"
 
@@ -39,9 +40,7 @@ func (b *Broker) answerHead(c *call, resp *http.Response, scrub *injector.Scrubb
 		if !answerPasses(name, c.plain) {
 			continue
 		}
-		for _, v := range values {
-			h[name] = append(h[name], scrub.String(v))
-		}
+		h[name] = scrubbed(values, scrub)
 	}
 	if id := resp.Header.Get(mcp.HeaderSession); id != "" && !c.plain {
 		h.Set(mcp.HeaderSession, b.handle(c, id))
@@ -50,6 +49,19 @@ func (b *Broker) answerHead(c *call, resp *http.Response, scrub *injector.Scrubb
 		h.Set("X-Accel-Buffering", "no")
 		h.Del("Content-Length")
 	}
+}
+
+// scrubbed returns values without secrets: themselves where there are none.
+func scrubbed(values []string, scrub *injector.Scrubber) []string {
+	out := values
+	for i, v := range values {
+		clean := scrub.String(v)
+		if clean != v && &out[0] == &values[0] {
+			out = slices.Clone(values)
+		}
+		out[i] = clean
+	}
+	return out
 }
 
 // handle returns what the agent knows an upstream's session by. Within a session
@@ -99,7 +111,9 @@ func (b *Broker) outcome(c *call, status int, written int64, hits int, err error
 	}
 	b.metrics.ended(c, now, "allow", "", hits) // before the record, so that who has read that reads this too
 	b.log.Note(rec)
-	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", c.attrs(now, "allow", status)...)
+	if level := levelOf(err); b.logger.Enabled(c.r.Context(), level) {
+		b.logger.LogAttrs(c.r.Context(), level, "call", c.attrs(now, "allow", status)...)
+	}
 }
 
 // refuse answers a call that ended with err, and puts that on record.
@@ -145,7 +159,8 @@ func (b *Broker) recordRefusal(c *call, r refusal) {
 	if skipped := b.strangers.count(); skipped != nil {
 		b.log.Note(skipped)
 	}
-	rec := c.decisionRecord()
+	var w written
+	rec := c.writeDecision(&w)
 	rec.Fault, rec.Step, rec.Reason, rec.Status = r.Kind.String(), r.Step, r.Text, r.Status
 	rec.Duration = b.clock().Sub(c.started)
 	// The agent may be gone; its refusal is recorded all the same.

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+
+	"mintmark/injector/mcp"
 )
 
 // BenchmarkCall is an allowed call whose evidence and credential are held
@@ -40,19 +42,62 @@ func BenchmarkCall(b *testing.B) {
 			}
 		})
 	})
-	b.Run("socket", func(b *testing.B) {
-		request := w.call().bytes(w.plain)
-		b.ReportAllocs()
-		b.RunParallel(func(p *testing.PB) {
-			c := w.keepAlive()
-			for p.Next() {
+	socket := func(call request) func(*testing.B) {
+		return func(b *testing.B) {
+			request := call.bytes(w.plain)
+			b.ReportAllocs()
+			b.RunParallel(func(p *testing.PB) {
+				c := w.keepAlive()
+				for p.Next() {
+					if err := c.exchange(request); err != nil {
+						b.Error(err)
+						return
+					}
+				}
+			})
+		}
+	}
+	b.Run("socket", socket(w.call()))
+	b.Run("stateless", socket(w.stateless()))
+}
+
+// stateless makes the upstream one of MCP 2026-07-28, and returns a tool call of
+// that revision, with all its headers.
+func (w *world) stateless() request {
+	w.t.Helper()
+	if err := w.change("mintmark.yaml", "  orders: {url:", "  orders: {protocol: stateless, url:"); err != nil {
+		w.t.Fatal(err)
+	}
+	return w.call(with(mcp.HeaderVersion, mcp.Stateless), with(mcp.HeaderMethod, "tools/call"), with(mcp.HeaderName, "lookup_order"),
+		with("Traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"),
+		body(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"_meta":{"io.modelcontextprotocol/protocolVersion":"2026-07-28","io.modelcontextprotocol/clientCapabilities":{}},"name":"lookup_order","arguments":{"order":"7"}}}`))
+}
+
+// TestCallAllocs holds what a whole call may allocate, net/http's two ends and
+// the writing of the record among it: that is most of it.
+func TestCallAllocs(t *testing.T) {
+	w := open(t, func(s *setup) { s.Quiet, s.Upstream = true, newFastUpstream(t) })
+	for _, tc := range []struct {
+		name string
+		call func() request
+		most float64
+	}{
+		{"sessions", func() request { return w.call() }, 104 + raceAllocs},
+		{"stateless", w.stateless, 115 + raceAllocs}, // the headers that mirror its body
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			c, request := w.keepAlive(), tc.call().bytes(w.plain)
+			one := func() {
 				if err := c.exchange(request); err != nil {
-					b.Error(err)
-					return
+					t.Fatal(err)
 				}
 			}
+			one() // makes the connection and the credential
+			if n := testing.AllocsPerRun(200, one); n > tc.most {
+				t.Errorf("got %v allocations a call, want at most %v", n, tc.most)
+			}
 		})
-	})
+	}
 }
 
 // exchange writes a request and reads an answer of known length, at no cost
@@ -126,7 +171,10 @@ func answerFast(conn net.Conn) {
 				return
 			}
 			if rest, ok := bytes.CutPrefix(line, length); ok {
-				_, _ = fmt.Sscanf(string(rest), "%d", &body)
+				body = 0
+				for _, c := range bytes.TrimSpace(rest) {
+					body = 10*body + int(c-'0')
+				}
 			}
 			if len(line) == 2 {
 				break

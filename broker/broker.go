@@ -216,7 +216,9 @@ func (b *Broker) settle(ctx context.Context, wait func()) {
 func newID() string {
 	var id [16]byte
 	_, _ = rand.Read(id[:]) // never fails: it ends the process instead
-	return hex.EncodeToString(id[:])
+	var text [32]byte
+	hex.Encode(text[:], id[:])
+	return string(text[:])
 }
 
 // Flush returns when every record so far is on disk.

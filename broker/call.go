@@ -22,6 +22,7 @@ import (
 type call struct {
 	w       http.ResponseWriter // head, which notes when the answer has begun
 	head    head
+	control http.ResponseController // of the connection to the agent
 	r       *http.Request
 	from    *listener
 	snap    *snapshot
@@ -73,6 +74,7 @@ type call struct {
 	// record
 	out      *injector.Outgoing
 	stripped []string
+	written  written
 	recorded bool // the allowed decision is in the log; of a batch, one of them
 }
 
@@ -218,7 +220,7 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 	if c.batch != nil {
 		return b.recordBatch(c)
 	}
-	rec := c.decisionRecord()
+	rec := c.writeDecision(&c.written)
 	rec.Allow = true
 	receipt, err := b.log.Append(c.ctx, rec)
 	c.recorded = err == nil

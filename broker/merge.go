@@ -124,8 +124,7 @@ func (b *Broker) permitting(c *call) ([]string, error) {
 			names = append(names, name)
 		}
 	}
-	slices.Sort(c.decision.Policies)
-	c.decision.Policies = slices.Compact(c.decision.Policies)
+	c.decision.Policies = slices.Compact(slices.Sorted(slices.Values(c.decision.Policies))) // a copy: a decision's own are read only
 	if len(names) == 0 {
 		return nil, fault.New("decide", fault.Denied, "no upstream permits "+c.method+" to this agent")
 	}

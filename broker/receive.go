@@ -112,7 +112,7 @@ func (b *Broker) readBody(c *call) error {
 	if err != nil {
 		return err
 	}
-	_ = http.NewResponseController(c.w).SetReadDeadline(time.Time{})
+	_ = c.control.SetReadDeadline(time.Time{})
 	c.body, c.whole = body, true
 	return nil
 }

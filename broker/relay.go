@@ -28,8 +28,9 @@ type relay struct {
 
 // answerBody relays the body and returns how many bytes the agent was given.
 func (b *Broker) answerBody(c *call, resp *http.Response, scrub *injector.Scrubber) (int64, error) {
-	r := &relay{call: c, control: http.NewResponseController(c.w), scrub: scrub, stream: isStream(resp), clock: b.clock}
-	defer b.streams.add(c)()
+	r := &relay{call: c, control: &c.control, scrub: scrub, stream: isStream(resp), clock: b.clock}
+	b.streams.put(c)
+	defer b.streams.remove(c)
 	if r.stream {
 		if err := r.control.Flush(); err != nil {
 			return 0, err

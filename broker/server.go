@@ -27,6 +27,7 @@ func (b *Broker) handler(l *listener) http.Handler {
 		}
 		c := &call{head: head{ResponseWriter: w}, r: r, from: l, id: newID(), started: b.clock(), plain: strings.HasPrefix(r.URL.Path, "/http/"), verb: r.Method, header: r.Header}
 		c.w = &c.head
+		c.control = *http.NewResponseController(w)
 		c.ctx, c.end = context.WithCancelCause(r.Context())
 		defer c.end(nil)
 		var entered bool
@@ -34,7 +35,7 @@ func (b *Broker) handler(l *listener) http.Handler {
 			defer c.snap.calls.Done()
 		}
 		if r.ContentLength != 0 {
-			_ = http.NewResponseController(w).SetReadDeadline(time.Now().Add(b.limits.BodyTime.Duration))
+			_ = c.control.SetReadDeadline(time.Now().Add(b.limits.BodyTime.Duration))
 		}
 		defer b.catch(c)
 		if err := b.admitted(c, entered); err != nil {

@@ -19,17 +19,24 @@ type streams struct {
 
 // add puts c under watch until the returned func is called.
 func (s *streams) add(c *call) (remove func()) {
+	s.put(c)
+	return func() { s.remove(c) }
+}
+
+// put puts c under watch until remove takes it away.
+func (s *streams) put(c *call) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
 		s.open = make(map[*call]struct{})
 	}
 	s.open[c] = struct{}{}
-	return func() {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		delete(s.open, c)
-	}
+}
+
+func (s *streams) remove(c *call) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.open, c)
 }
 
 // supervise ends the streams that may go on no longer, until ctx ends.

@@ -7,9 +7,20 @@ import (
 	"mintmark/broker/audit"
 )
 
+// written is a record with room for what most have, so that it can be made
+// without an allocation.
+type written struct {
+	audit.Record
+	facts [4]audit.PostureFact
+}
+
 // decisionRecord is what the record says of the call so far.
-func (c *call) decisionRecord() *audit.Record {
-	rec := &audit.Record{
+func (c *call) decisionRecord() *audit.Record { return c.writeDecision(new(written)) }
+
+// writeDecision makes w what the record says of the call so far.
+func (c *call) writeDecision(w *written) *audit.Record {
+	rec := &w.Record
+	*rec = audit.Record{
 		Kind: audit.Decision, Call: c.id, Bundle: c.snap.bundle.Digest,
 		Agent: c.identity.Subject(), Attestor: c.identity.Attestor(), Evidence: c.identity.Evidence(),
 		Upstream: c.name, Method: c.method, Tool: c.object(), Trace: traceID(c.r.Header.Get("Traceparent")),
@@ -24,6 +35,7 @@ func (c *call) decisionRecord() *audit.Record {
 	if c.out != nil {
 		rec.Query = digestOf([]byte(c.out.URL.RawQuery))
 	}
+	rec.Posture = w.facts[:0]
 	for _, f := range c.decision.Facts {
 		rec.Posture = append(rec.Posture, audit.PostureFact{Name: f.Name, Value: f.Value, AgeS: f.Seconds(c.started), Issuer: f.Issuer})
 	}
@@ -55,7 +67,9 @@ func digestOf(content []byte) string {
 		return ""
 	}
 	sum := sha256.Sum256(content)
-	return hex.EncodeToString(sum[:])
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // traceID returns the trace id of a W3C traceparent header, or "".
@@ -64,7 +78,8 @@ func traceID(traceparent string) string {
 		return ""
 	}
 	id := traceparent[3:35]
-	if _, err := hex.DecodeString(id); err != nil {
+	var decoded [16]byte
+	if _, err := hex.Decode(decoded[:], []byte(id)); err != nil {
 		return ""
 	}
 	return id

@@ -27,6 +27,8 @@ import (
 // that can't be read can't be scrubbed.
 type Upstream struct {
 	url       *url.URL
+	blank     http.Request // what is the same in each
+	agent     []string     // the User-Agent of calls that have none
 	transport *http.Transport
 }
 
@@ -77,7 +79,9 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 	}
 	d := &dialer{net: net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: refuseMetadata}, tls: config}
 	return &Upstream{
-		url: u.URL.URL,
+		url:   u.URL.URL,
+		agent: []string{"mintmark"},
+		blank: http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
 		transport: &http.Transport{
 			DialContext:            d.plain,
 			DialTLSContext:         d.secure,
@@ -95,8 +99,11 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 }
 
 // URL returns the registered URL with a path after its own, given decoded and
-// as it is to be sent, and a query.
+// as it is to be sent, and a query. The result is read only.
 func (u *Upstream) URL(path, escaped, query string) *url.URL {
+	if path == "" && query == u.url.RawQuery {
+		return u.url
+	}
 	target := *u.url
 	if path != "" {
 		target.RawPath = strings.TrimSuffix(u.url.EscapedPath(), "/") + escaped
@@ -112,14 +119,16 @@ func (u *Upstream) URL(path, escaped, query string) *url.URL {
 // may have it; in both cases the Hint names no address. What it keeps for the
 // call ends with ctx.
 func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
-	g := &guard{recheck: recheck}
+	g := &guard{recheck: recheck, cancel: func(error) {}}
 	g.trace.GotConn = g.got
-	sending, cancel := context.WithCancelCause(ctx)
-	g.cancel = cancel
+	sending := ctx
+	if u.url.Scheme == "https" { // else it is HTTP/1, where there is nothing to cancel
+		sending, g.cancel = context.WithCancelCause(ctx)
+	}
 	// RoundTrip, and not a Client: a redirect is an answer for the agent.
-	resp, err := u.transport.RoundTrip(out.request(httptrace.WithClientTrace(sending, &g.trace)))
+	resp, err := u.transport.RoundTrip(u.request(httptrace.WithClientTrace(sending, &g.trace), out))
 	if err != nil {
-		cancel(nil)
+		g.cancel(nil)
 	}
 	if g.refusal != nil {
 		if err == nil {
@@ -144,13 +153,11 @@ func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
 // it takes for replayable whenever a pooled connection ends under it, and each
 // time the credential leaves once more: a body that can't be had again, even an
 // empty one, tells it not to.
-func (out *Outgoing) request(ctx context.Context) *http.Request {
-	r := (&http.Request{
-		Method: out.Method, URL: out.URL, Host: out.URL.Host, Header: out.Header,
-		Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
-	}).WithContext(ctx)
+func (u *Upstream) request(ctx context.Context, out *Outgoing) *http.Request {
+	r := u.blank.WithContext(ctx)
+	r.Method, r.URL, r.Host, r.Header = out.Method, out.URL, out.URL.Host, out.Header
 	if out.Header["User-Agent"] == nil {
-		out.Header["User-Agent"] = []string{"mintmark"}
+		out.Header["User-Agent"] = u.agent
 	}
 	if len(out.Body) > 0 || bodyless(out.Method) {
 		r.ContentLength = int64(len(out.Body))

@@ -25,9 +25,9 @@ type Outgoing struct {
 // what Owns names, and leaves out as it was when it returns an error. A Scheme
 // keeps no state between requests and is safe for concurrent use.
 type Scheme interface {
-	// Owns lists the canonical names of the headers that the scheme writes;
-	// Strip removes them from what the agent sent.
-	Owns() []string
+	// Owns reports whether the scheme writes the header of a canonical name;
+	// Strip removes it from what the agent sent.
+	Owns(name string) bool
 	Inject(out *Outgoing, c providers.Opened) error
 }
 

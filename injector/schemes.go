@@ -28,8 +28,8 @@ func Open(i bundle.Injection) (Scheme, error) {
 // Bearer puts a Token into Authorization (RFC 6750, section 2.1).
 type Bearer struct{}
 
-// Owns returns Authorization.
-func (Bearer) Owns() []string { return authorizationOnly() }
+// Owns reports whether name is Authorization.
+func (Bearer) Owns(name string) bool { return name == authorization }
 
 // Inject writes the token. It returns an error for a credential without one,
 // and for a token that is no header value.
@@ -37,14 +37,14 @@ func (Bearer) Inject(out *Outgoing, c providers.Opened) error {
 	if c.Token() == "" {
 		return fmt.Errorf("scheme bearer: expected a credential with a token, got none")
 	}
-	return setHeader(out, "Authorization", "Bearer "+c.Token())
+	return setHeader(out, authorization, "Bearer "+c.Token())
 }
 
 // Basic puts a Password into Authorization (RFC 7617).
 type Basic struct{}
 
-// Owns returns Authorization.
-func (Basic) Owns() []string { return authorizationOnly() }
+// Owns reports whether name is Authorization.
+func (Basic) Owns(name string) bool { return name == authorization }
 
 // Inject writes the user name and password. It returns an error for a
 // credential without a password and for a user name with a colon, which would
@@ -57,7 +57,7 @@ func (Basic) Inject(out *Outgoing, c providers.Opened) error {
 		return fmt.Errorf("scheme basic: expected a user name without a colon")
 	}
 	pair := base64.StdEncoding.EncodeToString([]byte(c.Username() + ":" + c.Password()))
-	return setHeader(out, "Authorization", "Basic "+pair)
+	return setHeader(out, authorization, "Basic "+pair)
 }
 
 // Header puts a credential into any one header by a template.
@@ -78,8 +78,8 @@ func NewHeader(name, template string) (Header, error) {
 	return Header{name: textproto.CanonicalMIMEHeaderKey(name), template: template}, nil
 }
 
-// Owns returns the header.
-func (h Header) Owns() []string { return []string{h.name} }
+// Owns reports whether name is the header's.
+func (h Header) Owns(name string) bool { return name == h.name }
 
 // Inject writes the filled template. It returns an error when the credential
 // lacks a part that the template names.
@@ -95,7 +95,7 @@ func (h Header) Inject(out *Outgoing, c providers.Opened) error {
 	return setHeader(out, h.name, strings.NewReplacer(pairs...).Replace(h.template))
 }
 
-func authorizationOnly() []string { return []string{"Authorization"} }
+const authorization = "Authorization"
 
 // setHeader writes one header. A value with control characters would end the
 // header and begin another, so it is refused, without being quoted.

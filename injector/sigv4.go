@@ -34,9 +34,13 @@ func NewSigV4(region, service string) SigV4 {
 	return SigV4{region: region, service: service, signer: signer, now: time.Now}
 }
 
-// Owns returns the headers of the signature.
-func (SigV4) Owns() []string {
-	return []string{"Authorization", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256"}
+// Owns reports whether name is of the signature's headers.
+func (SigV4) Owns(name string) bool {
+	switch name {
+	case authorization, "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256":
+		return true
+	}
+	return false
 }
 
 // Inject signs out as it stands: nothing may change it afterwards. It returns

@@ -1,6 +1,7 @@
 package injector
 
 import (
+	"bytes"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -18,13 +19,12 @@ import (
 // upstream the list of what passes is wider, and still a list: a header nobody
 // thought of does not pass.
 func Strip(in http.Header, plain bool, s Scheme) (out http.Header, stripped []string) {
-	out = make(http.Header, len(in)+2) // the scheme adds one or two
+	out = make(http.Header, 8) // what most calls need, and a map's first size
+	stripped = make([]string, 0, 2)
 	named := connectionNamed(in)
 	for name, values := range in {
 		switch {
-		case s != nil && slices.Contains(s.Owns(), name):
-			stripped = append(stripped, name)
-		case carriesAuthority(name):
+		case s != nil && s.Owns(name), carriesAuthority(name):
 			stripped = append(stripped, name)
 		case named[name], len(values) == 0:
 			// hop by hop
@@ -93,13 +93,25 @@ func carriesAuthority(name string) bool {
 		"Signature", "Signature-Input":
 		return true
 	}
-	lower := strings.ToLower(name)
+	if name == mcp.HeaderSession {
+		return false
+	}
+	var buf [64]byte
+	lower := appendLower(buf[:0], name)
 	for _, word := range [...]string{"auth", "token", "api-key", "apikey", "secret", "password", "credential", "x-amz-", "x-goog-", "x-ms-", "session"} {
-		if strings.Contains(lower, word) && name != mcp.HeaderSession {
+		if bytes.Contains(lower, []byte(word)) {
 			return true
 		}
 	}
 	return false
+}
+
+// appendLower appends s with its ASCII letters in lower case.
+func appendLower(b []byte, s string) []byte {
+	for i := range len(s) {
+		b = append(b, lower(s[i]))
+	}
+	return b
 }
 
 // queryCarriesAuthority names the parameters by which calls are authenticated:

@@ -27,14 +27,17 @@ func newClock(zones map[string]*time.Location) clock {
 }
 
 // at returns the record for now.
-func (c clock) at(now time.Time) types.Record {
+func (c clock) at(now time.Time) types.Record { return c.reading(now).record }
+
+// reading returns what the clocks show at now.
+func (c clock) reading(now time.Time) *reading {
 	sec := now.Unix()
 	if r := c.last.Load(); r != nil && r.from <= sec && sec < r.until {
-		return r.record
+		return r
 	}
 	r := c.read(now)
 	c.last.Store(r)
-	return r.record
+	return r
 }
 
 func (c clock) read(now time.Time) *reading {

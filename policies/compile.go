@@ -340,6 +340,8 @@ func (c *compiler) set(text string) *Set {
 		agents:    newMemo[spiffeid.ID, types.Entity](),
 		targets:   newMemo[targetKey, types.Entity](),
 		facts:     newMemo[factKey, types.Record](),
+		questions: newMemo[questionKey, *question](),
+		allowed:   newMemo[given, []string](),
 	}
 	for _, n := range c.options.PostureNames {
 		s.posture[n] = true

@@ -10,6 +10,7 @@ import (
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
 
+	"mintmark/attest/posture"
 	"mintmark/broker/bundle"
 )
 
@@ -20,14 +21,29 @@ func (s *Set) Decide(r Request) Decision {
 		return Decision{Reason: "no policies are loaded"}
 	}
 	facts := s.visible(r.Posture, r.Now)
-	c, why := s.call(r)
+	q, why := s.ask(r)
 	if why != "" {
 		return Decision{Reason: refusal(r, why), Facts: facts}
 	}
-	found := candidates{policies: s.policies, at: s.index.lookup(c)}
-	outcome, diag := cedar.Authorize(found, c, cedar.Request{
-		Principal: c.principal, Action: c.action.uid, Resource: c.resource,
-		Context: s.context(found.reads(), r, facts),
+	given, ok := s.given(q, r, facts)
+	if !ok {
+		return s.evaluate(q, r, facts)
+	}
+	if ids, ok := s.allowed.find(given); ok {
+		return Decision{Allow: true, Policies: ids, Facts: facts}
+	}
+	d := s.evaluate(q, r, facts)
+	if d.Allow {
+		s.allowed.keep(given, d.Policies)
+	}
+	return d
+}
+
+// evaluate has Cedar answer.
+func (s *Set) evaluate(q *question, r Request, facts []posture.Fact) Decision {
+	outcome, diag := cedar.Authorize(q.found, &q.call, cedar.Request{
+		Principal: q.principal, Action: q.action.uid, Resource: q.resource,
+		Context: s.context(q.reads, r, facts),
 	})
 	d := Decision{Facts: facts, Policies: determining(diag)}
 	switch {
@@ -40,33 +56,33 @@ func (s *Set) Decide(r Request) Decision {
 	case outcome == cedar.Allow:
 		d.Allow = true
 	case len(diag.Reasons) > 0:
-		d.Reason = refusal(r, found.forbidden(d.Policies))
+		d.Reason = refusal(r, q.found.forbidden(d.Policies))
 	default:
-		d.Reason = refusal(r, found.unpermitted(d))
+		d.Reason = refusal(r, q.found.unpermitted(d))
 	}
 	return d
 }
 
 // call puts r into Cedar's terms, or says why it cannot be asked at all.
-func (s *Set) call(r Request) (*call, string) {
+func (s *Set) call(r Request) (call, string) {
 	act, ok := s.actions[r.Method]
 	if !ok {
-		return nil, "the method is not one that policies know, so none can permit it"
+		return call{}, "the method is not one that policies know, so none can permit it"
 	}
 	up, ok := s.upstreams[r.Upstream]
 	if !ok {
-		return nil, "no upstream of that name is registered"
+		return call{}, "no upstream of that name is registered"
 	}
 	if up.kind != act.verb.kind() {
-		return nil, fmt.Sprintf("the upstream is of kind %s, and the method is for kind %s", up.kind, act.verb.kind())
+		return call{}, fmt.Sprintf("the upstream is of kind %s, and the method is for kind %s", up.kind, act.verb.kind())
 	}
 	if why := checkTarget(act.verb, r.Target); why != "" {
-		return nil, why
+		return call{}, why
 	}
 	if r.Agent.IsZero() || r.Agent.Path() == "" {
-		return nil, "the agent is not proven"
+		return call{}, "the agent is not proven"
 	}
-	return &call{
+	return call{
 		set: s, agent: r.Agent, target: r.Target, action: act, upstream: up,
 		principal: types.NewEntityUID(typeAgent, types.String(r.Agent.String())),
 		resource:  resourceUID(r.Upstream, r.Target),
@@ -112,7 +128,7 @@ func determining(d cedar.Diagnostic) []string {
 		}
 	}
 	slices.Sort(ids)
-	return ids
+	return slices.Clip(ids)
 }
 
 // candidates are the policies whose scope can match one call.

@@ -187,7 +187,7 @@ func (s *Set) factsRecord(facts []posture.Fact, now time.Time) types.Record {
 	}
 	m := make(types.RecordMap, len(facts))
 	for _, f := range facts {
-		m[types.String(f.Name)] = s.facts.get(factKey{f.Value, f.Issuer, ageSeconds(f.Age(now))}, factRecord)
+		m[types.String(f.Name)] = s.facts.get(keyOf(&f, now), factRecord)
 	}
 	return types.NewRecord(m)
 }

@@ -185,7 +185,7 @@ func BenchmarkDecide(b *testing.B) {
 }
 
 // benchSet is one policy per agent and tool, and the two that guard all.
-func benchSet(b *testing.B, n int) (*policies.Set, policies.Request) {
+func benchSet(b testing.TB, n int) (*policies.Set, policies.Request) {
 	var text strings.Builder
 	for i := range n - 2 {
 		fmt.Fprintf(&text, "permit (principal == Agent::\"spiffe://acme.example/team/a/agent%d\", action == Action::\"tools/call\", resource == Tool::\"github/tool%d\");\n", i, i)

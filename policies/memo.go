@@ -31,11 +31,25 @@ func newMemo[K comparable, V any]() memo[K, V] {
 
 // get returns what build makes of key. The value is shared and read only.
 func (m memo[K, V]) get(key K, build func(K) V) V {
-	slot := &m.slots[maphash.Comparable(m.seed, key)%memoSlots]
-	if r := slot.Load(); r != nil && r.key == key {
-		return r.value
+	if v, ok := m.find(key); ok {
+		return v
 	}
-	r := &remembered[K, V]{key, build(key)}
-	slot.Store(r)
-	return r.value
+	v := build(key)
+	m.keep(key, v)
+	return v
+}
+
+// find returns what was kept for key, if it still is.
+func (m memo[K, V]) find(key K) (v V, ok bool) {
+	if r := m.slot(key).Load(); r != nil && r.key == key {
+		return r.value, true
+	}
+	return v, false
+}
+
+// keep remembers the value for key.
+func (m memo[K, V]) keep(key K, value V) { m.slot(key).Store(&remembered[K, V]{key, value}) }
+
+func (m memo[K, V]) slot(key K) *atomic.Pointer[remembered[K, V]] {
+	return &m.slots[maphash.Comparable(m.seed, key)%memoSlots]
 }

@@ -67,7 +67,7 @@ type Request struct {
 // Decision is the answer. The zero Decision denies.
 type Decision struct {
 	Allow    bool
-	Policies []string       // ids of the determining policies, sorted
+	Policies []string       // ids of the determining policies, sorted; read only
 	Reason   string         // why not, for the agent's developer; "" when allowed
 	Facts    []posture.Fact // the facts the policies could see; read only
 }
@@ -87,6 +87,9 @@ type Set struct {
 	agents  memo[spiffeid.ID, types.Entity]
 	targets memo[targetKey, types.Entity]
 	facts   memo[factKey, types.Record]
+
+	questions memo[questionKey, *question]
+	allowed   memo[given, []string] // the determining policies of what was allowed
 }
 
 // Schema returns the Cedar schema the policies were checked against: what

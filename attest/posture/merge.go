@@ -20,8 +20,14 @@ func merge(now time.Time, subjects []string, lists [][]Fact, total int) []Fact {
 			}
 		}
 	}
-	slices.SortFunc(out, func(a, b Fact) int { return cmp.Compare(a.Name, b.Name) })
+	slices.SortFunc(out, byName)
 	return out
+}
+
+func byName(a, b Fact) int { return cmp.Compare(a.Name, b.Name) }
+
+func allFresh(list []Fact, now time.Time) bool {
+	return !slices.ContainsFunc(list, func(f Fact) bool { return !f.FreshAt(now) })
 }
 
 // join returns the one fact that all of lists amount to for name, or false

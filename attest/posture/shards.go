@@ -25,7 +25,7 @@ func (s shards) shard(subject string) *atomic.Pointer[map[string][]Fact] {
 	return &s.all[maphash.String(s.seed, subject)%shardCount]
 }
 
-// get returns the facts about subject. The result is read only.
+// get returns the facts about subject, sorted by name. The result is read only.
 func (s shards) get(subject string) []Fact {
 	if m := s.shard(subject).Load(); m != nil {
 		return (*m)[subject]
@@ -35,8 +35,9 @@ func (s shards) get(subject string) []Fact {
 
 // put replaces or adds f.
 func (s shards) put(f Fact) {
-	list := without(s.get(f.Subject), f.Name)
-	s.replace(f.Subject, append(list, f))
+	list := append(without(s.get(f.Subject), f.Name), f)
+	slices.SortFunc(list, byName)
+	s.replace(f.Subject, slices.Clip(list))
 }
 
 // remove takes away the fact of f's subject and name.

@@ -352,6 +352,9 @@ func TestFactsAllocatesOnce(t *testing.T) {
 		if n := testing.AllocsPerRun(100, func() { tracker.Facts(now, subjects...) }); n > 1 {
 			t.Errorf("known: got %v allocations, want at most 1", n)
 		}
+		if n := testing.AllocsPerRun(100, func() { tracker.Facts(now, agent) }); n > 0 {
+			t.Errorf("known by one subject: got %v allocations, want none", n)
+		}
 		if n := testing.AllocsPerRun(100, func() { tracker.Facts(now, nobody...); tracker.Epoch() }); n > 0 {
 			t.Errorf("unknown: got %v allocations, want none", n)
 		}

@@ -309,15 +309,33 @@ func (p *parser) text(limit int) (string, error) {
 	if kind := p.dec.PeekKind(); kind != '"' && kind != 0 {
 		return "", invalidRequest("expected %q to be a string, got %s", where(), kindName(kind))
 	}
-	tok, err := p.dec.ReadToken()
+	quoted, err := p.dec.ReadValue()
 	if err != nil {
 		return "", syntaxError(err)
 	}
-	s := tok.String()
+	s := unquote(quoted)
 	if len(s) > limit {
 		return "", invalidRequest("expected %q to be at most %d bytes long, got %d", where(), limit, len(s))
 	}
 	return s, nil
+}
+
+// unquote returns what a JSON string says, which the decoder has validated. The
+// words that nearly every message has cost no copy.
+func unquote(quoted []byte) string {
+	text := quoted[1 : len(quoted)-1]
+	if bytes.IndexByte(text, '\\') >= 0 {
+		text, _ = jsontext.AppendUnquote(nil, quoted)
+	}
+	switch string(text) {
+	case "2.0":
+		return "2.0"
+	case "tools/call":
+		return "tools/call"
+	case Stateless:
+		return Stateless
+	}
+	return string(text)
 }
 
 // textOrSkip reads a string where one may be meant for us; a member of the
@@ -424,7 +442,7 @@ func (p *parser) target(m Message) (Message, error) {
 	case "initialize":
 		m.Initialize = q.protocolVersion
 	}
-	if i := strings.IndexFunc(m.Method+m.Target, unicode.IsControl); i >= 0 {
+	if strings.ContainsFunc(m.Method, unicode.IsControl) || strings.ContainsFunc(m.Target, unicode.IsControl) {
 		return Message{}, invalidParams("expected names without control characters, got one in the method or its %s", m.TargetOf)
 	}
 	if m.TargetOf != NoTarget && m.Target == "" {
