@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"crypto"
 	"fmt"
 	"io"
 	"sync"
@@ -16,9 +17,10 @@ type Kind string
 
 // The kinds of material.
 const (
-	Token    Kind = "token"    // one opaque value: Material.Token
+	Token    Kind = "token"    // one opaque value: Material.Token, bound to Material.Key where there is one
 	Password Kind = "password" // Material.Username and Material.Password
 	AWS      Kind = "aws"      // Material.AccessKeyID, SecretAccessKey, SessionToken
+	X509     Kind = "x509"     // Material.Chain, leaf first, and Material.Key
 )
 
 // Material is what a credential is made of. It exists in the clear only
@@ -30,6 +32,8 @@ type Material struct {
 	Password                      Secret
 	AccessKeyID                   string
 	SecretAccessKey, SessionToken Secret
+	Key                           PrivateKey
+	Chain                         [][]byte // certificates in DER, leaf first; not secret
 }
 
 // Format writes the redaction, whatever the verb.
@@ -58,6 +62,8 @@ func (m Material) complete(k Kind) bool {
 		return m.Username != "" && open(m.Password) != ""
 	case AWS:
 		return m.AccessKeyID != "" && open(m.SecretAccessKey) != ""
+	case X509:
+		return len(m.Chain) > 0 && !m.Key.IsZero()
 	}
 	return false
 }
@@ -193,6 +199,19 @@ func (o Opened) SecretAccessKey() string { return open(o.m.SecretAccessKey) }
 
 // SessionToken returns the session token of an AWS credential, or "".
 func (o Opened) SessionToken() string { return open(o.m.SessionToken) }
+
+// Key returns the private key of an X509, or the one that a Token is bound to; nil
+// where there is none.
+func (o Opened) Key() crypto.Signer {
+	if o.m.Key.IsZero() {
+		return nil
+	}
+	return o.m.Key.reveal()
+}
+
+// Chain returns the certificates of an X509 in DER, leaf first. It is shared: the
+// caller does not write to it.
+func (o Opened) Chain() [][]byte { return o.m.Chain }
 
 // Format writes the redaction, whatever the verb.
 func (Opened) Format(f fmt.State, verb rune) { Secret{}.Format(f, verb) }

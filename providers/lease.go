@@ -170,8 +170,11 @@ func (l *lease) revocable(now time.Time) bool {
 // sets of parts are the same bytes.
 func (p *Pool) fingerprint(m Material) string {
 	h := hmac.New(sha256.New, p.key)
-	for _, part := range []Secret{m.Token, m.Password, m.SecretAccessKey, m.SessionToken} {
-		v := open(part)
+	parts := []string{open(m.Token), open(m.Password), open(m.SecretAccessKey), open(m.SessionToken)}
+	if !m.Key.IsZero() {
+		parts = append(parts, m.Key.public())
+	}
+	for _, v := range parts {
 		_ = binary.Write(h, binary.BigEndian, uint64(len(v)))
 		h.Write([]byte(v))
 	}
