@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"fmt"
 	"net/http"
 
 	"mintmark/injector/mcp"
@@ -56,8 +57,8 @@ func (b *Broker) beginMerged(c *call) error {
 	if err != nil {
 		return err
 	}
-	if len(client.JSON()) > longestClient {
-		return fault.New("receive", fault.Invalid, "expected clientInfo with a name, title and version of at most 1KiB")
+	if n := len(client.JSON()); n > longestClient {
+		return fault.New("receive", fault.Invalid, fmt.Sprintf("expected clientInfo with a name, title and version of at most %d bytes, got %d", longestClient, n))
 	}
 	revision := mcp.SessionRevision(c.msg.Initialize)
 	if _, err := b.permitting(c); err != nil {

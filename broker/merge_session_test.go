@@ -31,6 +31,10 @@ func TestASessionWithOneEndpointIsItsAgents(t *testing.T) {
 	if got := s.do(s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","method":"notifications/initialized"}`))); got.status != http.StatusAccepted || got.body != "" {
 		t.Errorf("initialized: got %d %q", got.status, got.body)
 	}
+	talkative := s.do(s.call(to("/mcp"), body(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"clientInfo":{"name":"`+repeat("x", 2000)+`"}}}`)))
+	if talkative.status != http.StatusBadRequest || !strings.Contains(talkative.body, "of at most 1024 bytes, got 2011") {
+		t.Errorf("a client of many words: got %d %q", talkative.status, talkative.body)
+	}
 	for what, c := range map[string]struct {
 		r      request
 		status int

@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -68,8 +67,12 @@ make an agent do something else than was agreed to.`,
   mintmark upstream approve --dir /etc/mintmark orders --all`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if all == (len(args) > 1) {
-				return errors.New("expected the names of tools or --all; see: mintmark upstream tools")
+			if named := len(args) > 1; all == named {
+				got := "neither"
+				if named {
+					got = "both"
+				}
+				return fmt.Errorf("expected either the names of tools or --all, got %s; see: mintmark upstream tools", got)
 			}
 			p, err := pinsOf(dir, args[0])
 			if err != nil {
