@@ -223,8 +223,12 @@ func TestOnlyTheSessionThatIsAskedAnswers(t *testing.T) {
 		{"another id", answer(handle, accepting(id+"x", "name")), 400},
 		{"no object", answer(handle, body(fmt.Sprintf(`{"jsonrpc":"2.0","id":%q,"result":7}`, id))), 400},
 	} {
-		if got := w.do(c.r); got.status != c.status || got.refusal(t).Call == "" {
+		got := w.do(c.r)
+		if got.status != c.status || got.refusal(t).Call == "" {
 			t.Errorf("%s: got %d %q, want %d", c.what, got.status, got.body, c.status)
+		}
+		if c.what == "no object" && !strings.Contains(got.body, "expected the result to be an object, got a number") {
+			t.Errorf("%s: got %q", c.what, got.body)
 		}
 	}
 	if got := w.do(answer(handle)); got.status != 202 {

@@ -120,7 +120,7 @@ func (b *Broker) respond(c *call) error {
 		return err
 	}
 	if result := answer.Get("result"); result != nil && !bytes.HasPrefix(result, []byte{'{'}) {
-		return fault.New("receive", fault.Invalid, "expected the result to be an object")
+		return fault.New("receive", fault.Invalid, "expected the result to be an object, got "+mcp.KindOf(result))
 	}
 	if err := b.admit(c); err != nil {
 		return err

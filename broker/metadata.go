@@ -2,6 +2,7 @@ package broker
 
 import (
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -93,9 +94,9 @@ func (b *Broker) metadataOf(l *listener, r *http.Request, path string) (doc meta
 	case !ok || !isResource(path) || r.URL.RawQuery != "":
 		return doc, fault.New("receive", fault.NotFound, "no such path; metadata is at "+wellKnown+", and with /mcp or /mcp/NAME behind it")
 	case r.Method != http.MethodGet && r.Method != http.MethodHead:
-		return doc, &mcp.Error{Code: mcp.CodeInvalidRequest, Status: http.StatusMethodNotAllowed, Message: "expected method GET or HEAD on this path"}
+		return doc, &mcp.Error{Code: mcp.CodeInvalidRequest, Status: http.StatusMethodNotAllowed, Message: fmt.Sprintf("expected method GET or HEAD on this path, got %.16q", r.Method)}
 	case r.ContentLength != 0:
-		return doc, fault.New("receive", fault.Invalid, "expected no body")
+		return doc, fault.New("receive", fault.Invalid, "expected no body, got one")
 	}
 	return metadata{Resource: origin + path, Servers: servers, Methods: []string{"header"}, Name: "Mintmark"}, nil
 }

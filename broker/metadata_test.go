@@ -119,7 +119,7 @@ func TestMetadataIsRefused(t *testing.T) {
 		"no host":              {w.call(get(wellKnown), with("Host", "")), 403, "the Host header names another server"},
 		"another host, POST":   {w.call(to(wellKnown), with("Host", "evil.example")), 403, "the Host header names another server"},
 		"another origin":       {w.call(get(wellKnown), with("Origin", "https://evil.example")), 403, "the Origin header names a site"},
-		"POST":                 {w.call(to(wellKnown), body("")), 405, "expected method GET or HEAD"},
+		"POST":                 {w.call(to(wellKnown), body("")), 405, `expected method GET or HEAD on this path, got "POST"`},
 		"DELETE":               {w.call(get(wellKnown), method("DELETE")), 405, "expected method GET or HEAD"},
 		"OPTIONS":              {w.call(get(wellKnown), method("OPTIONS")), 405, "expected method GET or HEAD"},
 		"a body":               {w.call(get(wellKnown), body("hello")), 400, "expected no body"},

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"net/url"
@@ -95,7 +96,7 @@ func allowMethod(c *call, methods ...string) error {
 	}
 	c.allow = strings.Join(methods, ", ")
 	return &mcp.Error{Code: mcp.CodeInvalidRequest, Status: http.StatusMethodNotAllowed,
-		Message: "expected method " + c.allow + " on this path"}
+		Message: fmt.Sprintf("expected method %s on this path, got %.16q", c.allow, c.r.Method)}
 }
 
 // readBody reads the body whole: what can't be judged whole is not forwarded.
@@ -174,7 +175,7 @@ func (b *Broker) readMessage(c *call) error {
 		return c.expectNothing()
 	}
 	if c.r.URL.RawQuery != "" {
-		return fault.New("receive", fault.Invalid, "expected no query on an MCP call")
+		return fault.New("receive", fault.Invalid, fmt.Sprintf("expected no query on an MCP call, got one of %d bytes", len(c.r.URL.RawQuery)))
 	}
 	if err := mcp.CheckContent(c.r.Header); err != nil {
 		return err
@@ -193,7 +194,7 @@ func (b *Broker) readMessage(c *call) error {
 // expectNothing refuses a GET or DELETE that says more than its session.
 func (c *call) expectNothing() error {
 	if len(c.body) > 0 || c.r.URL.RawQuery != "" {
-		return fault.New("receive", fault.Invalid, "expected neither a body nor a query with "+c.r.Method)
+		return fault.New("receive", fault.Invalid, fmt.Sprintf("expected neither a body nor a query with %s, got %d bytes of body and %d of query", c.r.Method, len(c.body), len(c.r.URL.RawQuery)))
 	}
 	return mcp.CheckUnmirrored(c.r.Header)
 }

@@ -232,7 +232,7 @@ func TestRefusesWhatTwoParsersCouldReadTwoWays(t *testing.T) {
 		{"version in the header alone", w.call(with("MCP-Protocol-Version", "2026-07-28")), bad(-32602, "in params._meta, got none")},
 		{"version in the body alone", w.call(body(stateless)), bad(-32020, "MCP-Protocol-Version")},
 		{"unsupported version", w.call(with("MCP-Protocol-Version", "2031-01-01")), bad(-32022, "2026-07-28")},
-		{"query", w.call(to("/mcp/orders?api_key=1")), bad(-32600, "no query")},
+		{"query", w.call(to("/mcp/orders?api_key=1")), bad(-32600, "no query on an MCP call, got one of 9 bytes")},
 	})
 }
 
@@ -273,11 +273,12 @@ func TestRefusesRoutesThatDoNotExist(t *testing.T) {
 		{"plain call of an MCP upstream", w.call(get("/http/orders/x")), unknownPlain},
 		{"PUT", w.call(method("PUT")), noMethod},
 		{"PATCH", w.call(method("PATCH")), noMethod},
-		{"OPTIONS", w.call(method("OPTIONS")), noMethod},
+		{"OPTIONS", w.call(method("OPTIONS")), refused(405, -32600, fault.Invalid, "receive", `on this path, got "OPTIONS"`)},
+		{"a method of any length", w.call(method(repeat("X", 99))), refused(405, -32600, fault.Invalid, "receive", `on this path, got "XXXXXXXXXXXXXXXX"`)},
 		{"method in lower case", w.call(method("post")), noMethod},
 		{"TRACE of a plain upstream", w.call(get("/http/api/x"), method("TRACE")), noMethodPlain},
 		{"GET with a body", w.call(method("GET")), refused(400, -32600, fault.Invalid, "receive", "neither a body nor a query with GET")},
-		{"DELETE with a query", w.call(get("/mcp/orders?x=1"), method("DELETE")), refused(400, -32600, fault.Invalid, "receive", "neither a body nor a query with DELETE")},
+		{"DELETE with a query", w.call(get("/mcp/orders?x=1"), method("DELETE")), refused(400, -32600, fault.Invalid, "receive", "neither a body nor a query with DELETE, got 0 bytes of body and 3 of query")},
 	})
 }
 

@@ -92,8 +92,11 @@ func compile(b *Bundle, config []byte, kinds Kinds) Problems {
 
 // checkText refuses what no reader should be asked to interpret.
 func checkText(secrets scanner, name string, content []byte) Problems {
-	if !utf8.Valid(content) {
-		return Problems{{File: name, Text: "expected UTF-8 text"}}
+	line := 0
+	for text := range bytes.Lines(content) {
+		if line++; !utf8.Valid(text) {
+			return Problems{{File: name, Line: line, Column: 1, Text: "expected UTF-8 text, got a byte that is none"}}
+		}
 	}
 	return secrets.text(name, string(content))
 }

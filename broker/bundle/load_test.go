@@ -297,8 +297,8 @@ func TestFilesThatAreNotRead(t *testing.T) {
 	check("no file", "mintmark.yaml")
 	write(t, dir, bundle.ConfigName, strings.Repeat("#", bundle.MaxConfig+1))
 	check("a large file", "want at most that")
-	write(t, dir, bundle.ConfigName, "metrics: \xff\xfe\n")
-	check("not UTF-8", "mintmark.yaml: expected UTF-8 text")
+	write(t, dir, bundle.ConfigName, "# ü\nmetrics: \xff\xfe\n")
+	check("not UTF-8", "mintmark.yaml:2:1: expected UTF-8 text, got a byte that is none")
 	write(t, dir, bundle.ConfigName, minimal)
 	if err := os.Mkdir(filepath.Join(dir, "a.cedar"), 0o700); err != nil {
 		t.Fatal(err)

@@ -70,7 +70,7 @@ Only MCP messages go to stdout; the log goes to stderr, one JSON object a line.`
 	f.StringVar(&o.BrokerID, "broker-id", "", "SPIFFE ID that the broker must have (default any in this program's trust domain)")
 	f.StringVar(&o.CA, "ca", "", "PEM file with the CAs of a broker that has a Web PKI certificate")
 	f.StringVar(&o.Audience, "audience", "mintmark", "audience of the JWT-SVID, as the broker's jwt-svid attestor has it")
-	f.TextVar(&longest, "max-message", longest, "longest message of the client")
+	f.TextVar(&longest, "max-message", longest, "`size` of the longest message of the client, such as 64KiB")
 	f.StringVar(&level, "log-level", "warn", "debug, info, warn or error")
 	return cmd
 }

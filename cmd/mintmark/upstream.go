@@ -71,8 +71,12 @@ the tool again since.`,
   mintmark upstream approve --dir /etc/mintmark orders --all`,
 		Args: cobra.MinimumNArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if all == (len(args) > 1) {
-				return errors.New("expected the names of tools or --all; see: mintmark upstream tools")
+			if named := len(args) > 1; all == named {
+				got := "neither"
+				if named {
+					got = "both"
+				}
+				return fmt.Errorf("expected either the names of tools or --all, got %s; see: mintmark upstream tools", got)
 			}
 			if cmd.Flags().Changed("digest") && len(args) != 2 {
 				return errors.New("expected one tool with --digest; see: mintmark upstream tools")

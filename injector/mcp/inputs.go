@@ -43,7 +43,7 @@ func Inputs(method string, result Object) (*Input, error) {
 func readInput(result Object) (*Input, error) {
 	in := &Input{State: result.Get(requestState)}
 	if in.State != nil && in.State[0] != '"' {
-		return nil, invalidRequest("expected requestState to be a string")
+		return nil, invalidRequest("expected requestState to be a string, got %s", KindOf(in.State))
 	}
 	raw := result.Get(inputRequests)
 	if raw == nil && in.State == nil {
@@ -66,7 +66,7 @@ func readInput(result Object) (*Input, error) {
 		}
 		params := one.Get("params")
 		if params != nil && !isObject(params) {
-			return nil, invalidRequest("expected the params of an input request to be an object")
+			return nil, invalidRequest("expected the params of an input request to be an object, got %s", KindOf(params))
 		}
 		in.Requests = append(in.Requests, InputRequest{Key: m.Name, Method: one.Text("method"), Params: params})
 	}

@@ -76,6 +76,14 @@ func numberEnd(body []byte, i int) int {
 	return i
 }
 
+// KindOf returns the word for what value, which is JSON or nil, is.
+func KindOf(value []byte) string {
+	if value == nil {
+		return "none"
+	}
+	return kindName(jsontext.Value(value).Kind())
+}
+
 func kindName(k jsontext.Kind) string {
 	switch k {
 	case 'n':

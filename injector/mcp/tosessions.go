@@ -37,24 +37,24 @@ func SenderOf(m *Message) (Sender, error) {
 		s.Info = []byte(`{"name":"agent","version":"0"}`)
 	}
 	if _, err := CutObject(s.Info); err != nil {
-		return Sender{}, invalidParams("expected params._meta[%q] to be an object", metaClientInfo)
+		return Sender{}, invalidParams("expected params._meta[%q] to be an object, got %s", metaClientInfo, KindOf(s.Info))
 	}
 	stated, err := CutObject(meta.Get(metaCapabilities))
 	if err != nil {
-		return Sender{}, invalidParams("expected params._meta[%q], an object, which revision %s has on every request", metaCapabilities, Stateless)
+		return Sender{}, invalidParams("expected params._meta[%q], an object, which revision %s has on every request, got %s", metaCapabilities, Stateless, KindOf(meta.Get(metaCapabilities)))
 	}
 	if s.Capabilities, err = toSessionCapabilities(stated); err != nil {
 		return Sender{}, err
 	}
 	if s.State == "" { // input that nobody asked for is not read
 		if params.Get(requestState) != nil {
-			return Sender{}, invalidParams("expected params.requestState as it came with the request for input")
+			return Sender{}, invalidParams("expected params.requestState as it came with the request for input, got no string or an empty one")
 		}
 		return s, nil
 	}
 	if raw := params.Get(inputResponses); raw != nil {
 		if s.Responses, err = CutObject(raw); err != nil {
-			return Sender{}, invalidParams("expected params.inputResponses to be an object")
+			return Sender{}, invalidParams("expected params.inputResponses to be an object, got %s", KindOf(raw))
 		}
 	}
 	return s, nil
@@ -72,7 +72,7 @@ func toSessionCapabilities(stated Object) (kept Object, err error) {
 		}
 		o, err := CutObject(raw)
 		if err != nil {
-			return nil, invalidParams("expected the capability %q to be an object", name)
+			return nil, invalidParams("expected the capability %q to be an object, got %s", name, KindOf(raw))
 		}
 		if name == "roots" {
 			o = o.Without("listChanged")
@@ -219,7 +219,7 @@ func toStatelessCode(method string, code []byte) ([]byte, int) {
 func (s Sender) Wants(a Answer) (code int, why string) {
 	params, err := CutObject(a.Params)
 	if a.Params != nil && err != nil {
-		return CodeInvalidParams, "expected params to be an object"
+		return CodeInvalidParams, "expected params to be an object, got " + KindOf(a.Params)
 	}
 	declared := a.Needs()
 	if declared == "" || s.Capabilities.Get(declared) == nil {

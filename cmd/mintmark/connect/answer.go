@@ -36,7 +36,7 @@ func (b *bridge) answer(c *call, resp *http.Response) error {
 	if err := b.carry(c, resp.StatusCode, body); err != nil {
 		return err
 	}
-	if c.settled.Load() {
+	if c.done() {
 		return nil
 	}
 	return unexplained(resp.StatusCode)
@@ -141,7 +141,7 @@ func (b *bridge) learn(c *call, result jsontext.Value) {
 func (b *bridge) stream(c *call, resp *http.Response) error {
 	var at position
 	err := b.relay(c, resp, &at)
-	if err != nil || c.settled.Load() || c.stateless() || at.id == "" {
+	if err != nil || c.done() || c.stateless() || at.id == "" {
 		return err
 	}
 	return b.resume(c, &at)
@@ -162,7 +162,7 @@ func (b *bridge) resume(c *call, at *position) error {
 		}
 		before := *at
 		at.retry = 0
-		if last = b.rest(c, at); errors.Is(last, errFinal) || c.settled.Load() {
+		if last = b.rest(c, at); errors.Is(last, errFinal) || c.done() {
 			return last
 		}
 		if at.id != before.id || at.retry > 0 {
@@ -228,7 +228,7 @@ func (b *bridge) relay(c *call, resp *http.Response, at *position) error {
 		if err := b.carry(c, resp.StatusCode, e.data); err != nil {
 			return err
 		}
-		if c != nil && c.settled.Load() {
+		if c != nil && c.done() {
 			end := c.end
 			defer time.AfterFunc(linger, func() { end(nil) }).Stop()
 			c = nil // what follows is about no call

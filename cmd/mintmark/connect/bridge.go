@@ -69,6 +69,10 @@ func (b *bridge) take(ctx context.Context, in *input, l line) {
 			"expected a message of at most %s, got a longer one; --max-message and the broker's limits.body set it", bundle.Size(b.limit)))
 		return
 	}
+	if mcp.IsBatch(l.text) {
+		b.takeBatch(ctx, in, l.text)
+		return
+	}
 	m, err := b.reader.Read(l.text)
 	switch {
 	case isBlank(l.text):
@@ -112,8 +116,12 @@ func (b *bridge) forward(ctx context.Context, in *input, m mcp.Message) {
 		b.cancel(m)
 		return
 	}
+	b.arrive(ctx, in, m, b.session.Load())
+}
+
+// arrive sends what has no answer, and waits for it to have arrived.
+func (b *bridge) arrive(ctx context.Context, in *input, m mcp.Message, s *session) {
 	arrived := make(chan struct{})
-	s := b.session.Load()
 	b.calls.group.Go(func() {
 		defer close(arrived)
 		b.deliver(m, s)
@@ -152,8 +160,13 @@ func (b *bridge) deliver(m mcp.Message, s *session) {
 	case resp.StatusCode >= http.StatusMultipleChoices:
 		b.logger.WarnContext(ctx, "a message was refused", slog.String("method", m.Method), slog.Int("status", resp.StatusCode), errAttr(wordsOf(resp)))
 	case m.Method == "notifications/initialized" && s != nil:
-		s.listen.Do(func() { b.background.Go(func() { b.listen(s) }) })
+		b.listenTo(s)
 	}
+}
+
+// listenTo opens the server's own stream of a session, once.
+func (b *bridge) listenTo(s *session) {
+	s.listen.Do(func() { b.background.Go(func() { b.listen(s) }) })
 }
 
 // headStart is how long a call is on its way before its cancellation is: they
@@ -180,7 +193,7 @@ func (b *bridge) cancel(m mcp.Message) {
 			case <-b.running.Done():
 			}
 			b.deliver(m, s)
-			c.end(errCancelled)
+			c.callOff()
 		})
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -32,6 +33,29 @@ type call struct {
 	// settled is set by whoever answers, or decides that nobody does.
 	settled atomic.Bool
 	over    chan struct{} // closed when that is done
+
+	// A batch is carried by a call that is none of the client's. What is answered
+	// is each request in it.
+	batch   []*call
+	carrier *call
+}
+
+// done reports whether its answer is waited for no more: where it carries a
+// batch, that of any request in it.
+func (c *call) done() bool {
+	if c.batch == nil {
+		return c.settled.Load()
+	}
+	return !slices.ContainsFunc(c.batch, func(one *call) bool { return !one.settled.Load() && one.ctx.Err() == nil })
+}
+
+// callOff ends a call that its client waits for no more. The exchange of a batch
+// goes on until that is so for all of it.
+func (c *call) callOff() {
+	c.end(errCancelled)
+	if c.carrier != nil && c.carrier.done() {
+		c.carrier.end(errCancelled)
+	}
 }
 
 // claim reports whether the caller is the one to answer.
@@ -100,19 +124,28 @@ func (b *bridge) start(m mcp.Message) *call {
 	}
 	if !b.calls.add(c) {
 		c.end(nil)
-		b.out.refuse(m.ID, refusef(http.StatusTooManyRequests, "%d requests have no answer yet; wait for some, or cancel them", maxOpen))
+		b.out.refuse(m.ID, tooMany())
 		return nil
 	}
 	b.calls.group.Go(func() { b.run(c) })
 	return c
 }
 
+func tooMany() error {
+	return refusef(http.StatusTooManyRequests, "%d requests have no answer yet; wait for some, or cancel them", maxOpen)
+}
+
 // run sees a call through: it is answered, or cancelled.
 func (b *bridge) run(c *call) {
+	defer c.onItsWay() // nobody waits for it any more
+	b.conclude(c, b.exchange(c))
+}
+
+// conclude ends a call whose exchange ended with err: what has no answer yet gets
+// one, unless it is cancelled.
+func (b *bridge) conclude(c *call, err error) {
 	defer c.end(nil)
 	defer b.calls.remove(c)
-	defer c.onItsWay() // nobody waits for it any more
-	err := b.exchange(c)
 	if cause := context.Cause(c.ctx); errors.Is(cause, errCancelled) || !isRefusal(err) && cause != nil {
 		err = cause
 	}

@@ -35,8 +35,9 @@ type Options struct {
 	Wait time.Duration // for the first answer of the Workload API; 0: 10 s
 }
 
-// depth is the deepest nesting of a message, as brokers have it by default.
-const depth = 64
+// depth is the deepest nesting of a message that can be read here. What is too
+// deep for an upstream is the broker's to say, whose limits.depth is not known.
+const depth = 10_000
 
 // How long things may take once the client has closed its end, or the process
 // is told to stop. Clients kill a server that does not end within 4 s or so.

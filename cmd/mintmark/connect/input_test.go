@@ -12,8 +12,8 @@ import (
 // under the id of its request where that is certain.
 func TestRefusedLines(t *testing.T) {
 	f := newFake(t, func(http.ResponseWriter, request) {})
-	c := f.run(connect.Options{MaxMessage: 1000})
-	long := strings.Repeat("x", 2000)
+	c := f.run(connect.Options{MaxMessage: 30_000})
+	long := strings.Repeat("x", 40_000)
 	for _, tt := range []struct {
 		line  string
 		id    any
@@ -27,9 +27,9 @@ func TestRefusedLines(t *testing.T) {
 		{`{"jsonrpc":"2.0","id":"4","method":"tools/call","params":{}}`, "4", -32602, "name"},
 		{`{"jsonrpc":"2.0","id":1.5,"method":"ping"}`, nil, -32600, "integer"},
 		{`{"jsonrpc":"1.0","id":5,"method":"ping"}`, 5.0, -32600, "2.0"},
-		{`{"id":6,"method":"ping","params":{"a":` + strings.Repeat("[", 70) + strings.Repeat("]", 70) + `},"jsonrpc":"2.0"}`, 6.0, -32700, "nesting"},
+		{`{"id":6,"method":"ping","params":{"a":` + strings.Repeat("[", 10_001) + strings.Repeat("]", 10_001) + `},"jsonrpc":"2.0"}`, 6.0, -32700, "nesting"},
 		{`{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"` + long + `"}}`, 7.0, -31413, "--max-message"},
-		{`{"method":"tools/call","params":{"a":{"id":1},"b":["id",{"x":"}\""}],"c":"` + long + `"},"jsonrpc":"2.0","id":"8\u0041"}`, "8A", -31413, "1000"},
+		{`{"method":"tools/call","params":{"a":{"id":1},"b":["id",{"x":"}\""}],"c":"` + long + `"},"jsonrpc":"2.0","id":"8\u0041"}`, "8A", -31413, "30000"},
 		{long, nil, -31413, "longer"},
 	} {
 		c.send(tt.line)

@@ -38,9 +38,17 @@ func (s *show) trail(ctx context.Context) (counts, error) {
 	if err := t.Flush(); err != nil {
 		return c, err
 	}
-	s.say("%d records in %d segment, chain and %d checkpoints verified: %t. Secrets found in answers, log and records: %d.",
-		report.Records, report.Segments, report.Checkpoints, report.OK, c.Leaks)
+	s.say("%s in %s, chain and %s verified: %t. Secrets found in answers, log and records: %d.",
+		several(report.Records, "record"), several(report.Segments, "segment"), several(report.Checkpoints, "checkpoint"), report.OK, c.Leaks)
 	return c, nil
+}
+
+// several returns n with the word for what there are n of.
+func several[N int | uint64](n N, of string) string {
+	if n == 1 {
+		return "1 " + of
+	}
+	return fmt.Sprintf("%d %ss", n, of)
 }
 
 // tally counts the records so far, verifies them, and looks for secrets in

@@ -68,3 +68,11 @@ func TestCountsComeFromRecords(t *testing.T) {
 		t.Errorf("got %+v, want %+v", c, want)
 	}
 }
+
+func TestNumbersAgreeWithTheirNouns(t *testing.T) {
+	for n, want := range map[uint64]string{0: "0 checkpoints", 1: "1 checkpoint", 2: "2 checkpoints"} {
+		if got := several(n, "checkpoint"); got != want {
+			t.Errorf("got %q, want %q", got, want)
+		}
+	}
+}
