@@ -46,14 +46,35 @@ func newMetrics(records func() float64) *metrics {
 	return m
 }
 
-// ended counts one call that ended at now.
+// counted are the series of the calls to one upstream that ended in one way.
+type counted struct {
+	calls    prometheus.Counter
+	duration prometheus.Observer
+}
+
+func (m *metrics) series(name, outcome, step string) *counted {
+	return &counted{m.calls.WithLabelValues(name, outcome, step), m.duration.WithLabelValues(name, outcome)}
+}
+
+// ended counts one call that ended at now. The series of allowed calls are
+// looked up once for each upstream.
 func (m *metrics) ended(c *call, now time.Time, outcome, step string, hits int) {
 	name := ""
-	if _, registered := c.snap.upstreams[c.name]; registered {
+	u, registered := c.snap.upstreams[c.name]
+	if registered {
 		name = c.name
 	}
-	m.calls.WithLabelValues(name, outcome, step).Inc()
-	m.duration.WithLabelValues(name, outcome).Observe(now.Sub(c.started).Seconds())
+	var s *counted
+	if registered && outcome == "allow" && step == "" {
+		if s = u.allowed.Load(); s == nil {
+			s = m.series(name, outcome, step)
+			u.allowed.Store(s)
+		}
+	} else {
+		s = m.series(name, outcome, step)
+	}
+	s.calls.Inc()
+	s.duration.Observe(now.Sub(c.started).Seconds())
 	if hits > 0 {
 		m.scrubbed.WithLabelValues(name).Add(float64(hits))
 	}

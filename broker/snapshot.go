@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/time/rate"
@@ -54,6 +55,7 @@ type upstream struct {
 	oneEra     bool     // agents of the other era are refused
 	holds      bool     // to what its tools said of themselves before
 	held       holdings // sessions of agents that have none of their own
+	allowed    atomic.Pointer[counted]
 }
 
 // injection is one registered credential of an upstream.

@@ -8,12 +8,12 @@ import (
 // memoSlots bounds how much one memo remembers, and maxMemo how long a name in
 // it may be: an agent chooses names.
 const (
-	memoSlots = 512
+	memoSlots = 4096
 	maxMemo   = 1024
 )
 
-// memo remembers what was built for a key, in as many slots; a key that falls
-// on a taken slot replaces what is there. It never changes an answer, because a
+// memo remembers what was built for a key, in as many slots. A key has two that
+// it may lie in, and replaces what is there when both are taken. It never changes an answer, because a
 // slot says whole which key it is for.
 type memo[K comparable, V any] struct {
 	seed  maphash.Seed
@@ -41,15 +41,23 @@ func (m memo[K, V]) get(key K, build func(K) V) V {
 
 // find returns what was kept for key, if it still is.
 func (m memo[K, V]) find(key K) (v V, ok bool) {
-	if r := m.slot(key).Load(); r != nil && r.key == key {
-		return r.value, true
+	for _, slot := range m.places(key) {
+		if r := slot.Load(); r != nil && r.key == key {
+			return r.value, true
+		}
 	}
 	return v, false
 }
 
 // keep remembers the value for key.
-func (m memo[K, V]) keep(key K, value V) { m.slot(key).Store(&remembered[K, V]{key, value}) }
+func (m memo[K, V]) keep(key K, value V) {
+	r, places := &remembered[K, V]{key, value}, m.places(key)
+	if old := places[0].Load(); old == nil || old.key == key || !places[1].CompareAndSwap(nil, r) {
+		places[0].Store(r)
+	}
+}
 
-func (m memo[K, V]) slot(key K) *atomic.Pointer[remembered[K, V]] {
-	return &m.slots[maphash.Comparable(m.seed, key)%memoSlots]
+func (m memo[K, V]) places(key K) [2]*atomic.Pointer[remembered[K, V]] {
+	h := maphash.Comparable(m.seed, key)
+	return [...]*atomic.Pointer[remembered[K, V]]{&m.slots[h%memoSlots], &m.slots[h>>32%memoSlots]}
 }
