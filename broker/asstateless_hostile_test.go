@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"mintmark/broker/audit"
+	"mintmark/internal/fault"
 	"mintmark/internal/trustdomain"
 )
 
@@ -359,5 +360,28 @@ func TestACapabilityThatTheAgentLacks(t *testing.T) {
 	}
 	if text := recv(t, "the answer to the server", answered); !strings.Contains(text, `"code":-32601`) || !strings.Contains(text, `"id":"q"`) {
 		t.Errorf("to the server: got %s", text)
+	}
+}
+
+// Whatever a server asks is answered by a message of its own, with its records, so
+// that one call must not be asked for ever.
+func TestAServerThatAsksOnAndOn(t *testing.T) {
+	for name, method := range map[string]string{"whether its client is alive": "ping", "for what it has not": "sampling/createMessage"} {
+		t.Run(name, func(t *testing.T) {
+			w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
+				if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), `"tools/call"`) {
+					w.WriteHeader(http.StatusAccepted)
+					return
+				}
+				says(200, "text/event-stream", strings.Repeat(`data: {"jsonrpc":"2.0","id":1,"method":"`+method+"\"}\n\n", 100)+
+					"data: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"content\":[]}}\n\n")(w, r)
+			})
+			if said := w.do(w.lookup(0)).refusal(t); said.Kind != fault.BadUpstream.String() || !strings.Contains(said.Text, "too often") {
+				t.Errorf("got %+v, want it to say that the upstream asks too often", said)
+			}
+			if n := w.count(audit.Decision, "response", ""); n != 32 {
+				t.Errorf("answers to the server: got %d, want 32", n)
+			}
+		})
 	}
 }
