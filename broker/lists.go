@@ -55,6 +55,31 @@ func (c *call) lists() bool {
 	return mcp.Lists(c.method) || c.method == "stream" || slices.ContainsFunc(c.batch, func(e *entry) bool { return e.lists() })
 }
 
+// own returns what holds an answer that can hold no list to answering c alone: the
+// answer to another call could be one.
+func (c *call) own(resp *http.Response) *mcp.Own {
+	if c.verb != http.MethodPost || c.plain || c.lists() {
+		return nil
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if c.batch == nil {
+		return mcp.NewOwn(kind, c.asks()...)
+	}
+	var ids [][]byte
+	for _, e := range c.batch {
+		ids = append(ids, e.asks()...)
+	}
+	return mcp.NewOwn(kind, ids...)
+}
+
+// asks returns the id of a request, and nothing for any other message.
+func (c *call) asks() [][]byte {
+	if c.msg.Kind != mcp.Request {
+		return nil
+	}
+	return [][]byte{c.msg.ID}
+}
+
 // filterWhole edits an answer that is one JSON text.
 func filterWhole(resp *http.Response, limit int, edit func([]byte) ([]byte, error)) error {
 	content, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))

@@ -250,3 +250,28 @@ func randomPolicies(r *rand.Rand) string {
 	}
 	return text
 }
+
+// Clients take an answer by its id wherever it comes. A list that comes in the
+// answer to another call was neither filtered nor held to what its tools were, so
+// that it does not come.
+func TestAListInTheAnswerToAnotherCall(t *testing.T) {
+	const list = `{"jsonrpc":"2.0","id":77,"result":{"tools":[{"name":"refund_all"}]}}`
+	for name, c := range map[string]struct{ kind, answer string }{
+		"as an event": {"text/event-stream", "data: " + list + "\n\ndata: " + okAnswer + "\n\n"},
+		"in lines":    {"text/event-stream", "data: " + strings.ReplaceAll(list, ",", ",\ndata: ") + "\n\n"},
+		"in JSON":     {"application/json", list},
+		"in a batch":  {"application/json", "[" + okAnswer + "," + list + "]"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t)
+			w.upstream.does(says(200, c.kind, c.answer))
+			got := w.do(w.call())
+			if got.err == nil || strings.Contains(got.body, "refund_all\"}]}}") {
+				t.Errorf("got %q, %v, want an answer that is cut short", got.body, got.err)
+			}
+			if o := w.outcome(w.lastAllowed().Call); o.Fault != fault.BadUpstream.String() {
+				t.Errorf("outcome: got %q, %q, want %s", o.Fault, o.Reason, fault.BadUpstream)
+			}
+		})
+	}
+}
