@@ -275,3 +275,33 @@ func TestAListInTheAnswerToAnotherCall(t *testing.T) {
 		})
 	}
 }
+
+// What is a list to a client must be one here: clients differ in how they find the
+// type of an answer, and in whether they heed its charset.
+func TestAnswersWhoseTypeIsReadInTwoWays(t *testing.T) {
+	for name, c := range map[string]struct {
+		types  []string
+		passes bool
+	}{
+		"a stream":                  {[]string{"text/event-stream; charset=UTF-8"}, true},
+		"JSON":                      {[]string{"application/json;charset=utf-8"}, true},
+		"a parameter without value": {[]string{"application/json; charset"}, true},
+		"an older charset":          {[]string{"application/json; charset=ISO-8859-1"}, true},
+		"another type":              {[]string{"text/plain; charset=utf-16"}, true},
+		"a stream in UTF-16":        {[]string{"text/event-stream; charset=utf-16le"}, false},
+		"a stream in UTF-7":         {[]string{"text/event-stream; charset=utf-7"}, false},
+		"a parameter twice":         {[]string{"text/event-stream; a=b; a=c"}, false},
+		"within another":            {[]string{"text/event-streams"}, false},
+		"two in one":                {[]string{"application/json, text/event-stream"}, false},
+		"two":                       {[]string{"text/plain", "text/event-stream"}, false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := open(t)
+			w.upstream.does(func(out http.ResponseWriter, _ *http.Request) { out.Header()["Content-Type"] = c.types })
+			got := w.do(w.call())
+			if refused := strings.Contains(got.body, "whose type clients may read in another way"); refused == c.passes {
+				t.Errorf("got %d %q, want it to pass: %t", got.status, got.body, c.passes)
+			}
+		})
+	}
+}
