@@ -253,13 +253,21 @@ func (b *Broker) level(c *call, h *holding, sender mcp.Sender) {
 	if !h.discovery.Logs || sender.LogLevel == "" {
 		return
 	}
-	h.leveling.Lock()
-	defer h.leveling.Unlock()
+	within, cancel := context.WithTimeout(c.ctx, openWithin) // a server may never answer
+	defer cancel()
+	select {
+	case h.leveling <- struct{}{}:
+		defer func() { <-h.leveling }()
+	case <-within.Done():
+		return
+	}
 	if !mcp.Louder(sender.LogLevel, h.level) {
 		return
 	}
+	a := c.apart(within)
+	defer a.end(nil)
 	id := mcp.Quote(fmt.Sprintf("mintmark-level-%s", sender.LogLevel))
-	m, _, err := b.question(c, h.words(c, mcp.SetLevel(id, sender.LogLevel)), id)
+	m, _, err := b.question(a, h.words(a, mcp.SetLevel(id, sender.LogLevel)), id)
 	if err == nil && m.Failure == nil {
 		h.level = sender.LogLevel
 	}

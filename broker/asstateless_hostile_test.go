@@ -15,8 +15,10 @@ import (
 	"mintmark/internal/trustdomain"
 )
 
-// begins answers what begins a session, and everything else by h.
-func begins(h http.HandlerFunc) http.HandlerFunc {
+// begins answers what begins a session, for a server of these capabilities, and
+// everything else by h.
+func begins(h http.HandlerFunc, capabilities ...string) http.HandlerFunc {
+	stated := strings.Join(append(capabilities, `"tools":{}`), ",")
 	var sessions atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -28,7 +30,7 @@ func begins(h http.HandlerFunc) http.HandlerFunc {
 		case strings.Contains(text, `"initialize"`):
 			w.Header().Set("Mcp-Session-Id", fmt.Sprintf("session-%d", sessions.Add(1)))
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"mintmark-initialize","result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}}`)
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"mintmark-initialize","result":{"protocolVersion":"2025-06-18","capabilities":{`+stated+`}}}`)
 		case strings.Contains(text, `"notifications/initialized"`):
 			w.WriteHeader(http.StatusAccepted)
 		default:
@@ -384,4 +386,27 @@ func TestAServerThatAsksOnAndOn(t *testing.T) {
 			}
 		})
 	}
+}
+
+// A server that never says whether it logs from now on holds the call that told it,
+// and no other beyond its agent's patience.
+func TestAServerThatAnswersNoLevel(t *testing.T) {
+	told := make(chan struct{}, 2)
+	address := serve(t, begins(func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), `"logging/setLevel"`) {
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		told <- struct{}{}
+		<-r.Context().Done()
+	}, `"logging":{}`), nil)
+	w := open(t, func(s *setup) { s.Upstream, s.Policy = address, bridgePolicy })
+	call := w.lookup(1)
+	call.body = strings.Replace(call.body, `{"_meta":{`, `{"_meta":{"io.modelcontextprotocol/logLevel":"info",`, 1)
+	w.write(call)
+	recv(t, "the level", told)
+	other := w.write(call)
+	w.await("the second call", func() bool { return w.broker.Waiting() == 2 })
+	_ = other.Close()
+	w.await("the second call to end with its agent", func() bool { return w.broker.Waiting() == 1 })
 }

@@ -50,8 +50,8 @@ type holding struct {
 	taken map[string]struct{} // their ids, and those of requests that were cut
 	made  int                 // ids that the broker made
 
-	leveling sync.Mutex
-	level    string // of the log messages that the upstream was told to send
+	leveling chan struct{} // has room for the one that may look at level, and change it
+	level    string        // of the log messages that the upstream was told to send
 }
 
 // holdings are the sessions that the broker holds with one upstream. They end
@@ -74,7 +74,7 @@ func (t *holdings) get(key holdingKey, now time.Time) (h *holding, first bool, e
 	if len(t.byKey) >= sessionsInAll {
 		return nil, false, ended, fault.New("forward", fault.Unavailable, "the broker holds as many sessions with this upstream as it may; call again in a moment")
 	}
-	h = &holding{key: key, ready: make(chan struct{}), used: now, taken: map[string]struct{}{}}
+	h = &holding{key: key, ready: make(chan struct{}), used: now, taken: map[string]struct{}{}, leveling: make(chan struct{}, 1)}
 	if t.byKey == nil {
 		t.byKey = map[holdingKey]*holding{}
 	}
