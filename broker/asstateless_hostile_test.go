@@ -337,9 +337,7 @@ func TestAnAgentHasSoManySessions(t *testing.T) {
 		says(200, "application/json", `{"jsonrpc":"2.0","id":0,"result":{}}`)(w, r)
 	})
 	for i := range 66 {
-		call := w.lookup(0)
-		call.body = strings.Replace(call.body, `{"_meta":{`, fmt.Sprintf(`{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"c","version":"%d"},`, i), 1)
-		w.wantOK(call, "complete")
+		w.wantOK(w.lookupBy(i), "complete")
 	}
 	w.await("the end of the two least used", func() bool { return ended.Load() == 2 })
 }
@@ -409,4 +407,59 @@ func TestAServerThatAnswersNoLevel(t *testing.T) {
 	w.await("the second call", func() bool { return w.broker.Waiting() == 2 })
 	_ = other.Close()
 	w.await("the second call to end with its agent", func() bool { return w.broker.Waiting() == 1 })
+}
+
+// lookupBy is a call by one of several clients of an agent.
+func (w *world) lookupBy(client int) request {
+	call := w.lookup(0)
+	call.body = strings.Replace(call.body, `{"_meta":{`, fmt.Sprintf(`{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"c","version":"%d"},`, client), 1)
+	return call
+}
+
+// To begin and to end a session goes on when the agent has left, and its slot with
+// it: one agent on a slow server must not make the broker do so many at once.
+func TestAnAgentThatLeavesOneSessionAfterAnother(t *testing.T) {
+	const most = 64
+	t.Run("while they begin", func(t *testing.T) {
+		var begun atomic.Int64
+		free := make(chan struct{})
+		defer close(free)
+		address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"server/discover"`) {
+				http.Error(w, "no session", http.StatusBadRequest)
+				return
+			}
+			begun.Add(1)
+			<-free
+		}), nil)
+		w := open(t, func(s *setup) { s.Upstream, s.Policy = address, bridgePolicy })
+		for i := range most {
+			conn := w.write(w.lookupBy(i))
+			w.await("a session to begin", func() bool { return begun.Load() == int64(i+1) })
+			_ = conn.Close()
+		}
+		if said := w.do(w.lookupBy(most)).refusal(t); said.Code != -31503 || begun.Load() != most {
+			t.Errorf("one more: got %+v with %d begun, want it to be refused", said, begun.Load())
+		}
+	})
+	t.Run("while they end", func(t *testing.T) {
+		var ending atomic.Int64
+		free := make(chan struct{})
+		defer close(free)
+		w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodDelete {
+				ending.Add(1)
+				<-free
+				return
+			}
+			says(200, "application/json", `{"jsonrpc":"2.0","id":0,"result":{}}`)(w, r)
+		})
+		for i := range 2*most + 10 {
+			w.wantOK(w.lookupBy(i), "complete")
+		}
+		w.await("as many ends as may be", func() bool { return ending.Load() == most })
+		if n := w.count(audit.Decision, "end", ""); n != most {
+			t.Errorf("ends on record: got %d, want %d", n, most)
+		}
+	})
 }
