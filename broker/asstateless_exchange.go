@@ -114,9 +114,10 @@ func (b *Broker) inSession(c *call, v *conversation) (*call, error) {
 	return f, nil
 }
 
-// adopt takes over what became of a message that made c's own call.
+// adopt takes over what became of a message that made c's own call. c has the same
+// injection already, and whoever judges c meanwhile reads that.
 func (c *call) adopt(f *call) {
-	c.injection, c.decision, c.credential, c.cached = f.injection, f.decision, f.credential, f.cached
+	c.decision, c.credential, c.cached = f.decision, f.credential, f.cached
 	c.stripped, c.recorded = f.stripped, f.recorded
 }
 
