@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
 )
@@ -16,6 +18,13 @@ import (
 // waits any more.
 const cancelWithin = 5 * time.Second
 
+// An upstream may ask its client so often in one conversation: at once, and then
+// as a server does that looks whether its client is alive.
+const (
+	asksAtOnce = 32
+	asksEvery  = 5 * time.Second
+)
+
 // conversation is one request in a session, from its POST to its answer. It
 // takes more than one call of the agent when the upstream asks for input.
 type conversation struct {
@@ -23,8 +32,9 @@ type conversation struct {
 	id     []byte // of the request, as the upstream has it
 	answer *answered
 
-	lacking string      // a capability of clients that the upstream asked for in vain, or ""
-	unlink  func() bool // from the agent's call that it serves now
+	asks    *rate.Limiter // of the upstream: each takes a message of its own, with its records
+	lacking string        // a capability of clients that the upstream asked for in vain, or ""
+	unlink  func() bool   // from the agent's call that it serves now
 	unwatch func()
 }
 
@@ -60,7 +70,7 @@ func (b *Broker) converse(c *call, sender mcp.Sender) (source, error) {
 // open makes the request. Where that fails, c takes over what is to be said of
 // it.
 func (b *Broker) open(c *call, h *holding) (*conversation, error) {
-	v := &conversation{held: h, id: c.upstream.held.claim(h, c.msg.ID, b.clock())}
+	v := &conversation{held: h, id: c.upstream.held.claim(h, c.msg.ID, b.clock()), asks: rate.NewLimiter(rate.Every(asksEvery), asksAtOnce)}
 	f, err := b.inSession(c, v)
 	if err != nil {
 		c.upstream.held.release(h, v.id, true, b.clock())
@@ -104,9 +114,10 @@ func (b *Broker) inSession(c *call, v *conversation) (*call, error) {
 	return f, nil
 }
 
-// adopt takes over what became of a message that made c's own call.
+// adopt takes over what became of a message that made c's own call. c has the same
+// injection already, and whoever judges c meanwhile reads that.
 func (c *call) adopt(f *call) {
-	c.injection, c.decision, c.credential, c.cached = f.injection, f.decision, f.credential, f.cached
+	c.decision, c.credential, c.cached = f.decision, f.credential, f.cached
 	c.stripped, c.recorded = f.stripped, f.recorded
 }
 
@@ -243,13 +254,21 @@ func (b *Broker) level(c *call, h *holding, sender mcp.Sender) {
 	if !h.discovery.Logs || sender.LogLevel == "" {
 		return
 	}
-	h.leveling.Lock()
-	defer h.leveling.Unlock()
+	within, cancel := context.WithTimeout(c.ctx, openWithin) // a server may never answer
+	defer cancel()
+	select {
+	case h.leveling <- struct{}{}:
+		defer func() { <-h.leveling }()
+	case <-within.Done():
+		return
+	}
 	if !mcp.Louder(sender.LogLevel, h.level) {
 		return
 	}
+	a := c.apart(within)
+	defer a.end(nil)
 	id := mcp.Quote(fmt.Sprintf("mintmark-level-%s", sender.LogLevel))
-	m, _, err := b.question(c, h.words(c, mcp.SetLevel(id, sender.LogLevel)), id)
+	m, _, err := b.question(a, h.words(a, mcp.SetLevel(id, sender.LogLevel)), id)
 	if err == nil && m.Failure == nil {
 		h.level = sender.LogLevel
 	}

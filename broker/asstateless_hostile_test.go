@@ -11,11 +11,14 @@ import (
 	"time"
 
 	"mintmark/broker/audit"
+	"mintmark/internal/fault"
 	"mintmark/internal/trustdomain"
 )
 
-// begins answers what begins a session, and everything else by h.
-func begins(h http.HandlerFunc) http.HandlerFunc {
+// begins answers what begins a session, for a server of these capabilities, and
+// everything else by h.
+func begins(h http.HandlerFunc, capabilities ...string) http.HandlerFunc {
+	stated := strings.Join(append(capabilities, `"tools":{}`), ",")
 	var sessions atomic.Int64
 	return func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -27,7 +30,7 @@ func begins(h http.HandlerFunc) http.HandlerFunc {
 		case strings.Contains(text, `"initialize"`):
 			w.Header().Set("Mcp-Session-Id", fmt.Sprintf("session-%d", sessions.Add(1)))
 			w.Header().Set("Content-Type", "application/json")
-			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"mintmark-initialize","result":{"protocolVersion":"2025-06-18","capabilities":{"tools":{}}}}`)
+			_, _ = io.WriteString(w, `{"jsonrpc":"2.0","id":"mintmark-initialize","result":{"protocolVersion":"2025-06-18","capabilities":{`+stated+`}}}`)
 		case strings.Contains(text, `"notifications/initialized"`):
 			w.WriteHeader(http.StatusAccepted)
 		default:
@@ -334,9 +337,7 @@ func TestAnAgentHasSoManySessions(t *testing.T) {
 		says(200, "application/json", `{"jsonrpc":"2.0","id":0,"result":{}}`)(w, r)
 	})
 	for i := range 66 {
-		call := w.lookup(0)
-		call.body = strings.Replace(call.body, `{"_meta":{`, fmt.Sprintf(`{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"c","version":"%d"},`, i), 1)
-		w.wantOK(call, "complete")
+		w.wantOK(w.lookupBy(i), "complete")
 	}
 	w.await("the end of the two least used", func() bool { return ended.Load() == 2 })
 }
@@ -360,4 +361,105 @@ func TestACapabilityThatTheAgentLacks(t *testing.T) {
 	if text := recv(t, "the answer to the server", answered); !strings.Contains(text, `"code":-32601`) || !strings.Contains(text, `"id":"q"`) {
 		t.Errorf("to the server: got %s", text)
 	}
+}
+
+// Whatever a server asks is answered by a message of its own, with its records, so
+// that one call must not be asked for ever.
+func TestAServerThatAsksOnAndOn(t *testing.T) {
+	for name, method := range map[string]string{"whether its client is alive": "ping", "for what it has not": "sampling/createMessage"} {
+		t.Run(name, func(t *testing.T) {
+			w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
+				if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), `"tools/call"`) {
+					w.WriteHeader(http.StatusAccepted)
+					return
+				}
+				says(200, "text/event-stream", strings.Repeat(`data: {"jsonrpc":"2.0","id":1,"method":"`+method+"\"}\n\n", 100)+
+					"data: {\"jsonrpc\":\"2.0\",\"id\":0,\"result\":{\"content\":[]}}\n\n")(w, r)
+			})
+			if said := w.do(w.lookup(0)).refusal(t); said.Kind != fault.BadUpstream.String() || !strings.Contains(said.Text, "too often") {
+				t.Errorf("got %+v, want it to say that the upstream asks too often", said)
+			}
+			if n := w.count(audit.Decision, "response", ""); n != 32 {
+				t.Errorf("answers to the server: got %d, want 32", n)
+			}
+		})
+	}
+}
+
+// A server that never says whether it logs from now on holds the call that told it,
+// and no other beyond its agent's patience.
+func TestAServerThatAnswersNoLevel(t *testing.T) {
+	told := make(chan struct{}, 2)
+	address := serve(t, begins(func(w http.ResponseWriter, r *http.Request) {
+		if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), `"logging/setLevel"`) {
+			w.WriteHeader(http.StatusAccepted)
+			return
+		}
+		told <- struct{}{}
+		<-r.Context().Done()
+	}, `"logging":{}`), nil)
+	w := open(t, func(s *setup) { s.Upstream, s.Policy = address, bridgePolicy })
+	call := w.lookup(1)
+	call.body = strings.Replace(call.body, `{"_meta":{`, `{"_meta":{"io.modelcontextprotocol/logLevel":"info",`, 1)
+	w.write(call)
+	recv(t, "the level", told)
+	other := w.write(call)
+	w.await("the second call", func() bool { return w.broker.Waiting() == 2 })
+	_ = other.Close()
+	w.await("the second call to end with its agent", func() bool { return w.broker.Waiting() == 1 })
+}
+
+// lookupBy is a call by one of several clients of an agent.
+func (w *world) lookupBy(client int) request {
+	call := w.lookup(0)
+	call.body = strings.Replace(call.body, `{"_meta":{`, fmt.Sprintf(`{"_meta":{"io.modelcontextprotocol/clientInfo":{"name":"c","version":"%d"},`, client), 1)
+	return call
+}
+
+// To begin and to end a session goes on when the agent has left, and its slot with
+// it: one agent on a slow server must not make the broker do so many at once.
+func TestAnAgentThatLeavesOneSessionAfterAnother(t *testing.T) {
+	const most = 64
+	t.Run("while they begin", func(t *testing.T) {
+		var begun atomic.Int64
+		free := make(chan struct{})
+		defer close(free)
+		address := serve(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"server/discover"`) {
+				http.Error(w, "no session", http.StatusBadRequest)
+				return
+			}
+			begun.Add(1)
+			<-free
+		}), nil)
+		w := open(t, func(s *setup) { s.Upstream, s.Policy = address, bridgePolicy })
+		for i := range most {
+			conn := w.write(w.lookupBy(i))
+			w.await("a session to begin", func() bool { return begun.Load() == int64(i+1) })
+			_ = conn.Close()
+		}
+		if said := w.do(w.lookupBy(most)).refusal(t); said.Code != -31503 || begun.Load() != most {
+			t.Errorf("one more: got %+v with %d begun, want it to be refused", said, begun.Load())
+		}
+	})
+	t.Run("while they end", func(t *testing.T) {
+		var ending atomic.Int64
+		free := make(chan struct{})
+		defer close(free)
+		w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
+			if r.Method == http.MethodDelete {
+				ending.Add(1)
+				<-free
+				return
+			}
+			says(200, "application/json", `{"jsonrpc":"2.0","id":0,"result":{}}`)(w, r)
+		})
+		for i := range 2*most + 10 {
+			w.wantOK(w.lookupBy(i), "complete")
+		}
+		w.await("as many ends as may be", func() bool { return ending.Load() == most })
+		if n := w.count(audit.Decision, "end", ""); n != most {
+			t.Errorf("ends on record: got %d, want %d", n, most)
+		}
+	})
 }

@@ -51,6 +51,9 @@ func (c *call) asksFor() string {
 // call, or says in its place that it is not to be asked, which is none.
 func (b *Broker) asked(t *turn, m mcp.Answer) (said, error) {
 	c := t.by
+	if !t.asks.AllowN(b.clock(), 1) {
+		return said{}, fault.New("answer", fault.BadUpstream, "the upstream asks its client too often")
+	}
 	if m.Method == "ping" {
 		return said{}, b.tellServer(c, t.held.words(c, mcp.Reply(m.ID, []byte("{}"))))
 	}

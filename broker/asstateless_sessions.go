@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"mintmark/injector/mcp"
@@ -50,13 +51,15 @@ type holding struct {
 	taken map[string]struct{} // their ids, and those of requests that were cut
 	made  int                 // ids that the broker made
 
-	leveling sync.Mutex
-	level    string // of the log messages that the upstream was told to send
+	leveling chan struct{} // has room for the one that may look at level, and change it
+	level    string        // of the log messages that the upstream was told to send
 }
 
 // holdings are the sessions that the broker holds with one upstream. They end
 // with the bundle: what a session was opened under may no longer hold.
 type holdings struct {
+	ending atomic.Int64 // that are being ended aside
+
 	mu    sync.Mutex
 	byKey map[holdingKey]*holding
 }
@@ -70,11 +73,11 @@ func (t *holdings) get(key holdingKey, now time.Time) (h *holding, first bool, e
 		h.used = now
 		return h, false, nil, nil
 	}
-	ended = t.sweep(key.agent, now)
-	if len(t.byKey) >= sessionsInAll {
+	ended, room := t.sweep(key.agent, now)
+	if !room || len(t.byKey) >= sessionsInAll {
 		return nil, false, ended, fault.New("forward", fault.Unavailable, "the broker holds as many sessions with this upstream as it may; call again in a moment")
 	}
-	h = &holding{key: key, ready: make(chan struct{}), used: now, taken: map[string]struct{}{}}
+	h = &holding{key: key, ready: make(chan struct{}), used: now, taken: map[string]struct{}{}, leveling: make(chan struct{}, 1)}
 	if t.byKey == nil {
 		t.byKey = map[holdingKey]*holding{}
 	}
@@ -83,8 +86,9 @@ func (t *holdings) get(key holdingKey, now time.Time) (h *holding, first bool, e
 }
 
 // sweep takes out what is idle, and of this agent the least used when it holds
-// as many as it may. It returns those of this agent.
-func (t *holdings) sweep(agent string, now time.Time) (ended []*holding) {
+// as many as it may. It returns those of this agent, and whether it may hold one
+// more: one that is being begun stays, since that goes on when its agent leaves.
+func (t *holdings) sweep(agent string, now time.Time) (ended []*holding, room bool) {
 	var least *holding
 	own := 0
 	for key, h := range t.byKey {
@@ -97,18 +101,32 @@ func (t *holdings) sweep(agent string, now time.Time) (ended []*holding) {
 			delete(t.byKey, key)
 		case mine:
 			own++
-			if least == nil || h.used.Before(least.used) {
+			if h.begun() && (least == nil || h.used.Before(least.used)) {
 				least = h
 			}
 		}
 	}
-	if own >= sessionsOfAgent {
-		delete(t.byKey, least.key)
-		if least.open == 0 { // else it is forgotten, and what is under way in it goes on
-			ended = append(ended, least)
-		}
+	if own < sessionsOfAgent {
+		return ended, true
 	}
-	return ended
+	if least == nil {
+		return ended, false
+	}
+	delete(t.byKey, least.key)
+	if least.open == 0 { // else it is forgotten, and what is under way in it goes on
+		ended = append(ended, least)
+	}
+	return ended, true
+}
+
+// begun reports whether it is known what became of h's beginning.
+func (h *holding) begun() bool {
+	select {
+	case <-h.ready:
+		return true
+	default:
+		return false
+	}
 }
 
 // drop takes h out, so that the next call begins another.
@@ -260,19 +278,23 @@ func (h *holding) words(c *call, body []byte) worded {
 }
 
 // endSession ends a session at the upstream, on behalf of a call of the agent it
-// was held for: only that call has evidence to do so by.
+// was held for: only that call has evidence to do so by. What a slow upstream does
+// not come to end it lets expire.
 func (b *Broker) endSession(c *call, h *holding) {
-	b.aside(c, openWithin, func(c *call) { b.endHeld(c, h) })
+	ending := &c.upstream.held.ending
+	if ending.Add(1) > sessionsOfAgent {
+		ending.Add(-1)
+		return
+	}
+	b.aside(c, openWithin, func(c *call) {
+		defer ending.Add(-1)
+		b.endHeld(c, h)
+	})
 }
 
 // endHeld does so, where there is something to end.
 func (b *Broker) endHeld(c *call, h *holding) {
-	select {
-	case <-h.ready:
-	default:
-		return
-	}
-	if h.err != nil || h.id == "" {
+	if !h.begun() || h.err != nil || h.id == "" {
 		return
 	}
 	w := h.words(c, nil)

@@ -275,7 +275,7 @@ func TestABatchIsSentWithOneCredential(t *testing.T) {
 	if auth := w.upstream.last(t).header.Get("Authorization"); auth != "Bearer "+w.issuer.last() {
 		t.Errorf("upstream: got %q, want the token", auth)
 	}
-	w.wantOK(w.call(to("/mcp/split"), batch(other)), "result")
+	w.wantOK(w.call(to("/mcp/split"), batch(message("1", "tools/call", `{"name":"lookup_user"}`))), "result")
 	if _, password, ok := basicAuth(w.upstream.last(t).header.Get("Authorization")); !ok || password != w.issuer.last() {
 		t.Errorf("upstream: got %v, want the password", w.upstream.last(t).header)
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"net/http"
@@ -304,7 +305,10 @@ func (b *Broker) acceptable(c *call, resp *http.Response) error {
 		}
 		return fault.New("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve")
 	}
-	return b.checkSession(c, resp)
+	if c.plain {
+		return nil
+	}
+	return cmp.Or(oneReading(resp.Header), b.checkSession(c, resp))
 }
 
 // masked returns err without what an upstream may have put into it: libraries

@@ -140,6 +140,10 @@ func (b *Broker) discover(c *call) (found era, asked bool) {
 	if err != nil {
 		return eraUnknown, false
 	}
+	// They are an agent's words. A server that can't take them, or a proxy before
+	// it, refuses with the statuses of one with sessions.
+	delete(f.header, "Traceparent")
+	delete(f.header, "Tracestate")
 	a, err := b.asks(f)
 	if err != nil {
 		return eraUnknown, c.ctx.Err() == nil

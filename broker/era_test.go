@@ -173,3 +173,26 @@ func TestARefusalOfTheCallerIsNoEra(t *testing.T) {
 		})
 	}
 }
+
+// An agent's trace is its own: what a server says to one that is too long for it is
+// nothing that it says to all.
+func TestAnAgentsTraceSaysNothingOfTheEra(t *testing.T) {
+	s := openSeveral(t)
+	s.odd.answers("tools/call", func(rpc) string { return `{"resultType":"complete","content":[]}` })
+	describe := s.odd.results["server/discover"]
+	s.odd.handles("server/discover", func(w http.ResponseWriter, r *http.Request) {
+		if len(r.Header.Get("Tracestate")) > 1<<10 {
+			http.Error(w, "Request Header Or Cookie Too Large", http.StatusBadRequest)
+			return
+		}
+		content, _ := io.ReadAll(r.Body)
+		var m rpc
+		mustJSON(t, content, &m)
+		says(http.StatusOK, "application/json", `{"jsonrpc":"2.0","id":`+string(m.ID)+`,"result":`+describe(m)+`}`)(w, r)
+	})
+	call := func(change ...func(*request)) request {
+		return s.stateless("tools/call", "odd__x", `{"name":"odd__x"`, change...)
+	}
+	s.do(call(s.as("clerk"), with("Tracestate", "a="+strings.Repeat("x", 4<<10))))
+	s.wantOK(call(), `"content":[]`)
+}

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"strconv"
+	"strings"
 
 	"mintmark/injector"
 	"mintmark/injector/mcp"
@@ -53,6 +54,50 @@ func (b *Broker) shown(c *call, message []byte) ([]byte, error) {
 // lists reports whether the answer to c can hold a list.
 func (c *call) lists() bool {
 	return mcp.Lists(c.method) || c.method == "stream" || slices.ContainsFunc(c.batch, func(e *entry) bool { return e.lists() })
+}
+
+// oneReading refuses an answer whose header lets clients read other messages in it
+// than are read here: some look for their media types anywhere in it, and some
+// decode a stream by the charset that it states.
+func oneReading(h http.Header) error {
+	values := h["Content-Type"]
+	text := strings.ToLower(strings.Join(values, ", "))
+	if !strings.Contains(text, "application/json") && !strings.Contains(text, "text/event-stream") {
+		return nil
+	}
+	kind, params, err := mime.ParseMediaType(text)
+	charset, stated := params["charset"]
+	if len(values) == 1 && (err == nil || errors.Is(err, mime.ErrInvalidMediaParameter)) &&
+		(kind == "application/json" || kind == "text/event-stream") &&
+		(!stated || slices.Contains([]string{"utf-8", "utf8", "us-ascii", "iso-8859-1"}, charset)) {
+		return nil
+	}
+	return fault.New("forward", fault.BadUpstream, "expected an answer of type application/json or text/event-stream in UTF-8, got one whose type clients may read in another way")
+}
+
+// own returns what holds an answer that can hold no list to answering c alone: the
+// answer to another call could be one.
+func (c *call) own(resp *http.Response) *mcp.Own {
+	if c.verb != http.MethodPost || c.plain || c.lists() {
+		return nil
+	}
+	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	if c.batch == nil {
+		return mcp.NewOwn(kind, c.asks()...)
+	}
+	var ids [][]byte
+	for _, e := range c.batch {
+		ids = append(ids, e.asks()...)
+	}
+	return mcp.NewOwn(kind, ids...)
+}
+
+// asks returns the id of a request, and nothing for any other message.
+func (c *call) asks() [][]byte {
+	if c.msg.Kind != mcp.Request {
+		return nil
+	}
+	return [][]byte{c.msg.ID}
 }
 
 // filterWhole edits an answer that is one JSON text.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mintmark/injector"
+	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
 )
 
@@ -21,14 +22,15 @@ type relay struct {
 	call    *call
 	control *http.ResponseController
 	scrub   *injector.Scrubber
-	stream  bool // flushed piece by piece
+	own     *mcp.Own // nil: lists are read, or there can be none
+	stream  bool     // flushed piece by piece
 	clock   func() time.Time
 	written int64
 }
 
 // answerBody relays the body and returns how many bytes the agent was given.
 func (b *Broker) answerBody(c *call, resp *http.Response, scrub *injector.Scrubber) (int64, error) {
-	r := &relay{call: c, control: &c.control, scrub: scrub, stream: isStream(resp), clock: b.clock}
+	r := &relay{call: c, control: &c.control, scrub: scrub, own: c.own(resp), stream: isStream(resp), clock: b.clock}
 	b.streams.put(c)
 	defer b.streams.remove(c)
 	if r.stream {
@@ -68,6 +70,9 @@ func (r *relay) copy(body io.Reader, buf []byte) error {
 func (r *relay) write(piece []byte) error {
 	if len(piece) == 0 {
 		return nil
+	}
+	if err := r.own.Next(piece); err != nil {
+		return unreadable(err)
 	}
 	if err := r.call.stillAllowed(r.clock()); err != nil {
 		return err

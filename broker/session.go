@@ -90,9 +90,6 @@ func binding(upstream string, owner attest.Identity) []byte {
 // the one way that every client acts on, and one with a session id that no
 // handle can stand for.
 func (b *Broker) checkSession(c *call, resp *http.Response) error {
-	if c.plain {
-		return nil
-	}
 	if !sessionID(resp.Header[mcp.HeaderSession]) {
 		return fault.New("forward", fault.BadUpstream, fmt.Sprintf("the upstream's session id is not one of at most %d visible ASCII characters", longestID))
 	}

@@ -124,9 +124,9 @@ func checkTogether(ms []Message) error {
 // idText returns the text that an id comes to where 1 and "1" are one key, as
 // they are in a JavaScript object.
 func idText(id []byte) string {
-	if id[0] != '"' {
+	if len(id) == 0 || id[0] != '"' {
 		return string(id)
 	}
-	text, _ := jsontext.AppendUnquote(nil, id) // the decoder has validated it
+	text, _ := jsontext.AppendUnquote(nil, id) // what is no JSON is no id
 	return string(text)
 }

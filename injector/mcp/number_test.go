@@ -101,3 +101,20 @@ func TestElementsAreCounted(t *testing.T) {
 		t.Error("got a list of that many shown")
 	}
 }
+
+func TestMembersAreCounted(t *testing.T) {
+	of := func(n int) []byte {
+		var o mcp.Object
+		for i := range n {
+			o = append(o, mcp.Member{Name: strconv.Itoa(i), Value: []byte("1")})
+		}
+		return o.JSON()
+	}
+	if got, err := mcp.CutObject(of(1 << 16)); err != nil || len(got) != 1<<16 {
+		t.Errorf("as many as may be: got %d, %v", len(got), err)
+	}
+	_, err := mcp.CutObject(of(1<<16 + 1))
+	if e, ok := errors.AsType[*mcp.Error](err); !ok || !strings.Contains(e.Message, "expected at most 65536 members") {
+		t.Errorf("one more: got %v, want it to say how many may be", err)
+	}
+}

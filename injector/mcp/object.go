@@ -40,13 +40,17 @@ func CutObject(raw []byte) (Object, error) {
 		if err != nil {
 			return nil, err
 		}
+		if len(o) == maxElements {
+			return nil, invalidRequest("expected at most %d members in an object that is looked into, got more", maxElements)
+		}
 		o = append(o, Member{Name: name, Value: value})
 	}
 	return o, endOf(dec, raw)
 }
 
-// maxElements is how many elements an array may have that is cut. One of two
-// bytes takes a dozen times as many here, and each entry of a list is judged.
+// maxElements is how many elements an array may have that is cut, and how many
+// members an object. One of two bytes takes a dozen times as many here, and each
+// entry of a list is judged.
 const maxElements = 1 << 16
 
 // CutArray cuts raw, one JSON array, into its elements. It refuses what
