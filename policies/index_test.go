@@ -184,6 +184,19 @@ func BenchmarkDecide(b *testing.B) {
 	}
 }
 
+// BenchmarkDecideAnew is a decision on a fact that is a second older each time,
+// so that none was made before.
+func BenchmarkDecideAnew(b *testing.B) {
+	set, r := benchSet(b, 1_000)
+	b.ReportAllocs()
+	for i := 0; b.Loop(); i++ {
+		r.Posture[0].ObservedAt = r.Now.Add(-time.Duration(i%80_000) * time.Second)
+		if d := set.Decide(r); !d.Allow {
+			b.Fatal(d.Reason)
+		}
+	}
+}
+
 // benchSet is one policy per agent and tool, and the two that guard all.
 func benchSet(b testing.TB, n int) (*policies.Set, policies.Request) {
 	var text strings.Builder

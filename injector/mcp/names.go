@@ -44,8 +44,8 @@ func match(known []string, quoted []byte) (string, error) {
 	}
 	// Copied to another object by assignment, the one sets what a JavaScript
 	// object inherits; merged, so does the other.
-	if n := string(name); n == "__proto__" || n == "constructor" {
-		return "", invalidRequest("expected no name %q, which some servers read as what an object inherits", n)
+	if string(name) == "__proto__" || string(name) == "constructor" {
+		return "", invalidRequest("expected no name %q, which some servers read as what an object inherits", name)
 	}
 	return "", nil
 }
