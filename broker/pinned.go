@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -37,6 +38,8 @@ func (b *Broker) registerTools(c bundle.Config) error {
 // longestTool is longer than any tool's name that a call may have.
 const longestTool = 4 << 10
 
+var errTwoDefinitions = errors.New("one tool with two definitions in the answer to a batch")
+
 // observe holds the tools that a message lists against what they said of
 // themselves before, and puts on record what is new. It returns the digests of
 // their definitions, by name.
@@ -46,6 +49,9 @@ func (b *Broker) observe(c *call, message []byte) (digests map[string]string, er
 	_, err = mcp.FilterLists(message, func(e mcp.Entry) bool {
 		if e.Method == "tools/call" && len(e.Name) <= longestTool {
 			digest, err := mcp.Definition(e.Raw)
+			if before, ok := digests[e.Name]; ok && before != digest { // in another message of the same batch
+				err = cmp.Or(err, errTwoDefinitions)
+			}
 			unread = cmp.Or(unread, err)
 			digests[e.Name] = digest
 		}

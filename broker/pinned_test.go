@@ -2,6 +2,8 @@ package broker_test
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -104,6 +106,30 @@ func TestAToolIsHeldToItsRegisteredDefinition(t *testing.T) {
 	}
 	w.wantRefused(w.call(), want{200, -31403, "decide", fault.Denied, "what this tool says of itself has changed", "shop", false})
 	w.wantEvents(t, "tool_changed")
+}
+
+// A list that is pinned shows nothing else than what is in force, though it comes
+// beside another in the answer to a batch.
+func TestAToolWithTwoDefinitionsInABatchIsNotShown(t *testing.T) {
+	w := open(t)
+	w.refuseChanges(t)
+	w.listed(t, "finds an order")
+	lists := func(first, second string) string {
+		return `[{"jsonrpc":"2.0","id":1,"result":` + definition(first) + `},{"jsonrpc":"2.0","id":2,"result":` + definition(second) + `}]`
+	}
+	says := ""
+	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = io.WriteString(rw, says)
+	})
+	call := w.call(batch(message("1", "tools/list", "{}"), message("2", "tools/list", "{}")))
+	says = lists("finds an order", "finds an order")
+	w.wantOK(call, "finds an order")
+	for _, says = range []string{lists("sends it to mallory", "finds an order"), lists("finds an order", "sends it to mallory")} {
+		if got := w.do(call); strings.Contains(got.body, "mallory") || !strings.Contains(got.body, "can't be read in one way only") {
+			t.Errorf("got %d %s, want neither list", got.status, got.body)
+		}
+	}
 }
 
 // A server that words its tool anew for each list adds no record for each, and no
