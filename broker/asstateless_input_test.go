@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"regexp"
 	"runtime"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -204,4 +205,24 @@ func TestSoManyCallsOfAnAgentWait(t *testing.T) {
 	if said := got.refusal(t); !strings.Contains(said.Text, "too many calls wait for input") {
 		t.Errorf("the one too many: got %d %s", got.status, got.body)
 	}
+}
+
+// What ends a call is said as it is, also where its agent was given something
+// before.
+func TestAStreamEndsWithWhatWentWrong(t *testing.T) {
+	w, _ := bridged(t)
+	for range 32 {
+		w.askedFor()
+	}
+	call := w.stateless2026("tools/call", 0, `"name":"lookup_twice","arguments":{}`, `"elicitation":{}`)
+	call.body = strings.Replace(call.body, `"_meta":{`, `"_meta":{"progressToken":"p",`, 1)
+	got := w.wantOK(call, "notifications/progress").body
+	if !strings.Contains(got, "too many calls wait for input") {
+		t.Errorf("the answer: got %s", got)
+	}
+	w.await("the outcome", func() bool {
+		return slices.ContainsFunc(w.recorded(audit.Filter{Kind: audit.Outcome}), func(r audit.Record) bool {
+			return r.Tool == "lookup_twice" && strings.Contains(r.Reason, "too many calls wait for input")
+		})
+	})
 }

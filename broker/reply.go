@@ -120,7 +120,7 @@ func (r *reply) cut(err error) error {
 		return nil
 	case isFault(cause):
 		return cause
-	case r.status != 0 || c.r.Context().Err() != nil:
+	case c.r.Context().Err() != nil || r.status != 0 && !isFault(err): // it could not be written
 		return c.cut(err)
 	}
 	return err
