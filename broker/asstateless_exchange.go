@@ -84,7 +84,7 @@ func (b *Broker) open(c *call, h *holding) (*conversation, error) {
 		c.adopt(f)
 		v.unlink()
 		if f.recorded && c.ctx.Err() != nil {
-			v.cancel(b, "the agent left") // it may have got the request
+			v.cancel(b, context.Cause(c.ctx)) // it may have got the request
 		}
 		f.end(nil)
 		c.upstream.held.release(h, v.id, !f.recorded, b.clock())
@@ -226,25 +226,33 @@ func (v *conversation) end(b *Broker, err error, done bool) {
 	v.unwatch()
 	_ = v.answer.resp.Body.Close()
 	if !done {
-		v.cancel(b, "the client left, or may wait no longer")
+		v.cancel(b, err)
 	}
 	b.outcome(f, v.answer.resp.StatusCode, v.answer.written, v.answer.scrub.Hits(), err)
 	f.upstream.held.release(v.held, v.id, done, b.clock())
 	f.snap.calls.Done()
 }
 
-// cancel tells the upstream that nobody waits for its answer.
-func (v *conversation) cancel(b *Broker, reason string) {
+// cancel tells the upstream that nobody waits for its answer. A list that goes on
+// without it does not wait for that either.
+func (v *conversation) cancel(b *Broker, why error) {
 	within := cancelWithin
 	if b.draining.Load() {
 		within = time.Second
 	}
 	f := v.answer.call
+	tell := func(a *call) {
+		_ = b.tellServer(a, v.held.words(a, mcp.Cancelled(v.id, "nobody waits for the answer any more"))) // how that went is on record
+	}
+	if errors.Is(why, errListTime) {
+		b.aside(f, within, tell)
+		return
+	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), within)
 	defer cancel()
 	a := f.apart(ctx)
 	defer a.end(nil)
-	_ = b.tellServer(a, v.held.words(a, mcp.Cancelled(v.id, reason))) // how that went is on record
+	tell(a)
 }
 
 // level has the upstream send the log messages that a request wants, where it has

@@ -3,7 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/base64"
-	"fmt"
+	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -26,6 +26,9 @@ const (
 	longestCursor = 4 << 10
 	longestPage   = 256 << 10
 )
+
+// errListTime marks what ended because an upstream took too long over its list.
+var errListTime = errors.New("out of time")
 
 // page is one upstream's part of a list.
 type page struct {
@@ -67,7 +70,7 @@ func (b *Broker) pages(c *call, names []string, cursors map[string]string) []pag
 	var asked sync.WaitGroup
 	for i, name := range names {
 		asked.Go(func() {
-			defer b.catchPage(c, &pages[i])
+			defer b.catchPage(c, name, &pages[i])
 			pages[i] = b.page(c, name, cursors[name])
 		})
 	}
@@ -76,10 +79,10 @@ func (b *Broker) pages(c *call, names []string, cursors map[string]string) []pag
 }
 
 // catchPage makes a panic over one upstream its failure, as catch does for a call.
-func (b *Broker) catchPage(c *call, p *page) {
+func (b *Broker) catchPage(c *call, upstream string, p *page) {
 	if v := recover(); v != nil {
-		b.logger.ErrorContext(c.r.Context(), "a part of a list panicked", slog.String("call", c.id), slog.String("type", fmt.Sprintf("%T", v)))
-		p.err = fault.New("internal", fault.Internal, "")
+		b.logPanic(c, v)
+		*p = page{upstream: upstream, err: fault.New("internal", fault.Internal, "")}
 	}
 }
 
@@ -101,7 +104,7 @@ func (b *Broker) page(c *call, name, cursor string) page {
 	defer br.end(nil)
 	within := min(listWithin, c.snap.bundle.Config.Upstreams[name].Timeout.Duration)
 	timer := time.AfterFunc(within, func() {
-		br.end(fault.New("forward", fault.BadUpstream, "the upstream did not list within its time limit of "+within.String()))
+		br.end(fault.Wrap("forward", fault.BadUpstream, "the upstream did not list within its time limit of "+within.String(), errListTime))
 	})
 	defer timer.Stop()
 	s, err := b.say(br, message)

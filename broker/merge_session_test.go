@@ -324,6 +324,32 @@ func TestAListThatStopsHalfwayIsMissing(t *testing.T) {
 	recv(t, "the end of the upstream's request", e.left)
 }
 
+// Neither does it while the broker tells a server with sessions that nobody waits
+// for its list, and that one is as slow to take it.
+func TestACancellationThatIsNotTakenHoldsUpNoList(t *testing.T) {
+	s := openSeveral(t)
+	if err := s.change("mintmark.yaml", "  odd: {", "  odd: {timeout: 1s, "); err != nil {
+		t.Fatal(err)
+	}
+	(&aging{}).serve(s.odd)
+	told, gaveUp := make(chan struct{}), make(chan struct{})
+	hangs := func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() }
+	s.odd.handles("tools/list", hangs)
+	s.odd.handles("notifications/cancelled", func(w http.ResponseWriter, r *http.Request) {
+		close(told)
+		hangs(w, r)
+		close(gaveUp)
+	})
+	got := s.wantOK(s.stateless("tools/list", "", "{"), "modern__link").merged(t)
+	wantNames(t, "unavailable", got.Result.Meta.Unavailable, "dead odd slow")
+	select {
+	case <-gaveUp:
+		t.Error("the list waited until the broker no longer tried to tell the server")
+	default:
+	}
+	recv(t, "the cancellation", told)
+}
+
 func TestOneEndpointCancelsInASession(t *testing.T) {
 	s := openSeveral(t)
 	own := with("Mcp-Session-Id", s.begunHere())
