@@ -56,7 +56,7 @@ func (b *Broker) rounds(r *reply, br *call, message []byte) error {
 			message, err = b.again(r, br, message, in)
 		}
 		if err != nil {
-			b.recordFailure(s.sent, refusalOf(err))
+			b.unanswered(s, err)
 			return err
 		}
 	}
@@ -70,6 +70,16 @@ func (b *Broker) again(r *reply, br *call, message []byte, in *mcp.Input) ([]byt
 		return nil, err
 	}
 	return mcp.Again(message, newID(), answers, in)
+}
+
+// unanswered ends what s left open for input that will not come, and puts on
+// record why.
+func (b *Broker) unanswered(s source, err error) {
+	if t, ok := s.talk.(*turn); ok && t.parked != "" {
+		b.forsake(t.parked, err)
+		return
+	}
+	b.recordFailure(s.sent, refusalOf(err))
 }
 
 // badAnswer is the refusal of an answer that breaks the protocol.

@@ -17,10 +17,11 @@ const (
 )
 
 // inputs asks the agent's client, in its session, for what in wants and waits for
-// its answers. Only who holds the session can give them. Meanwhile the call is not
-// one of limits.concurrent, and of an agent's only so many wait.
+// its answers, as long as br may go on. Only who holds the session can give them.
+// Meanwhile the call is not one of limits.concurrent, and of an agent's only so
+// many wait.
 func (b *Broker) inputs(r *reply, br *call, in *mcp.Input) (mcp.Object, error) {
-	ctx, late := context.WithTimeoutCause(r.call.ctx, inputWithin,
+	ctx, late := context.WithTimeoutCause(br.ctx, inputWithin,
 		fault.New("answer", fault.Unavailable, "the client did not give the input that the upstream asked for in time"))
 	defer late()
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -3,7 +3,10 @@ package broker_test
 import (
 	"context"
 	"encoding/json"
+	"slices"
+	"strings"
 	"testing"
+	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -77,5 +80,62 @@ func TestOneEndpointAsksNobodyWhoCannotAnswer(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// asksHere begins a call at /mcp, in a session, of a tool that asks for input, and
+// returns it once the client was asked.
+func (s *several) asksHere(upstream string) (x *exchange, session func(*request)) {
+	s.t.Helper()
+	begun := s.wantOK(s.call(to("/mcp"), body(initializeAsking)), `"2025-06-18"`)
+	session = with("Mcp-Session-Id", begun.header.Get("Mcp-Session-Id"))
+	x = s.begin(s.call(to("/mcp"), session, body(toolCall(upstream+"__ask"))))
+	x.request("elicitation/create")
+	return x, session
+}
+
+// A call that waits for its client ends as soon as it may go on no longer.
+func TestOneEndpointWaitsNoLongerThanItMay(t *testing.T) {
+	for _, upstream := range []string{"modern", "older"} {
+		t.Run(upstream, func(t *testing.T) {
+			s := openSeveral(t)
+			s.askingTools()
+			x, _ := s.asksHere(upstream)
+			s.scan.state(s.id("shop"), "fail", time.Now())
+			if event, err := x.event(); err != nil || !strings.Contains(event, "no passing scan") {
+				t.Errorf("the call: got %q, %v", event, err)
+			}
+		})
+	}
+}
+
+// A server that waits for input which nobody will give is told so.
+func TestOneEndpointCallsOffWhatWaits(t *testing.T) {
+	for what, ends := range map[string]func(s *several, x *exchange, session func(*request)){
+		"left": func(_ *several, x *exchange, _ func(*request)) { _ = x.conn.Close() },
+		"cancelled": func(s *several, _ *exchange, session func(*request)) {
+			s.do(s.call(to("/mcp"), session, body(`{"jsonrpc":"2.0","method":"notifications/cancelled","params":{"requestId":1}}`)))
+		},
+		"ended": func(s *several, _ *exchange, session func(*request)) {
+			s.do(s.call(get("/mcp"), method("DELETE"), session))
+		},
+	} {
+		t.Run(what, func(t *testing.T) {
+			s := openSeveral(t)
+			s.askingTools()
+			x, session := s.asksHere("older")
+			ends(s, x, session)
+			s.await("the server to be told", func() bool {
+				return slices.ContainsFunc(s.recorded(audit.Filter{Kind: audit.Outcome}), func(r audit.Record) bool {
+					return r.Upstream == "older" && r.Method == "notifications/cancelled"
+				})
+			})
+			s.await("an outcome for each decision", func() bool {
+				return s.count(audit.Outcome, "tools/call", "") >= s.count(audit.Decision, "tools/call", "")
+			})
+			if o, d := s.count(audit.Outcome, "tools/call", ""), s.count(audit.Decision, "tools/call", ""); o != d {
+				t.Errorf("got %d outcomes of %d decisions", o, d)
+			}
+		})
 	}
 }
