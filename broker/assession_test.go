@@ -8,7 +8,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -346,6 +348,24 @@ func TestWhatHasNoCounterpartIsRefused(t *testing.T) {
 	}
 	if got := w.do(w.call(to("/mcp/modern"), with("Mcp-Session-Id", handle), body(toolCall("lookup_error")))); got.status != 200 || !strings.Contains(got.body, "no such order") {
 		t.Errorf("an upstream's error: got %d %q", got.status, got.body)
+	}
+}
+
+// Evidence that ends on the way to the upstream is asked for as any other.
+func TestEvidenceThatEndsOnTheWayIsAskedFor(t *testing.T) {
+	var later atomic.Int64
+	s := newScripted()
+	w := modern(t, s, func(s *setup) { s.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) } })
+	w.agent = w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: 10 * time.Minute})
+	handle := w.session("modern", initializeAsking)
+	later.Store(int64(6 * time.Minute)) // so that the upstream is asked for its era again
+	s.answers("server/discover", func(rpc) string {
+		later.Store(int64(20 * time.Minute))
+		return `{"resultType":"complete","supportedVersions":["2026-07-28"],"capabilities":{}}`
+	})
+	got := w.do(w.call(to("/mcp/modern"), with("Mcp-Session-Id", handle), body(question("tools/list"))))
+	if got.status != http.StatusUnauthorized || !strings.HasPrefix(got.header.Get("Www-Authenticate"), "Bearer") {
+		t.Errorf("got %d %q, want 401 with a challenge", got.status, got.header.Get("Www-Authenticate"))
 	}
 }
 

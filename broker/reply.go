@@ -108,7 +108,7 @@ func (r *reply) fail(err error) {
 	case r.stream:
 		_ = r.event(refusalOf(err).rpc(r.call))
 	default:
-		refusalOf(err).write(r.call)
+		refusalOf(err).challenge(r.call).write(r.call)
 	}
 }
 
