@@ -160,8 +160,9 @@ func (t *holdings) claim(h *holding, id []byte, now time.Time) []byte {
 	h.open++
 	h.used = now
 	for {
-		if _, taken := h.taken[string(id)]; !taken {
-			h.taken[string(id)] = struct{}{}
+		key := mcp.IDKey(id)
+		if _, taken := h.taken[key]; !taken {
+			h.taken[key] = struct{}{}
 			return id
 		}
 		h.made++
@@ -176,7 +177,7 @@ func (t *holdings) release(h *holding, id []byte, answered bool, now time.Time) 
 	h.open--
 	h.used = now
 	if answered {
-		delete(h.taken, string(id))
+		delete(h.taken, mcp.IDKey(id))
 	}
 	if len(h.taken) > h.open+idsBurnt && t.byKey[h.key] == h {
 		delete(t.byKey, h.key)

@@ -243,3 +243,20 @@ func TestMasksACredentialThatComesThroughTheBridge(t *testing.T) {
 		t.Errorf("got %q, %v, want it masked", got, err)
 	}
 }
+
+// Two ways to write an id are one id to the upstream.
+func TestAnIDIsTakenHoweverItIsWritten(t *testing.T) {
+	w, o := bridged(t)
+	call := func(id, tool string) request {
+		r := w.stateless2026("tools/call", 0, `"name":"`+tool+`","arguments":{"order":"7"}`, "")
+		r.body = strings.Replace(r.body, `"id":0`, `"id":`+id, 1)
+		return r
+	}
+	conn := w.write(call(`"a"`, "lookup_hang"))
+	defer func() { _ = conn.Close() }()
+	recv(t, "the call at the server", o.begun)
+	w.wantOK(call(`"\u0061"`, "lookup_order"), `"id":"\u0061"`)
+	if calls := o.seen(`"lookup_order"`); len(calls) != 1 || !strings.Contains(calls[0].body, `"id":"mintmark-`) {
+		t.Errorf("at the server: got %+v, want an id of its own", calls)
+	}
+}
