@@ -283,8 +283,11 @@ func TestOneEndpointCarriesNoTasks(t *testing.T) {
 	s.odd.answers("tools/call", func(rpc) string { return `{"resultType":"task","taskId":"t"}` })
 	call := s.stateless("tools/call", "odd__x", `{"name":"odd__x"`)
 	call.body = strings.Replace(call.body, `clientCapabilities":{}`, `clientCapabilities":{"extensions":{"io.modelcontextprotocol/tasks":{},"org.example/other":{}}}`, 1)
-	if said := s.do(call).refusal(t); said.Kind != fault.BadUpstream.String() || !strings.Contains(said.Text, "tasks are served at /mcp/NAME") {
-		t.Errorf("a task for an answer: got %+v", said)
+	inSession := s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"odd__x"}}`))
+	for _, r := range []request{inSession, call} {
+		if said := s.do(r).refusal(t); said.Kind != fault.BadUpstream.String() || !strings.Contains(said.Text, "tasks are served at /mcp/NAME") {
+			t.Errorf("a task for an answer: got %+v", said)
+		}
 	}
 	if got := s.odd.last(t, "tools/call").raw; strings.Contains(got, "/tasks") || !strings.Contains(got, "org.example/other") {
 		t.Errorf("upstream: got %s, want the other extension alone", got)
@@ -371,14 +374,4 @@ func TestOneEndpointCancelsInASession(t *testing.T) {
 	}
 	recv(t, "the end of the upstream's request", e.left)
 	_ = x
-}
-
-func TestOneEndpointCarriesNoTask(t *testing.T) {
-	s := openSeveral(t)
-	own := with("Mcp-Session-Id", s.begunHere())
-	s.odd.answers("tools/call", func(rpc) string { return `{"resultType":"task","taskId":"t"}` })
-	got := s.do(s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"odd__x"}}`))).refusal(t)
-	if !strings.Contains(got.Text, "tasks are served at /mcp/NAME") {
-		t.Errorf("got %+v", got)
-	}
 }

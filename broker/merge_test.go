@@ -316,7 +316,7 @@ func TestOneEndpointIsOnRecord(t *testing.T) {
 		if said.Kind != fault.Denied.String() || !strings.Contains(said.Text, "no upstream permits "+method) {
 			t.Errorf("%s: got %+v", method, said)
 		}
-		if d := s.decision(said.Call); d.Allow || d.Method != method || !slices.Contains(d.Policies, "nothing-for-the-clerk-at-all") {
+		if d := s.decision(said.Call); d.Allow || d.Method != method || !slices.Contains(d.Policies, "nothing-for-the-guest-at-all") {
 			t.Errorf("%s: record: got %+v", method, d)
 		}
 	}

@@ -65,7 +65,7 @@ when { resource.name like "delete_*" };
 forbid (principal, action == Action::"tools/call", resource)
 unless { context.posture has scan && context.posture.scan.value == "pass" };
 
-@id("nothing-for-the-clerk-at-all")
+@id("nothing-for-the-guest-at-all")
 @hint("a guest")
 forbid (principal == Agent::"spiffe://example.org/agent/guest", action, resource);
 `
@@ -299,7 +299,7 @@ func (s *several) as(agent string) func(*request) {
 	return with("Authorization", "Bearer "+s.token(s.domain, agent, trustdomain.JWTRequest{}))
 }
 
-// begun opens a session with /mcp by hand and returns its handle.
+// begunHere opens a session with /mcp by hand and returns its handle.
 func (s *several) begunHere() string {
 	s.t.Helper()
 	got := s.wantOK(s.call(to("/mcp"), body(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-06-18","capabilities":{},"clientInfo":{"name":"x","version":"1"}}}`)), `"2025-06-18"`)
@@ -310,7 +310,7 @@ func (s *several) begunHere() string {
 	return handle
 }
 
-// result reads a list's answer.
+// mergedResult is a list's answer, or why there is none.
 type mergedResult struct {
 	Result struct {
 		Tools []struct {

@@ -14,7 +14,7 @@ import (
 )
 
 // Most is how many tools of one upstream are remembered. A server that lists
-// more is not trusted with more memory: the rest stay unpinned.
+// more is not trusted with more memory: the rest count as changed.
 const Most = 4096
 
 // Pin is what is remembered of one tool.
