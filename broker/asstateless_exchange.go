@@ -233,8 +233,9 @@ func (v *conversation) end(b *Broker, err error, done bool) {
 	f.snap.calls.Done()
 }
 
-// cancel tells the upstream that nobody waits for its answer. A list that goes on
-// without it does not wait for that either.
+// cancel tells the upstream that nobody waits for its answer. Meanwhile the call
+// keeps its slot, so that agents who leave can't have any number of these under
+// way. Only a list does not wait: it has taken its time by then.
 func (v *conversation) cancel(b *Broker, why error) {
 	within := cancelWithin
 	if b.draining.Load() {
