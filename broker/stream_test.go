@@ -77,6 +77,17 @@ func TestAServersOwnStreamIsOpenedByGET(t *testing.T) {
 	e.event(t, "")
 }
 
+// In its session, a stream goes on where the agent lost it.
+func TestAStreamIsResumedInItsSession(t *testing.T) {
+	w := open(t)
+	handle := with("Mcp-Session-Id", w.begun("orders"))
+	_, e := w.stream(get("/mcp/orders"), handle, with("Last-Event-ID", "7"))
+	if got := w.upstream.last(t); got.method != "GET" || got.header.Get("Last-Event-Id") != "7" || got.header.Get("Mcp-Session-Id") != "upstreams-own-session" {
+		t.Errorf("upstream: got %+v, want the event in the session", got)
+	}
+	e.event(t, "")
+}
+
 func TestMasksACredentialInAnEvent(t *testing.T) {
 	w := open(t)
 	x, e := w.stream()
