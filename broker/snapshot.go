@@ -54,6 +54,7 @@ type upstream struct {
 	oneEra     bool     // agents of the other era are refused
 	holds      bool     // to what its tools said of themselves before
 	held       holdings // sessions of agents that have none of their own
+	given      given    // credentials of late
 }
 
 // injection is one registered credential of an upstream.
