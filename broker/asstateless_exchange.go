@@ -235,11 +235,14 @@ func (v *conversation) end(b *Broker, err error, done bool) {
 
 // cancel tells the upstream that nobody waits for its answer.
 func (v *conversation) cancel(b *Broker, reason string) {
+	f := v.answer.call
+	if errors.Is(context.Cause(f.ctx), errLate) {
+		return
+	}
 	within := cancelWithin
 	if b.draining.Load() {
 		within = time.Second
 	}
-	f := v.answer.call
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(f.ctx), within)
 	defer cancel()
 	a := f.apart(ctx)

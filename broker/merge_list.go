@@ -3,6 +3,7 @@ package broker
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -26,6 +27,10 @@ const (
 	longestCursor = 4 << 10
 	longestPage   = 256 << 10
 )
+
+// errLate ends a page whose upstream took all of its time. It gets no more, not even
+// to hear that nobody waits.
+var errLate = errors.New("a list that took too long")
 
 // page is one upstream's part of a list.
 type page struct {
@@ -101,7 +106,7 @@ func (b *Broker) page(c *call, name, cursor string) page {
 	defer br.end(nil)
 	within := min(listWithin, c.snap.bundle.Config.Upstreams[name].Timeout.Duration)
 	timer := time.AfterFunc(within, func() {
-		br.end(fault.New("forward", fault.BadUpstream, "the upstream did not list within its time limit of "+within.String()))
+		br.end(fault.Wrap("forward", fault.BadUpstream, "the upstream did not list within its time limit of "+within.String(), errLate))
 	})
 	defer timer.Stop()
 	s, err := b.say(br, message)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -354,5 +355,31 @@ func TestOneEndpointCarriesNoTask(t *testing.T) {
 	got := s.do(s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"odd__x"}}`))).refusal(t)
 	if !strings.Contains(got.Text, "tasks are served at /mcp/NAME") {
 		t.Errorf("got %+v", got)
+	}
+}
+
+// An upstream that takes all of a page's time holds the list up no longer by what it
+// is told then.
+func TestAnUpstreamThatListsTooLateIsToldNothing(t *testing.T) {
+	s := openSeveral(t)
+	if err := s.change("mintmark.yaml", "  odd: {", "  odd: {timeout: 300ms, "); err != nil {
+		t.Fatal(err)
+	}
+	new(aging).serve(s.odd)
+	told := make(chan struct{}, 1)
+	s.odd.handles("notifications/cancelled", func(http.ResponseWriter, *http.Request) { told <- struct{}{} })
+	s.odd.handles("tools/list", func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Type", "text/event-stream")
+		_ = http.NewResponseController(w).Flush()
+		<-r.Context().Done()
+	})
+	got := s.wantOK(s.stateless("tools/list", "", "{"), `"io.mintmark/unavailable"`)
+	if missing := got.merged(t).Result.Meta.Unavailable; !slices.Contains(missing, "odd") {
+		t.Errorf("missing: got %q, want odd among them", missing)
+	}
+	select {
+	case <-told:
+		t.Error("the upstream was told that nobody waits, and the list waited for that")
+	default:
 	}
 }
