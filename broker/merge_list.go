@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -26,6 +27,9 @@ const (
 	// what holds those of all upstreams.
 	longestCursor = 4 << 10
 	longestPage   = 256 << 10
+	// mostEntries is how many an upstream may list on a page. Each is judged, and all
+	// wait for that.
+	mostEntries = 4096
 )
 
 // errLate ends a page whose upstream took all of its time. It gets no more, not even
@@ -174,6 +178,11 @@ func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err 
 	}
 	if err := p.call.stillAllowed(b.clock()); err != nil {
 		return nil, "", err
+	}
+	if list := p.answer.Result.Get(mcp.ListMember(c.method)); bytes.Count(list, []byte{'{'}) > mostEntries {
+		if all, err := mcp.CutArray(list); err != nil || len(all) > mostEntries {
+			return nil, "", fault.New("answer", fault.BadUpstream, "the upstream lists more than 4096 entries on one page")
+		}
 	}
 	shown, err := b.listed(c, p.call, p.answer.Text.JSON())
 	if err != nil {
