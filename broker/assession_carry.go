@@ -38,28 +38,35 @@ func (b *Broker) carry(c *call) error {
 func (b *Broker) rounds(r *reply, br *call, message []byte) error {
 	defer b.streams.add(br)()
 	busy := 0
-	for round := 1; ; round++ {
+	for round := 1; message != nil; round++ {
 		s, err := b.say(br, message)
 		if err != nil {
 			return err
 		}
-		in, err := b.retold(r, s)
-		if in == nil || err != nil {
-			return err
-		}
-		if len(in.Requests) == 0 {
-			busy++
-		}
-		if round == maxRounds || busy > maxBusy {
-			err = fault.New("answer", fault.BadUpstream, "the upstream asked for input too often")
-		} else {
-			message, err = b.again(r, br, message, in)
-		}
+		before := r.written
+		message, err = b.round(r, br, message, s, round < maxRounds, &busy)
+		s.close(b, r.written-before, err)
 		if err != nil {
-			b.unanswered(s, err)
 			return err
 		}
 	}
+	return nil
+}
+
+// round relays what s says to message. It returns the request that follows with the
+// input that s wants, and nil when there is none.
+func (b *Broker) round(r *reply, br *call, message []byte, s source, more bool, busy *int) ([]byte, error) {
+	in, err := b.retell(r, s)
+	if in == nil || err != nil {
+		return nil, r.cut(err)
+	}
+	if len(in.Requests) == 0 {
+		*busy++
+	}
+	if !more || *busy > maxBusy {
+		return nil, fault.New("answer", fault.BadUpstream, "the upstream asked for input too often")
+	}
+	return b.again(r, br, message, in)
 }
 
 // again returns the request that follows message, with the input that the upstream
@@ -70,16 +77,6 @@ func (b *Broker) again(r *reply, br *call, message []byte, in *mcp.Input) ([]byt
 		return nil, err
 	}
 	return mcp.Again(message, newID(), answers, in)
-}
-
-// unanswered ends what s left open for input that will not come, and puts on
-// record why.
-func (b *Broker) unanswered(s source, err error) {
-	if t, ok := s.talk.(*turn); ok && t.parked != "" {
-		b.forsake(t.parked, err)
-		return
-	}
-	b.recordFailure(s.sent, refusalOf(err))
 }
 
 // badAnswer is the refusal of an answer that breaks the protocol.

@@ -275,7 +275,7 @@ func TestInputThatIsNotToBeHadEndsTheCall(t *testing.T) {
 	if event, err := x.event(); err != nil || !strings.Contains(event, "the client answered elicitation/create with an error") {
 		t.Errorf("answer: got %q, %v", event, err)
 	}
-	if rec := w.records(audit.Filter{Kind: audit.Outcome, Call: w.lastAllowedOf("tools/call").Call}, 2)[1]; rec.Fault != "invalid" {
+	if rec := w.outcome(w.lastAllowedOf("tools/call").Call); rec.Fault != "invalid" {
 		t.Errorf("outcome: got %+v", rec)
 	}
 }

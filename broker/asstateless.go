@@ -34,7 +34,7 @@ func (b *Broker) asStateless(c *call) error {
 		return err
 	}
 	r := newReply(c)
-	if _, err := b.retold(r, source); err != nil {
+	if err := b.retold(r, source); err != nil {
 		r.fail(err)
 	}
 	return nil

@@ -138,13 +138,6 @@ func (p *parking) waiting(id string) *waits {
 	return p.byID[id]
 }
 
-// forsake ends what waits under id, unless it ended by itself.
-func (b *Broker) forsake(id string, err error) {
-	if w := b.parking.take(id); w != nil {
-		w.end(b, err, false)
-	}
-}
-
 // end ends all that waits in snap.
 func (p *parking) end(snap *snapshot) {
 	p.mu.Lock()

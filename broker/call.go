@@ -280,6 +280,9 @@ func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, erro
 // with what takes the secret out of it.
 func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *injector.Scrubber, error) {
 	scrub := secrets.NewScrubber()
+	if secrets != nil {
+		scrub = secrets.NewScrubber(c.upstream.given.add(workload(c.identity), c.credential, secrets, b.clock())...)
+	}
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {
 		return nil, nil, masked(err, scrub)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"context"
 	"encoding/base64"
 	"errors"
@@ -25,6 +26,9 @@ const (
 	// what holds those of all upstreams.
 	longestCursor = 4 << 10
 	longestPage   = 256 << 10
+	// mostEntries is how many an upstream may list on a page. Each is judged, and all
+	// wait for that.
+	mostEntries = 4096
 )
 
 // errListTime marks what ended because an upstream took too long over its list.
@@ -172,6 +176,11 @@ func (b *Broker) entries(c *call, p *page) (listed [][]byte, cursor string, err 
 	}
 	if err := p.call.stillAllowed(b.clock()); err != nil {
 		return nil, "", err
+	}
+	if list := p.answer.Result.Get(mcp.ListMember(c.method)); bytes.Count(list, []byte{'{'}) > mostEntries {
+		if all, err := mcp.CutArray(list); err != nil || len(all) > mostEntries {
+			return nil, "", fault.New("answer", fault.BadUpstream, "the upstream lists more than 4096 entries on one page")
+		}
 	}
 	shown, err := b.listed(c, p.call, p.answer.Text.JSON())
 	if err != nil {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -374,4 +375,21 @@ func TestOneEndpointCancelsInASession(t *testing.T) {
 	}
 	recv(t, "the end of the upstream's request", e.left)
 	_ = x
+}
+
+// Each entry is judged, which all that are listed wait for, so that an upstream may
+// list so many on a page.
+func TestAnUpstreamThatListsTooMuch(t *testing.T) {
+	s := openSeveral(t)
+	for n, missing := range map[int]bool{4096: false, 4097: true} {
+		tools := make([]string, n)
+		for i := range tools {
+			tools[i] = fmt.Sprintf(`{"name":"t%d"}`, i)
+		}
+		s.odd.answers("tools/list", func(rpc) string { return `{"resultType":"complete","tools":[` + strings.Join(tools, ",") + `]}` })
+		got := s.wantOK(s.stateless("tools/list", "", "{"), `"io.mintmark/unavailable"`)
+		if got := slices.Contains(got.merged(t).Result.Meta.Unavailable, "odd"); got != missing {
+			t.Errorf("%d entries: got it missing: %t, want %t", n, got, missing)
+		}
+	}
 }

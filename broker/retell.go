@@ -7,14 +7,14 @@ import (
 	"mintmark/internal/fault"
 )
 
-// retold relays what s says to the agent, and puts on record how it ended. It
-// returns the input that is wanted before the request is answered, or nil.
-func (b *Broker) retold(r *reply, s source) (*mcp.Input, error) {
+// retold relays what s says to an agent that is not asked in a session, and puts on
+// record how it ended.
+func (b *Broker) retold(r *reply, s source) error {
 	before := r.written
-	in, err := b.retell(r, s)
+	_, err := b.retell(r, s)
 	err = r.cut(err)
 	s.close(b, r.written-before, err)
-	return in, err
+	return err
 }
 
 // retell relays what s says as it comes, in the agent's revision and by the names

@@ -56,6 +56,7 @@ type upstream struct {
 	holds      bool     // to what its tools said of themselves before
 	held       holdings // sessions of agents that have none of their own
 	allowed    atomic.Pointer[counted]
+	given      given // credentials of late
 }
 
 // injection is one registered credential of an upstream.

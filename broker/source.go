@@ -70,6 +70,9 @@ func (d direct) next(b *Broker) (said, error) {
 	if err != nil {
 		return said{}, err
 	}
+	if m.Kind == mcp.Response {
+		_ = d.resp.Body.Close() // the last: its connection does not wait for the outcome
+	}
 	status := http.StatusOK
 	if s := d.resp.StatusCode; m.Failure != nil && s >= http.StatusBadRequest && s < http.StatusInternalServerError {
 		status = s

@@ -3,8 +3,10 @@ package broker_test
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"mintmark/broker"
+	"mintmark/internal/fault"
 )
 
 // A call that waits for a person makes room for others: the very answer it waits
@@ -84,5 +86,19 @@ func TestThoseThatWaitAreCountedByIssuerAndSubject(t *testing.T) {
 	}
 	if _, err := w.Enter(identityOf("https://b", "spiffe://example.org/agent/b")); err == nil {
 		t.Error("more than may wait in all: got in")
+	}
+}
+
+// A decision has one outcome, also where its answer asks for input that never comes.
+func TestACallThatWaitsInVainHasOneOutcome(t *testing.T) {
+	w := modern(t, newStateless(t))
+	x, _ := w.asked(w.session("modern", initializeAsking))
+	call := w.lastAllowed().Call
+	w.scan.state(w.id("shop"), "fail", time.Now())
+	if event, err := x.event(); err != nil || !strings.Contains(event, "no passing scan") {
+		t.Fatalf("the call: got %q, %v", event, err)
+	}
+	if o := w.outcome(call); o.Fault != fault.Denied.String() || !strings.Contains(o.Reason, "no passing scan") {
+		t.Errorf("outcome: got %q, %q, want that it was denied", o.Fault, o.Reason)
 	}
 }

@@ -21,24 +21,43 @@ type Scrubber struct {
 	found   []span  // in what was read and not yet given out
 	last    []int64 // by form, where its last hit began, and one
 	hits    int
+	then    *Scrubber // of other secrets, in what this one gives out; nil: none
 }
 
 // span is a secret that was found, by its place in the stream.
 type span struct{ from, to int64 }
 
-// NewScrubber returns a Scrubber for one answer; a nil s scrubs nothing.
-func (s *Secrets) NewScrubber() *Scrubber {
+// NewScrubber returns a Scrubber for one answer, which masks others' secrets too; a
+// nil s scrubs nothing.
+func (s *Secrets) NewScrubber(others ...*Secrets) *Scrubber {
 	if s == nil {
 		return &Scrubber{}
 	}
-	return &Scrubber{matcher: s.matcher()}
+	scrub := &Scrubber{matcher: s.matcher()}
+	if len(others) > 0 {
+		scrub.then = others[0].NewScrubber(others[1:]...)
+	}
+	return scrub
 }
 
 // Hits returns how many times a secret was masked.
-func (s *Scrubber) Hits() int { return s.hits }
+func (s *Scrubber) Hits() int {
+	if s.then != nil {
+		return s.hits + s.then.Hits()
+	}
+	return s.hits
+}
 
 // String returns text with every secret masked; it is for headers.
 func (s *Scrubber) String(text string) string {
+	text = s.masked(text)
+	if s.then != nil {
+		text = s.then.String(text)
+	}
+	return text
+}
+
+func (s *Scrubber) masked(text string) string {
 	b := []byte(text)
 	if s.matcher == nil || s.matcher.skip(b, 0) == len(b) {
 		return text
@@ -60,13 +79,22 @@ func (s *Scrubber) Next(piece []byte) []byte {
 		return piece
 	}
 	s.read(piece)
-	return s.release(piece, s.oldest())
+	out := s.release(piece, s.oldest())
+	if s.then != nil {
+		out = s.then.Next(out)
+	}
+	return out
 }
 
 // Rest returns what was held back.
 func (s *Scrubber) Rest() []byte {
 	s.under.reset()
-	return s.release(nil, s.at)
+	out := s.release(nil, s.at)
+	if s.then == nil {
+		return out
+	}
+	out = append([]byte(nil), s.then.Next(out)...)
+	return append(out, s.then.Rest()...)
 }
 
 // read follows every secret that may be under way through a piece.

@@ -202,3 +202,20 @@ func BenchmarkScrubCompile(b *testing.B) {
 		hidden(benchToken)
 	}
 }
+
+// Secrets of several credentials are masked at every cut, and what is not theirs
+// stays.
+func TestAScrubberOfSeveral(t *testing.T) {
+	one, two := secretsFrom("first-secret-0001"), secretsFrom("second-secret-0002")
+	const text = "a first-secret-0001 b second-secret-0002 first-secret-000"
+	const want = "a ***************** b ****************** first-secret-000"
+	for cut := range text {
+		s := one.NewScrubber(two)
+		if got := scrubbed(s, text, cut); got != want || s.Hits() != 2 {
+			t.Fatalf("cut at %d: got %q with %d hits, want %q with 2", cut, got, s.Hits(), want)
+		}
+	}
+	if s := one.NewScrubber(two); s.String(text) != want || s.Hits() != 2 {
+		t.Errorf("whole: got %q with %d hits", s.String(text), s.Hits())
+	}
+}
