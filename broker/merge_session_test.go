@@ -314,6 +314,10 @@ func TestAnAgentThatLeavesEndsTheListsOfOneEndpoint(t *testing.T) {
 // is never whole.
 func TestAListThatStopsHalfwayIsMissing(t *testing.T) {
 	s := openSeveral(t)
+	// Time enough for the question to get there, however busy the machine.
+	if err := s.change("mintmark.yaml", "timeout: 200ms", "timeout: 3s, protocol: stateless"); err != nil {
+		t.Fatal(err)
+	}
 	e := newEvents()
 	s.upstream.does(func(w http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Mcp-Method") == "tools/list" {
