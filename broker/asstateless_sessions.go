@@ -30,7 +30,7 @@ const (
 // identities, nor between clients of one identity that can be asked other things,
 // nor between credentials.
 type holdingKey struct {
-	agent    string // as workload has it
+	agent    workload
 	session  string // of the agent's own with /mcp, or ""
 	provider string
 	client   [sha256.Size]byte // of clientInfo and capabilities
@@ -88,7 +88,7 @@ func (t *holdings) get(key holdingKey, now time.Time) (h *holding, first bool, e
 // sweep takes out what is idle, and of this agent the least used when it holds
 // as many as it may. It returns those of this agent, and whether it may hold one
 // more: one that is being begun stays, since that goes on when its agent leaves.
-func (t *holdings) sweep(agent string, now time.Time) (ended []*holding, room bool) {
+func (t *holdings) sweep(agent workload, now time.Time) (ended []*holding, room bool) {
 	var least *holding
 	own := 0
 	for key, h := range t.byKey {
@@ -139,7 +139,7 @@ func (t *holdings) drop(h *holding) {
 }
 
 // take takes out the sessions that are held for one of an agent's own with /mcp.
-func (t *holdings) take(agent, session string) (taken []*holding) {
+func (t *holdings) take(agent workload, session string) (taken []*holding) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	for key, h := range t.byKey {
@@ -187,7 +187,7 @@ func (t *holdings) release(h *holding, id []byte, answered bool, now time.Time) 
 // session returns the session that serves c, held or begun. It is begun once
 // however many calls wait for it.
 func (b *Broker) session(c *call, sender mcp.Sender) (*holding, error) {
-	key := holdingKey{agent: workload(c.identity), client: sha256.Sum256(sender.Initialize([]byte("0")))}
+	key := holdingKey{agent: workloadOf(c.identity), client: sha256.Sum256(sender.Initialize([]byte("0")))}
 	if c.bridged != nil {
 		key.session = c.bridged.digest
 	}

@@ -279,10 +279,11 @@ func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, erro
 // forward sends the call and returns the head of an answer that may be relayed,
 // with what takes the secret out of it.
 func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *injector.Scrubber, error) {
-	scrub := secrets.NewScrubber()
+	var late []*injector.Secrets // of what this upstream got for the agent before
 	if secrets != nil {
-		scrub = secrets.NewScrubber(c.upstream.given.add(workload(c.identity), c.credential, secrets, b.clock())...)
+		late = c.upstream.given.add(workloadOf(c.identity), c.credential, secrets, b.clock())
 	}
+	scrub := secrets.NewScrubber(late...)
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {
 		return nil, nil, masked(err, scrub)

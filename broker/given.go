@@ -19,7 +19,7 @@ const (
 // in the answer to another: that of a renewed one, or of one for certain tools.
 type given struct {
 	mu   sync.Mutex
-	late map[string][]gift
+	late map[workload][]gift
 }
 
 type gift struct {
@@ -29,11 +29,11 @@ type gift struct {
 
 // add notes that agent was served by c, whose secrets these are, and returns those
 // of the others that still hold.
-func (g *given) add(agent string, c providers.Credential, secrets *injector.Secrets, now time.Time) (others []*injector.Secrets) {
+func (g *given) add(agent workload, c providers.Credential, secrets *injector.Secrets, now time.Time) (others []*injector.Secrets) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.late == nil || g.late[agent] == nil && len(g.late) >= givenToMost {
-		g.late = make(map[string][]gift)
+		g.late = make(map[workload][]gift)
 	}
 	known := slices.DeleteFunc(g.late[agent], func(one gift) bool {
 		return one.secrets == secrets || !one.until.IsZero() && now.After(one.until)

@@ -61,6 +61,9 @@ func (c *call) lists() bool {
 // decode a stream by the charset that it states.
 func oneReading(h http.Header) error {
 	values := h["Content-Type"]
+	if len(values) == 1 && (values[0] == "application/json" || values[0] == "text/event-stream") {
+		return nil
+	}
 	text := strings.ToLower(strings.Join(values, ", "))
 	if !strings.Contains(text, "application/json") && !strings.Contains(text, "text/event-stream") {
 		return nil

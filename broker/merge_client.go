@@ -89,7 +89,7 @@ func (b *Broker) endMerged(c *call) error {
 	defer cancel()
 	var ended sync.WaitGroup
 	for name, u := range c.snap.upstreams {
-		for _, h := range u.held.take(workload(c.identity), c.bridged.digest) {
+		for _, h := range u.held.take(workloadOf(c.identity), c.bridged.digest) {
 			ended.Go(func() {
 				a := c.apart(within)
 				a.name, a.upstream = name, u

@@ -184,6 +184,8 @@ func TestOneEndpointStreams(t *testing.T) {
 	x, e := s.flowing(call)
 	e.event(t, "data: "+progress+"\n\n")
 	x.want("event: message\ndata: " + progress + "\n\n")
+	e.event(t, ": anything, as a sign of life\n\n")
+	x.want(": waiting\n\n")
 	e.event(t, `data: {"jsonrpc":"2.0","id":"a","result":{"resultType":"input_required","requestState":"s"}}`+"\n\n")
 	x.want(`event: message` + "\n" + `data: {"jsonrpc":"2.0","id":"a","result":{"resultType":"input_required","requestState":"s"}}` + "\n\n")
 	recv(t, "the end of the upstream's request", e.left)

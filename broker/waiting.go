@@ -18,7 +18,7 @@ const (
 // their own.
 type waiting struct {
 	mu     sync.Mutex
-	agents map[string]int
+	agents map[workload]int
 	calls  map[*context.CancelCauseFunc]struct{} // each ends one
 	closed bool
 }
@@ -27,7 +27,7 @@ type waiting struct {
 // called. That may be more than once. It refuses one too many, and any once the
 // broker stops: nobody may take that long.
 func (w *waiting) enter(agent attest.Identity, end context.CancelCauseFunc) (leave func(), err error) {
-	key := workload(agent)
+	key := workloadOf(agent)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.closed {
@@ -37,7 +37,7 @@ func (w *waiting) enter(agent attest.Identity, end context.CancelCauseFunc) (lea
 		return nil, fault.New("answer", fault.Unavailable, "too many calls wait for input; give it, or call again later")
 	}
 	if w.agents == nil {
-		w.agents, w.calls = make(map[string]int), make(map[*context.CancelCauseFunc]struct{})
+		w.agents, w.calls = make(map[workload]int), make(map[*context.CancelCauseFunc]struct{})
 	}
 	w.agents[key]++
 	w.calls[&end] = struct{}{}
@@ -65,4 +65,6 @@ func (w *waiting) close() {
 var errStopping = fault.New("answer", fault.Unavailable, "the broker is stopping; call again")
 
 // workload is what tables know an agent by: a subject alone may be of two issuers.
-func workload(agent attest.Identity) string { return string(binding("", agent)) }
+type workload struct{ issuer, subject string }
+
+func workloadOf(agent attest.Identity) workload { return workload{agent.Issuer(), agent.Subject()} }

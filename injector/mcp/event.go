@@ -190,6 +190,9 @@ func NewMessages(mediaType string, body io.Reader, limit int) *Messages {
 func (m *Messages) Next() ([]byte, error) {
 	if m.events != nil {
 		event, err := m.events.Next()
+		for err == nil && len(bytes.TrimSpace(event.Text)) == 0 { // the line after what was one already
+			event, err = m.events.Next()
+		}
 		return bytes.TrimSpace(event.Data), err
 	}
 	if m.whole == nil {

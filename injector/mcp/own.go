@@ -23,7 +23,7 @@ type Own struct {
 // NewOwn returns an Own for an answer of a media type to the requests with these
 // ids, and nil for a type that holds no message.
 func NewOwn(mediaType string, ids ...[]byte) *Own {
-	o := &Own{}
+	o := &Own{scan: messageScan{kept: make([]byte, 0, 64)}}
 	switch mediaType {
 	case "application/json":
 	case "text/event-stream":
@@ -31,6 +31,7 @@ func NewOwn(mediaType string, ids ...[]byte) *Own {
 	default:
 		return nil
 	}
+	o.ids = make([]string, 0, len(ids))
 	for _, id := range ids {
 		o.ids = append(o.ids, idText(id))
 	}
@@ -51,7 +52,7 @@ func (o *Own) Next(piece []byte) error {
 		if o.stream != nil {
 			data, ended := o.stream.next(piece[i])
 			if ended {
-				o.scan = messageScan{}
+				o.scan = messageScan{kept: o.scan.kept[:0]}
 			}
 			if !data {
 				continue
@@ -135,7 +136,7 @@ type messageScan struct {
 	escaped bool
 	value   bool   // of a member of the message, where not its name
 	kept    []byte // of a name or a scalar value of the message
-	name    string // of the member
+	isID    bool   // the member is its id
 
 	answers, other bool // the message has a result; it has the id of another
 }
@@ -186,18 +187,21 @@ func (s *messageScan) named() error {
 	if s.value {
 		return nil // no JSON
 	}
-	name, err := jsontext.AppendUnquote(nil, s.kept)
+	var buf [32]byte
+	name, err := jsontext.AppendUnquote(buf[:0], s.kept)
 	if err != nil && len(s.kept) <= longestKept {
 		return syntaxError(err)
 	}
-	s.name, s.value, s.kept = string(name), true, s.kept[:0]
-	s.answers = s.answers || strings.EqualFold(s.name, "result") // some clients fold case
+	// Some clients fold case.
+	s.isID = bytes.EqualFold(name, []byte("id"))
+	s.answers = s.answers || bytes.EqualFold(name, []byte("result"))
+	s.value, s.kept = true, s.kept[:0]
 	return nil
 }
 
 // member takes a member, which ended.
 func (s *messageScan) member(ids []string) {
-	if s.value && strings.EqualFold(s.name, "id") {
+	if s.value && s.isID {
 		s.other = s.other || !slices.Contains(ids, idText(s.kept))
 	}
 	s.value, s.kept = false, s.kept[:0]
