@@ -78,6 +78,13 @@ func OriginOf(r *http.Request, secure bool) (string, bool) {
 type InputWaits struct{ w waiting }
 
 // Enter counts one more.
-func (w *InputWaits) Enter(agent attest.Identity) (leave func(), err error) {
-	return w.w.enter(agent, func(error) {})
+func (w *InputWaits) Enter(agent attest.Identity, end ...func(error)) (leave func(), err error) {
+	return w.w.enter(agent, func(why error) {
+		for _, e := range end {
+			e(why)
+		}
+	})
 }
+
+// Close ends all that wait.
+func (w *InputWaits) Close() { w.w.close() }

@@ -102,3 +102,25 @@ func TestACallThatWaitsInVainHasOneOutcome(t *testing.T) {
 		t.Errorf("outcome: got %q, %q, want that it was denied", o.Fault, o.Reason)
 	}
 }
+
+// Nobody comes in behind those who are ended when the broker stops.
+func TestNobodyWaitsInABrokerThatStops(t *testing.T) {
+	var w broker.InputWaits
+	agent := identityOf("https://one.example", "spiffe://example.org/agent/shop")
+	var ended, left int
+	if _, err := w.Enter(agent, func(error) { ended++ }); err != nil {
+		t.Fatal(err)
+	}
+	leave, err := w.Enter(agent, func(error) { left++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	leave()
+	w.Close()
+	if ended != 1 || left != 0 {
+		t.Errorf("got %d ended that waited and %d that had left, want 1 and 0", ended, left)
+	}
+	if _, err := w.Enter(agent); err == nil || !strings.Contains(err.Error(), "stopping") {
+		t.Errorf("after the end: got %v, want a refusal", err)
+	}
+}
