@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"mintmark/broker/audit"
+	"mintmark/internal/trustdomain"
 )
 
 // A client that speaks both eras keeps to the one of an upstream that serves no
@@ -39,6 +40,11 @@ func TestAStatelessUpstreamThatServesNoSessions(t *testing.T) {
 	got := w.do(w.call(to("/mcp/stateless"), body(initializeAsking)))
 	if said := got.refusal(t); got.status != 400 || said.Code != -32022 || !strings.Contains(said.Text, `expected a protocol version of 2026-07-28, got "2025-06-18"`) {
 		t.Errorf("initialize: got %d %s", got.status, got.body)
+	}
+	nobody := with("Authorization", "Bearer "+w.token(w.domain, "nobody", trustdomain.JWTRequest{}))
+	got = w.do(w.call(to("/mcp/stateless"), body(initializeAsking), nobody))
+	if said := got.refusal(t); said.Kind != "denied" || strings.Contains(got.body, "2026-07-28") {
+		t.Errorf("an agent that may not ask: got %d %s, want a denial that says nothing of the upstream", got.status, got.body)
 	}
 	if got := w.client("stateless", "", nil).InitializeResult(); got.ProtocolVersion != "2026-07-28" {
 		t.Errorf("a client of both eras: got %s", got.ProtocolVersion)
