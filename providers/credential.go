@@ -73,6 +73,9 @@ type Terms struct {
 	Scopes   []string
 	NotAfter time.Time // zero: the issuing system set no end (a static secret); the Pool sets one
 	Lease    string    // the issuing system's handle for renewal and revocation, or ""
+	// Revocable says that the system ends the credential where it is shown the
+	// secret itself, as in RFC 7009; a handle is then not needed.
+	Revocable bool
 }
 
 // Credential is a leased credential. Its secret is revealed only against the

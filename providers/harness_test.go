@@ -19,7 +19,7 @@ const canary = "canary-4f1d7c0b9a2e"
 // scripted is a provider that does what its fields say.
 type scripted struct {
 	mint     func(ctx context.Context, n int, req providers.Request) (providers.Credential, error)
-	onRevoke func(ctx context.Context, c providers.Credential) error
+	onRevoke func(ctx context.Context, h providers.Held) error
 
 	mu      sync.Mutex
 	mints   int
@@ -34,15 +34,15 @@ func (s *scripted) Mint(ctx context.Context, req providers.Request) (providers.C
 	return s.mint(ctx, n, req)
 }
 
-func (s *scripted) Revoke(ctx context.Context, c providers.Credential) error {
+func (s *scripted) Revoke(ctx context.Context, h providers.Held) error {
 	if s.onRevoke != nil {
-		if err := s.onRevoke(ctx, c); err != nil {
+		if err := s.onRevoke(ctx, h); err != nil {
 			return err
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.revoked = append(s.revoked, c.Lease())
+	s.revoked = append(s.revoked, h.Lease)
 	return nil
 }
 

@@ -124,7 +124,7 @@ func (reg *registration) end(systemEnd, start time.Time) time.Time {
 func (l *lease) check(now time.Time) error {
 	s := l.credential.lease
 	if s.leaks() {
-		s.terms = Terms{NotAfter: s.terms.NotAfter}
+		s.terms = Terms{NotAfter: s.terms.NotAfter, Revocable: s.terms.Revocable}
 		return fault.New("lease", fault.Internal, "the credential provider put the secret itself into the credential's terms")
 	}
 	if !s.material.complete(s.kind) {
@@ -163,7 +163,8 @@ func (l *lease) touch() {
 
 // revocable reports whether revoking l changes anything at now.
 func (l *lease) revocable(now time.Time) bool {
-	return l.reg.revoker != nil && l.credential.Lease() != "" && (l.systemEnd.IsZero() || now.Before(l.systemEnd))
+	terms := l.credential.lease.terms
+	return l.reg.revoker != nil && (terms.Lease != "" || terms.Revocable) && (l.systemEnd.IsZero() || now.Before(l.systemEnd))
 }
 
 // fingerprint hashes the secret parts, each with its length, so that no two

@@ -31,11 +31,26 @@ type AgentBound interface {
 	PerAgent() bool
 }
 
+// Held is an issued credential as its own system knows it.
+type Held struct {
+	// Lease is the system's handle, or "".
+	Lease string
+	// Opened is what the credential is made of; empty where only the record of
+	// it is left, after a crash.
+	Opened Opened
+}
+
 // Revoker is a Provider whose system can end a credential before its expiry.
 // The Pool asserts it once, when it is built, and asks it only for credentials
-// that have a Lease.
+// that have a Lease, or whose Terms say that they are Revocable without one.
 type Revoker interface {
-	Revoke(ctx context.Context, c Credential) error
+	Revoke(ctx context.Context, h Held) error
+}
+
+// Renewer is a Provider whose system can prolong a credential that it issued.
+// Renew returns the terms that hold from now on, of the same credential.
+type Renewer interface {
+	Renew(ctx context.Context, h Held) (Terms, error)
 }
 
 // IdentitySource gives the broker's own identity documents, so that a provider

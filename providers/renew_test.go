@@ -193,7 +193,7 @@ func TestCloseRevokesAndRefuses(t *testing.T) {
 func TestCloseIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := lasting(time.Hour)
-		p.onRevoke = func(ctx context.Context, _ providers.Credential) error {
+		p.onRevoke = func(ctx context.Context, _ providers.Held) error {
 			<-ctx.Done()
 			return errors.New(canary)
 		}
@@ -223,7 +223,7 @@ func TestCloseWaitsForNoProviderThatIgnoresIt(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})
 		p := lasting(time.Hour)
-		p.onRevoke = func(context.Context, providers.Credential) error {
+		p.onRevoke = func(context.Context, providers.Held) error {
 			<-stuck
 			return nil
 		}
@@ -243,7 +243,7 @@ func TestRevocationIsTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := lasting(time.Hour)
 		tries := 0
-		p.onRevoke = func(context.Context, providers.Credential) error {
+		p.onRevoke = func(context.Context, providers.Held) error {
 			if tries++; tries < 3 {
 				panic(canary)
 			}

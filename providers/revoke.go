@@ -135,7 +135,7 @@ func (p *Pool) askRevoke(ctx context.Context, l *lease) (err error) {
 			err = fault.Wrap("revoke", fault.Internal, "the credential provider failed", fmt.Errorf("revoke: panic of type %T", v))
 		}
 	}()
-	err = l.reg.revoker.Revoke(ctx, l.credential)
+	err = l.reg.revoker.Revoke(ctx, Held{Lease: l.credential.Lease(), Opened: Opened{m: l.credential.lease.material}})
 	if _, ok := err.(*fault.Error); err != nil && !ok { //nolint:errorlint // the outermost alone, as in mint
 		err = fault.Wrap("revoke", fault.Internal, "the credential provider failed", fmt.Errorf("revoke: unclassified error of type %T", err))
 	}

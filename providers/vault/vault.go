@@ -129,9 +129,9 @@ func (d *database) Mint(ctx context.Context, _ providers.Request) (providers.Cre
 }
 
 // Revoke has Vault drop the user, and returns when it has.
-func (d *database) Revoke(ctx context.Context, c providers.Credential) error {
+func (d *database) Revoke(ctx context.Context, h providers.Held) error {
 	// The lease goes in the body: in a path it could name another endpoint.
-	return d.session.write(ctx, "sys/leases/revoke", map[string]any{"lease_id": c.Lease(), "sync": true})
+	return d.session.write(ctx, "sys/leases/revoke", map[string]any{"lease_id": h.Lease, "sync": true})
 }
 
 // text returns a field that must be text and not empty. Its errors name the

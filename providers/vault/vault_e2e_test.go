@@ -303,7 +303,7 @@ func TestDroppedTokenIsReplaced(t *testing.T) {
 		t.Errorf("got %d logins, want 2", len(self.given))
 	}
 	for i := range 2 { // ended is ended: a second revocation is none
-		if err := p.(providers.Revoker).Revoke(t.Context(), c); err != nil {
+		if err := p.(providers.Revoker).Revoke(t.Context(), providers.Held{Lease: c.Lease()}); err != nil {
 			t.Errorf("revocation %d: %v", i+1, err)
 		}
 	}
