@@ -5,7 +5,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"net/http"
-	"time"
 )
 
 var errNoSVID = errors.New("no valid X.509-SVID of the broker")
@@ -14,7 +13,8 @@ var errNoSVID = errors.New("no valid X.509-SVID of the broker")
 // that ask for a client certificate. Each request has a connection of its own, so
 // that none goes on under a certificate that was replaced.
 func HTTPClientAs(roots *x509.CertPool, self IdentitySource) *http.Client {
-	t := transport(roots)
+	client := HTTPClient(roots)
+	t := client.Transport.(bounded).next.(*http.Transport)
 	t.DisableKeepAlives = true
 	t.TLSClientConfig.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		if self == nil {
@@ -26,5 +26,5 @@ func HTTPClientAs(roots *x509.CertPool, self IdentitySource) *http.Client {
 		}
 		return &tls.Certificate{Certificate: chain, PrivateKey: key}, nil
 	}
-	return &http.Client{Timeout: 10 * time.Second, Transport: bounded{t}}
+	return client
 }

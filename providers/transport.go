@@ -25,18 +25,17 @@ var errRedirected = errors.New("the answer is a redirect, which is not followed"
 // or later against roots (nil: the system's), no proxy and nothing else from
 // the environment, no redirects, and a bound on time and size.
 func HTTPClient(roots *x509.CertPool) *http.Client {
-	return &http.Client{Timeout: 10 * time.Second, Transport: bounded{transport(roots)}}
-}
-
-func transport(roots *x509.CertPool) *http.Transport {
-	return &http.Transport{
-		DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
-		TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
-		TLSHandshakeTimeout:    5 * time.Second,
-		IdleConnTimeout:        30 * time.Second,
-		MaxIdleConnsPerHost:    4,
-		MaxResponseHeaderBytes: 64 << 10,
-		ForceAttemptHTTP2:      true,
+	return &http.Client{
+		Timeout: 10 * time.Second,
+		Transport: bounded{&http.Transport{
+			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			TLSHandshakeTimeout:    5 * time.Second,
+			IdleConnTimeout:        30 * time.Second,
+			MaxIdleConnsPerHost:    4,
+			MaxResponseHeaderBytes: 64 << 10,
+			ForceAttemptHTTP2:      true,
+		}},
 	}
 }
 
