@@ -10,7 +10,9 @@ import (
 	"mintmark/providers"
 	"mintmark/providers/awssts"
 	"mintmark/providers/oauth"
+	"mintmark/providers/signedjwt"
 	"mintmark/providers/static"
+	"mintmark/providers/svidcert"
 	"mintmark/providers/vault"
 )
 
@@ -32,10 +34,12 @@ func kinds() broker.Kinds {
 			}),
 		},
 		Providers: map[string]broker.Kind[providers.Env, providers.Provider]{
-			"vault":   broker.KindOf(vault.Open),
-			"aws-sts": broker.KindOf(awssts.Open),
-			"oauth":   broker.KindOf(oauth.Open),
-			"static":  broker.KindOf(static.Open),
+			"vault":      broker.KindOf(vault.Open),
+			"aws-sts":    broker.KindOf(awssts.Open),
+			"oauth":      broker.KindOf(oauth.Open),
+			"static":     broker.KindOf(static.Open),
+			"signed-jwt": broker.KindOf(signedjwt.Open),
+			"x509-svid":  broker.KindOf(svidcert.Open),
 		},
 	}
 }
