@@ -11,6 +11,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -30,6 +31,9 @@ type Client struct {
 	// Explain returns what an operator compares after a refusal, in words that hold
 	// nothing of the answer; "" where there is nothing to say. Nil says nothing.
 	Explain func(status int, answer []byte) string
+	// Gone are statuses that are as good as success where no answer is wanted: what
+	// was to be ended has ended.
+	Gone []int
 }
 
 // Form returns a POST of a form.
@@ -77,6 +81,9 @@ func (c Client) Do(r *http.Request, answer any) error {
 	if err != nil {
 		return providers.Unreachable(c.System, err)
 	}
+	if answer == nil && slices.Contains(c.Gone, response.StatusCode) {
+		return nil
+	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		return c.refused(response, content)
 	}
@@ -100,7 +107,7 @@ func (c Client) refused(response *http.Response, content []byte) error {
 	case status == http.StatusTooManyRequests, status == http.StatusForbidden && limited(response.Header):
 		return fault.Wrap("lease", fault.Unavailable, c.System+" limits how often the broker may ask", fmt.Errorf("%w%s", cause, wait(response.Header)))
 	case status >= 500, status == http.StatusRequestTimeout:
-		return fault.Wrap("lease", fault.Unavailable, c.System+" could not issue a credential", cause)
+		return fault.Wrap("lease", fault.Unavailable, c.System+" could not serve the broker", cause)
 	}
 	return fault.Wrap("lease", fault.Internal, "the credential provider refused the broker", cause)
 }
