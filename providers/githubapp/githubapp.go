@@ -172,7 +172,7 @@ func granted(permissions map[string]string) []string {
 func (p *provider) Revoke(ctx context.Context, h providers.Held) error {
 	token := h.Opened.Token()
 	if token == "" {
-		return fault.New("revoke", fault.Internal, "a token of github can be ended only by itself, and it is not here any more: it ends within the hour")
+		return fault.New("revoke", fault.Internal, "github ends a token only where it is shown it, and the broker has it no more: it ends by itself within the hour")
 	}
 	r, err := jsonhttp.Delete(ctx, p.url+"/installation/token")
 	if err != nil {

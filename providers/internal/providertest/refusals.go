@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -68,6 +69,26 @@ func Refusals(t *testing.T, system string, open func(t *testing.T, system http.H
 		_, err := open(t, Answer(429, "text/plain", "", "Retry-After", "30")).Mint(t.Context(), providers.Request{})
 		if err == nil || !strings.HasSuffix(err.Error(), "asks to wait 30 s") {
 			t.Errorf("got %v, want the seconds of Retry-After", err)
+		}
+	})
+	t.Run("answered with what was asked", func(t *testing.T) {
+		var asked string
+		echo := func(w http.ResponseWriter, r *http.Request) {
+			dump, err := httputil.DumpRequest(r, true)
+			if err != nil {
+				t.Errorf("dump: %v", err)
+			}
+			asked = r.Header.Get("Authorization") + string(dump[max(0, len(dump)-200):])
+			Answer(400, "application/json", string(dump), "X-Echo", r.Header.Get("Authorization"))(w, r)
+		}
+		_, err := open(t, http.HandlerFunc(echo)).Mint(t.Context(), providers.Request{})
+		if err == nil || asked == "" {
+			t.Fatalf("got %v for %q, want a request and an error", err, asked)
+		}
+		for word := range strings.FieldsFuncSeq(asked, func(r rune) bool { return strings.ContainsRune(" \"=&\r\n", r) }) {
+			if len(word) >= 16 && strings.Contains(err.Error(), word) {
+				t.Errorf("a part of the request is in the error: %v", err)
+			}
 		}
 	})
 	if n := elsewhere.Load(); n != 0 {
