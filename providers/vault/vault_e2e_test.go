@@ -213,7 +213,7 @@ func TestSecretIsReadAndOutagesAreNamed(t *testing.T) {
 	t.Parallel()
 	bao, self := testenv.OpenBao(t), newIdentity(t, brokerID)
 	bao.PutKV(t, "app", map[string]any{"key": canary, "number": 7})
-	config := vault.Config{Address: providertest.URL(t, bao.Addr), Auth: login(t, bao, self, time.Minute), KV2: &vault.KV2{Path: "app", Field: "key"}}
+	config := vault.Config{Address: providertest.URL(t, bao.Addr), Auth: login(t, bao, self, time.Minute), KV2: &vault.KV{Path: "app", Field: "key"}}
 	r := providertest.One(t, open(t, config, providers.Env{Self: self}), canary, bao.RootToken)
 	c, _ := r.Must(t, providers.Request{})
 	if got := r.Reveal(t, c); got.Token() != canary {
@@ -271,7 +271,7 @@ func TestRefusalsOfTheRealServer(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			config := vault.Config{Address: providertest.URL(t, bao.Addr), Auth: auth, KV2: &vault.KV2{Path: "app", Field: "key"}}
+			config := vault.Config{Address: providertest.URL(t, bao.Addr), Auth: auth, KV2: &vault.KV{Path: "app", Field: "key"}}
 			tt.change(&config)
 			r := providertest.One(t, open(t, config, providers.Env{Self: tt.self}), canary, bao.RootToken)
 			defer r.Stop(t)
