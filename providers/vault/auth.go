@@ -11,7 +11,7 @@ import (
 // Auth is how the broker logs in: Namespace, and exactly one of the others.
 type Auth struct {
 	// Namespace is that of the auth method, where it is another than that of the
-	// credentials.
+	// credentials; root is the one above all.
 	Namespace string `yaml:"namespace"`
 	// JWT logs in with the broker's own JWT-SVID, so that it holds no secret.
 	JWT *JWT `yaml:"jwt"`

@@ -34,7 +34,7 @@ func newClient(cfg Config, httpClient *http.Client, namespace string) (*api.Clie
 	client.ClearToken()
 	client.SetHeaders(http.Header{api.RequestHeaderName: {"true"}})
 	client.SetWrappingLookupFunc(func(_, _ string) string { return "" })
-	if namespace != "" {
+	if namespace != "" && namespace != "root" { // the root namespace has no name of its own
 		client.SetNamespace(namespace)
 	}
 	return client, nil

@@ -76,9 +76,9 @@ func (i *identity) public(t *testing.T) string {
 }
 
 // login lets the broker log in to bao for ttl, and read and revoke there.
-func login(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Duration) vault.Auth {
+func login(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Duration, more ...string) vault.Auth {
 	t.Helper()
-	bao.PutPolicy(t, "broker", `
+	bao.PutPolicy(t, "broker", strings.Join(more, "\n")+`
 		path "secret/data/app" { capabilities = ["read"] }
 		path "database/creds/reader" { capabilities = ["read"] }
 		path "sys/leases/revoke" { capabilities = ["update"] }`)
@@ -86,11 +86,11 @@ func login(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Du
 	return vault.Auth{JWT: &vault.JWT{Role: "mintmark", Audience: "vault"}}
 }
 
-func userProvider(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Duration) providers.Provider {
+func userProvider(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Duration, more ...string) providers.Provider {
 	t.Helper()
 	return open(t, vault.Config{
 		Address:  providertest.URL(t, bao.Addr),
-		Auth:     login(t, bao, self, ttl),
+		Auth:     login(t, bao, self, ttl, more...),
 		Database: &vault.Database{Role: "reader"},
 	}, providers.Env{Self: self})
 }
