@@ -16,8 +16,6 @@ import (
 	"mintmark/providers/vault"
 )
 
-const botID = "spiffe://a.test/ns/prod/sa/bot"
-
 // asRoot registers what change says, with the root token.
 func asRoot(t *testing.T, bao *testenv.OpenBaoServer, change func(*vault.Config)) providers.Provider {
 	t.Helper()

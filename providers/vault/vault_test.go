@@ -22,6 +22,8 @@ import (
 
 const canary = "canary-81b6f0d2c4"
 
+const botID = "spiffe://a.test/ns/prod/sa/bot"
+
 // double answers as Vault does, by path, and keeps what it was asked.
 type double struct {
 	*httptest.Server
