@@ -18,7 +18,9 @@ import (
 )
 
 // key says who may use a lease: two callers share one only if all of it is equal.
-type key struct{ provider, digest, agent string }
+// The digest is of everything that the registration says. An agent is its issuer
+// and its subject: two issuers may name one subject and mean two workloads.
+type key struct{ provider, digest, issuer, agent string }
 
 // wide is the key of what concerns every agent of k's registration.
 func (k key) wide() key { return key{provider: k.provider, digest: k.digest} }
@@ -62,13 +64,23 @@ type ticket struct {
 func (reg *registration) ticket(req Request) (ticket, error) {
 	k := key{provider: reg.name, digest: reg.Digest}
 	if !reg.PerAgent {
-		return ticket{reg: reg, key: k, slot: maphash.String(reg.seed, "")}, nil
+		return ticket{reg: reg, key: k, slot: reg.slot(k)}, nil
 	}
 	if req.Agent.IsZero() {
 		return ticket{}, fault.New("lease", fault.Unauthenticated, "this credential is kept per agent, and the call has no proven agent")
 	}
-	k.agent = req.Agent.Subject()
-	return ticket{reg: reg, key: k, slot: maphash.String(reg.seed, k.agent), req: req}, nil
+	k.issuer, k.agent = req.Agent.Issuer(), req.Agent.Subject()
+	return ticket{reg: reg, key: k, slot: reg.slot(k), req: req}, nil
+}
+
+// slot hashes what tells the agents of one registration apart.
+func (reg *registration) slot(k key) uint64 {
+	var h maphash.Hash
+	h.SetSeed(reg.seed)
+	_, _ = h.WriteString(k.issuer) // never fails
+	_ = h.WriteByte(0)             // never fails
+	_, _ = h.WriteString(k.agent)
+	return h.Sum64()
 }
 
 // lease is a credential that the Pool answers for until it has ended.

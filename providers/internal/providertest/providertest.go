@@ -197,11 +197,17 @@ func CheckAnswer(t testing.TB, c providers.Credential, err error, hidden string)
 // Agent returns a request of a proven agent.
 func Agent(t testing.TB, id string) providers.Request {
 	t.Helper()
+	return AgentOf(t, "", id)
+}
+
+// AgentOf returns a request of an agent that issuer vouches for.
+func AgentOf(t testing.TB, issuer, id string) providers.Request {
+	t.Helper()
 	parsed, err := spiffeid.FromString(id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return providers.Request{Agent: attest.Proven(attest.Proof{ID: parsed, Attestor: "test", Expires: time.Now().Add(time.Hour)})}
+	return providers.Request{Agent: attest.Proven(attest.Proof{ID: parsed, Issuer: issuer, Attestor: "test", Expires: time.Now().Add(time.Hour)})}
 }
 
 // Ref returns a reference to a file that holds secret.
