@@ -126,18 +126,14 @@ func (p *Pool) attempt(ctx context.Context, l *lease) (err error) {
 	return err
 }
 
-// askRevoke calls the provider as ask does.
-func (p *Pool) askRevoke(ctx context.Context, l *lease) (err error) {
+// askRevoke has the provider revoke l.
+func (p *Pool) askRevoke(ctx context.Context, l *lease) error {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
-	defer func() {
-		if v := recover(); v != nil {
-			err = fault.Wrap("revoke", fault.Internal, "the credential provider failed", fmt.Errorf("revoke: panic of type %T", v))
-		}
-	}()
-	err = l.reg.revoker.Revoke(ctx, Held{Lease: l.credential.Lease(), Opened: Opened{m: l.credential.lease.material}})
-	if _, ok := err.(*fault.Error); err != nil && !ok { //nolint:errorlint // the outermost alone, as in mint
-		err = fault.Wrap("revoke", fault.Internal, "the credential provider failed", fmt.Errorf("revoke: unclassified error of type %T", err))
-	}
-	return err
+	return p.consult(ctx, l.reg, "revoke", func() error { return l.reg.revoker.Revoke(ctx, l.held()) })
+}
+
+// held is l as its system knows it.
+func (l *lease) held() Held {
+	return Held{Lease: l.credential.Lease(), Opened: Opened{m: l.credential.lease.material}}
 }

@@ -10,7 +10,7 @@ type Kind string
 const (
 	Decision Kind = "decision" // a judged call, allowed or denied, or a refusal before judgement
 	Outcome  Kind = "outcome"  // how an allowed call ended: status, bytes, duration, scrub hits
-	Issuance Kind = "issuance" // a credential minted or revoked, or a mint or revocation that failed
+	Issuance Kind = "issuance" // a credential minted, renewed or revoked, or what failed of it
 	Posture  Kind = "posture"  // a posture fact changed
 	Admin    Kind = "admin"    // the log itself, a bundle applied, start and stop
 )
@@ -24,7 +24,7 @@ type Record struct {
 	Kind Kind      `json:"kind"`
 
 	Call   string `json:"call,omitempty"`   // joins a call's records: 32 hex characters
-	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap|strangers_skipped|tool_seen|tool_changed|tool_restored|tool_approved|tools_skipped; posture: changed|retracted
+	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|renew|renew_failed|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap|strangers_skipped|tool_seen|tool_changed|tool_restored|tool_approved|tools_skipped; posture: changed|retracted
 	Bundle string `json:"bundle,omitempty"` // hex SHA-256 of the bundle in force
 
 	Agent    string        `json:"agent,omitempty"`    // SPIFFE ID, only when proven
