@@ -29,8 +29,9 @@ func (k key) wide() key { return key{provider: k.provider, digest: k.digest} }
 type registration struct {
 	Entry
 	name       string
-	revoker    Revoker // nil: its system cannot end a credential early
-	renewer    Renewer // nil: its system cannot prolong a credential
+	revoker    Revoker    // nil: its system cannot end a credential early
+	renewer    Renewer    // nil: its system cannot prolong a credential
+	logins     LoginBound // nil: what it mints is not bound to a login
 	seed       maphash.Seed
 	generation atomic.Uint64 // counts Drops, so that a mint under way notices one
 }
@@ -50,6 +51,7 @@ func register(entries map[string]Entry) (map[string]*registration, error) {
 		reg := &registration{Entry: e, name: name, seed: maphash.MakeSeed()}
 		reg.revoker, _ = e.Provider.(Revoker)
 		reg.renewer, _ = e.Provider.(Renewer)
+		reg.logins, _ = e.Provider.(LoginBound)
 		registrations[name] = reg
 	}
 	return registrations, nil
@@ -100,6 +102,7 @@ type lease struct {
 
 // span is the time of a lease. Another takes its place when the system prolongs it.
 type span struct {
+	since     time.Time     // of these terms
 	systemEnd time.Time     // when the issuing system ends it by itself; zero: never
 	until     time.Time     // no longer handed out from here on
 	margin    time.Duration // between until and the end; also the grace after a swap
@@ -131,7 +134,7 @@ func (l *lease) agree(t Terms, start time.Time) {
 	// one, which stands still while a machine sleeps: whichever is first ends l.
 	t.NotAfter = l.reg.end(systemEnd, l.born).Round(0)
 	margin := min(5*time.Second, t.NotAfter.Sub(start)/10)
-	l.span.Store(&span{systemEnd: systemEnd, until: t.NotAfter.Add(-margin), margin: margin})
+	l.span.Store(&span{since: start, systemEnd: systemEnd, until: t.NotAfter.Add(-margin), margin: margin})
 	l.credential.lease.agreed.Store(&t)
 }
 
@@ -192,6 +195,15 @@ func (l *lease) touch() {
 func (l *lease) revocable(now time.Time) bool {
 	end := l.span.Load().systemEnd
 	return l.reg.revoker != nil && l.known() && (end.IsZero() || now.Before(end))
+}
+
+// systemEnd returns when the system ends l by itself, where it has a handle by
+// which it can be ended before; else zero.
+func (l *lease) systemEnd() time.Time {
+	if l.credential.Lease() == "" {
+		return time.Time{}
+	}
+	return l.span.Load().systemEnd.Round(0)
 }
 
 // known reports whether its system can be told which credential l is.

@@ -203,6 +203,7 @@ func (p *Pool) entry(event string, l *lease, start time.Time) *audit.Record {
 		Fingerprint: c.Fingerprint(),
 		Scopes:      c.Scopes(),
 		NotAfter:    c.NotAfter(),
+		SystemEnd:   l.systemEnd(),
 		Lease:       c.Lease(),
 		Duration:    p.clock().Sub(start),
 	}

@@ -28,7 +28,7 @@ func (p *Pool) prolong(l *lease) bool {
 		return false
 	}
 	r := p.entry("renew", l, start)
-	r.NotAfter, r.Lease, r.Scopes = end, given.Lease, given.Scopes
+	r.NotAfter, r.SystemEnd, r.Lease, r.Scopes = end, given.NotAfter.Round(0), given.Lease, given.Scopes
 	if err := p.record(r); err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
 		return false

@@ -98,7 +98,7 @@ func (p *Pool) end(l *lease) {
 	p.ledger.remove(l)
 	p.evict(l)
 	if l.revocable(p.clock()) {
-		p.revokes.add(l)
+		p.debts.add(p.debt(l))
 	}
 }
 

@@ -66,6 +66,13 @@ func One(t testing.TB, p providers.Provider, hidden ...string) *Rig {
 	return New(t, map[string]providers.Entry{"db": {Provider: p}}, hidden)
 }
 
+// Orphans returns what has not ended according to the log: what a start finds after
+// a crash.
+func (r *Rig) Orphans(t testing.TB) []audit.Record {
+	t.Helper()
+	return providers.Orphans(audit.Recent(r.dir, providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), slog.New(slog.NewTextHandler(r.Logs, nil)))
+}
+
 // Hide adds secrets to look for.
 func (r *Rig) Hide(secrets ...string) { r.hidden = append(r.hidden, secrets...) }
 
