@@ -206,7 +206,7 @@ func TestALoginIsOnRecordBeforeItIsUsedAndEndsLast(t *testing.T) {
 			r.Must(t, providertest.Agent(t, id))
 		}
 		r.Stop(t)
-		if got := r.Events(t); got != "login mint login mint revoke revoke logout logout" {
+		if got := r.History(t); got != "login mint login mint revoke revoke logout logout" {
 			t.Errorf("events: got %q", got)
 		}
 		if !slices.Contains(b.loggedOut, "login-1") || !slices.Contains(b.loggedOut, "login-2") {
@@ -258,7 +258,7 @@ func TestTheLoginsOfACrashAreEnded(t *testing.T) {
 			t.Errorf("got %d adopted, want two logins and a lease", n)
 		}
 		pass(5 * time.Second)
-		if got := r.Events(t); strings.Count(got, "logout_failed") != 2 || r.Owed() != 2 {
+		if got := r.History(t); strings.Count(got, "logout_failed") != 2 || r.Owed() != 2 {
 			t.Errorf("events: got %q and %d owed, want two logouts that failed", got, r.Owed())
 		}
 		if again := r.Orphans(t); len(again) != 2 || again[0].Event != "logout_failed" {
