@@ -13,12 +13,12 @@ import (
 
 // dynamic has an engine make a credential. What has a lease lives as long as it.
 type dynamic struct {
-	session *session
-	path    string
-	write   bool
-	data    map[string]string
-	fields  Fields
-	leased  bool // a credential without a lease is refused
+	*session
+	path   string
+	write  bool
+	data   map[string]string
+	fields Fields
+	leased bool // a credential without a lease is refused
 }
 
 func newDatabase(s *session, d Database) *dynamic {

@@ -9,7 +9,7 @@ import (
 
 // kv reads a secret that people keep: it has no expiry and no lease.
 type kv struct {
-	session *session
+	*session
 	secret  KV
 	version int
 }

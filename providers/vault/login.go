@@ -50,7 +50,9 @@ func (s *session) exchange(ctx context.Context, mount string, proof map[string]a
 	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
 		return token{}, fault.New("lease", fault.Internal, "vault answered a login without a token")
 	}
-	return newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, answer.Auth.Renewable, now), nil
+	t := newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, answer.Auth.Renewable, now)
+	t.accessor = answer.Auth.Accessor
+	return t, nil
 }
 
 // loginToken takes the configured token, reading it anew because it may have

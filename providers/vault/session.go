@@ -27,13 +27,17 @@ type session struct {
 
 	quiet  atomic.Int64 // until then, in Unix nanoseconds, Vault asked not to be asked
 	leases leases
+
+	report func(ctx context.Context, handle string, end time.Time) error // nil: nobody keeps a record
+	own    map[string]token                                              // that were reported, by accessor
 }
 
 // token is a Vault token. The one before it is not revoked when it is replaced:
 // Vault would drop every lease that it made.
 type token struct {
 	value     string
-	login     int // counts logins: what a token made ends with it, whatever its lease says
+	accessor  string // "": not of a login of ours
+	login     int    // counts logins: what a token made ends with it, whatever its lease says
 	renewable bool
 	life      time.Duration // at first
 	renewAt   time.Time     // zero: never
@@ -137,7 +141,9 @@ func (s *session) current(ctx context.Context, refused string) (t token, isNew b
 	if usable && held.renewable && now.Before(held.end) && s.renewSelf(ctx, now) {
 		return s.token, false, nil
 	}
-	t, err = s.login(ctx, now)
+	if t, err = s.login(ctx, now); err == nil {
+		err = s.begin(ctx, t)
+	}
 	if err != nil && usable && now.Before(held.end) { // it still has a third of its life
 		return held, false, nil
 	}
@@ -164,7 +170,10 @@ func (s *session) renewSelf(ctx context.Context, now time.Time) bool {
 	if t.life < held.life*2/3 {
 		return false
 	}
-	t.login, t.life = held.login, held.life
+	t.login, t.life, t.accessor = held.login, held.life, held.accessor
+	if s.note(ctx, t) != nil {
+		return false
+	}
 	s.token = t
 	return true
 }
