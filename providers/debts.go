@@ -21,7 +21,7 @@ type debts struct {
 	waiting map[*debt]*time.Timer // for their next round
 	workers int
 	idle    chan struct{} // closed when the last worker goes home; nil: nobody waits
-	last    bool // no round after this one
+	last    bool          // no round after this one
 	closed  bool
 	left    []*debt // that nobody tries again
 }
@@ -154,7 +154,8 @@ func (q *debts) wait(ctx context.Context) bool {
 
 // close waits until the queue is empty or ctx ends. Then every attempt under
 // way is cut short, and each one left is recorded as failed; a provider that
-// ignores its context is not waited for. It returns how many are left.
+// ignores its context is not waited for. It returns how many credentials are
+// left; a login that is left is on record, and what was made under it has ended.
 func (q *debts) close(ctx context.Context) int {
 	q.mu.Lock()
 	q.last, q.closed = true, true
@@ -164,5 +165,17 @@ func (q *debts) close(ctx context.Context) int {
 	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	q.wait(brief)
-	return q.owed()
+	return q.owed() - q.leftOf(eventLogout)
+}
+
+// leftOf returns how many debts of one event nobody tries again.
+func (q *debts) leftOf(event string) (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range q.left {
+		if d.record.Event == event {
+			n++
+		}
+	}
+	return n
 }

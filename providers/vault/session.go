@@ -21,14 +21,18 @@ type session struct {
 
 	turn  chan struct{} // of one slot: a lock that a context can leave
 	token token
+
+	report func(ctx context.Context, handle string, end time.Time) error // nil: nobody keeps a record
+	own    map[string]token                                              // that were reported, by accessor
 }
 
 // token is a Vault token. The one before it is not revoked when it is replaced:
 // Vault would drop every lease that it made.
 type token struct {
-	value   string
-	renewAt time.Time // zero: never
-	end     time.Time // zero: never
+	value    string
+	accessor string    // "": not of a login of ours
+	renewAt  time.Time // zero: never
+	end      time.Time // zero: never
 }
 
 // as returns a view of the client that sends t.
@@ -91,6 +95,9 @@ func (s *session) login(ctx context.Context, refused string) (t token, isNew boo
 	} else {
 		t, err = s.loginToken(ctx, now)
 	}
+	if err == nil {
+		err = s.begin(ctx, t)
+	}
 	if err != nil {
 		return token{}, false, err
 	}
@@ -111,7 +118,9 @@ func (s *session) loginJWT(ctx context.Context, role JWT, now time.Time) (token,
 	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
 		return token{}, fault.New("lease", fault.Internal, "vault answered a login without a token")
 	}
-	return newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, now), nil
+	t := newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, now)
+	t.accessor = answer.Auth.Accessor
+	return t, nil
 }
 
 // loginToken takes the configured token, reading it anew because it may have

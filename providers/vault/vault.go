@@ -61,8 +61,8 @@ func newClient(cfg Config) (*api.Client, error) {
 
 // kv2 reads a secret that people keep: it has no expiry and no lease.
 type kv2 struct {
-	session *session
-	secret  KV2
+	*session
+	secret KV2
 }
 
 // Mint reads the secret.
@@ -101,8 +101,8 @@ func (k *kv2) password(data map[string]any, terms providers.Terms) (providers.Cr
 
 // database has users made, which live as long as their lease.
 type database struct {
-	session *session
-	role    Database
+	*session
+	role Database
 }
 
 // Mint has a user made. It lives no longer than the token that had it made,

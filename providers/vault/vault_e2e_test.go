@@ -79,7 +79,8 @@ func login(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Du
 	bao.PutPolicy(t, "broker", `
 		path "secret/data/app" { capabilities = ["read"] }
 		path "database/creds/reader" { capabilities = ["read"] }
-		path "sys/leases/revoke" { capabilities = ["update"] }`)
+		path "sys/leases/revoke" { capabilities = ["update"] }
+		path "auth/token/revoke-accessor" { capabilities = ["update"] }`)
 	bao.EnableJWTAuth(t, testenv.JWTAuth{Subject: brokerID, Audience: "vault", PublicKeys: []string{self.public(t)}, Policies: []string{"broker"}, TTL: ttl})
 	return vault.Auth{JWT: &vault.JWT{Role: "mintmark", Audience: "vault"}}
 }

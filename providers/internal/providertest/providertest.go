@@ -124,8 +124,21 @@ func (r *Rig) Records(t testing.TB) []audit.Record {
 	return all
 }
 
-// Events returns the issuance events on record, oldest first.
+// Events returns the issuance events on record, oldest first, those of the
+// broker's own logins left out.
 func (r *Rig) Events(t testing.TB) string {
+	t.Helper()
+	var events []string
+	for event := range strings.FieldsSeq(r.History(t)) {
+		if !strings.HasPrefix(event, "log") {
+			events = append(events, event)
+		}
+	}
+	return strings.Join(events, " ")
+}
+
+// History returns all issuance events on record, oldest first.
+func (r *Rig) History(t testing.TB) string {
 	t.Helper()
 	var events []string
 	for _, record := range r.Records(t) {
