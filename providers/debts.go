@@ -21,7 +21,7 @@ type debts struct {
 	waiting map[*debt]*time.Timer // for their next round
 	workers int
 	idle    chan struct{} // closed when the last worker goes home; nil: nobody waits
-	last    bool // no round after this one
+	last    bool          // no round after this one
 	closed  bool
 	left    []*debt // that nobody tries again
 }
