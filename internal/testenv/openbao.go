@@ -59,7 +59,12 @@ func startOpenBao(t testing.TB, scheme, certificates string) *OpenBaoServer {
 			if _, err := client.Auth().Token().LookupSelfWithContext(ctx); err != nil {
 				return err
 			}
-			return mounted(ctx, client, "secret/")
+			if err := mounted(ctx, client, "secret/"); err != nil {
+				return err
+			}
+			// The engine refuses everything until it has made itself version 2.
+			_, err = client.Logical().ReadWithContext(ctx, "secret/config")
+			return err
 		},
 	})
 	return s
