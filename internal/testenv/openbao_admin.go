@@ -1,6 +1,7 @@
 package testenv
 
 import (
+	"context"
 	"errors"
 	"strings"
 	"testing"
@@ -53,4 +54,18 @@ func (s *OpenBaoServer) In(t testing.TB, namespace string) *OpenBaoServer {
 	inner := *s
 	inner.client = s.client.WithNamespace(namespace)
 	return &inner
+}
+
+// MountKV mounts a version 2 key-value engine at secret/, and returns when it
+// serves.
+func (s *OpenBaoServer) MountKV(t testing.TB) {
+	t.Helper()
+	s.Write(t, "sys/mounts/secret", map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
+	err := s.proc.await(t.Context(), func(ctx context.Context) error {
+		_, err := s.client.Logical().ReadWithContext(ctx, "secret/config")
+		return err
+	})
+	if err != nil {
+		t.Fatalf("mount key-value engine: %v", err)
+	}
 }

@@ -123,7 +123,7 @@ func TestNamespaces(t *testing.T) {
 	t.Parallel()
 	bao := testenv.OpenBao(t)
 	team := bao.In(t, "team")
-	team.Write(t, "sys/mounts/secret", map[string]any{"type": "kv", "options": map[string]any{"version": "2"}})
+	team.MountKV(t)
 	team.PutKV(t, "app", map[string]any{"key": canary})
 	for name, where := range map[string]*testenv.OpenBaoServer{"login in the parent": bao, "login in the same": team} {
 		t.Run(name, func(t *testing.T) {
