@@ -281,6 +281,9 @@ func (s *snapshot) retire(ctx context.Context, keep *snapshot) {
 	}
 	if s.pool != nil && s.pool != keep.pool {
 		_ = s.pool.Close(ctx) // it logs and records what it could not revoke
+		if keep.pool != nil {
+			keep.pool.Adopt(ctx, s.pool.Left())
+		}
 	}
 	if s.chain != nil && s.chain != keep.chain {
 		s.chain.Close()

@@ -79,21 +79,30 @@ type Terms struct {
 }
 
 // Credential is a leased credential. Its secret is revealed only against the
-// receipt of its use. It is immutable, cheap to copy and safe for concurrent
-// use; the zero Credential is none.
+// receipt of its use. It is cheap to copy and safe for concurrent use, and all
+// copies see a later end once the Pool has had it prolonged; the zero Credential
+// is none.
 type Credential struct{ lease *sealed }
 
-// sealed is what a Credential points at. Only ended changes once a Pool has
-// handed the Credential out.
+// sealed is what a Credential points at. Once a Pool has handed the Credential
+// out, only ended changes, and terms where the system prolongs it.
 type sealed struct {
 	id          string
 	provider    string
 	kind        Kind
 	fingerprint string
-	terms       Terms
+	agreed      atomic.Pointer[Terms]
 	material    Material
 	ended       atomic.Bool
 	once        once
+}
+
+// terms returns what holds now. The caller does not write to it.
+func (s *sealed) terms() *Terms {
+	if t := s.agreed.Load(); t != nil {
+		return t
+	}
+	return &Terms{}
 }
 
 func (c Credential) sealed() *sealed {
@@ -106,7 +115,9 @@ func (c Credential) sealed() *sealed {
 // Seal makes the credential that a provider returns. The Pool completes it
 // with its id, provider and fingerprint.
 func Seal(kind Kind, m Material, t Terms) Credential {
-	return Credential{lease: &sealed{kind: kind, material: m, terms: t}}
+	s := &sealed{kind: kind, material: m}
+	s.agreed.Store(&t)
+	return Credential{lease: s}
 }
 
 // ID returns the lease's id: random, not secret.
@@ -124,13 +135,13 @@ func (c Credential) Fingerprint() string { return c.sealed().fingerprint }
 
 // Scopes returns what the credential may do, in the issuing system's words.
 // The slice is shared: the caller does not write to it.
-func (c Credential) Scopes() []string { return c.sealed().terms.Scopes }
+func (c Credential) Scopes() []string { return c.sealed().terms().Scopes }
 
 // NotAfter returns the instant after which c must not be used.
-func (c Credential) NotAfter() time.Time { return c.sealed().terms.NotAfter }
+func (c Credential) NotAfter() time.Time { return c.sealed().terms().NotAfter }
 
 // Lease returns the issuing system's handle, or "".
-func (c Credential) Lease() string { return c.sealed().terms.Lease }
+func (c Credential) Lease() string { return c.sealed().terms().Lease }
 
 // IsZero reports whether c is no credential, or one that no Pool has completed.
 func (c Credential) IsZero() bool { return c.sealed().id == "" }

@@ -22,6 +22,8 @@ import (
 
 const canary = "canary-81b6f0d2c4"
 
+const botID = "spiffe://a.test/ns/prod/sa/bot"
+
 // double answers as Vault does, by path, and keeps what it was asked.
 type double struct {
 	*httptest.Server
@@ -98,7 +100,7 @@ func kv2(t *testing.T, d *double) vault.Config {
 	return vault.Config{
 		Address: providertest.URL(t, d.URL),
 		Auth:    vault.Auth{Token: providertest.Ref(t, canary+"-token")},
-		KV2:     &vault.KV2{Path: "team/app", Field: "key"},
+		KV2:     &vault.KV{Path: "team/app", Field: "key"},
 	}
 }
 
@@ -378,7 +380,7 @@ func TestKeyValuePassword(t *testing.T) {
 	d := newDouble(t)
 	d.on("team/kv/data/app", answer(200, `{"data":{"data":{"user":"bob","pass":"`+canary+`"}}}`))
 	c := kv2(t, d)
-	c.KV2 = &vault.KV2{Mount: "team/kv", Path: "app", UsernameField: "user", PasswordField: "pass"}
+	c.KV2 = &vault.KV{Mount: "team/kv", Path: "app", UsernameField: "user", PasswordField: "pass"}
 	c.Namespace = "ns1"
 	r := providertest.One(t, open(t, c, providers.Env{}), canary)
 	defer r.Stop(t)
