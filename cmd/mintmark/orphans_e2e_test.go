@@ -76,11 +76,11 @@ func TestNoLeaseIsLeftUnrevokedByAKill(t *testing.T) {
 	bao, pg := testenv.OpenBao(t), testenv.Postgres(t)
 	first := newMint(t, bao, pg)
 	tokens := tokensOf(t, first.domain, agents)
-	unrecorded, s := 0, first
-	for served := atomic.Int64(0); served.Load() < agents; s = s.again() {
+	unrecorded, s, served := 0, first, new(atomic.Int64)
+	for ; served.Load() < agents; s = s.again() {
 		s.serve()
 		at := min(served.Load()+150+rand.Int64N(250), agents)
-		callAll(t, s, tokens, &served, at)
+		callAll(t, s, tokens, served, at)
 		s.kill()
 		n := unknownTo(t, filepath.Join(s.dir, "audit"), leases(t, bao))
 		t.Logf("killed after %d mints: %d leases live, %d of them on no record", served.Load(), len(leases(t, bao)), n)

@@ -43,7 +43,7 @@ func TestAUserThatIsOnNoRecordEndsWithItsLogin(t *testing.T) {
 	// It has gone by now: that is no error, and so it is with one that never was.
 	bound := userProvider(t, bao, self, time.Minute).(providers.LoginBound)
 	for _, record := range before.Orphans(t) {
-		if record.Event == "login" {
+		if record.Event == "orphan_login" {
 			if err := bound.Logout(t.Context(), record.Lease); err != nil {
 				t.Errorf("logout of an ended login: %v", err)
 			}
