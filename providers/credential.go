@@ -143,6 +143,17 @@ func (c Credential) NotAfter() time.Time { return c.sealed().terms().NotAfter }
 // Lease returns the issuing system's handle, or "".
 func (c Credential) Lease() string { return c.sealed().terms().Lease }
 
+// Revocable reports whether p's system can be told to end c.
+func (c Credential) Revocable(p Provider) bool {
+	_, revokes := p.(Revoker)
+	return revokes && c.known()
+}
+
+func (c Credential) known() bool {
+	terms := c.sealed().terms()
+	return terms.Lease != "" || terms.Revocable
+}
+
 // IsZero reports whether c is no credential, or one that no Pool has completed.
 func (c Credential) IsZero() bool { return c.sealed().id == "" }
 

@@ -194,7 +194,7 @@ func (l *lease) touch() {
 // revocable reports whether revoking l changes anything at now.
 func (l *lease) revocable(now time.Time) bool {
 	end := l.span.Load().systemEnd
-	return l.reg.revoker != nil && l.known() && (end.IsZero() || now.Before(end))
+	return l.reg.revoker != nil && l.credential.known() && (end.IsZero() || now.Before(end))
 }
 
 // systemEnd returns when the system ends l by itself, where it has a handle by
@@ -204,12 +204,6 @@ func (l *lease) systemEnd() time.Time {
 		return time.Time{}
 	}
 	return l.span.Load().systemEnd.Round(0)
-}
-
-// known reports whether its system can be told which credential l is.
-func (l *lease) known() bool {
-	terms := l.credential.lease.terms()
-	return terms.Lease != "" || terms.Revocable
 }
 
 // fingerprint hashes the secret parts, each with its length, so that no two
