@@ -104,6 +104,8 @@ func unreachable(err error) (reason string, cause error) {
 		return "did not answer in time", context.DeadlineExceeded
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refuses connections", syscall.ECONNREFUSED
+	case errors.Is(err, egress.ErrRefused):
+		return "has an address that is called on no account, such as that of a cloud's metadata", egress.ErrRefused
 	case errors.Is(err, errRedirected):
 		return "answered with a redirect, which is not followed", errRedirected
 	case errors.As(err, &tooLong):
