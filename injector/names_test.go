@@ -102,6 +102,7 @@ func TestFormAuthority(t *testing.T) {
 		"no boundary": {"multipart/form-data", parts("a")},
 		"cut short":   {"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nval"},
 		"no part":     {"multipart/form-data; boundary=x", "something else"},
+		"no head":     {"multipart/form-data; boundary=x", "--x\r\n"},
 		"no type":     {"multipart/form-data; boundary", parts("a")},
 	} {
 		if got, err := FormAuthority(http.Header{"Content-Type": {c.kind}}, []byte(c.body)); err == nil {
