@@ -151,7 +151,7 @@ func (p *provider) seal(token *oauth2.Token, m *mint, start time.Time) (provider
 	return providers.Seal(providers.Token, material, providers.Terms{
 		Scopes:    p.scopes(token.Extra("scope")),
 		NotAfter:  start.Add(life),
-		Revocable: m.at.revocation != "",
+		Revocable: m.at.revocation != "" && !p.server.irrevocable.Load(),
 	}), nil
 }
 

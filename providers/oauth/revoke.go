@@ -2,8 +2,9 @@ package oauth
 
 import (
 	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"net/http"
 	"net/url"
@@ -56,8 +57,12 @@ func (a *authority) revoke(ctx context.Context, at endpoints, token string) erro
 		return providers.Unreachable(server, err)
 	}
 	defer answer.Body.Close()
-	if _, err := io.Copy(io.Discard, answer.Body); err != nil {
-		return providers.Unreachable(server, err)
+	var said struct {
+		Error string `json:"error"`
+	}
+	if err := json.NewDecoder(answer.Body).Decode(&said); err == nil && said.Error == "unsupported_token_type" {
+		a.irrevocable.Store(true)
+		return fault.Wrap("revoke", fault.Internal, server+" does not revoke tokens of this kind: they end by themselves", errors.New("revocation endpoint answered with unsupported_token_type"))
 	}
 	if answer.StatusCode == http.StatusOK { // also for a token that it does not know: section 2.2
 		return nil

@@ -7,6 +7,7 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"sync/atomic"
 
 	"golang.org/x/oauth2"
 	"golang.org/x/oauth2/clientcredentials"
@@ -22,6 +23,8 @@ type authority struct {
 	client  *http.Client
 	nonces  *dpop.Nonces
 	env     providers.Env
+
+	irrevocable atomic.Bool // the server said that it does not revoke its tokens
 }
 
 // form makes the parameters of one token request. It is called anew for a second
