@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mintmark/broker/bundle"
+	"mintmark/internal/egress"
 	"mintmark/internal/fault"
 )
 
@@ -23,8 +24,9 @@ var errRedirected = errors.New("the answer is a redirect, which is not followed"
 
 // HTTPClient returns the client that a provider calls its system with: TLS 1.2
 // or later against roots (nil: the system's), no proxy and nothing else from
-// the environment, no redirects, and a bound on time and size. What change sets,
-// such as a client certificate, holds for every connection.
+// the environment, no redirects, none of the addresses that egress refuses, and a
+// bound on time and size. What change sets, such as a client certificate, holds for
+// every connection.
 func HTTPClient(roots *x509.CertPool, change ...func(*tls.Config)) *http.Client {
 	settings := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
 	for _, c := range change {
@@ -33,7 +35,7 @@ func HTTPClient(roots *x509.CertPool, change ...func(*tls.Config)) *http.Client 
 	return &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: bounded{&http.Transport{
-			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			DialContext:            (&net.Dialer{Timeout: 3 * time.Second, Control: egress.Control}).DialContext,
 			TLSClientConfig:        settings,
 			TLSHandshakeTimeout:    5 * time.Second,
 			IdleConnTimeout:        30 * time.Second,

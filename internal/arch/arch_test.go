@@ -40,10 +40,10 @@ func table() []arrow {
 		{"broker/console", leaves},
 		{"broker/*", []string{"internal/fault"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp", "internal/dpop")},
+		{"injector", with("providers", "injector/mcp", "internal/dpop", "internal/egress")},
 		{"injector/mcp", []string{"internal/fault"}},
 
-		{"providers", with("attest")},
+		{"providers", with("attest", "internal/egress")},
 		{"providers/*", with("attest", "providers", "internal/dpop")},
 
 		{"policies", with("attest", "attest/posture", "injector/mcp")},
