@@ -215,7 +215,7 @@ func TestConfigRules(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			c := oauth.Config{TokenURL: providertest.URL(t, "https://as.example.org/token"), ClientID: "id"}
+			c := oauth.Config{TokenURL: providertest.URL(t, "https://as.example.org/token"), ClientID: "id", ClientSecret: providertest.Ref(t, canary)}
 			tt.change(&c)
 			if got := providertest.Faults(c); !slices.Equal(got, tt.want) {
 				t.Errorf("faults: got %v, want %v", got, tt.want)
