@@ -237,11 +237,14 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 	out := &injector.Outgoing{Method: c.verb, Body: c.body}
 	out.Header, c.stripped = injector.Strip(c.header, c.plain, c.injection.schemeOrNil())
-	query, names, ok := injector.StripQuery(c.r.URL.RawQuery)
+	query, names, ok := injector.StripQuery(c.r.URL.RawQuery, c.injection.schemeOrNil())
 	if !ok {
 		return nil, fault.New("receive", fault.Invalid, "expected a query of name=value pairs joined by &; servers read others differently")
 	}
 	c.stripped = append(c.stripped, names...)
+	if err := injector.Admit(c.injection.schemeOrNil(), c.header, c.body); err != nil {
+		return nil, err
+	}
 	out.URL = c.upstream.send.URL(c.path, c.escaped, query)
 	if c.session != "" {
 		out.Header[mcp.HeaderSession] = []string{c.session}

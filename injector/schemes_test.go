@@ -113,7 +113,10 @@ func TestSchemes(t *testing.T) {
 // signed is what is sent, body and session token included.
 func TestSigV4(t *testing.T) {
 	key := opened(t, providers.AWS, providers.Material{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: providers.NewSecret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"), SessionToken: providers.NewSecret("session-0123456789")})
-	s := NewSigV4("us-east-1", "s3")
+	s, err := NewSigV4("us-east-1", "s3", "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.now = func() time.Time { return time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC) }
 	sign := func(body string, change func(*Outgoing)) http.Header {
 		out := outgoing([]byte(body))

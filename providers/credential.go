@@ -135,6 +135,12 @@ func (c Credential) Lease() string { return c.sealed().terms.Lease }
 // IsZero reports whether c is no credential, or one that no Pool has completed.
 func (c Credential) IsZero() bool { return c.sealed().id == "" }
 
+// Ended reports whether c serves no call any more at now: it was revoked, dropped
+// or replaced, or its time is over.
+func (c Credential) Ended(now time.Time) bool {
+	return c.sealed().ended.Load() || !c.NotAfter().IsZero() && !now.Before(c.NotAfter())
+}
+
 // Format writes which credential c is, whatever the verb, and nothing of what
 // it is made of.
 func (c Credential) Format(f fmt.State, _ rune) { _, _ = io.WriteString(f, c.label()) }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mintmark/broker/bundle"
+	"mintmark/internal/egress"
 	"mintmark/internal/fault"
 )
 
@@ -23,12 +24,13 @@ var errRedirected = errors.New("the answer is a redirect, which is not followed"
 
 // HTTPClient returns the client that a provider calls its system with: TLS 1.2
 // or later against roots (nil: the system's), no proxy and nothing else from
-// the environment, no redirects, and a bound on time and size.
+// the environment, no redirects, none of the addresses that egress refuses, and a
+// bound on time and size.
 func HTTPClient(roots *x509.CertPool) *http.Client {
 	return &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: bounded{&http.Transport{
-			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			DialContext:            (&net.Dialer{Timeout: 3 * time.Second, Control: egress.Control}).DialContext,
 			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
 			TLSHandshakeTimeout:    5 * time.Second,
 			IdleConnTimeout:        30 * time.Second,

@@ -155,26 +155,6 @@ type Upstream struct {
 	Timeout Duration `yaml:"timeout"`
 }
 
-// Injection says which provider's credential is put where, for which calls.
-type Injection struct {
-	Provider string `yaml:"provider" check:"required"`
-	// Scheme is "bearer", "basic", "header" or "sigv4".
-	Scheme string `yaml:"scheme" check:"required"`
-	// Header is the header of scheme "header"; Template its value, with
-	// {token}, {username} and {password} replaced. Default "{token}".
-	Header   string `yaml:"header"`
-	Template string `yaml:"template"`
-	// Region and Service are what scheme "sigv4" signs for.
-	Region  string `yaml:"region"`
-	Service string `yaml:"service"`
-	// Tools limits this credential to calls of these tools, prompts, resources
-	// or (kind http) paths; a trailing * matches any rest. Empty: every call.
-	// A call that is for none of these, such as initialize or tools/list, is
-	// served only by a credential without Tools: an upstream of kind mcp whose
-	// credentials all have them can't be initialized or listed.
-	Tools []string `yaml:"tools"`
-}
-
 // Audit is where the record is kept.
 type Audit struct {
 	// Directory holds the segments. Default "audit" beside mintmark.yaml.

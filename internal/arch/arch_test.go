@@ -40,11 +40,11 @@ func table() []arrow {
 		{"broker/console", leaves},
 		{"broker/*", []string{"internal/fault"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp")},
+		{"injector", with("providers", "injector/mcp", "internal/dpop", "internal/egress")},
 		{"injector/mcp", []string{"internal/fault"}},
 
-		{"providers", with("attest")},
-		{"providers/*", with("attest", "providers")},
+		{"providers", with("attest", "internal/egress")},
+		{"providers/*", with("attest", "providers", "internal/dpop")},
 
 		{"policies", with("attest", "attest/posture", "injector/mcp")},
 
