@@ -19,7 +19,11 @@ import (
 // puts its outcome on record. Once its head is written no error is returned:
 // what fails later cuts the answer short.
 func (b *Broker) answer(c *call, resp *http.Response, scrub *injector.Scrubber) error {
-	if err := b.filter(c, resp, scrub); err != nil {
+	err := b.legible(c, resp)
+	if err == nil {
+		err = b.filter(c, resp, scrub)
+	}
+	if err != nil {
 		return masked(err, scrub)
 	}
 	b.answerHead(c, resp, scrub)

@@ -60,6 +60,8 @@ func (r *relay) copy(body io.Reader, buf []byte) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return r.write(r.scrub.Rest())
+		case isFault(err):
+			return err
 		case err != nil && isFault(context.Cause(r.call.ctx)):
 			return context.Cause(r.call.ctx)
 		case err != nil:
