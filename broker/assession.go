@@ -82,7 +82,7 @@ func (b *Broker) admit(c *call) error {
 func (b *Broker) conclude(c *call, status int, message []byte) {
 	r := newReply(c)
 	r.whole(status, message)
-	b.outcome(c, status, r.written, 0, nil)
+	b.outcome(c, status, r.written, nil)
 }
 
 // begin answers initialize by what the upstream says of itself.

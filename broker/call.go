@@ -77,6 +77,10 @@ type call struct {
 	stripped []string
 	written  written
 	recorded bool // the allowed decision is in the log; of a batch, one of them
+
+	// answer
+	scrub *injector.Scrubber // of what the upstream says; nil until it was sent something
+	hits  int                // of it, that were told of
 }
 
 // serve is the one way through: attest, receive, then an exchange with the
@@ -287,6 +291,7 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 		late = c.upstream.given.add(workloadOf(c.identity), c.credential, secrets, b.clock())
 	}
 	scrub := secrets.NewScrubber(late...)
+	c.scrub = scrub
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {
 		return nil, nil, masked(err, scrub)

@@ -83,7 +83,9 @@ func (b *Broker) openListener(ctx context.Context, c bundle.Listener) (_ *listen
 		ReadHeaderTimeout: b.limits.HeaderTime.Duration,
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    int(b.limits.Header),
-		ErrorLog:          slog.NewLogLogger(b.logger.Handler(), slog.LevelDebug),
+		// "OPTIONS *" is no more of an agent's business than any other.
+		DisableGeneralOptionsHandler: true,
+		ErrorLog:                     slog.NewLogLogger(b.logger.Handler(), slog.LevelDebug),
 	}
 	return l, nil
 }

@@ -237,6 +237,10 @@ func (w *world) kinds() broker.Kinds {
 			"oauth":  broker.KindOf(oauth.Open),
 			"static": broker.KindOf(static.Open),
 			"vault":  broker.KindOf(vault.Open),
+			"canary": broker.KindOf(func(c canaries, _ providers.Env) (providers.Provider, error) {
+				c.issued = w.issuer
+				return c, nil
+			}),
 		},
 	}
 	for kind, p := range w.minted {
@@ -254,6 +258,17 @@ func (w *world) change(name, old, now string) error {
 // rewrite changes a file of the bundle and reads the result.
 func (w *world) rewrite(name, old, now string) *bundle.Bundle {
 	w.t.Helper()
+	w.rewriteOnly(name, old, now)
+	bd, err := bundle.Load(w.dir, w.kinds().Settings())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return bd
+}
+
+// rewriteOnly changes a file of the bundle.
+func (w *world) rewriteOnly(name, old, now string) {
+	w.t.Helper()
 	file := filepath.Join(w.dir, name)
 	content, err := os.ReadFile(file)
 	if err != nil || !bytes.Contains(content, []byte(old)) {
@@ -262,11 +277,6 @@ func (w *world) rewrite(name, old, now string) *bundle.Bundle {
 	if err := os.WriteFile(file, bytes.Replace(content, []byte(old), []byte(now), 1), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	bd, err := bundle.Load(w.dir, w.kinds().Settings())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return bd
 }
 
 func (w *world) openBroker(s setup) {
@@ -533,8 +543,9 @@ func (w *world) vouching() {
 
 // lockedBuffer is a bytes.Buffer for several writers.
 type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	taken int
 }
 
 // Write implements io.Writer.

@@ -21,6 +21,7 @@ type Scrubber struct {
 	found   []span  // in what was read and not yet given out
 	last    []int64 // by form, where its last hit began, and one
 	hits    int
+	across  *across   // nil: each secret is in one piece
 	then    *Scrubber // of other secrets, in what this one gives out; nil: none
 }
 
@@ -78,7 +79,12 @@ func (s *Scrubber) Next(piece []byte) []byte {
 	if s.matcher == nil {
 		return piece
 	}
-	s.read(piece)
+	if s.across != nil {
+		s.readParts(piece)
+	} else {
+		s.read(piece)
+	}
+	s.at += int64(len(piece))
 	out := s.release(piece, s.oldest())
 	if s.then != nil {
 		out = s.then.Next(out)
@@ -88,6 +94,9 @@ func (s *Scrubber) Next(piece []byte) []byte {
 
 // Rest returns what was held back.
 func (s *Scrubber) Rest() []byte {
+	if s.across != nil {
+		s.endParts(s.at, 0)
+	}
 	s.under.reset()
 	out := s.release(nil, s.at)
 	if s.then == nil {
@@ -105,23 +114,27 @@ func (s *Scrubber) read(piece []byte) {
 				break
 			}
 		}
-		s.step(piece, i)
+		s.step(piece, i, false)
 	}
-	s.at += int64(len(piece))
 }
 
-// step takes the byte at i.
-func (s *Scrubber) step(piece []byte, i int) {
+// step takes the byte at i, with which a secret may begin, as far as piece goes,
+// and one may go on that began in another part when opens is true.
+func (s *Scrubber) step(piece []byte, i int, opens bool) {
 	s.prepare()
 	now := s.at + int64(i)
 	s.next.reset()
 	s.ways.only = int16(piece[i])
 	for _, r := range s.under.list {
-		s.follow(r.place, max(r.start, now-s.matcher.limit), now)
+		r.start = max(r.start, now-s.matcher.limit)
+		s.follow(r, now)
+	}
+	if opens {
+		s.resume(now)
 	}
 	for set := s.matcher.begins(piece, i); set != 0; set &= set - 1 {
 		for _, f := range s.matcher.bucket[bits.TrailingZeros16(set)] {
-			s.follow(place{form: f}, now, now)
+			s.follow(reading{place: place{form: f}, start: now}, now)
 		}
 	}
 	s.under, s.next = s.next, s.under
@@ -137,30 +150,37 @@ func (s *Scrubber) prepare() {
 }
 
 // follow goes from one place to all that the byte leads to.
-func (s *Scrubber) follow(p place, start, now int64) {
-	f := &s.matcher.forms[p.form]
+func (s *Scrubber) follow(r reading, now int64) {
+	f := &s.matcher.forms[r.place.form]
+	if !f.takes(r.place, byte(s.ways.only&0xff)) {
+		return
+	}
 	s.ways.list = s.ways.list[:0]
-	f.from(p, &s.ways)
+	f.from(r.place, &s.ways)
 	for _, e := range s.ways.list {
 		if int(e.to.pos) == len(f.text) {
-			s.hit(p.form, start, now+1)
+			s.hit(r, now+1)
 		} else {
-			s.next.add(e.to, start)
+			on := reading{e.to, r.start, r.upto, r.counted}
+			if e.to.pos != r.place.pos {
+				on.upto = now + 1
+			}
+			s.next.add(on)
 		}
 	}
 }
 
 // hit notes a secret. One that can end in two places, as when its last
 // character is the first of its own escape, is one hit.
-func (s *Scrubber) hit(form uint8, from, to int64) {
+func (s *Scrubber) hit(r reading, to int64) {
 	if s.last == nil {
 		s.last = make([]int64, len(s.matcher.forms))
 	}
-	if s.last[form] != from+1 {
-		s.hits++
-		s.last[form] = from + 1
+	if s.last[r.place.form] != r.start+1 {
+		s.count(&r)
+		s.last[r.place.form] = r.start + 1
 	}
-	s.found = append(s.found, span{from, to})
+	s.found = append(s.found, span{r.start, to})
 }
 
 // oldest returns where the oldest secret that may be under way begins.
