@@ -280,11 +280,7 @@ func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, erro
 // forward sends the call and returns the head of an answer that may be relayed,
 // with what takes the secret out of it.
 func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *injector.Scrubber, error) {
-	var late []*injector.Secrets // of what this upstream got for the agent before
-	if secrets != nil {
-		late = c.upstream.given.add(workloadOf(c.identity), c.credential, secrets, b.clock())
-	}
-	scrub := secrets.NewScrubber(late...)
+	scrub := b.scrubber(c, secrets)
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {
 		return nil, nil, masked(err, scrub)

@@ -83,8 +83,8 @@ type Terms struct {
 // use; the zero Credential is none.
 type Credential struct{ lease *sealed }
 
-// sealed is what a Credential points at. Only ended changes once a Pool has
-// handed the Credential out.
+// sealed is what a Credential points at. Only ended and revoked change once
+// a Pool has handed the Credential out.
 type sealed struct {
 	id          string
 	provider    string
@@ -92,7 +92,8 @@ type sealed struct {
 	fingerprint string
 	terms       Terms
 	material    Material
-	ended       atomic.Bool
+	ended       atomic.Bool // the Pool hands it out no longer
+	revoked     atomic.Bool // its system takes it no longer
 	once        once
 }
 
@@ -128,6 +129,11 @@ func (c Credential) Scopes() []string { return c.sealed().terms.Scopes }
 
 // NotAfter returns the instant after which c must not be used.
 func (c Credential) NotAfter() time.Time { return c.sealed().terms.NotAfter }
+
+// Revoked reports whether the issuing system has ended c when the Pool asked it to,
+// so that nobody can use it any more. What the Pool no longer hands out may still
+// be good there.
+func (c Credential) Revoked() bool { return c.sealed().revoked.Load() }
 
 // Lease returns the issuing system's handle, or "".
 func (c Credential) Lease() string { return c.sealed().terms.Lease }

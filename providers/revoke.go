@@ -98,6 +98,7 @@ func (q *revocations) close(ctx context.Context) error {
 func (p *Pool) revoke(ctx context.Context, l *lease) error {
 	start := p.clock()
 	err := p.attempt(ctx, l)
+	l.credential.lease.revoked.Store(err == nil)
 	r := p.entry("revoke", l, start)
 	if err != nil {
 		r.Event, r.Fault, r.Reason = "revoke_failed", fault.KindOf(err).String(), err.Error()

@@ -37,7 +37,9 @@ func TestObjectsOfManyMembers(t *testing.T) {
 	call := func(arguments string) string {
 		return `{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":` + arguments + `}}`
 	}
-	answer := func(content string) string { return `{"jsonrpc":"2.0","id":1,"result":{"structuredContent":` + content + `}}` }
+	answer := func(content string) string {
+		return `{"jsonrpc":"2.0","id":1,"result":{"structuredContent":` + content + `}}`
+	}
 	for name, c := range map[string]struct {
 		value string
 		ok    bool
