@@ -22,6 +22,12 @@ func (o Options) WithSettling(d time.Duration) Options {
 	return o
 }
 
+// WithInputTime returns o with a bound of an agent's answer.
+func (o Options) WithInputTime(d time.Duration) Options {
+	o.inputTime = d
+	return o
+}
+
 // Handler returns what serves the listener with the given index.
 func (b *Broker) Handler(i int) http.Handler { return b.listeners[i].server.Handler }
 

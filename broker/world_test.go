@@ -83,6 +83,7 @@ type setup struct {
 	Quiet       bool   // the broker logs nothing
 	Policy      string // after the policies that every world has
 	MintTimeout time.Duration
+	InputTime   time.Duration
 }
 
 // open returns a world that ends with the test. At its end the log must verify
@@ -271,7 +272,7 @@ func (w *world) openBroker(s setup) {
 		logger = nil
 	}
 	o := broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock}
-	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience))
+	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience).WithInputTime(s.InputTime))
 	if err != nil {
 		w.t.Fatal(err)
 	}
