@@ -154,11 +154,15 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 
 // Compile checks and compiles the policies of a bundle.
 func Compile(bd *bundle.Bundle) (*policies.Set, error) {
+	return policies.Compile(policyFiles(bd), policyOptions(bd))
+}
+
+func policyFiles(bd *bundle.Bundle) []policies.File {
 	files := make([]policies.File, len(bd.Policies))
 	for i, f := range bd.Policies {
 		files[i] = policies.File{Name: f.Name, Content: f.Content}
 	}
-	return policies.Compile(files, policyOptions(bd))
+	return files
 }
 
 // policyOptions says what the policies of a bundle may name.
