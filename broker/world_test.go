@@ -86,6 +86,7 @@ type setup struct {
 	Policy      string // after the policies that every world has
 	MintTimeout time.Duration
 	Minted      map[string]providers.Provider // by kind, without settings
+	InputTime   time.Duration
 }
 
 // open returns a world that ends with the test. At its end the log must verify
@@ -290,7 +291,7 @@ func (w *world) openBroker(s setup) {
 		logger = nil
 	}
 	o := broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock}
-	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience))
+	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience).WithInputTime(s.InputTime))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -33,6 +33,7 @@ type report struct {
 	DecideNs10000       *float64 `json:"decide_ns_10000"`
 	AllocsPerCall       *float64 `json:"allocs_per_call"`
 	SSE1000RSSMiB       *float64 `json:"sse_1000_rss_mb"`
+	SSEStreamRSSKiB     *float64 `json:"sse_stream_rss_kb"` // for each of them, with all else that is held
 	MintsFor1000Callers *float64 `json:"mints_for_1000_callers"`
 	RecordsMissing      *float64 `json:"records_missing"`
 
@@ -205,6 +206,7 @@ func (r *report) notes(w io.Writer) error {
 		{"one decision among 10,000 policies: %.0f ns", r.DecideNs10000},
 		{"allocations per call: %.0f", r.AllocsPerCall},
 		{"memory with 1,000 streams open: %.0f MiB", r.SSE1000RSSMiB},
+		{"memory for each of them, all else that Mintmark holds among it: %.0f KiB", r.SSEStreamRSSKiB},
 		{"mints for 1,000 callers at once: %.0f", r.MintsFor1000Callers},
 		{"first call with a credential: %.0f µs", r.ColdP50Us},
 		{"answered calls without a record: %.0f", r.RecordsMissing},

@@ -25,9 +25,8 @@ was expected and what was found.
 
 A stored key (kind static) is no fault, but a warning on stderr with its age.
 
-Policies are held against what mintmark.yaml registers. So faults of
-mintmark.yaml come first, all of them, and those of the policies once it has
-none.`,
+Policies are held against what mintmark.yaml registers, as far as that could be
+read. Faults come in the order of the files' names and of their lines.`,
 		Example: "  mintmark check /etc/mintmark",
 		Args:    one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -48,18 +47,11 @@ none.`,
 // load reads a directory and compiles its policies. What is wrong with the
 // files is an error of type faults.
 func load(dir string) (*bundle.Bundle, *policies.Set, error) {
-	bd, err := bundle.Load(dir, kinds().Settings())
+	bd, set, err := broker.Load(dir, kinds().Settings())
 	if problems, ok := errors.AsType[bundle.Problems](err); ok {
 		return nil, nil, faultsIn(dir, problems)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	set, err := broker.Compile(bd)
-	if err != nil {
-		return nil, nil, faultsIn(dir, err)
-	}
-	return bd, set, nil
+	return bd, set, err
 }
 
 // faults are what is wrong with files, each on a line that begins with its
