@@ -24,7 +24,9 @@ was expected and what was found.
 
 Policies are held against what mintmark.yaml registers. So faults of
 mintmark.yaml come first, all of them, and those of the policies once it has
-none.`,
+none.
+
+Every key of mintmark.yaml, with a whole example, is in docs/configuration.md.`,
 		Example: "  mintmark check /etc/mintmark",
 		Args:    one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
