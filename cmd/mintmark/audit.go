@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -55,6 +56,9 @@ Without --head it can't know of records that were cut off the end: keep the
 type verify struct{ log, key, head, since string }
 
 func (v verify) run(out io.Writer) error {
+	if err := findLog(v.log); err != nil {
+		return err
+	}
 	var o audit.VerifyOptions
 	var err error
 	if o.Public, err = readPublicKey(v.key); err != nil {
@@ -77,6 +81,21 @@ func (v verify) run(out io.Writer) error {
 		return errSilent
 	}
 	return nil
+}
+
+// findLog demands a log in dir: an empty table of a wrong directory would read as
+// "nobody was denied".
+func findLog(dir string) error {
+	n, err := audit.Segments(dir)
+	if err != nil || n > 0 {
+		return err
+	}
+	hint := ""
+	below := filepath.Join(dir, "audit")
+	if n, err := audit.Segments(below); err == nil && n > 0 {
+		hint = fmt.Sprintf("; did you mean %s?", below)
+	}
+	return fmt.Errorf("--log: expected the directory of a log, found no segment (00000001.log, …) in %s%s", dir, hint)
 }
 
 // readCheckpoint returns the checkpoint in a JSON file, or nil for no file. Its
@@ -171,6 +190,9 @@ func (q *query) run(now time.Time) (err error) {
 	}
 	if o := q.filter.Outcome; o != "" && o != "allow" && o != "deny" {
 		return fmt.Errorf("--outcome: expected allow or deny, got %q", o)
+	}
+	if err := findLog(q.log); err != nil {
+		return err
 	}
 	if q.json {
 		encoder := json.NewEncoder(q.out)
