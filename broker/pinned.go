@@ -79,7 +79,10 @@ func (b *Broker) recordTool(c *call, tool, digest string, v pins.Verdict) {
 		rec.Event = "tool_seen"
 	case pins.Changed:
 		rec.Event = "tool_changed"
-		b.logger.WarnContext(context.WithoutCancel(c.ctx), "a tool is not what it was", slog.String("upstream", c.name), slog.String("tool", tool), slog.Bool("refused", c.upstream.holds))
+		approve := approval(c.snap.bundle.Dir, c.name, tool, digest)
+		rec.Reason += "; to approve it: " + approve
+		b.logger.WarnContext(context.WithoutCancel(c.ctx), "a tool is not what it was",
+			slog.String("upstream", c.name), slog.String("tool", tool), slog.Bool("refused", c.upstream.holds), slog.String("approve", approve))
 	case pins.Restored:
 		rec.Event = "tool_restored"
 	default:
@@ -127,5 +130,15 @@ func (b *Broker) pinned(c *call, m *mcp.Message, digest string) error {
 	if !pending {
 		return nil
 	}
-	return fault.New("decide", fault.Denied, "what this tool says of itself has changed; an operator looks at it and runs: mintmark upstream approve")
+	return fault.Wrap("decide", fault.Denied, "what this tool says of itself has changed: its calls are refused until an operator of the broker has looked and approved",
+		errors.New(b.approvalOf(c, m.Target)))
+}
+
+// approvalOf says what an operator does about a tool that is pending.
+func (b *Broker) approvalOf(c *call, tool string) string {
+	digest := b.pins.Tool(c.name, tool).Changed
+	if digest == "" { // it changed again, too soon after to be kept
+		return fmt.Sprintf("look at it with: mintmark upstream tools --dir %s %s", shellQuoted(c.snap.bundle.Dir), c.name)
+	}
+	return "approve it with: " + approval(c.snap.bundle.Dir, c.name, tool, digest)
 }
