@@ -11,9 +11,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -40,14 +42,14 @@ Without --head it can't know of records that were cut off the end: keep the
 "head" of each report, and demand it the next time.`,
 		Example: `  mintmark audit verify --log /var/lib/mintmark/audit --key auditor/log.pub | jq .head >head.json
   mintmark audit verify --log /var/lib/mintmark/audit --key auditor/log.pub --head head.json`,
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error { return v.run(cmd.OutOrStdout()) },
 	}
 	cmd.Flags().StringVar(&v.log, "log", "", "directory of the log")
 	cmd.Flags().StringVar(&v.key, "key", "", "PEM file with the public key to trust")
 	cmd.Flags().StringVar(&v.head, "head", "", `JSON file with the "head" of an earlier report: it must be in the log`)
 	cmd.Flags().StringVar(&v.since, "since", "", `JSON file with the last checkpoint of the segments that are archived: the log must go on right after it`)
-	_ = cmd.MarkFlagRequired("log")
+	required(cmd, "log")
 	return cmd
 }
 
@@ -149,10 +151,13 @@ func auditQueryCommand() *cobra.Command {
 		Long: `Query prints the records that match every flag given: who got which credential,
 for what, when, under which policy, oldest first. It reads the log itself; verify
 it first. A line that can't be read is named on stderr, the others are printed,
-and the exit status is 1.`,
+and the exit status is 1.
+
+In the table "-" is nothing, and a text is quoted where it has characters that
+don't print, or, but for the reason, a space.`,
 		Example: `  mintmark audit query --log audit --outcome deny --since 24h
   mintmark audit query --log audit --agent spiffe://example.org/agent/shop --json`,
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q.out, q.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return q.run(time.Now())
@@ -170,7 +175,7 @@ and the exit status is 1.`,
 	f.StringVar(&q.since, "since", "", `from this time on: RFC 3339, or an age such as "24h"`)
 	f.StringVar(&q.until, "until", "", "before this time: RFC 3339, or an age")
 	f.BoolVar(&q.json, "json", false, "print JSON lines instead of a table")
-	_ = cmd.MarkFlagRequired("log")
+	required(cmd, "log")
 	return cmd
 }
 
@@ -240,22 +245,28 @@ func row(r audit.Record) []string {
 		credential = r.Provider + "/" + r.Credential
 	}
 	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.Agent, r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), r.Reason}
-	for i, c := range cells {
+	last := len(cells) - 1
+	for i, c := range cells[:last] {
 		cells[i] = printable(c)
+		if strings.Contains(c, " ") { // or it could pass for two cells
+			cells[i] = strconv.Quote(c)
+		}
 	}
+	cells[last] = printable(cells[last])
 	return cells
 }
 
-// printable returns s, quoted when it holds anything but plain characters.
+// printable returns s as it is when every character of it prints, and else
+// quoted. What begins like a quoted text is quoted too, so that nobody can take
+// one for the other.
 func printable(s string) string {
-	if s == "" {
+	switch {
+	case s == "":
 		return "-"
+	case strings.HasPrefix(s, `"`), strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }):
+		return strconv.Quote(s)
 	}
-	quoted := fmt.Sprintf("%q", s)
-	if quoted == `"`+s+`"` {
-		return s
-	}
-	return quoted
+	return s
 }
 
 // instant reads a time or an age; "" is the zero time.

@@ -34,7 +34,7 @@ Every key of mintmark.yaml, with a whole example, is in docs/configuration.md.`,
 			if err != nil {
 				return err
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: %d upstreams, %d providers, %d policies, bundle %s\n",
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: upstreams %d, providers %d, policies %d, bundle %s\n",
 				args[0], len(bd.Config.Upstreams), len(bd.Config.Providers), len(set.IDs()), bd.Digest)
 			return err
 		},
@@ -86,7 +86,9 @@ func policyTestCommand() *cobra.Command {
 		Short: "Run the *.test.yaml cases beside the policies",
 		Long: `Test asks the policies in DIR every case of every *.test.yaml in DIR and prints
 what was expected and what came. It fails when a case fails, and when there is
-no case at all. A case reads:
+no case at all. A case has a name, an agent, an upstream, a method, a time (of
+which policies read clocks and the age of facts: there is no "now") and what to
+expect. It may have a target, posture and more: see docs/policies.md.
 
   cases:
     - name: nobody refunds at night

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"text/tabwriter"
 	"time"
@@ -63,13 +64,14 @@ said when they were first seen. Where tool_changes is "refuse", the broker
 shows and calls them again at once, without a restart. The broker records it.
 
 Look at the tool first: a server that rewrites the description of a tool can
-make an agent do something else than was agreed to. With --digest, which
-"mintmark upstream tools" lists, approve does nothing if the server has changed
-the tool again since.`,
-		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order
-  mintmark upstream approve --dir /etc/mintmark orders lookup_order --digest 4f2c1b9a7d30
+make an agent do something else than was agreed to. By name or with --all, what
+the tools say at this moment is approved, and printed. With --digest, which
+"mintmark upstream tools" lists and the record of the change has, approve does
+nothing if the server has changed the tool again since you looked: prefer it.`,
+		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order --digest 4f2c1b9a7d30
+  mintmark upstream approve --dir /etc/mintmark orders lookup_order
   mintmark upstream approve --dir /etc/mintmark orders --all`,
-		Args: cobra.MinimumNArgs(1),
+		Args: between(1, math.MaxInt, "UPSTREAM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if named := len(args) > 1; all == named {
 				got := "neither"
@@ -94,12 +96,7 @@ the tool again since.`,
 			if err != nil {
 				return err
 			}
-			for _, tool := range approved {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s/%s: approved\n", args[0], printable(tool))
-			}
-			if len(approved) == 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: no tool among these has changed\n", args[0])
-			}
+			sayApproved(cmd, p, args[0], approved)
 			return nil
 		},
 	}
@@ -109,9 +106,23 @@ the tool again since.`,
 	return cmd
 }
 
+// sayApproved says which definitions are in force now.
+func sayApproved(cmd *cobra.Command, p *pins.Pins, upstream string, approved []string) {
+	for _, tool := range approved {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s/%s: approved, in force is %s\n", upstream, printable(tool), p.Tool(upstream, tool).Digest)
+	}
+	if len(approved) == 0 {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: no tool among these has changed\n", upstream)
+		return
+	}
+	if !cmd.Flags().Changed("digest") {
+		fmt.Fprintln(cmd.ErrOrStderr(), "mintmark: approved as they were just now: with --digest only the definition that was looked at is")
+	}
+}
+
 func dirFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "dir", "", "the directory with mintmark.yaml (required)")
-	_ = cmd.MarkFlagRequired("dir") // fails only for a flag that does not exist
+	required(cmd, "dir")
 }
 
 // pinsOf opens what is remembered of the tools of a registered upstream.
