@@ -151,6 +151,31 @@ func TestRunTestsRefuses(t *testing.T) {
 	}
 }
 
+// What becomes of each method between the two eras of MCP is said in both
+// directions: by its name, or with all that begin like it.
+func TestThePageOfMCPHasEveryMethod(t *testing.T) {
+	page := string(read(t, "../docs/mcp.md"))
+	methods := []string{"initialize", "ping"}
+	for _, verb := range strings.Fields(strings.NewReplacer(`"`, " ", "\n", " ").Replace(compile(t, "").Schema())) {
+		if strings.Contains(verb, "/") && !strings.HasPrefix(verb, "http/") {
+			methods = append(methods, verb)
+		}
+	}
+	if len(methods) < 20 {
+		t.Fatalf("got the methods %v, want more", methods)
+	}
+	for _, heading := range []string{"Between eras: an agent with sessions, a stateless upstream", "A stateless agent on a server with sessions"} {
+		_, rest, _ := strings.Cut(page, "\n## "+heading+"\n")
+		section, _, _ := strings.Cut(rest, "\n## ")
+		for _, method := range methods {
+			first, _, _ := strings.Cut(method, "/")
+			if !strings.Contains(section, "`"+method+"`") && !strings.Contains(section, "`"+first+"/*`") {
+				t.Errorf("%s: no word of %s", heading, method)
+			}
+		}
+	}
+}
+
 // TestDocumentationCompiles holds the page to what the code does.
 func TestDocumentationCompiles(t *testing.T) {
 	page := string(read(t, "../docs/policies.md"))
