@@ -97,7 +97,7 @@ func (s *firstCall) write(t *testing.T, name, content string) {
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(file, []byte(content), 0o700); err != nil { //nolint:gosec // programs among them
+	if err := os.WriteFile(file, []byte(content), 0o700); err != nil {
 		t.Fatal(err)
 	}
 }
