@@ -110,7 +110,7 @@ func (w *world) wantApprovalSaid(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			if r.Event == "tool_changed" && strings.HasSuffix(r.Reason, "; to approve it: "+command) {
+			if r.Event == "tool_changed" && strings.Contains(r.Reason, ", description ") && strings.HasSuffix(r.Reason, "; to approve it: "+command) {
 				return true
 			}
 		}

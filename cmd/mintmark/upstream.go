@@ -6,11 +6,11 @@ import (
 	"maps"
 	"math"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"mintmark/broker/bundle"
 	"mintmark/broker/pins"
 )
 
@@ -24,27 +24,18 @@ func upstreamToolsCommand() *cobra.Command {
 		Use:   "tools --dir DIR UPSTREAM",
 		Short: "List the tools that were seen, and which have changed",
 		Long: `Tools lists what is remembered of an upstream's tools: the digest of the name,
-description and schema in force, since when, and the digest of what the tool
-says of itself now, where that is another.`,
+description and schemas in force, since when, and the digest of what the tool
+says of itself now, where that is another. What differs is told from the record,
+where it still has both: name, title, description, inputSchema, outputSchema,
+annotations.`,
 		Example: "  mintmark upstream tools --dir /etc/mintmark orders",
 		Args:    one("UPSTREAM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := pinsOf(dir, args[0])
+			bd, p, err := pinsOf(dir, args[0])
 			if err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "TOOL\tIN FORCE\tSINCE\tCHANGED TO")
-			tools := p.Tools(args[0])
-			for _, name := range slices.Sorted(maps.Keys(tools)) {
-				pin := tools[name]
-				changed := pin.Changed
-				if changed == "" {
-					changed = "-"
-				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(name), pin.Digest, pin.Since.Format(time.RFC3339), changed)
-			}
-			return table.Flush()
+			return showTools(cmd.OutOrStdout(), p.Tools(args[0]), partsOnRecord(string(bd.Config.Audit.Directory), args[0]))
 		},
 	}
 	dirFlag(cmd, &dir)
@@ -83,7 +74,7 @@ nothing if the server has changed the tool again since you looked: prefer it.`,
 			if cmd.Flags().Changed("digest") && len(args) != 2 {
 				return errors.New("expected one tool with --digest; see: mintmark upstream tools")
 			}
-			p, err := pinsOf(dir, args[0])
+			_, p, err := pinsOf(dir, args[0])
 			if err != nil {
 				return err
 			}
@@ -126,13 +117,14 @@ func dirFlag(cmd *cobra.Command, dir *string) {
 }
 
 // pinsOf opens what is remembered of the tools of a registered upstream.
-func pinsOf(dir, upstream string) (*pins.Pins, error) {
+func pinsOf(dir, upstream string) (*bundle.Bundle, *pins.Pins, error) {
 	bd, _, err := load(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if u, ok := bd.Config.Upstreams[upstream]; !ok || u.Kind != "mcp" {
-		return nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, slices.Sorted(maps.Keys(bd.Config.Upstreams)))
+		return nil, nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, slices.Sorted(maps.Keys(bd.Config.Upstreams)))
 	}
-	return pins.Open(string(bd.Config.State), time.Now)
+	p, err := pins.Open(string(bd.Config.State), time.Now)
+	return bd, p, err
 }
