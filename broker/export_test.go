@@ -20,11 +20,6 @@ func (o Options) WithSettling(d time.Duration) Options {
 	return o
 }
 
-// Approval is approval.
-func Approval(dir, upstream, tool, digest string) string {
-	return approval(dir, upstream, tool, digest)
-}
-
 // Handler returns what serves the listener with the given index.
 func (b *Broker) Handler(i int) http.Handler { return b.listeners[i].server.Handler }
 

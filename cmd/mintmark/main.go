@@ -40,6 +40,8 @@ var errSilent = errors.New("")
 // position, where editors look for it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := command()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misused(cmd, err.Error()) })
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -56,8 +58,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func command() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "mintmark",
-		Short: "A secretless credential broker for AI agents",
+		Use:     "mintmark",
+		Version: versionText(), // for --version
+		Short:   "A secretless credential broker for AI agents",
 		Long: `Mintmark lets an agent call MCP servers and APIs without holding a secret.
 
 It proves which workload is calling (SPIFFE) and how healthy it is, decides by
@@ -66,13 +69,10 @@ credential (Vault, AWS STS, OAuth), records that, and injects it.
 
 Begin with:   mintmark demo
 Then:         mintmark check DIR; mintmark serve --dir DIR`,
-		Version:           versionText(),
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misused(cmd, err.Error()) })
 	root.AddCommand(serveCommand(), connectCommand(), demoCommand(), checkCommand(), policyCommand(), upstreamCommand(), auditCommand(), versionCommand())
 	return root
 }
