@@ -121,6 +121,9 @@ func checkText(secrets scanner, name string, content []byte) Problems {
 
 func readFiles(dir string) ([]byte, []PolicyFile, error) {
 	config, err := readFile(filepath.Join(dir, ConfigName), MaxConfig)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil, fmt.Errorf("expected a directory with %s in it: %w", ConfigName, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

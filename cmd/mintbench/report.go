@@ -190,6 +190,15 @@ func micros(us float64) string {
 	return time.Duration(us * float64(time.Microsecond)).Round(time.Microsecond).String()
 }
 
+// cost is what something adds in µs. Less than nothing is what other programs on
+// the machine added to the other side.
+func cost(us float64) string {
+	if us <= 0 {
+		return "not above the noise"
+	}
+	return fmt.Sprintf("%.0f µs", us)
+}
+
 // notes writes what is no column.
 func (r *report) notes(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "\nmedians of %d rounds of %v for each load; %d processors: %s\n",
@@ -197,11 +206,13 @@ func (r *report) notes(w io.Writer) error {
 	for _, pair := range slices.Sorted(maps.Keys(r.Ratios)) {
 		_, _ = fmt.Fprintf(w, "%s: %.2f\n", pair, r.Ratios[pair])
 	}
+	if added := r.AddedP99Us1kRPS; added != nil {
+		_, _ = fmt.Fprintf(w, "added at the 99th percentile of 1,000 calls/s: %s\n", cost(*added))
+	}
 	for _, note := range []struct {
 		text  string
 		value *float64
 	}{
-		{"added at the 99th percentile of 1,000 calls/s: %.0f µs", r.AddedP99Us1kRPS},
 		{"one decision among 10 policies: %.0f ns", r.DecideNs10},
 		{"one decision among 10,000 policies: %.0f ns", r.DecideNs10000},
 		{"allocations per call: %.0f", r.AllocsPerCall},

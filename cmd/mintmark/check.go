@@ -26,7 +26,9 @@ was expected and what was found.
 A stored key (kind static) is no fault, but a warning on stderr with its age.
 
 Policies are held against what mintmark.yaml registers, as far as that could be
-read. Faults come in the order of the files' names and of their lines.`,
+read. Faults come in the order of the files' names and of their lines.
+
+Every key of mintmark.yaml, with a whole example, is in docs/configuration.md.`,
 		Example: "  mintmark check /etc/mintmark",
 		Args:    one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -37,7 +39,7 @@ read. Faults come in the order of the files' names and of their lines.`,
 			for _, w := range bd.Warnings(time.Now()) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d:%d: %s: warning: %s\n", filepath.Join(args[0], w.File), w.Line, w.Column, w.Path, w.Text)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: %d upstreams, %d providers, %d policies, bundle %s\n",
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: upstreams %d, providers %d, policies %d, bundle %s\n",
 				args[0], len(bd.Config.Upstreams), len(bd.Config.Providers), len(set.IDs()), bd.Digest)
 			return err
 		},
@@ -82,7 +84,9 @@ func policyTestCommand() *cobra.Command {
 		Short: "Run the *.test.yaml cases beside the policies",
 		Long: `Test asks the policies in DIR every case of every *.test.yaml in DIR and prints
 what was expected and what came. It fails when a case fails, and when there is
-no case at all. A case reads:
+no case at all. A case has a name, an agent, an upstream, a method, a time (of
+which policies read clocks and the age of facts: there is no "now") and what to
+expect. It may have a target, posture and more: see docs/policies.md.
 
   cases:
     - name: nobody refunds at night
