@@ -2,6 +2,7 @@ package injector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"mintmark/broker/bundle"
+	"mintmark/injector/http1"
 	"mintmark/internal/fault"
 )
 
@@ -30,6 +32,7 @@ type Upstream struct {
 	blank     http.Request // what is the same in each
 	agent     []string     // the User-Agent of calls that have none
 	transport *http.Transport
+	client    *http1.Client // instead of transport for http, which is HTTP/1.1; nil for https
 }
 
 // Recheck is asked when the call has its connection and before anything is
@@ -78,7 +81,7 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 		}
 	}
 	d := &dialer{net: net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: refuseMetadata}, tls: config}
-	return &Upstream{
+	up := &Upstream{
 		url:   u.URL.URL,
 		agent: []string{"mintmark"},
 		blank: http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
@@ -95,7 +98,22 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 			ReadBufferSize:         16 << 10,
 			WriteBufferSize:        16 << 10,
 		},
-	}, nil
+	}
+	if u.URL.Scheme == "http" {
+		up.client = http1.New(http1.Options{
+			Dial:    func(ctx context.Context) (net.Conn, error) { return d.plain(ctx, "tcp", addressOf(u.URL.URL)) },
+			Wait:    u.Timeout.Duration,
+			MaxHead: 64 << 10,
+			MaxIdle: 512,
+			Idle:    90 * time.Second,
+		})
+	}
+	return up, nil
+}
+
+// addressOf returns the host and port of an http URL.
+func addressOf(u *url.URL) string {
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80"))
 }
 
 // URL returns the registered URL with a path after its own, given decoded and
@@ -119,6 +137,10 @@ func (u *Upstream) URL(path, escaped, query string) *url.URL {
 // may have it; in both cases the Hint names no address. What it keeps for the
 // call ends with ctx.
 func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
+	if u.client != nil {
+		resp, err := u.sendPlain(ctx, out, recheck)
+		return u.readable(resp, err)
+	}
 	g := &guard{recheck: recheck, cancel: func(error) {}}
 	g.trace.GotConn = g.got
 	sending := ctx
@@ -139,6 +161,33 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
+	return u.readable(resp, nil)
+}
+
+// sendPlain sends out over the client's own connection.
+func (u *Upstream) sendPlain(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
+	if out.Header["User-Agent"] == nil {
+		out.Header["User-Agent"] = u.agent
+	}
+	var refusal error
+	resp, err := u.client.Send(ctx, &http1.Request{Method: out.Method, Target: out.URL.RequestURI(), Host: out.URL.Host, Header: out.Header, Body: out.Body}, func() error {
+		refusal = recheck()
+		return refusal
+	})
+	if refusal != nil {
+		return nil, refusal
+	}
+	if err != nil {
+		return nil, sendError(ctx, err)
+	}
+	return resp, nil
+}
+
+// readable refuses an answer that can't be scrubbed.
+func (u *Upstream) readable(resp *http.Response, err error) (*http.Response, error) {
+	if err != nil {
+		return nil, err
+	}
 	if enc := resp.Header["Content-Encoding"]; len(enc) > 1 || len(enc) == 1 && enc[0] != "identity" {
 		_ = resp.Body.Close()
 		return nil, fault.New("forward", fault.BadUpstream, "the upstream sent a compressed answer that was not asked for; it can't be checked for secrets")
@@ -147,7 +196,12 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 }
 
 // Close drops idle connections.
-func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
+func (u *Upstream) Close() {
+	u.transport.CloseIdleConnections()
+	if u.client != nil {
+		u.client.Close()
+	}
+}
 
 // request makes the net/http form of out. The transport repeats a request that
 // it takes for replayable whenever a pooled connection ends under it, and each

@@ -40,7 +40,8 @@ func table() []arrow {
 		{"broker/console", leaves},
 		{"broker/*", []string{"internal/fault"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp")},
+		{"injector", with("providers", "injector/mcp", "injector/http1")},
+		{"injector/http1", nil},
 		{"injector/mcp", []string{"internal/fault"}},
 
 		{"providers", with("attest")},
