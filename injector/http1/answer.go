@@ -51,7 +51,7 @@ func (a *answer) begin(bodyless bool) error {
 // delimit sets out where the body ends.
 func (a *answer) delimit(h head, bodyless bool) {
 	switch {
-	case bodyless, h.status == http.StatusNoContent, h.status == http.StatusNotModified:
+	case bodyless, h.status < 200, h.status == http.StatusNoContent, h.status == http.StatusNotModified:
 		a.end(io.EOF)
 	case h.chunked:
 		a.chunked = true

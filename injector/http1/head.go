@@ -33,14 +33,17 @@ func (in *input) readHead(limit int) (head, error) {
 			return head{}, err
 		}
 		h, err := parseHead(text)
-		if err != nil || h.status >= http.StatusOK {
+		if err != nil || !h.interim() {
 			return h, err
-		}
-		if h.status == http.StatusSwitchingProtocols {
-			return head{}, errors.New("expected an answer, got one that switches to another protocol unasked")
 		}
 	}
 	return head{}, fmt.Errorf("expected an answer, got %d interim ones", maxInterim)
+}
+
+// interim reports whether another answer follows. None does after a switch to another
+// protocol, which is not asked for here: it is an answer that ends the connection.
+func (h *head) interim() bool {
+	return 100 <= h.status && h.status < 200 && h.status != http.StatusSwitchingProtocols
 }
 
 func parseHead(text string) (head, error) {
@@ -90,9 +93,6 @@ func parseStatus(line string) (head, error) {
 		}
 		h.status = h.status*10 + int(rest[i]-'0')
 	}
-	if h.status < 100 {
-		return head{}, errors.New("expected a status code of 100 or more")
-	}
 	h.reason = rest
 	return h, nil
 }
@@ -133,7 +133,7 @@ func (h *head) frame() error {
 		}
 		h.length = n
 	}
-	h.close = h.old || closes(h.header["Connection"])
+	h.close = h.old || h.status < 200 || closes(h.header["Connection"])
 	return nil
 }
 
