@@ -20,7 +20,7 @@ import (
 	"time"
 
 	"mintmark/broker/bundle"
-	"mintmark/injector/http1"
+	"mintmark/internal/http1"
 	"mintmark/internal/fault"
 )
 

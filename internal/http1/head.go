@@ -14,10 +14,11 @@ const maxInterim = 8
 
 // head is what the lines before a body say.
 type head struct {
-	status int
-	old    bool   // HTTP/1.0
-	reason string // the status line from the code on
-	header http.Header
+	status         int    // of an answer
+	reason         string // of an answer: the status line from the code on
+	method, target string // of a request
+	old            bool   // HTTP/1.0
+	header         http.Header
 
 	length  int64 // -1: not stated
 	chunked bool
@@ -52,27 +53,78 @@ func parseHead(text string) (head, error) {
 	if err != nil {
 		return head{}, err
 	}
+	if h.header, err = parseHeader(rest); err != nil {
+		return head{}, err
+	}
+	return h, h.frame()
+}
+
+// readRequest reads the head of a request.
+func (in *input) readRequest(limit int) (head, error) {
+	text, err := in.head(limit)
+	if err != nil {
+		return head{}, err
+	}
+	start, rest, _ := strings.Cut(text, "\r\n")
+	h, err := parseRequest(start)
+	if err != nil {
+		return head{}, err
+	}
+	if h.header, err = parseHeader(rest); err != nil {
+		return head{}, err
+	}
+	if host := h.header["Host"]; len(host) > 1 || len(host) == 0 && !h.old || len(host) == 1 && !isVisible(host[0]) {
+		return head{}, errors.New("expected one Host header of visible ASCII")
+	}
+	if h.old && h.header["Host"] == nil {
+		h.header["Host"] = []string{""}
+	}
+	return h, h.frame()
+}
+
+// parseRequest reads "POST /mcp HTTP/1.1" (RFC 9112, section 3), with one space
+// between its parts.
+func parseRequest(line string) (head, error) {
+	h := head{length: -1}
+	method, rest, ok := strings.Cut(line, " ")
+	target, protocol, more := strings.Cut(rest, " ")
+	if !ok || !more || !isToken(method) || target == "" || !isVisible(target) {
+		return head{}, errors.New("expected a method, what it is for, and the protocol")
+	}
+	switch protocol {
+	case "HTTP/1.1":
+	case "HTTP/1.0":
+		h.old = true
+	default:
+		return head{}, errProtocol
+	}
+	h.method, h.target = method, target
+	return h, nil
+}
+
+// parseHeader reads lines of names and values.
+func parseHeader(rest string) (http.Header, error) {
 	n := 0
 	if rest != "" {
 		n = strings.Count(rest, "\r\n") + 1
 	}
-	h.header = make(http.Header, n)
+	header := make(http.Header, n)
 	values := make([]string, 0, n) // one array for all: most headers have one value
 	for rest != "" {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\r\n")
 		name, value, err := parseLine(line)
 		if err != nil {
-			return head{}, err
+			return nil, err
 		}
-		if had := h.header[name]; had != nil {
-			h.header[name] = append(had, value)
+		if had := header[name]; had != nil {
+			header[name] = append(had, value)
 			continue
 		}
 		values = append(values, value)
-		h.header[name] = values[len(values)-1 : len(values) : len(values)]
+		header[name] = values[len(values)-1 : len(values) : len(values)]
 	}
-	return h, h.frame()
+	return header, nil
 }
 
 // parseStatus reads "HTTP/1.1 200 OK" (RFC 9112, section 4).
@@ -123,7 +175,7 @@ func (h *head) frame() error {
 		return errors.New("expected Transfer-Encoding or Content-Length once")
 	case len(coding) == 1:
 		if h.old || !strings.EqualFold(coding[0], "chunked") {
-			return errors.New("expected no transfer coding but chunked, and that in HTTP/1.1")
+			return errCoding
 		}
 		h.chunked = true
 	case len(length) == 1:
@@ -133,7 +185,7 @@ func (h *head) frame() error {
 		}
 		h.length = n
 	}
-	h.close = h.old || h.status < 200 || closes(h.header["Connection"])
+	h.close = h.old || h.method == "" && h.status < 200 || closes(h.header["Connection"])
 	return nil
 }
 

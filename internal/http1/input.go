@@ -63,22 +63,32 @@ var (
 // text is copied. Every line ends in CR LF: one that ends otherwise is read as one
 // line by some and as two by others (RFC 9112, section 2.2).
 func (in *input) head(limit int) (string, error) {
-	seen := 0
+	seen, line := 0, 0 // from in.r: what was searched, and where the line begins
 	for {
-		if i := bytes.Index(in.buffered()[max(0, seen-3):], []byte("\r\n\r\n")); i >= 0 {
-			end := in.r + max(0, seen-3) + i
-			if end-in.r > limit {
+		for {
+			i := bytes.IndexByte(in.buf[in.r+seen:in.w], '\n')
+			if i < 0 {
+				break
+			}
+			end := seen + i
+			if end > limit {
 				return "", errTooLong
 			}
-			text := string(in.buf[in.r:end])
-			in.r = end + 4
-			return text, nil
+			if end == line || in.buf[in.r+end-1] != '\r' {
+				return "", errLine
+			}
+			seen = end + 1
+			if end == line+1 {
+				text := string(in.buf[in.r : in.r+max(0, line-2)])
+				in.r += seen
+				return text, nil
+			}
+			line = seen
 		}
-		seen = in.w - in.r
-		if seen > limit {
+		if seen = in.w - in.r; seen > limit {
 			return "", errTooLong
 		}
-		if err := in.fill(limit + 4); err != nil {
+		if err := in.fill(limit + firstBuffer); err != nil {
 			return "", cut(err)
 		}
 	}
@@ -128,4 +138,10 @@ func cut(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// unread appends what was read past the input.
+func (in *input) unread(more []byte) {
+	in.buf = append(in.buf[:in.w:len(in.buf)], more...)
+	in.w = len(in.buf)
 }

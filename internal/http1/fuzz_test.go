@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"mintmark/injector/http1"
+	"mintmark/internal/http1"
 )
 
 // canned is a connection on which the answer is there already.

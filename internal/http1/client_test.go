@@ -16,7 +16,7 @@ import (
 	"testing/iotest"
 	"time"
 
-	"mintmark/injector/http1"
+	"mintmark/internal/http1"
 )
 
 // server answers each request on a connection with what respond writes; it counts
