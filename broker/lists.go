@@ -84,7 +84,10 @@ func (c *call) own(resp *http.Response) *mcp.Own {
 	if c.verb != http.MethodPost || c.plain || c.lists() {
 		return nil
 	}
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	kind := resp.Header.Get("Content-Type")
+	if kind != "application/json" { // as most are
+		kind, _, _ = mime.ParseMediaType(kind)
+	}
 	if c.batch == nil {
 		return mcp.NewOwn(kind, c.asks()...)
 	}
