@@ -14,6 +14,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -72,7 +73,7 @@ func request(ctx context.Context, method, to, kind string, content []byte) (*htt
 // where none is wanted. Names are matched exactly, and one given twice is refused.
 // An error is a *fault.Error.
 func (c Client) Do(r *http.Request, answer any) error {
-	response, err := c.HTTP.Do(r)
+	response, err := c.HTTP.Do(r) //nolint:gosec // G704: where to is what the operator registered
 	if err != nil {
 		return providers.Unreachable(c.System, err)
 	}
@@ -105,9 +106,9 @@ func (c Client) refused(response *http.Response, content []byte) error {
 	cause := fmt.Errorf("%s answered with status %d%s", c.System, response.StatusCode, c.explain(response.StatusCode, content))
 	switch status := response.StatusCode; {
 	case status == http.StatusTooManyRequests, status == http.StatusForbidden && limited(response.Header):
-		return fault.Wrap("lease", fault.Unavailable, c.System+" limits how often the broker may ask", fmt.Errorf("%w%s", cause, wait(response.Header)))
+		return fault.Wrap("lease", fault.Unavailable, c.System+" limits how often the broker may ask", wait(cause, response.Header))
 	case status >= 500, status == http.StatusRequestTimeout:
-		return fault.Wrap("lease", fault.Unavailable, c.System+" could not serve the broker", cause)
+		return fault.Wrap("lease", fault.Unavailable, c.System+" could not serve the broker", wait(cause, response.Header))
 	}
 	return fault.Wrap("lease", fault.Internal, "the credential provider refused the broker", cause)
 }
@@ -127,12 +128,11 @@ func limited(h http.Header) bool {
 	return h.Get("Retry-After") != "" || h.Get("X-Ratelimit-Remaining") == "0"
 }
 
-// wait says how long the system wants to be left alone, where it says so in
-// seconds (RFC 9110, section 10.2.3).
-func wait(h http.Header) string {
+// wait adds how long the system wants to be left alone, where it says so in seconds.
+func wait(cause error, h http.Header) error {
 	seconds, err := strconv.ParseUint(strings.TrimSpace(h.Get("Retry-After")), 10, 32)
 	if err != nil {
-		return ""
+		return cause
 	}
-	return fmt.Sprintf(", and asks to wait %d s", seconds)
+	return fmt.Errorf("%w, and %w", cause, providers.RetryAfter(time.Duration(seconds)*time.Second))
 }

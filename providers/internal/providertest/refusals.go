@@ -2,6 +2,7 @@ package providertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
@@ -9,6 +10,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mintmark/internal/fault"
 	"mintmark/providers"
@@ -66,9 +68,11 @@ func Refusals(t *testing.T, system string, open func(t *testing.T, system http.H
 		CheckAnswer(t, c, err, Canary)
 	})
 	t.Run("says how long to wait", func(t *testing.T) {
-		_, err := open(t, Answer(429, "text/plain", "", "Retry-After", "30")).Mint(t.Context(), providers.Request{})
-		if err == nil || !strings.HasSuffix(err.Error(), "asks to wait 30 s") {
-			t.Errorf("got %v, want the seconds of Retry-After", err)
+		for _, status := range []int{403, 429, 503} {
+			_, err := open(t, Answer(status, "text/plain", "", "Retry-After", "30")).Mint(t.Context(), providers.Request{})
+			if asked, ok := errors.AsType[providers.RetryAfter](err); !ok || time.Duration(asked) != 30*time.Second {
+				t.Errorf("%d: got %v, want the seconds of Retry-After", status, err)
+			}
 		}
 	})
 	t.Run("answered with what was asked", func(t *testing.T) {
