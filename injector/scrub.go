@@ -81,7 +81,7 @@ func (s *Scrubber) masked(text string) string {
 // returned slice is good until the next call. At the end call Rest.
 func (s *Scrubber) Next(piece []byte) []byte {
 	s.catchUp()
-	out := piece
+	var out []byte
 	if s.matcher == nil {
 		out = s.onward(piece)
 	} else {
