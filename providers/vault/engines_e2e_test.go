@@ -181,3 +181,31 @@ func TestLeaseIsRenewedUntilItsLongestLife(t *testing.T) {
 		t.Error("renewal of a revoked lease: got none refused")
 	}
 }
+
+// The Pool has a user that is in use renewed, and replaces it when it has grown old.
+func TestDatabaseUserIsRenewedWhileItIsUsed(t *testing.T) {
+	t.Parallel()
+	bao, pg, self := testenv.OpenBao(t), testenv.Postgres(t), newIdentity(t, brokerID)
+	bao.DatabaseRole(t, pg, "reader", 12*time.Second)
+	bao.Write(t, "database/roles/reader", map[string]any{
+		"db_name": "reader", "default_ttl": "12s", "max_ttl": "1h",
+		"creation_statements": []string{`CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`},
+	})
+	r := providertest.One(t, userProvider(t, bao, self, 5*time.Minute, `path "sys/leases/renew" { capabilities = ["update"] }`))
+	c, _ := r.Must(t, providers.Request{})
+	end, opened := c.NotAfter().Add(6*time.Second), r.Reveal(t, c)
+	await(t, "one and a half lives of a user", 2*time.Minute, func() bool {
+		now, _ := r.Must(t, providers.Request{})
+		if now.ID() != c.ID() {
+			t.Fatalf("got another user, want the one that is renewed: %s", r.History(t))
+		}
+		if err := connect(t, pg, opened); err != nil {
+			t.Fatalf("log in: %v", err)
+		}
+		return time.Now().After(end)
+	})
+	r.Stop(t)
+	if err := connect(t, pg, opened); err == nil {
+		t.Error("after close: the user still logs in, want it revoked")
+	}
+}
