@@ -16,7 +16,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -61,15 +60,6 @@ func certified(t *testing.T, id string) (self held, certificate string) {
 		t.Fatal(err)
 	}
 	return held{i, [][]byte{der}, i.key}, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}))
-}
-
-func file(t *testing.T, content string) bundle.Path {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	return bundle.Path(path)
 }
 
 func TestCertificateLogin(t *testing.T) {

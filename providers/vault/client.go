@@ -47,10 +47,10 @@ func newClients(cfg Config, env providers.Env) (client, auth *api.Client, err er
 	if err != nil {
 		return nil, nil, err
 	}
-	plain := providers.TLSClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName}) //nolint:gosec // TLSClient sets the version
+	plain := providers.TLSClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName})
 	shown := plain
 	if cfg.Auth.Cert != nil {
-		shown = providers.TLSClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName, //nolint:gosec // as above
+		shown = providers.TLSClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName,
 			GetClientCertificate: func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 				return cfg.Auth.Cert.load(r.Context(), env.Self)
 			}})

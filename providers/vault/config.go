@@ -82,6 +82,9 @@ func (c Config) Validate(report func(field, want, got string)) {
 		report("kv2", "exactly one of kv1, kv2, database and dynamic", given)
 	}
 	c.Auth.validate(report)
+	if c.Auth.Cert != nil && c.Address.URL != nil && c.Address.Scheme != "https" {
+		report("auth.cert", "an https address, where a certificate can be shown", c.Address.Redacted())
+	}
 	if c.KV1 != nil {
 		c.KV1.validate(report, "kv1")
 	}

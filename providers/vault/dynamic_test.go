@@ -190,7 +190,7 @@ func TestAuthRules(t *testing.T) {
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			c := kv2(t, newDouble(t))
-			c.Auth = tt.auth
+			c.Address, c.Auth = providertest.URL(t, "https://vault.example.org"), tt.auth
 			if got := providertest.Faults(c); !slices.Equal(got, tt.want) {
 				t.Errorf("faults: got %v, want %v", got, tt.want)
 			}
@@ -198,6 +198,9 @@ func TestAuthRules(t *testing.T) {
 	}
 	own := kv2(t, newDouble(t))
 	own.Auth = vault.Auth{Cert: &vault.Cert{}}
+	if got := providertest.Faults(own); !slices.Equal(got, []string{"auth.cert"}) {
+		t.Errorf("cert without TLS: got faults %v", got)
+	}
 	if p, err := vault.Open(own, providers.Env{}); err == nil || p != nil {
 		t.Errorf("cert without an identity: got %v, %v, want an error", p, err)
 	}
@@ -216,10 +219,24 @@ func TestOwnSecretsThatCannotBeRead(t *testing.T) {
 			d := newDouble(t)
 			c := kv2(t, d)
 			c.Auth = auth
-			_, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{})
+			p, err := vault.Open(c, providers.Env{}) // a certificate would need TLS, if it came to that
+			if err != nil {
+				t.Fatal(err)
+			}
+			_, err = p.Mint(t.Context(), providers.Request{})
 			if fault.HintOf(err) != "the broker cannot read its own secret for the credential provider" || len(d.asked) != 0 {
 				t.Errorf("got %v after %v, want the trouble named and nothing asked", err, d.asked)
 			}
 		})
+	}
+}
+
+// A path that would climb is refused even where nobody has checked the registration.
+func TestPathThatClimbsIsNotAskedFor(t *testing.T) {
+	bot := providertest.Agent(t, botID)
+	for _, path := range []string{"a/../{subject_path}", "a//{subject_path}", "a/{subject_path}?x"} {
+		if got, err := vault.FillPath(path, bot); err == nil || got != "" {
+			t.Errorf("%s: got %q, %v, want an error", path, got, err)
+		}
 	}
 }

@@ -3,6 +3,7 @@
 package vault_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mintmark/internal/fault"
 	"mintmark/internal/testenv"
 	"mintmark/providers"
 	"mintmark/providers/internal/providertest"
@@ -179,5 +181,64 @@ func TestLeaseIsRenewedUntilItsLongestLife(t *testing.T) {
 	}
 	if _, err := p.(providers.Renewer).Renew(t.Context(), held); err == nil {
 		t.Error("renewal of a revoked lease: got none refused")
+	}
+}
+
+// The Pool has a user that is in use renewed, and replaces it when it has grown old.
+func TestDatabaseUserIsRenewedWhileItIsUsed(t *testing.T) {
+	t.Parallel()
+	bao, pg, self := testenv.OpenBao(t), testenv.Postgres(t), newIdentity(t, brokerID)
+	bao.DatabaseRole(t, pg, "reader", 12*time.Second)
+	bao.Write(t, "database/roles/reader", map[string]any{
+		"db_name": "reader", "default_ttl": "12s", "max_ttl": "1h",
+		"creation_statements": []string{`CREATE ROLE "{{name}}" WITH LOGIN PASSWORD '{{password}}' VALID UNTIL '{{expiration}}'`},
+	})
+	r := providertest.One(t, userProvider(t, bao, self, 5*time.Minute, `path "sys/leases/renew" { capabilities = ["update"] }`))
+	c, _ := r.Must(t, providers.Request{})
+	end, opened := c.NotAfter().Add(6*time.Second), r.Reveal(t, c)
+	await(t, "one and a half lives of a user", 2*time.Minute, func() bool {
+		now, _ := r.Must(t, providers.Request{})
+		if now.ID() != c.ID() {
+			t.Fatalf("got another user, want the one that is renewed: %s", r.History(t))
+		}
+		if err := connect(t, pg, opened); err != nil {
+			t.Fatalf("log in: %v", err)
+		}
+		return time.Now().After(end)
+	})
+	r.Stop(t)
+	if err := connect(t, pg, opened); err == nil {
+		t.Error("after close: the user still logs in, want it revoked")
+	}
+}
+
+// What is on no record ends by the path that made it.
+func TestEverythingOfAPathIsRevoked(t *testing.T) {
+	t.Parallel()
+	bao, pg, self := testenv.OpenBao(t), testenv.Postgres(t), newIdentity(t, brokerID)
+	bao.DatabaseRole(t, pg, "reader", time.Minute)
+	sweep := func(p providers.Provider) error {
+		return p.(interface{ RevokeAll(context.Context) error }).RevokeAll(t.Context())
+	}
+	p := userProvider(t, bao, self, time.Minute)
+	var leases []string
+	for range 3 {
+		c, err := p.Mint(t.Context(), providers.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases = append(leases, c.Lease())
+	}
+	if err := sweep(p); fault.KindOf(err) != fault.Internal || err == nil {
+		t.Errorf("without the right: got %v, want it refused", err)
+	}
+	login(t, bao, self, time.Minute, `path "sys/leases/revoke-prefix/database/creds/reader" { capabilities = ["update", "sudo"] }`)
+	if err := sweep(p); err != nil {
+		t.Errorf("revoke everything: %v", err)
+	}
+	for _, lease := range leases {
+		if lives(t, bao, lease) {
+			t.Errorf("lease %s lives, want none left", lease)
+		}
 	}
 }

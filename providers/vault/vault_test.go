@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -94,6 +96,15 @@ func (s *self) JWTSVID(_ context.Context, audience string) (string, error) {
 	defer s.mu.Unlock()
 	s.given++
 	return fmt.Sprintf("svid-%s-%d", audience, s.given), s.err
+}
+
+func file(t *testing.T, content string) bundle.Path {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return bundle.Path(path)
 }
 
 func kv2(t *testing.T, d *double) vault.Config {
