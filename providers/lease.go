@@ -117,6 +117,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 		kind:     minted.Kind(),
 		material: minted.sealed().material,
 	}}}
+	l.credential.lease.once.Store(new(once))
 	terms := *minted.sealed().terms()
 	terms.Scopes = slices.Clone(terms.Scopes)
 	l.credential.lease.fingerprint = p.fingerprint(l.credential.lease.material)
