@@ -95,6 +95,7 @@ type lease struct {
 	life       time.Duration // that it was first given
 	span       atomic.Pointer[span]
 	used       atomic.Bool // in this life
+	resting    atomic.Bool // since its agent has ended a session
 	retired    atomic.Bool
 	refresh    *time.Timer
 	expiry     *time.Timer

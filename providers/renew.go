@@ -50,7 +50,7 @@ func (p *Pool) serve(l *lease) {
 // with the same restraint after failures as a call. A lease that nobody used in
 // this life is given up: what is not held cannot leak.
 func (p *Pool) replace(l *lease) {
-	if l.retired.Load() {
+	if l.retired.Load() || p.goesOn(l) {
 		return
 	}
 	if !l.used.Load() {
