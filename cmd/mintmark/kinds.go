@@ -10,6 +10,7 @@ import (
 	"mintmark/providers"
 	"mintmark/providers/awssts"
 	"mintmark/providers/oauth"
+	"mintmark/providers/static"
 	"mintmark/providers/vault"
 )
 
@@ -34,6 +35,7 @@ func kinds() broker.Kinds {
 			"vault":   broker.KindOf(vault.Open),
 			"aws-sts": broker.KindOf(awssts.Open),
 			"oauth":   broker.KindOf(oauth.Open),
+			"static":  broker.KindOf(static.Open),
 		},
 	}
 }

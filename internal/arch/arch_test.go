@@ -44,7 +44,8 @@ func table() []arrow {
 		{"injector/mcp", []string{"internal/fault"}},
 
 		{"providers", with("attest")},
-		{"providers/*", with("attest", "providers")},
+		{"providers/*", with("attest", "providers", "providers/internal/*")},
+		{"providers/internal/*", with("providers")},
 
 		{"policies", with("attest", "attest/posture", "injector/mcp")},
 

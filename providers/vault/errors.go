@@ -4,7 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -38,7 +40,9 @@ func meaning(r *api.ResponseError) (fault.Kind, string) {
 	case r.StatusCode == http.StatusServiceUnavailable:
 		return fault.Unavailable, "vault is not ready"
 	case r.StatusCode == http.StatusTooManyRequests:
-		return fault.Unavailable, "vault limits how often the broker may ask"
+		return fault.Unavailable, limited
+	case r.StatusCode == http.StatusPreconditionFailed:
+		return fault.Unavailable, "this node of vault lags behind the others"
 	case r.StatusCode == 472, r.StatusCode == 473:
 		return fault.Unavailable, "vault is a standby that does not forward requests"
 	case r.StatusCode >= 500:
@@ -49,6 +53,24 @@ func meaning(r *api.ResponseError) (fault.Kind, string) {
 		return fault.Internal, "there is no such secret at its provider"
 	}
 	return fault.Internal, "vault gave an unexpected answer"
+}
+
+const limited = "vault limits how often the broker may ask"
+
+// maxQuiet bounds how long Vault can have the broker not ask.
+const maxQuiet = time.Minute
+
+// heed notes for how long a busy Vault wants to be left alone: no credential is
+// asked for until then, and nothing else waits.
+func (s *session) heed(answer *api.Response) {
+	if answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode != http.StatusServiceUnavailable {
+		return
+	}
+	wait, err := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 31)
+	if err != nil { // a date is another clock's
+		return
+	}
+	s.quiet.Store(s.env.Now().Add(min(time.Duration(wait)*time.Second, maxQuiet)).UnixNano())
 }
 
 // sealed reads Vault's own words only to choose between two of ours.

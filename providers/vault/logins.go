@@ -23,11 +23,19 @@ func (s *session) ReportLogins(report func(ctx context.Context, handle string, e
 // begin reports t, which nothing was done with yet, and ends it where that
 // fails. The caller has the turn.
 func (s *session) begin(ctx context.Context, t token) error {
+	err := s.note(ctx, t)
+	if err != nil {
+		_ = s.as(s.auth, t).Auth().Token().RevokeSelfWithContext(ctx, "") // nobody has it: it ends by itself otherwise
+	}
+	return err
+}
+
+// note reports t, new or with a later end. The caller has the turn.
+func (s *session) note(ctx context.Context, t token) error {
 	if s.report == nil || t.accessor == "" {
 		return nil
 	}
 	if err := s.report(ctx, t.accessor, t.end); err != nil {
-		_ = s.as(t).Auth().Token().RevokeSelfWithContext(ctx, "") // nobody has it: it ends by itself otherwise
 		return err
 	}
 	now := s.env.Now()
@@ -45,14 +53,14 @@ func (s *session) Logout(ctx context.Context, accessor string) error {
 		return err
 	}
 	if own {
-		err := s.as(t).Auth().Token().RevokeSelfWithContext(ctx, "")
+		err := s.as(s.auth, t).Auth().Token().RevokeSelfWithContext(ctx, "")
 		if status(err) == http.StatusForbidden { // Vault has dropped it
 			return nil
 		}
 		return explain(err)
 	}
 	return s.with(ctx, func(t token) error {
-		err := s.as(t).Auth().Token().RevokeAccessorWithContext(ctx, accessor)
+		err := s.as(s.auth, t).Auth().Token().RevokeAccessorWithContext(ctx, accessor)
 		if unknownAccessor(err) {
 			return nil
 		}
@@ -71,7 +79,7 @@ func (s *session) forget(ctx context.Context, accessor string) (t token, own boo
 	}
 	t, own = s.own[accessor]
 	if own && s.token.accessor == accessor {
-		s.token = token{}
+		s.token = token{login: s.token.login} // the next is another one
 	}
 	return t, own, nil
 }
