@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"maps"
@@ -120,5 +121,10 @@ type nobody struct{}
 
 // JWTSVID always fails.
 func (nobody) JWTSVID(context.Context, string) (string, error) {
-	return "", errors.New("no identity is asked for here")
+	return "", errNobody
 }
+
+// X509SVID always fails.
+func (nobody) X509SVID(context.Context) ([][]byte, crypto.Signer, error) { return nil, nil, errNobody }
+
+var errNobody = errors.New("no identity is asked for here")
