@@ -125,8 +125,6 @@ func (nobody) JWTSVID(context.Context, string) (string, error) {
 }
 
 // X509SVID always fails.
-func (nobody) X509SVID(context.Context) ([][]byte, crypto.Signer, error) {
-	return nil, nil, errNobody
-}
+func (nobody) X509SVID(context.Context) ([][]byte, crypto.Signer, error) { return nil, nil, errNobody }
 
 var errNobody = errors.New("no identity is asked for here")

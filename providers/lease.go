@@ -95,6 +95,7 @@ type lease struct {
 	life       time.Duration // that it was first given
 	span       atomic.Pointer[span]
 	used       atomic.Bool // in this life
+	resting    atomic.Bool // since its agent has ended a session
 	retired    atomic.Bool
 	refresh    *time.Timer
 	expiry     *time.Timer
@@ -117,6 +118,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 		kind:     minted.Kind(),
 		material: minted.sealed().material,
 	}}}
+	l.credential.lease.once.Store(new(once))
 	terms := *minted.sealed().terms()
 	terms.Scopes = slices.Clone(terms.Scopes)
 	l.credential.lease.fingerprint = p.fingerprint(l.credential.lease.material)

@@ -58,7 +58,7 @@ func TestTheLoginEndsWithThePool(t *testing.T) {
 	t.Parallel()
 	bao, self := testenv.OpenBao(t), newIdentity(t, brokerID)
 	bao.PutKV(t, "app", map[string]any{"key": canary})
-	p := open(t, vault.Config{Address: providertest.URL(t, bao.Addr), Auth: login(t, bao, self, time.Minute), KV2: &vault.KV2{Path: "app", Field: "key"}}, providers.Env{Self: self})
+	p := open(t, vault.Config{Address: providertest.URL(t, bao.Addr), Auth: login(t, bao, self, time.Minute), KV2: &vault.KV{Path: "app", Field: "key"}}, providers.Env{Self: self})
 	r := providertest.One(t, p, canary)
 	r.Must(t, providers.Request{})
 	accessor := r.Records(t)[0].Lease
