@@ -41,6 +41,7 @@ func TestMintmark(t *testing.T) {
 		"injects a kept secret by a template":      testKeptSecret,
 		"injects an OAuth token":                   testOAuth,
 		"signs for S3":                             testS3,
+		"puts a secret where it is registered":     testPlaces,
 		"carries sessions":                         testSessions,
 		"bridges a stateless agent to sessions":    testStatelessOnSessions,
 		"keeps a session to its agent":             testSessionOfAnother,

@@ -1,0 +1,102 @@
+//go:build e2e
+
+package e2e_test
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"testing"
+
+	"mintmark/internal/testenv"
+)
+
+// A kept secret is put into a parameter, a cookie and a header, each of which an
+// nginx looks at, and into the body by which OpenBao logs a user in.
+func testPlaces(t *testing.T, w *world) {
+	bao, s, kept := testenv.OpenBao(t), &secrets{}, rand.Text()
+	s.add("kept secret", kept)
+	bao.PutKV(t, "app", map[string]any{"key": kept})
+	address := w.trustBroker(t, bao, `path "secret/data/app" { capabilities = ["read"] }`, s)
+	client := bao.Client(t)
+	if err := client.Sys().EnableAuth("userpass", "userpass", ""); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := client.Logical().WriteWithContext(t.Context(), "auth/userpass/users/ada", map[string]any{"password": kept}); err != nil {
+		t.Fatal(err)
+	}
+	nginx := testenv.Nginx(t, testenv.NginxOptions{Server: fmt.Sprintf(`
+        location /query { if ($arg_code != "%[1]s") { return 403; } return 200 "parameters: $args"; }
+        location /cookie { if ($cookie_sid != "%[1]s") { return 403; } return 200 "cookies: $http_cookie"; }
+        location /header { if ($http_x_key != "Key %[1]s") { return 403; } return 200 "key: $http_x_key"; }
+        location /moved { return 302 http://$host:1/elsewhere?$args; }`, kept)})
+	m := w.serve(t, site{secrets: s, policies: permitShop, config: fmt.Sprintf(`
+providers:
+  kept:
+    kind: vault
+    address: %[1]s
+    auth: {jwt: {role: mintmark, audience: vault}}
+    kv2: {path: app, field: key}
+upstreams:
+  site:
+    kind: http
+    url: http://%[2]s
+    credentials:
+      - {provider: kept, scheme: cookie, cookie: sid, tools: [/cookie]}
+      - {provider: kept, scheme: header, header: X-Key, template: "Key {token}", tools: [/header]}
+      - {provider: kept, scheme: query, parameter: code}
+  bao:
+    kind: http
+    url: %[3]s
+    credentials: [{provider: kept, scheme: body, field: password}]
+`, address, nginx.Address, bao.Addr)})
+	a := m.agent(t, evidence{id: shopID, madeUp: madeUp()})
+
+	masked := strings.Repeat("*", len(kept))
+	for path, want := range map[string]string{
+		"/query?code=mine&CODE[]=mine&b=1": "parameters: b=1&code=" + masked,
+		"/query?[code]=mine":               "parameters: code=" + masked,
+		"/cookie":                          "cookies: sid=" + masked,
+		"/header":                          "key: Key " + masked,
+	} {
+		got := a.do(t, http.MethodGet, "/http/site"+path, "", http.Header{"Cookie": {"sid=mine; a=b"}, "X-Key": {"mine"}})
+		if got.status != http.StatusOK || got.body != want {
+			t.Errorf("%s: got %d %q, want 200 %q", path, got.status, got.body, want)
+		}
+	}
+	if got := a.do(t, http.MethodGet, "/http/site/moved", "", nil); got.status != http.StatusFound || got.header.Get("Location") != "http://127.0.0.1:1/elsewhere?code="+masked {
+		t.Errorf("redirect: got %d to %q, want it unfollowed and without the credential", got.status, got.header.Get("Location"))
+	}
+	a.wantLogin(t, m)
+	decision := m.last(t, "--kind", "decision", "--tool", "/cookie")
+	if decision.Scheme != "cookie" || !slices.Contains(decision.Stripped, "Cookie") {
+		t.Errorf("record: got scheme %q, stripped %v", decision.Scheme, decision.Stripped)
+	}
+	m.stop(t)
+}
+
+// wantLogin logs in to OpenBao with a body that lacks the password.
+func (a *agent) wantLogin(t *testing.T, m *mintmark) {
+	t.Helper()
+	const login = "/http/bao/v1/auth/userpass/login/ada"
+	kind := http.Header{"Content-Type": {"application/json"}}
+	got := a.do(t, http.MethodPost, login, ` {"token_type": "batch"}`+"\n", kind)
+	var answer struct {
+		Auth struct {
+			Token string `json:"client_token"`
+		}
+	}
+	if err := json.Unmarshal([]byte(got.body), &answer); err != nil || got.status != http.StatusOK || answer.Auth.Token == "" {
+		t.Errorf("log in: got %d %s, %v, want OpenBao to take the password", got.status, got.body, err)
+	}
+	if got := a.do(t, http.MethodPost, login, `{"Password":"made-up"}`, kind); got.status != http.StatusBadRequest || !strings.Contains(got.body, "no member") {
+		t.Errorf("log in with a password of the agent's: got %d %s, want a refusal by the broker", got.status, got.body)
+	}
+	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
+	if got := a.do(t, http.MethodPost, login, "password=made-up", form); got.status != http.StatusBadRequest || !strings.Contains(got.body, `no field \"password\"`) {
+		t.Errorf("log in with a form: got %d %s, want a refusal by the broker", got.status, got.body)
+	}
+}
