@@ -25,13 +25,18 @@ var errRedirected = errors.New("the answer is a redirect, which is not followed"
 // HTTPClient returns the client that a provider calls its system with: TLS 1.2
 // or later against roots (nil: the system's), no proxy and nothing else from
 // the environment, no redirects, none of the addresses that egress refuses, and a
-// bound on time and size.
-func HTTPClient(roots *x509.CertPool) *http.Client {
+// bound on time and size. What change sets, such as a client certificate, holds for
+// every connection.
+func HTTPClient(roots *x509.CertPool, change ...func(*tls.Config)) *http.Client {
+	settings := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
+	for _, c := range change {
+		c(settings)
+	}
 	return &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: bounded{&http.Transport{
 			DialContext:            (&net.Dialer{Timeout: 3 * time.Second, Control: egress.Control}).DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			TLSClientConfig:        settings,
 			TLSHandshakeTimeout:    5 * time.Second,
 			IdleConnTimeout:        30 * time.Second,
 			MaxIdleConnsPerHost:    4,

@@ -108,7 +108,10 @@ func TestRefusalsOfTheRealServer(t *testing.T) {
 
 // issuer stands for the broker's trust domain: what it signs, MinIO verifies by
 // the issuer's published keys.
-type issuer struct{ *testenv.OAuthServer }
+type issuer struct {
+	providertest.NoX509SVID
+	*testenv.OAuthServer
+}
 
 func (i issuer) JWTSVID(ctx context.Context, audience string) (string, error) {
 	grant := clientcredentials.Config{
@@ -134,7 +137,7 @@ func TestWebIdentityOfTheRealServer(t *testing.T) {
 	c := config(t, s)
 	c.AccessKeyID, c.SecretAccessKey = bundle.Ref{}, bundle.Ref{}
 	c.RoleARN, c.WebIdentity = s.RoleARN, &awssts.WebIdentity{Audience: as.Resource}
-	r := providertest.One(t, open(t, c, providers.Env{Self: issuer{as}}), as.ClientSecret)
+	r := providertest.One(t, open(t, c, providers.Env{Self: issuer{OAuthServer: as}}), as.ClientSecret)
 	defer r.Stop(t)
 	leased, _ := r.Must(t, providertest.Agent(t, agentID))
 	opened := r.Reveal(t, leased)
@@ -149,7 +152,7 @@ func TestWebIdentityOfTheRealServer(t *testing.T) {
 	}
 
 	c.RoleARN += "x"
-	refused := providertest.One(t, open(t, c, providers.Env{Self: issuer{as}}), as.ClientSecret)
+	refused := providertest.One(t, open(t, c, providers.Env{Self: issuer{OAuthServer: as}}), as.ClientSecret)
 	defer refused.Stop(t)
 	refused.Refused(t, providertest.Agent(t, agentID), fault.Internal)
 }

@@ -31,6 +31,8 @@ const brokerID = "spiffe://a.test/mintmark"
 // identity signs JWT-SVIDs with a key of its own and keeps them, to look for
 // them where they must not be.
 type identity struct {
+	providertest.NoX509SVID
+
 	subject string
 	key     *ecdsa.PrivateKey
 

@@ -80,6 +80,8 @@ func answer(status int, body string) http.HandlerFunc {
 
 // self gives numbered JWTs.
 type self struct {
+	providertest.NoX509SVID
+
 	mu    sync.Mutex
 	given int
 	err   error

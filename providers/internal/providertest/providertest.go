@@ -4,8 +4,11 @@ package providertest
 
 import (
 	"bytes"
+	"context"
+	"crypto"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -202,6 +205,14 @@ func Agent(t testing.TB, id string) providers.Request {
 		t.Fatal(err)
 	}
 	return providers.Request{Agent: attest.Proven(attest.Proof{ID: parsed, Attestor: "test", Expires: time.Now().Add(time.Hour)})}
+}
+
+// NoX509SVID is the part of an identity that has JWT-SVIDs only.
+type NoX509SVID struct{}
+
+// X509SVID returns an error.
+func (NoX509SVID) X509SVID(context.Context) ([][]byte, crypto.Signer, error) {
+	return nil, nil, errors.New("get own X.509-SVID: this identity has none")
 }
 
 // Ref returns a reference to a file that holds secret.
