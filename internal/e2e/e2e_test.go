@@ -42,6 +42,7 @@ func TestMintmark(t *testing.T) {
 		"injects an OAuth token":                   testOAuth,
 		"signs for S3":                             testS3,
 		"puts a secret where it is registered":     testPlaces,
+		"proves that it holds a token's key":       testDPoP,
 		"carries sessions":                         testSessions,
 		"bridges a stateless agent to sessions":    testStatelessOnSessions,
 		"keeps a session to its agent":             testSessionOfAnother,

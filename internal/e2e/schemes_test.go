@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -98,5 +99,56 @@ func (a *agent) wantLogin(t *testing.T, m *mintmark) {
 	form := http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}
 	if got := a.do(t, http.MethodPost, login, "password=made-up", form); got.status != http.StatusBadRequest || !strings.Contains(got.body, `no field \"password\"`) {
 		t.Errorf("log in with a form: got %d %s, want a refusal by the broker", got.status, got.body)
+	}
+}
+
+// A token that is bound to a key is taken with a proof, by a server that wants its
+// nonce in each.
+func testDPoP(t *testing.T, w *world) {
+	for name, nonce := range map[string]bool{"without a nonce": false, "with a nonce": true} {
+		t.Run(name, func(t *testing.T) {
+			issuer, s := testenv.OAuth(t, testenv.OAuthOptions{DPoPNonce: nonce}), &secrets{}
+			s.add("client secret", issuer.ClientSecret)
+			granted := issuer.UserToken(t)
+			s.add("refresh token", granted)
+			m := w.serve(t, site{secrets: s, policies: permitShop, config: fmt.Sprintf(`
+providers:
+  user:
+    kind: oauth
+    token_url: %[1]s/token
+    client_id: %[2]s
+    client_secret: file:%[3]s
+    dpop: true
+    refresh_token: {token: "file:%[4]s", state: %[5]s}
+upstreams:
+  user:
+    kind: http
+    url: %[1]s
+    credentials: [{provider: user, scheme: dpop}]
+  without:
+    kind: http
+    url: %[1]s
+    credentials: [{provider: user, scheme: header, header: Authorization, template: "Bearer {token}"}]
+`, newTap(t, strings.TrimSuffix(issuer.TokenURL, "/token"), s), issuer.ClientID, secretFile(t, issuer.ClientSecret), secretFile(t, granted),
+				filepath.Join(t.TempDir(), "state"))})
+			a := m.agent(t, evidence{id: shopID, madeUp: http.Header{"Dpop": {"made-up"}, "Authorization": {"DPoP made-up"}}})
+			for range 3 {
+				got := a.do(t, http.MethodGet, "/http/user/me", "", nil)
+				if got.status != http.StatusOK || !strings.Contains(got.body, `"sub":"alice"`) {
+					t.Errorf("userinfo: got %d %s, want alice", got.status, got.body)
+				}
+				if got.header.Get("DPoP-Nonce") != "" {
+					t.Errorf("userinfo: got a nonce %q, which is the broker's", got.header.Get("DPoP-Nonce"))
+				}
+			}
+			decision := m.last(t, "--kind", "decision", "--tool", "/me")
+			if decision.Scheme != "dpop" || !slices.Contains(decision.Stripped, "Dpop") {
+				t.Errorf("record: got scheme %q, stripped %v", decision.Scheme, decision.Stripped)
+			}
+			if got := a.do(t, http.MethodGet, "/http/without/me", "", nil); got.status == http.StatusOK {
+				t.Errorf("userinfo without a proof: got %d %s, want a refusal", got.status, got.body)
+			}
+			m.stop(t)
+		})
 	}
 }
