@@ -31,6 +31,7 @@ import (
 	"mintmark/internal/trustdomain"
 	"mintmark/providers"
 	"mintmark/providers/oauth"
+	"mintmark/providers/static"
 	"mintmark/providers/vault"
 )
 
@@ -233,6 +234,8 @@ func (w *world) kinds() broker.Kinds {
 			"stated": broker.KindOf(func(struct{}, broker.PostureEnv) (posture.Source, error) { return w.scan, nil }),
 		},
 		Providers: map[string]broker.Kind[providers.Env, providers.Provider]{
+			"static": broker.KindOf(static.Open),
+
 			"oauth": broker.KindOf(oauth.Open),
 			"vault": broker.KindOf(vault.Open),
 		},
