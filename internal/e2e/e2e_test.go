@@ -43,6 +43,7 @@ func TestMintmark(t *testing.T) {
 		"signs for S3":                             testS3,
 		"puts a secret where it is registered":     testPlaces,
 		"proves that it holds a token's key":       testDPoP,
+		"shows its certificate to an upstream":     testClientCertificate,
 		"carries sessions":                         testSessions,
 		"bridges a stateless agent to sessions":    testStatelessOnSessions,
 		"keeps a session to its agent":             testSessionOfAnother,

@@ -4,15 +4,19 @@ package e2e_test
 
 import (
 	"crypto/rand"
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"mintmark/internal/testenv"
+	"mintmark/internal/trustdomain"
 )
 
 // A kept secret is put into a parameter, a cookie and a header, each of which an
@@ -151,4 +155,68 @@ upstreams:
 			m.stop(t)
 		})
 	}
+}
+
+// An nginx that lets in who has a certificate of SPIRE's lets the broker in by its
+// own SVID, and nobody who only says in a header that he has one.
+func testClientCertificate(t *testing.T, w *world) {
+	known, err := w.workload.FetchX509Context(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := trustdomain.New("nginx.test", trustdomain.Options{})
+	svid, err := server.X509SVID(server.ID("nginx"), trustdomain.X509Request{Hosts: []string{"127.0.0.1"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	chain, key, err := svid.Marshal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	nginx := testenv.Nginx(t, testenv.NginxOptions{
+		TLS: true, Files: map[string][]byte{"server.pem": chain, "server.key": key, "clients.pem": encoded(known.DefaultSVID().Certificates[1:], known.Bundles.Bundles()[0].X509Authorities())},
+		Server: `
+        ssl_client_certificate clients.pem; ssl_verify_client optional; ssl_verify_depth 4;
+        location / { if ($ssl_client_verify != SUCCESS) { return 403 $ssl_client_verify; } return 200 "$ssl_client_verify $ssl_client_serial $http_x_client_cert"; }`,
+	})
+	roots := filepath.Join(t.TempDir(), "roots.pem")
+	if err := os.WriteFile(roots, encoded(server.Bundle().X509Authorities()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	m := w.serve(t, site{policies: permitShop, config: fmt.Sprintf(`
+providers:
+  own: {kind: x509-svid}
+upstreams:
+  site:
+    kind: http
+    url: https://%[1]s
+    ca: %[2]s
+    credentials: [{provider: own, scheme: mtls}]
+  without:
+    kind: http
+    url: https://%[1]s
+    ca: %[2]s
+    unauthenticated: true
+`, nginx.Address, roots)})
+	a := m.agent(t, evidence{id: shopID, madeUp: madeUp()})
+	for range 3 {
+		got := a.do(t, http.MethodGet, "/http/site/", "", http.Header{"X-Client-Cert": {"made-up"}})
+		if got.status != http.StatusOK || !strings.HasPrefix(got.body, "SUCCESS ") || strings.Contains(got.body, "made-up") {
+			t.Errorf("with the certificate: got %d %q, want nginx to take it", got.status, got.body)
+		}
+	}
+	if got := a.do(t, http.MethodGet, "/http/without/", "", nil); got.status != http.StatusForbidden || !strings.Contains(got.body, "NONE") {
+		t.Errorf("without: got %d %q, want a refusal by nginx", got.status, got.body)
+	}
+	if decision := m.last(t, "--kind", "decision", "--upstream", "site"); decision.Scheme != "mtls" || !slices.Contains(decision.Stripped, "X-Client-Cert") {
+		t.Errorf("record: got %+v", decision)
+	}
+	m.stop(t)
+}
+
+func encoded(certificates ...[]*x509.Certificate) (text []byte) {
+	for _, c := range slices.Concat(certificates...) {
+		text = append(text, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: c.Raw})...)
+	}
+	return text
 }
