@@ -2,6 +2,7 @@ package injector
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"mintmark/injector/mcp"
@@ -42,14 +43,19 @@ func appendLower(b []byte, s string) []byte {
 }
 
 // namesAuthority reports whether a parameter of this name authenticates a call, in
-// some server's spelling, or names another method.
-func namesAuthority(name string) bool {
-	for _, spelling := range spellings(name) {
-		if isAuthority(spelling) {
+// some server's spelling.
+func namesAuthority(name string) bool { return slices.ContainsFunc(spellings(name), isAuthority) }
+
+// namesMethod reports whether a parameter of this name says that another method is
+// meant than the request's.
+func namesMethod(name string) bool {
+	return slices.ContainsFunc(spellings(name), func(spelling string) bool {
+		switch spelling {
+		case "_method", "x-http-method", "x-http-method-override", "x-method-override":
 			return true
 		}
-	}
-	return false
+		return false
+	})
 }
 
 // isAuthority names the parameters by which calls are authenticated: exactly,
@@ -60,8 +66,7 @@ func isAuthority(name string) bool {
 	case "access_token", "accesstoken", "auth_token", "authtoken", "id_token", "refresh_token", "oauth_token", "bearer_token", "token", "jwt",
 		"api_key", "api-key", "apikey", "key", "auth", "authorization", "secret", "client_secret", "client_assertion", "password", "passwd",
 		"awsaccesskeyid", "signature", "sig", "googleaccessid", "private_token", "session_token", "sessionid", "subscription-key",
-		"access_key", "accesskey", "private_key", "session", "pat", "bearer", "pass", "pwd", "ticket", "hmac", "hapikey", "credential", "credentials",
-		"_method", "x-http-method", "x-http-method-override", "x-method-override":
+		"access_key", "accesskey", "private_key", "session", "pat", "bearer", "pass", "pwd", "ticket", "hmac", "hapikey", "credential", "credentials":
 		return true
 	}
 	return strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-goog-") || strings.HasPrefix(name, "x-ms-")

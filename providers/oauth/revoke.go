@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -10,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 
+	"github.com/go-json-experiment/json"
 	"golang.org/x/oauth2"
 
 	"mintmark/internal/fault"
@@ -60,7 +60,7 @@ func (a *authority) revoke(ctx context.Context, at endpoints, token string) erro
 	var said struct {
 		Error string `json:"error"`
 	}
-	if err := json.NewDecoder(answer.Body).Decode(&said); err == nil && said.Error == "unsupported_token_type" {
+	if err := json.UnmarshalRead(answer.Body, &said); err == nil && said.Error == "unsupported_token_type" {
 		a.irrevocable.Store(true)
 		return fault.Wrap("revoke", fault.Internal, server+" does not revoke tokens of this kind: they end by themselves", errors.New("revocation endpoint answered with unsupported_token_type"))
 	}

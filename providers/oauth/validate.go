@@ -30,9 +30,9 @@ func (c Config) Validate(report func(field, want, got string)) {
 // the resource alone although it would be sent a stored secret: the resource
 // could then have it sent to any server.
 func (c Config) validateServer(report reporter) {
-	for field, u := range map[string]bundle.URL{"token_url": c.TokenURL, "issuer": c.Issuer, "revocation_url": c.RevocationURL} {
-		providers.CheckEndpoint(report, field, u)
-	}
+	providers.CheckEndpoint(report, "token_url", c.TokenURL)
+	providers.CheckEndpoint(report, "issuer", c.Issuer)
+	providers.CheckEndpoint(report, "revocation_url", c.RevocationURL)
 	named := count(c.TokenURL.URL != nil, c.Issuer.URL != nil)
 	if named > 1 || named == 0 && !c.Discover {
 		report("issuer", "one of token_url and issuer, or discover", strconv.Itoa(named)+" of them")
@@ -65,11 +65,11 @@ func (c Config) showsSecret() bool {
 }
 
 func (c Config) validateGrant(report reporter) {
-	grants := count(c.TokenExchange != nil, c.JWTBearer != nil, c.IDJAG != nil, c.RefreshToken != nil, c.AuthorizationCode != nil)
+	grants := c.grants()
 	switch {
-	case grants > 1:
-		report("", "at most one of token_exchange, jwt_bearer, id_jag, refresh_token and authorization_code", strconv.Itoa(grants))
-	case grants == 0 && c.AuthStyle == "none":
+	case len(grants) > 1:
+		report(grants[1], "one grant at most", strings.Join(grants, " and "))
+	case len(grants) == 0 && c.AuthStyle == styleNone:
 		report("auth_style", "a way to authenticate, or another grant than client_credentials", `"none"`)
 	}
 	if c.TokenExchange != nil {
@@ -84,9 +84,29 @@ func (c Config) validateGrant(report reporter) {
 	if c.IDJAG != nil {
 		c.IDJAG.validate(report)
 	}
-	if c.AuthStyle == "none" && c.ClientID == "" && (c.RefreshToken != nil || c.AuthorizationCode != nil) {
+	if c.AuthStyle == styleNone && c.ClientID == "" && (c.RefreshToken != nil || c.AuthorizationCode != nil) {
 		report("client_id", "the client's", "none")
 	}
+}
+
+// grants returns the names of the grants that are given.
+func (c Config) grants() (names []string) {
+	if c.TokenExchange != nil {
+		names = append(names, "token_exchange")
+	}
+	if c.JWTBearer != nil {
+		names = append(names, "jwt_bearer")
+	}
+	if c.IDJAG != nil {
+		names = append(names, "id_jag")
+	}
+	if c.RefreshToken != nil {
+		names = append(names, "refresh_token")
+	}
+	if c.AuthorizationCode != nil {
+		names = append(names, "authorization_code")
+	}
+	return names
 }
 
 func (g IDJAG) validate(report reporter) {
