@@ -40,6 +40,7 @@ func TestMintmark(t *testing.T) {
 		"leases a database user":                   testDatabase,
 		"injects a kept secret by a template":      testKeptSecret,
 		"injects an OAuth token":                   testOAuth,
+		"shows its own identity for a token":       testFederation,
 		"signs for S3":                             testS3,
 		"carries sessions":                         testSessions,
 		"bridges a stateless agent to sessions":    testStatelessOnSessions,

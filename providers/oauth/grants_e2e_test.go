@@ -128,6 +128,15 @@ func TestTokenThatItsServerDoesNotRevoke(t *testing.T) {
 	if got := r.Events(t); got != "mint revoke_failed mint" {
 		t.Errorf("events: got %q, want the second token not to be taken for revocable", got)
 	}
+
+	c := found(t, s)
+	c.NoRevocation = true
+	r = providertest.One(t, open(t, c, providers.Env{}), s.ClientSecret)
+	r.Must(t, providers.Request{})
+	r.Stop(t)
+	if got := r.Events(t); got != "mint" {
+		t.Errorf("events: got %q, want no revocation to be tried", got)
+	}
 }
 
 // active asks the server about a token (RFC 7662).

@@ -159,7 +159,7 @@ func (p *provider) seal(token *oauth2.Token, m *mint, start time.Time) (provider
 // is not: servers may end the grant with it (RFC 7009, section 2.1).
 func (p *provider) revocable(at endpoints) bool {
 	goesOn := p.config.RefreshToken != nil || p.config.AuthorizationCode != nil
-	return at.revocation != "" && !goesOn && !p.server.irrevocable.Load()
+	return at.revocation != "" && !p.config.NoRevocation && !goesOn && !p.server.irrevocable.Load()
 }
 
 // scopes returns what the server granted, or what was asked for where it does
