@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -27,16 +28,23 @@ func TestClientAuthorization(t *testing.T) {
 	for _, s := range []struct {
 		name  string
 		setUp func(*testing.T, authJob, *operator) authSite
-		fails bool // the client is to refuse
 	}{
-		{"auth/client-credentials-jwt", clientKey, false},
-		{"auth/client-credentials-basic", clientSecret, false},
-		{"auth/enterprise-managed-authorization", enterpriseManaged, false},
-		{"auth/wif-jwt-bearer", federated, false},
-		{"auth/dpop", bound, false},
-		{"auth/dpop-nonce", bound, false},
-		{"auth/pre-registration", preRegistered, false},
-		{"auth/resource-mismatch", clientKeyOfNobody, true},
+		{"auth/client-credentials-jwt", clientKey},
+		{"auth/client-credentials-basic", clientSecret},
+		{"auth/enterprise-managed-authorization", enterpriseManaged},
+		{"auth/wif-jwt-bearer", federated},
+		{"auth/dpop", bound},
+		{"auth/dpop-nonce", bound},
+		{"auth/pre-registration", preRegistered},
+		{"auth/resource-mismatch", clientKeyOfNobody},
+		{"auth/metadata-issuer-mismatch", clientKeyOfNobody},
+		{"auth/metadata-default", registered("none")},
+		{"auth/metadata-var1", registered("none")},
+		{"auth/metadata-var2", registered("none")},
+		{"auth/metadata-var3", registered("none")},
+		{"auth/token-endpoint-auth-basic", registered("basic")},
+		{"auth/token-endpoint-auth-post", registered("post")},
+		{"auth/token-endpoint-auth-none", registered("none")},
 	} {
 		t.Run(s.name, func(t *testing.T) {
 			run := w.authorize(t, s.name, func(t *testing.T, job authJob) error { return w.callThrough(t, s.setUp(t, job, &operator{job: job})) })
@@ -64,6 +72,7 @@ type authSite struct {
 	provider string // the settings of the provider, as lines of YAML
 	scheme   string
 	server   string
+	resource string // what it calls itself; the server's URL if ""
 	secrets  map[string]string
 	refused  bool // no call is to get through
 }
@@ -149,7 +158,7 @@ upstreams:
   server:
     url: %s
     credentials: [{provider: token, scheme: %s}]
-`, s.server, s.provider, s.server, s.scheme)})
+`, cmp.Or(s.resource, s.server), s.provider, s.server, s.scheme)})
 	session, err := m.agent(t, evidence{id: shopID}).tryConnect(t.Context(), "2025-11-25", "server", nil)
 	if err != nil {
 		if !s.refused {

@@ -151,8 +151,15 @@ func (p *provider) seal(token *oauth2.Token, m *mint, start time.Time) (provider
 	return providers.Seal(providers.Token, material, providers.Terms{
 		Scopes:    p.scopes(token.Extra("scope")),
 		NotAfter:  start.Add(life),
-		Revocable: m.at.revocation != "" && !p.server.irrevocable.Load(),
+		Revocable: p.revocable(m.at),
 	}), nil
+}
+
+// revocable reports whether a token is to be ended early. One of a grant that goes on
+// is not: servers may end the grant with it (RFC 7009, section 2.1).
+func (p *provider) revocable(at endpoints) bool {
+	goesOn := p.config.RefreshToken != nil || p.config.AuthorizationCode != nil
+	return at.revocation != "" && !p.config.NoRevocation && !goesOn && !p.server.irrevocable.Load()
 }
 
 // scopes returns what the server granted, or what was asked for where it does

@@ -25,7 +25,6 @@ type rotating struct {
 	mu    sync.Mutex
 	n     int
 	codes int
-	keys  map[string]bool
 	state string
 	wrong []string
 }
