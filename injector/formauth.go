@@ -58,7 +58,7 @@ func partAuthority(kind string, body []byte) (string, error) {
 	parts := multipart.NewReader(bytes.NewReader(body), parameters["boundary"])
 	for {
 		part, err := parts.NextRawPart()
-		if errors.Is(err, io.EOF) {
+		if err == io.EOF { //nolint:errorlint // wrapped, it is a form that ends before its end is said
 			return "", nil
 		}
 		if err != nil {
