@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"bytes"
 	"io"
 	"mime"
 	"net/http"
@@ -16,7 +15,7 @@ import (
 // credential. It reads no further than the first bytes, and nothing of a stream,
 // which it cuts instead.
 func (b *Broker) legible(c *call, resp *http.Response) error {
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	kind := mediaType(resp)
 	if c.injection == nil || !isText(kind) {
 		return nil
 	}
@@ -26,13 +25,16 @@ func (b *Broker) legible(c *call, resp *http.Response) error {
 		return nil
 	}
 	defer b.streams.add(c)()
-	first := make([]byte, 512)
-	n, err := io.ReadAtLeast(t, first, longestMark)
-	if isFault(err) {
-		return err
+	return t.begin()
+}
+
+// mediaType returns the type of an answer without its parameters, or "".
+func mediaType(resp *http.Response) string {
+	kind := resp.Header.Get("Content-Type")
+	if kind != "application/json" { // as most are
+		kind, _, _ = mime.ParseMediaType(kind)
 	}
-	resp.Body = body{io.MultiReader(bytes.NewReader(first[:n]), t), t}
-	return nil
+	return kind
 }
 
 // isText reports whether a media type is one of text. What has none may be.
@@ -52,16 +54,48 @@ func isJSONType(kind string) bool {
 // textBody is a body that must not turn out to be compressed.
 type textBody struct {
 	io.ReadCloser
-	strict  bool   // no character may be in it that JSON does not have
-	first   []byte // as long as they may be a mark
-	decided bool
+	strict  bool // no character may be in it that JSON does not have
+	mark    [longestMark]byte
+	marked  int  // how much of mark is known
+	decided bool // mark is none
+	held    []byte
+	err     error // after what is held
+	room    [512]byte
 }
 
 // longestMark is the length of the longest beginning that is looked for.
 const longestMark = 8
 
+// begin reads until it is known whether the body may be given on, and returns a
+// *fault.Error when it may not.
+func (t *textBody) begin() error {
+	for len(t.held) < longestMark && t.err == nil {
+		var n int
+		n, t.err = t.next(t.room[len(t.held):])
+		t.held = t.room[:len(t.held)+n]
+	}
+	if isFault(t.err) {
+		return t.err
+	}
+	return nil
+}
+
 // Read implements io.Reader.
 func (t *textBody) Read(p []byte) (int, error) {
+	if len(t.held) > 0 {
+		n := copy(p, t.held)
+		if t.held = t.held[n:]; len(t.held) > 0 {
+			return n, nil
+		}
+		return n, t.err
+	}
+	if t.err != nil {
+		return 0, t.err
+	}
+	return t.next(p)
+}
+
+func (t *textBody) next(p []byte) (int, error) {
 	n, err := t.ReadCloser.Read(p)
 	if t.compressed(p[:n]) {
 		return 0, fault.New("answer", fault.BadUpstream, "the upstream sent a compressed answer and did not say so; it can't be checked for secrets")
@@ -70,13 +104,18 @@ func (t *textBody) Read(p []byte) (int, error) {
 }
 
 func (t *textBody) compressed(piece []byte) bool {
-	if t.strict && bytes.ContainsFunc(piece, func(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }) {
-		return true
+	if t.strict {
+		for _, c := range piece {
+			if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+				return true
+			}
+		}
 	}
 	if t.decided {
 		return false
 	}
-	t.first = append(t.first, piece[:min(len(piece), longestMark)]...)
+	t.marked += copy(t.mark[t.marked:], piece)
+	first := t.mark[:t.marked]
 	t.decided = true
 	for _, mark := range [...]string{
 		"\x1f\x8b", "\x1f\x9d", "\x1f\xa0", // gzip, compress
@@ -84,10 +123,10 @@ func (t *textBody) compressed(piece []byte) bool {
 		"\x78\x01", "\x78\x9c", "\x78\xda", // zlib (RFC 1950), which HTTP calls deflate
 		"\xfd7zXZ\x00", "BZh91AY&", "\x04\x22\x4d\x18", // xz, bzip2, LZ4
 	} {
-		if bytes.HasPrefix(t.first, []byte(mark)) {
+		if strings.HasPrefix(string(first), mark) {
 			return true
 		}
-		t.decided = t.decided && !strings.HasPrefix(mark, string(t.first))
+		t.decided = t.decided && !strings.HasPrefix(mark, string(first))
 	}
 	return false
 }

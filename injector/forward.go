@@ -212,14 +212,8 @@ func (u *Upstream) sendPlain(ctx context.Context, out *Outgoing, recheck Recheck
 	if out.Header["User-Agent"] == nil {
 		out.Header["User-Agent"] = u.agent
 	}
-	var refusal error
-	resp, err := u.plain.Send(ctx, &http1.Request{Method: out.Method, Target: out.URL.RequestURI(), Host: out.URL.Host, Header: out.Header, Body: out.Body}, func() error {
-		refusal = recheck()
-		return refusal
-	})
-	if refusal != nil {
-		return nil, refusal
-	}
+	// What recheck returns is a *fault.Error, which sendError leaves as it is.
+	resp, err := u.plain.Send(ctx, &http1.Request{Method: out.Method, Target: out.URL.RequestURI(), Host: out.URL.Host, Header: out.Header, Body: out.Body}, recheck)
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
