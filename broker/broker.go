@@ -157,12 +157,18 @@ func (b *Broker) openLog(ctx context.Context, a bundle.Audit) error {
 		return fmt.Errorf("derive the fingerprint key: %w", err)
 	}
 	// Before the log goes on: what is in it was left by a process that is gone.
-	b.orphans = providers.Orphans(audit.Recent(string(a.Directory), providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), b.logger)
+	b.orphans = providers.Orphans(audit.Recent(string(a.Directory), providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), b.clock(), b.logger)
 	b.log, err = audit.Open(audit.Options{
 		Directory: string(a.Directory), SigningKey: key, SegmentSize: int64(a.SegmentSize),
 		SyncAlways: a.Sync == "always", Clock: b.clock, Logger: b.logger,
 	})
-	return err
+	if err != nil || len(b.orphans) == 0 {
+		return err
+	}
+	for i := range b.orphans { // first, so that the next start finds them too
+		b.log.Note(&b.orphans[i])
+	}
+	return b.log.Flush(ctx)
 }
 
 // Close ends the broker: no new calls, the calls under way get their time, the

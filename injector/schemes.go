@@ -34,10 +34,11 @@ func (Bearer) Owns(name string) bool { return name == authorization }
 // Inject writes the token. It returns an error for a credential without one,
 // and for a token that is no header value.
 func (Bearer) Inject(out *Outgoing, c providers.Opened) error {
-	if c.Token() == "" {
+	token := c.Token()
+	if token == "" {
 		return fmt.Errorf("scheme bearer: expected a credential with a token, got none")
 	}
-	return setHeader(out, authorization, "Bearer "+c.Token())
+	return setHeader(out, authorization, "Bearer "+token)
 }
 
 // Basic puts a Password into Authorization (RFC 7617).

@@ -95,6 +95,7 @@ type lease struct {
 	life       time.Duration // that it was first given
 	span       atomic.Pointer[span]
 	used       atomic.Bool // in this life
+	resting    atomic.Bool // since its agent has ended a session
 	retired    atomic.Bool
 	refresh    *time.Timer
 	expiry     *time.Timer
@@ -117,6 +118,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 		kind:     minted.Kind(),
 		material: minted.sealed().material,
 	}}}
+	l.credential.lease.once.Store(new(once))
 	terms := *minted.sealed().terms()
 	terms.Scopes = slices.Clone(terms.Scopes)
 	l.credential.lease.fingerprint = p.fingerprint(l.credential.lease.material)
@@ -194,7 +196,7 @@ func (l *lease) touch() {
 // revocable reports whether revoking l changes anything at now.
 func (l *lease) revocable(now time.Time) bool {
 	end := l.span.Load().systemEnd
-	return l.reg.revoker != nil && l.known() && (end.IsZero() || now.Before(end))
+	return l.reg.revoker != nil && l.credential.known() && (end.IsZero() || now.Before(end))
 }
 
 // systemEnd returns when the system ends l by itself, where it has a handle by
@@ -204,12 +206,6 @@ func (l *lease) systemEnd() time.Time {
 		return time.Time{}
 	}
 	return l.span.Load().systemEnd.Round(0)
-}
-
-// known reports whether its system can be told which credential l is.
-func (l *lease) known() bool {
-	terms := l.credential.lease.terms()
-	return terms.Lease != "" || terms.Revocable
 }
 
 // fingerprint hashes the secret parts, each with its length, so that no two

@@ -17,14 +17,18 @@ import (
 const OrphanWindow = 3 * remindEvery
 
 const (
-	remindEvery = time.Hour
-	eventHeld   = "held"
+	remindEvery      = time.Hour
+	eventHeld        = "held"
+	eventOrphan      = "orphan"
+	eventOrphanLogin = "orphan_login"
 )
 
-// Orphans returns the records of what has not ended at its system according to
-// the issuance records of a log, which come oldest first: the credentials that
-// have a handle, and the logins. What can't be read is logged and passed over.
-func Orphans(records iter.Seq2[audit.Record, error], logger *slog.Logger) []audit.Record {
+// Orphans returns what has not ended at its system at now, according to the
+// issuance records of a log that a process left, which come oldest first: the
+// credentials that have a handle, and the logins. Each is a record (event
+// "orphan" or "orphan_login") for whoever continues the log to begin with, so
+// that it is found again. What can't be read is logged and passed over.
+func Orphans(records iter.Seq2[audit.Record, error], now time.Time, logger *slog.Logger) []audit.Record {
 	left := make(map[string]audit.Record)
 	for r, err := range records {
 		switch {
@@ -38,10 +42,27 @@ func Orphans(records iter.Seq2[audit.Record, error], logger *slog.Logger) []audi
 	}
 	orphans := make([]audit.Record, 0, len(left))
 	for _, r := range left {
-		orphans = append(orphans, r)
+		if r.SystemEnd.IsZero() || now.Before(r.SystemEnd) {
+			orphans = append(orphans, r)
+		}
 	}
 	slices.SortFunc(orphans, func(a, b audit.Record) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // of one log, so far less than 2^63
+	for i, r := range orphans {
+		orphans[i] = orphan(r)
+	}
 	return orphans
+}
+
+// orphan returns what is known of an orphan from one of its records.
+func orphan(r audit.Record) audit.Record {
+	event := eventOrphan
+	if isLogin(r.Event) {
+		event = eventOrphanLogin
+	}
+	return audit.Record{
+		Kind: audit.Issuance, Event: event, Agent: r.Agent, Provider: r.Provider, Credential: r.Credential,
+		Fingerprint: r.Fingerprint, Scopes: r.Scopes, NotAfter: r.NotAfter, SystemEnd: r.SystemEnd, Lease: r.Lease,
+	}
 }
 
 // Adopt has the Pool end what another left behind, by the providers of the same
@@ -64,19 +85,15 @@ func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 }
 
 func isLogin(event string) bool {
-	return event == eventLogin || event == eventLogout || event == eventLogout+"_failed"
+	return event == eventLogin || event == eventLogout || event == eventLogout+"_failed" || event == eventOrphanLogin
 }
 
-func (p *Pool) adopt(orphan audit.Record) bool {
-	d := &debt{reg: p.registrations[orphan.Provider], held: Held{Lease: orphan.Lease}, end: orphan.SystemEnd}
+func (p *Pool) adopt(r audit.Record) bool {
+	d := &debt{reg: p.registrations[r.Provider], record: r, held: Held{Lease: r.Lease}, end: r.SystemEnd}
 	if !d.lives(p.clock()) {
 		return false
 	}
-	d.record = audit.Record{
-		Kind: audit.Issuance, Event: "revoke", Agent: orphan.Agent, Provider: orphan.Provider, Credential: orphan.Credential,
-		Fingerprint: orphan.Fingerprint, Scopes: orphan.Scopes, NotAfter: orphan.NotAfter, SystemEnd: orphan.SystemEnd, Lease: orphan.Lease,
-	}
-	if isLogin(orphan.Event) {
+	if d.record.Event = "revoke"; isLogin(r.Event) {
 		d.record.Event = eventLogout
 	}
 	if !d.payable() {
@@ -114,7 +131,7 @@ func (p *Pool) Left() []audit.Record {
 	var records []audit.Record
 	for _, d := range p.debts.left {
 		if d.held.Lease != "" {
-			records = append(records, d.record)
+			records = append(records, orphan(d.record))
 		}
 	}
 	return records

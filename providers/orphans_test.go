@@ -158,7 +158,7 @@ func TestWhatIsHeldForLongIsOnRecordAgain(t *testing.T) {
 			t.Errorf("events: got %q, want the lease again each hour", got)
 		}
 		left := r.Orphans(t)
-		if len(left) != 1 || left[0].Event != "held" || left[0].Credential != first.ID() || left[0].Lease != "lease-1" || left[0].SystemEnd.IsZero() {
+		if len(left) != 1 || left[0].Event != "orphan" || left[0].Credential != first.ID() || left[0].Lease != "lease-1" || left[0].SystemEnd.IsZero() {
 			t.Errorf("got %+v left, want the lease by its last record", left)
 		}
 	})
@@ -244,7 +244,7 @@ func TestALoginWithALaterEndIsOneLogin(t *testing.T) {
 		if err := b.report(t.Context(), "login-1", time.Now().Add(5*time.Hour)); err != nil {
 			t.Fatal(err)
 		}
-		left := slices.DeleteFunc(r.Orphans(t), func(r audit.Record) bool { return r.Event != "login" })
+		left := slices.DeleteFunc(r.Orphans(t), func(r audit.Record) bool { return r.Event != "orphan_login" })
 		if len(left) != 1 || left[0].SystemEnd.Sub(time.Now()) != 5*time.Hour {
 			t.Errorf("got %+v, want one login with its later end", left)
 		}
@@ -266,7 +266,7 @@ func TestTheLoginsOfACrashAreEnded(t *testing.T) {
 		if got := r.History(t); strings.Count(got, "logout_failed") != 2 || r.Owed() != 2 {
 			t.Errorf("events: got %q and %d owed, want two logouts that failed", got, r.Owed())
 		}
-		if again := r.Orphans(t); len(again) != 2 || again[0].Event != "logout_failed" {
+		if again := r.Orphans(t); len(again) != 2 || again[0].Event != "orphan_login" {
 			t.Errorf("got %+v left for the next start, want the logins", again)
 		}
 		b.mu.Lock()

@@ -14,7 +14,7 @@ import (
 // fails to, or gives less than half the time that l had at first: then a
 // credential that lasts is minted while this one still serves.
 func (p *Pool) prolong(l *lease) bool {
-	if l.reg.renewer == nil || !l.known() || l.span.Load().systemEnd.After(l.credential.NotAfter()) { // the registration gives no more time
+	if l.reg.renewer == nil || !l.credential.known() || l.span.Load().systemEnd.After(l.credential.NotAfter()) { // the registration gives no more time
 		return false
 	}
 	start := p.clock()

@@ -7,6 +7,10 @@ import (
 	"mintmark/internal/fault"
 )
 
+// wipeAfter is how long after its end, and after the last attempt to revoke it,
+// a credential is wiped.
+const wipeAfter = 5 * time.Second
+
 // arm gives l its timers, stopped: they are set before anyone else sees l.
 func (p *Pool) arm(l *lease) {
 	l.expiry = time.AfterFunc(time.Hour, func() { p.end(l) })
@@ -46,7 +50,7 @@ func (p *Pool) serve(l *lease) {
 // with the same restraint after failures as a call. A lease that nobody used in
 // this life is given up: what is not held cannot leak.
 func (p *Pool) replace(l *lease) {
-	if l.retired.Load() {
+	if l.retired.Load() || p.goesOn(l) {
 		return
 	}
 	if !l.used.Load() {
@@ -99,7 +103,19 @@ func (p *Pool) end(l *lease) {
 	p.evict(l)
 	if l.revocable(p.clock()) {
 		p.debts.add(p.debt(l))
+		return
 	}
+	p.forgetLater(l)
+}
+
+// forgetLater wipes what l is made of, once the calls that have just opened it
+// have sent it or were refused.
+func (p *Pool) forgetLater(l *lease) {
+	if p.ctx.Err() != nil { // no call is under way
+		l.credential.lease.wipe()
+		return
+	}
+	time.AfterFunc(wipeAfter, l.credential.lease.wipe)
 }
 
 func (p *Pool) evict(l *lease) {

@@ -32,7 +32,7 @@ func (d *debt) lives(now time.Time) bool { return d.end.IsZero() || now.Before(d
 
 // debt is what the end of l owes to its system.
 func (p *Pool) debt(l *lease) *debt {
-	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.span.Load().systemEnd}
+	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.span.Load().systemEnd, paid: func() { p.forgetLater(l) }}
 }
 
 // held is l as its system knows it.

@@ -73,7 +73,7 @@ func One(t testing.TB, p providers.Provider, hidden ...string) *Rig {
 // a crash.
 func (r *Rig) Orphans(t testing.TB) []audit.Record {
 	t.Helper()
-	return providers.Orphans(audit.Recent(r.dir, providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), slog.New(slog.NewTextHandler(r.Logs, nil)))
+	return providers.Orphans(audit.Recent(r.dir, providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), time.Now(), slog.New(slog.NewTextHandler(r.Logs, nil)))
 }
 
 // Hide adds secrets to look for.
