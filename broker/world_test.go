@@ -231,9 +231,10 @@ func (w *world) kinds() broker.Kinds {
 			"stated": broker.KindOf(func(struct{}, broker.PostureEnv) (posture.Source, error) { return w.scan, nil }),
 		},
 		Providers: map[string]broker.Kind[providers.Env, providers.Provider]{
-			"oauth":  broker.KindOf(oauth.Open),
 			"static": broker.KindOf(static.Open),
-			"vault":  broker.KindOf(vault.Open),
+
+			"oauth": broker.KindOf(oauth.Open),
+			"vault": broker.KindOf(vault.Open),
 		},
 	}
 }

@@ -97,6 +97,7 @@ func TestTheTableRefuses(t *testing.T) {
 		{"attest", "providers"},
 		{"providers/vault", "providers/oauth"},
 		{"providers", "injector"},
+		{"providers/internal/jsonhttp", "providers/gcp"},
 		{"injector", "attest"},
 		{"injector", "policies"},
 		{"injector", "broker"},
