@@ -47,10 +47,10 @@ func newClients(cfg Config, env providers.Env) (client, auth *api.Client, err er
 	if err != nil {
 		return nil, nil, err
 	}
-	plain := providers.TLSClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName})
+	plain := newHTTPClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName})
 	shown := plain
 	if cfg.Auth.Cert != nil {
-		shown = providers.TLSClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName,
+		shown = newHTTPClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName,
 			GetClientCertificate: func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 				return cfg.Auth.Cert.load(r.Context(), env.Self)
 			}})
@@ -60,6 +60,12 @@ func newClients(cfg Config, env providers.Env) (client, auth *api.Client, err er
 	}
 	auth, err = newClient(cfg, shown, or(cfg.Auth.Namespace, cfg.Namespace))
 	return client, auth, err
+}
+
+func newHTTPClient(c *tls.Config) *http.Client {
+	client := providers.TLSClient(c)
+	client.Transport = heeding{client.Transport}
+	return client
 }
 
 // load returns the certificate that the broker logs in with. Its errors are
