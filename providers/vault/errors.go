@@ -47,7 +47,7 @@ func meaning(r *api.ResponseError) (fault.Kind, string) {
 	case r.StatusCode == 472, r.StatusCode == 473:
 		return fault.Unavailable, "vault is a standby that does not forward requests"
 	case r.StatusCode >= 500:
-		return fault.Unavailable, "vault could not make the credential"
+		return fault.Unavailable, failed
 	case r.StatusCode == http.StatusForbidden, r.StatusCode == http.StatusUnauthorized, r.StatusCode == http.StatusBadRequest:
 		return fault.Internal, "the credential provider refused the broker"
 	case r.StatusCode == http.StatusNotFound:
@@ -59,6 +59,7 @@ func meaning(r *api.ResponseError) (fault.Kind, string) {
 const (
 	limited  = "vault limits how often the broker may ask"
 	notReady = "vault is not ready"
+	failed   = "vault could not make the credential"
 )
 
 // sealed reads Vault's own words only to choose between two of ours.
