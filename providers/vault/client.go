@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -73,6 +74,9 @@ func newHTTPClient(c *tls.Config) *http.Client {
 func (c Cert) load(ctx context.Context, self providers.IdentitySource) (*tls.Certificate, error) {
 	if c.Certificate == "" {
 		chain, key, err := self.X509SVID(ctx)
+		if err == nil && len(chain) == 0 {
+			err = errors.New("got an X.509-SVID without certificates, want one")
+		}
 		if err != nil {
 			return nil, fault.Wrap("lease", fault.Unavailable, "the broker has no identity to show to vault", err)
 		}

@@ -53,7 +53,7 @@ func (s *session) loginCert(ctx context.Context, role Cert, now time.Time) (toke
 
 func nameless(chain [][]byte) bool {
 	leaf, err := x509.ParseCertificate(chain[0])
-	return err == nil && leaf.Subject.CommonName == ""
+	return err == nil && leaf.Subject.CommonName == "" // an SVID of SPIRE, unless its entry has a DNS name
 }
 
 // exchange shows to the auth method at mount what proves the broker.
