@@ -98,6 +98,11 @@ func TestSchemesOfAPlainUpstream(t *testing.T) {
 			if end := w.outcome(rec.Call); end.ScrubHits == 0 {
 				t.Error("outcome: got no hit, want those that were masked")
 			}
+			// What a library says of an answer that it can't read is in the log.
+			w.upstream.does(raw("SSH-2.0 " + reached.target + "\r\n"))
+			if got := w.do(w.call(c.call...)); got.err != nil || got.status != 502 {
+				t.Errorf("an answer that is none: got %d %q, %v, want 502", got.status, got.body, got.err)
+			}
 		})
 	}
 }

@@ -84,22 +84,18 @@ func alike(name, own string) bool {
 
 // spellings returns the names that servers read in a parameter's, without their
 // case: as it is, and as those do which are free with names, also where a bracket
-// is not closed ("access[token" is access_token to PHP) or stands first ("[token]"
-// is token to qs).
+// is not closed ("access[token" is access_token to PHP) or not opened, or stands
+// first ("token]" and "[token]" are token to Rack and qs).
 func spellings(name string) []string {
 	all := []string{fold(name), fold(parameter(name))}
-	open := strings.IndexByte(name, '[')
-	if open < 0 {
+	if !strings.ContainsAny(name, "[]") {
 		return all
 	}
-	if !strings.Contains(name[open:], "]") {
-		all = append(all, fold(parameter(strings.ReplaceAll(name, "[", "_"))))
+	inner := strings.TrimLeft(name, " []")
+	if i := strings.IndexAny(inner, "[]\x00"); i >= 0 {
+		inner = inner[:i]
 	}
-	if inner, ok := strings.CutPrefix(strings.TrimLeft(name, " "), "["); ok {
-		inner, _, _ = strings.Cut(inner, "]")
-		all = append(all, fold(parameter(inner)))
-	}
-	return all
+	return append(all, fold(parameter(inner)), fold(parameter(strings.Replace(name, "[", "_", 1))))
 }
 
 // parameter returns the name that servers which are free with names (PHP and
