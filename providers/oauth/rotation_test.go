@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"mintmark/broker/bundle"
@@ -101,9 +102,9 @@ func TestCodeIsSentOnce(t *testing.T) {
 }
 
 func TestCodeWithoutAnAnswerIsSpent(t *testing.T) {
-	asked := 0
+	var asked atomic.Int32 // the abort tells the test nothing of what was before
 	c := serve(t, func(http.ResponseWriter, *http.Request) {
-		asked++
+		asked.Add(1)
 		panic(http.ErrAbortHandler)
 	})
 	c.AuthorizationCode = &oauth.AuthorizationCode{
@@ -113,8 +114,8 @@ func TestCodeWithoutAnAnswerIsSpent(t *testing.T) {
 	if _, err := p.Mint(t.Context(), providers.Request{}); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("no answer: got %v, want unavailable", err)
 	}
-	if _, err := p.Mint(t.Context(), providers.Request{}); fault.HintOf(err) != grantEnded || asked != 1 {
-		t.Errorf("again: got %v and %d requests, want the code not to be sent twice", err, asked)
+	if _, err := p.Mint(t.Context(), providers.Request{}); fault.HintOf(err) != grantEnded || asked.Load() != 1 {
+		t.Errorf("again: got %v and %d requests, want the code not to be sent twice", err, asked.Load())
 	}
 }
 
