@@ -218,3 +218,45 @@ func TestRefreshTokensKeyIsKept(t *testing.T) {
 		t.Errorf("got %d proofs, want two of one key", len(proofs))
 	}
 }
+
+// A grant that its server has ended is not asked for again, until an operator puts
+// another token.
+func TestGrantThatHasEnded(t *testing.T) {
+	s := &rotating{n: 7} // whose present token is somebody else's
+	c := s.config(t)
+	requests := 0
+	counted := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		s.ServeHTTP(w, r)
+	})
+	c.TokenURL = counted.TokenURL
+	for range 3 {
+		if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); fault.HintOf(err) != grantEnded || fault.KindOf(err) != fault.Internal {
+			t.Errorf("got %v, want %q", err, grantEnded)
+		}
+	}
+	if requests != 1 {
+		t.Errorf("got %d requests, want one", requests)
+	}
+	c.RefreshToken.Token = providertest.Ref(t, canary+"-7")
+	if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); err != nil {
+		t.Errorf("after an operator put another: got %v", err)
+	}
+}
+
+// A token whose successor is lost is not used: the next mint would be a second use of
+// the one before.
+func TestTokenWhoseSuccessorCannotBeKept(t *testing.T) {
+	s := &rotating{}
+	c := s.config(t)
+	spoiled := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		write(t, filepath.Join(s.state, "in", "the", "way"), "", 0o600)
+		s.ServeHTTP(w, r)
+	})
+	c.TokenURL = spoiled.TokenURL
+	r := providertest.One(t, open(t, c, providers.Env{}), canary)
+	defer r.Stop(t)
+	if hint := r.Refused(t, providers.Request{}, fault.Internal); hint != "the broker cannot keep the state of the credential provider" {
+		t.Errorf("hint: got %q", hint)
+	}
+}
