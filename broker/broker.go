@@ -119,6 +119,7 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.recordBundle(ctx, "start", o.Bundle); err != nil {
 		return nil, err
 	}
+	b.warn(ctx, o.Bundle)
 	b.started = true
 	return b, nil
 }

@@ -83,16 +83,19 @@ func (b Body) Inject(out *Outgoing, c providers.Opened) error {
 	if err != nil || !utf8.ValidString(value) {
 		return errors.New("scheme body: expected a credential that is a JSON string")
 	}
-	open := bytes.IndexByte(out.Body, '{') + 1
-	rest := bytes.TrimLeft(out.Body[open:], blanks)
-	whole := make([]byte, 0, len(out.Body)+len(member))
-	whole = append(whole, out.Body[:open]...)
-	whole = append(whole, member[1:len(member)-1]...)
-	if rest[0] != '}' {
+	out.Body = splice(out.Body, member[1:len(member)-1])
+	return nil
+}
+
+// splice returns the JSON object body with one more member, which is first.
+func splice(body, member []byte) []byte {
+	open := bytes.IndexByte(body, '{') + 1
+	whole := make([]byte, 0, len(body)+len(member)+1)
+	whole = append(append(whole, body[:open]...), member...)
+	if next := bytes.TrimLeft(body[open:], blanks); next[0] != '}' {
 		whole = append(whole, ',')
 	}
-	out.Body = append(whole, out.Body[open:]...)
-	return nil
+	return append(whole, body[open:]...)
 }
 
 // isJSON reports whether a request says of itself, once, that it is JSON.

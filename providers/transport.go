@@ -109,8 +109,12 @@ func unreachable(err error) (reason string, cause error) {
 		return "did not answer in time", context.DeadlineExceeded
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refuses connections", syscall.ECONNREFUSED
+	case errors.Is(err, egress.ErrRefused):
+		return "has an address that is called on no account, such as that of a cloud's metadata", egress.ErrRefused
 	case errors.Is(err, errRedirected):
 		return "answered with a redirect, which is not followed", errRedirected
+	case errors.Is(err, errNoSVID):
+		return "is to be shown the broker's X.509-SVID, and the broker has none", errNoSVID
 	case errors.As(err, &tooLong):
 		return fmt.Sprintf("answered with more than %d bytes", tooLong.Limit), nil
 	case errors.As(err, &dns):

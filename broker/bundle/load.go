@@ -86,6 +86,7 @@ func compile(b *Bundle, config []byte, kinds Kinds) Problems {
 	if d.decoded {
 		b.Config.setDefaults(b.Dir)
 		checker{config: &b.Config, decoder: d}.all()
+		b.places = d.remember(b.Config.Providers)
 	}
 	return append(all, d.problems...)
 }

@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -22,6 +23,8 @@ func checkCommand() *cobra.Command {
 have to be there. Every fault is printed with its file, line and column, what
 was expected and what was found.
 
+A stored key (kind static) is no fault, but a warning on stderr with its age.
+
 Policies are held against what mintmark.yaml registers. So faults of
 mintmark.yaml come first, all of them, and those of the policies once it has
 none.`,
@@ -31,6 +34,9 @@ none.`,
 			bd, set, err := load(args[0])
 			if err != nil {
 				return err
+			}
+			for _, w := range bd.Warnings(time.Now()) {
+				fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d:%d: %s: warning: %s\n", filepath.Join(args[0], w.File), w.Line, w.Column, w.Path, w.Text)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: %d upstreams, %d providers, %d policies, bundle %s\n",
 				args[0], len(bd.Config.Upstreams), len(bd.Config.Providers), len(set.IDs()), bd.Digest)

@@ -74,6 +74,25 @@ upstreams: {open: {url: "https://open.example.org/mcp", unauthenticated: true}}
 	}
 }
 
+// Each kind of provider that can be registered has a section that names its fields
+// and what it means for security.
+func TestEveryKindOfProviderIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/providers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]string{}
+	for section := range strings.SplitSeq(string(text), "\n## ") {
+		name, body, _ := strings.Cut(section, "\n")
+		sections[name] = body
+	}
+	for kind := range kinds().Providers {
+		if body := sections[kind]; !strings.Contains(body, "*Security.*") || !strings.Contains(body, "Tested ") {
+			t.Errorf("docs/providers.md: got no section %q that says what it was tested against and has a *Security.* note", kind)
+		}
+	}
+}
+
 // blocks returns the code blocks of a Markdown text that are in a language.
 func blocks(text, language string) (found []string) {
 	for _, match := range regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllStringSubmatch(text, -1) {

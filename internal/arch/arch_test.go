@@ -44,7 +44,8 @@ func table() []arrow {
 		{"injector/mcp", []string{"internal/fault"}},
 
 		{"providers", with("attest", "internal/egress")},
-		{"providers/*", with("attest", "providers", "internal/dpop")},
+		{"providers/*", with("attest", "providers", "providers/internal/*", "internal/dpop")},
+		{"providers/internal/*", with("providers")},
 
 		{"policies", with("attest", "attest/posture", "injector/mcp")},
 
@@ -96,6 +97,7 @@ func TestTheTableRefuses(t *testing.T) {
 		{"attest", "providers"},
 		{"providers/vault", "providers/oauth"},
 		{"providers", "injector"},
+		{"providers/internal/jsonhttp", "providers/gcp"},
 		{"injector", "attest"},
 		{"injector", "policies"},
 		{"injector", "broker"},

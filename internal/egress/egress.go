@@ -4,10 +4,14 @@ package egress
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"syscall"
 )
+
+// ErrRefused is the cause of a dial that Control refused.
+var ErrRefused = errors.New("link-local, multicast and metadata addresses are neither an upstream nor a provider")
 
 // Control is a net.Dialer's: it refuses an address that Refused refuses. It is
 // called after a name was resolved, for each address that is about to be dialled,
@@ -18,7 +22,7 @@ func Control(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("dial: expected an IP address and port, got %q", address)
 	}
 	if Refused(at.Addr()) {
-		return fmt.Errorf("dial: refuse %s: link-local, multicast and metadata addresses are neither an upstream nor a provider", at.Addr())
+		return fmt.Errorf("dial: refuse %s: %w", at.Addr(), ErrRefused)
 	}
 	return nil
 }
@@ -71,11 +75,14 @@ func embedded(ip netip.Addr) []netip.Addr {
 	head := binary.BigEndian.Uint32(b[:4])
 	switch {
 	case head == 0x0064ff9b: // NAT64: 64:ff9b::/96 (RFC 6052), and the layouts of 64:ff9b:1::/48 (RFC 8215)
-		inner := []netip.Addr{at(12)}
-		if high := netip.AddrFrom4([4]byte{b[6], b[7], b[9], b[10]}); !high.IsUnspecified() {
-			inner = append(inner, high)
+		low, high := at(12), netip.AddrFrom4([4]byte{b[6], b[7], b[9], b[10]})
+		switch {
+		case high.IsUnspecified():
+			return []netip.Addr{low}
+		case low.IsUnspecified():
+			return []netip.Addr{high}
 		}
-		return inner
+		return []netip.Addr{low, high}
 	case head>>16 == 0x2002: // 6to4 (RFC 3056)
 		return []netip.Addr{at(2)}
 	case head == 0x20010000: // Teredo (RFC 4380): the server, and the client, whose bits are turned

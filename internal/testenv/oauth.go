@@ -137,6 +137,17 @@ func (s *OAuthServer) RefreshToken(t testing.TB) string {
 	return s.ask(t, http.MethodPost, "grant").RefreshToken
 }
 
+// UserToken returns a new refresh token of the client, by which it may ask
+// UserinfoURL who the user is: alice.
+func (s *OAuthServer) UserToken(t testing.TB) string {
+	t.Helper()
+	return s.ask(t, http.MethodPost, "grant?for=user").RefreshToken
+}
+
+// UserinfoURL is where the server is itself a resource (OpenID Connect Core, section
+// 5.3), for tokens that are bound to a key too.
+func (s *OAuthServer) UserinfoURL() string { return s.base + "/me" }
+
 func (s *OAuthServer) control(t testing.TB, method, action string) int {
 	t.Helper()
 	return s.ask(t, method, action).Requests

@@ -72,6 +72,17 @@ export class Grants {
     });
     return token.save();
   }
+
+  // userToken makes a refresh token for the user's own data.
+  async userToken(clientId) {
+    const grant = new this.#provider.Grant({ clientId, accountId: 'alice' });
+    grant.addOIDCScope('openid');
+    const token = new this.#provider.RefreshToken({
+      client: await this.#provider.Client.find(clientId),
+      accountId: 'alice', grantId: await grant.save(), gty: 'authorization_code', scope: 'openid',
+    });
+    return token.save();
+  }
 }
 
 const tokenExchange = 'urn:ietf:params:oauth:grant-type:token-exchange';

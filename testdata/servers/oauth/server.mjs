@@ -20,7 +20,8 @@
 // Control, for tests only: POST /control/fail?status=500, /control/stall and
 // /control/heal say what the token endpoint does from then on; GET
 // /control/requests tells how many token requests came, failed ones included. POST
-// /control/grant makes a refresh token of the client for its resource.
+// /control/grant makes a refresh token of the client for its resource, or with
+// ?for=user for what /me says of the user.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -44,7 +45,7 @@ const keys = JSON.parse(process.env.KEYS || '[]');
 const provider = new Provider(issuer, {
   clients: keys.length > 0 ? [client(), keyClient()] : [client()],
   jwks: { keys: [signingKey()] },
-  scopes: [...scope.split(' '), 'offline_access'], // which makes the grant refresh_token known
+  scopes: [...scope.split(' '), 'openid', 'offline_access'], // which makes the grant refresh_token known
   ttl: { ClientCredentials: ttl, AccessToken: ttl, RefreshToken: 3600, Grant: 3600 },
   rotateRefreshToken: true,
   findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
@@ -63,7 +64,8 @@ const grants = new Grants(provider, { jose, errors, keys, info: getResourceServe
 const fault = new Fault();
 provider.use(async (ctx, next) => {
   if (ctx.path !== '/control/grant') return next();
-  ctx.body = { refresh_token: await grants.refreshToken(required('CLIENT_ID'), resource, scope) };
+  const forUser = ctx.query.for === 'user';
+  ctx.body = { refresh_token: await (forUser ? grants.userToken(required('CLIENT_ID')) : grants.refreshToken(required('CLIENT_ID'), resource, scope)) };
   return undefined;
 });
 provider.use((ctx, next) => fault.handle(ctx, next));
@@ -83,7 +85,7 @@ function client() {
     grant_types: grantTypes,
     redirect_uris: [],
     response_types: [],
-    scope: `${scope} offline_access`,
+    scope: `${scope} openid offline_access`,
     token_endpoint_auth_method: 'client_secret_basic',
   };
 }
