@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -24,11 +25,31 @@ import (
 // an MCP client has to: its client scenarios of authorization, with Mintmark as the
 // client and an agent without any secret behind it.
 func TestClientAuthorization(t *testing.T) {
+	wantEveryScenario(t)
 	w := newWorld(t)
-	for _, s := range []struct {
-		name  string
-		setUp func(*testing.T, authJob, *operator) authSite
-	}{
+	for _, s := range authScenarios() {
+		t.Run(s.name, func(t *testing.T) {
+			run := w.authorize(t, s.name, func(t *testing.T, job authJob) error { return w.callThrough(t, s.setUp(t, job, &operator{job: job})) })
+			if !run.Conforms {
+				t.Error("got a scenario that fails, want it to pass")
+			}
+			for _, check := range run.Scenarios[0].Checks {
+				if check.Status == "FAILURE" || check.Status == "WARNING" {
+					t.Errorf("%s: got %s %s", check.ID, check.Status, check.Message)
+				}
+			}
+		})
+	}
+}
+
+// authScenario is one that passes, and what an operator does before.
+type authScenario struct {
+	name  string
+	setUp func(*testing.T, authJob, *operator) authSite
+}
+
+func authScenarios() []authScenario {
+	return []authScenario{
 		{"auth/client-credentials-jwt", clientKey},
 		{"auth/client-credentials-basic", clientSecret},
 		{"auth/enterprise-managed-authorization", enterpriseManaged},
@@ -45,18 +66,38 @@ func TestClientAuthorization(t *testing.T) {
 		{"auth/token-endpoint-auth-basic", registered("basic")},
 		{"auth/token-endpoint-auth-post", registered("post")},
 		{"auth/token-endpoint-auth-none", registered("none")},
-	} {
-		t.Run(s.name, func(t *testing.T) {
-			run := w.authorize(t, s.name, func(t *testing.T, job authJob) error { return w.callThrough(t, s.setUp(t, job, &operator{job: job})) })
-			if !run.Conforms {
-				t.Error("got a scenario that fails, want it to pass")
-			}
-			for _, check := range run.Scenarios[0].Checks {
-				if check.Status == "FAILURE" || check.Status == "WARNING" {
-					t.Errorf("%s: got %s %s", check.ID, check.Status, check.Message)
-				}
-			}
-		})
+	}
+}
+
+// notABrokers returns the scenarios that are about what a person sees and a browser
+// brings back: docs/providers.md says of each why it is not Mintmark's.
+func notABrokers() []string {
+	return []string{
+		"auth/iss-supported", "auth/iss-not-advertised", "auth/iss-supported-missing", "auth/iss-wrong-issuer", "auth/iss-unexpected", "auth/iss-normalized",
+		"auth/scope-from-www-authenticate", "auth/scope-from-scopes-supported", "auth/scope-omitted-when-undefined", "auth/offline-access-scope", "auth/offline-access-not-supported",
+		"auth/scope-step-up", "auth/scope-retry-limit",
+		"auth/basic-cimd",
+		"auth/authorization-server-migration",
+		"auth/2025-03-26-oauth-metadata-backcompat", "auth/2025-03-26-oauth-endpoint-fallback",
+	}
+}
+
+// wantEveryScenario demands that each scenario of the suite is in one of the lists.
+func wantEveryScenario(t *testing.T) {
+	t.Helper()
+	names, err := installedSuite(t).Scenarios(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := notABrokers()
+	for _, s := range authScenarios() {
+		known = append(known, s.name)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, "auth/") })
+	slices.Sort(known)
+	slices.Sort(names)
+	if !slices.Equal(names, known) {
+		t.Errorf("scenarios: got %v of the suite, want those that are known here: %v", names, known)
 	}
 }
 
