@@ -82,6 +82,24 @@ func TestWhatCannotBeReadIsNotLogged(t *testing.T) {
 	w.in(t)
 }
 
+// Nor is the beginning of one: a library quotes as much as it has read.
+func TestWhatIsReadInPartIsNotLogged(t *testing.T) {
+	w := open(t)
+	w.wantOK(w.call(), "result")
+	begins := w.issuer.last()[:20]
+	for name, reply := range map[string]string{"status": "HTTP/1.1 %\r\n\r\n", "first line": "%", "header": "HTTP/1.1 200 OK\r\n%\r\n\r\n"} {
+		t.Run(name, func(t *testing.T) {
+			w.in(t)
+			w.upstream.does(raw(strings.ReplaceAll(reply, "%", begins)))
+			w.wantRefused(w.call(), want{200, -31502, "forward", fault.BadUpstream, "could not be read", "shop", true})
+			if logged := string(w.logged.take()); strings.Contains(logged, begins) || !strings.Contains(logged, "malformed") {
+				t.Errorf("got %s, want the error without the beginning of the secret", logged)
+			}
+		})
+	}
+	w.in(t)
+}
+
 // Whoever routes by the mirror headers further on must not see a call that
 // nobody judged.
 func TestMirrorsOnlyOnCalls(t *testing.T) {

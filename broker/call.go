@@ -330,6 +330,6 @@ func masked(err error, scrub *injector.Scrubber) error {
 	if !ok || f.Err == nil {
 		return err
 	}
-	text := scrub.String(f.Err.Error())
+	text := scrub.ErrorText(f.Err.Error())
 	return fault.Wrap(f.Op, f.Kind, f.Hint, errors.New(text[:min(len(text), 256)]))
 }

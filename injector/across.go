@@ -21,9 +21,11 @@ type begun struct {
 }
 
 const (
-	mostParts  = 128 // are followed; the oldest is given up
-	partsLines = 64  // how long one is: about twenty events
-	mostShown  = 16  // characters of a form, at which a part is masked
+	mostParts  = 96 // are followed; then the oldest is given up
+	mostShort  = 24 // and so many that are shorter than this:
+	shortPart  = 4  // by chance, every other string ends in one
+	partsLines = 64 // how long one is: about twenty events
+	mostShown  = 16 // characters of a form, at which a part is masked
 )
 
 // AcrossParts makes s follow secrets from one part of a stream to the next.
@@ -190,21 +192,32 @@ func (s *Scrubber) count(r *reading) {
 	}
 }
 
-// keep keeps a part, in place of an equal one or of the oldest.
+// keep keeps a part, in place of an equal one or of the oldest of its length.
 func (a *across) keep(r reading) {
 	kept := begun{r, a.lines + partsLines}
+	short, count, oldest := r.place.pos < shortPart, 0, 0
 	for i := range a.parts {
-		if a.parts[i].place == r.place {
-			kept.counted = kept.counted || a.parts[i].counted
-			a.parts = append(append(a.parts[:i], a.parts[i+1:]...), kept)
+		p := &a.parts[i]
+		if p.place == r.place {
+			kept.counted = kept.counted || p.counted
+			a.drop(i)
+			a.parts = append(a.parts, kept)
 			return
 		}
+		if (p.place.pos < shortPart) == short {
+			if count == 0 {
+				oldest = i
+			}
+			count++
+		}
 	}
-	if len(a.parts) == mostParts {
-		a.parts = append(a.parts[:0], a.parts[1:]...)
+	if count == mostParts || short && count == mostShort {
+		a.drop(oldest)
 	}
 	a.parts = append(a.parts, kept)
 }
+
+func (a *across) drop(i int) { a.parts = append(a.parts[:i], a.parts[i+1:]...) }
 
 // nextLine gives up what nothing went on with. The oldest come first.
 func (a *across) nextLine() {

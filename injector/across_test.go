@@ -239,3 +239,63 @@ func BenchmarkScrubEvents(b *testing.B) {
 		})
 	}
 }
+
+// The work for a byte and what is held back are bounded here too, whatever an
+// upstream sends.
+func TestScrubAcrossPartsIsLinear(t *testing.T) {
+	for secret, most := range map[string]int{benchToken: 80, `"` + benchToken + `\`: 80, strings.Repeat("a", 100): 1500} { // the last by the secret alone
+		secrets := hidden(secret)
+		parts := adversaries(secret)
+		for i := 1; i < len(secret); i += 9 {
+			parts[fmt.Sprintf("the first %d", i)] = secret[:i]
+		}
+		for name, part := range parts {
+			for frame, f := range framings() {
+				text := []byte(strings.Repeat(f.before+part+f.between, 1+700/len(part+f.before)))
+				s := secrets.NewScrubber()
+				s.AcrossParts()
+				for i := 0; i < len(text); i += 7 {
+					s.Next(text[i:min(i+7, len(text))])
+					if len(s.held) > int(s.matcher.limit)+1 || len(s.across.parts) > mostParts+mostShort {
+						t.Fatalf("%s over %s: %d bytes held back and %d parts, want at most %d and %d", name, frame, len(s.held), len(s.across.parts), s.matcher.limit+1, mostParts+mostShort)
+					}
+				}
+				if each := s.ways.seen / len(text); each > most {
+					t.Errorf("%s of %.20q over %s: %d edges a byte, want at most %d", name, secret, frame, each, most)
+				}
+			}
+		}
+	}
+}
+
+// FuzzScrubAcrossParts holds a stream cut into pieces against the same in one.
+func FuzzScrubAcrossParts(f *testing.F) {
+	for _, frame := range framings() {
+		f.Add([]byte(frame.before+ascii[:7]+frame.between+ascii[7:]+frame.after), uint8(3))
+	}
+	f.Add([]byte(`data: {"d":"s3\\\"`+"\n\ndata: \"cr\\\"t"), uint8(0))
+	secrets := hidden(ascii, "aaaaaaab", "aaabaaab", `\"&%=`+"\n\n ")
+	f.Fuzz(func(t *testing.T, text []byte, size uint8) {
+		read := func(size int) (string, int) {
+			s := secrets.NewScrubber()
+			s.AcrossParts()
+			var got []byte
+			for rest := text; len(rest) > 0; {
+				n := min(size, len(rest))
+				got = append(got, s.Next(rest[:n])...)
+				rest = rest[n:]
+			}
+			return string(append(got, s.Rest()...)), len(got)
+		}
+		want, _ := read(len(text) + 1)
+		got, _ := read(int(size) + 1)
+		if got != want || len(got) != len(text) {
+			t.Fatalf("in pieces of %d:\n got %q\nwant %q", int(size)+1, got, want)
+		}
+		for i := range text {
+			if got[i] != text[i] && got[i] != mask {
+				t.Fatalf("byte %d: got %q of %q", i, got[i], text[i])
+			}
+		}
+	})
+}

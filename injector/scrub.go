@@ -55,19 +55,30 @@ func (s *Scrubber) Hits() int {
 // String returns text with every secret masked; it is for headers.
 func (s *Scrubber) String(text string) string {
 	s.catchUp()
-	text = s.masked(text)
+	text = s.masked(text, nil)
 	if s.then != nil {
 		text = s.then.String(text)
 	}
 	return text
 }
 
-func (s *Scrubber) masked(text string) string {
+// ErrorText returns that of an error with every secret masked, and what it quotes
+// of the beginning of one: libraries quote as much as they have read.
+func (s *Scrubber) ErrorText(text string) string {
+	s.catchUp()
+	text = s.masked(text, &across{})
+	if s.then != nil {
+		text = s.then.ErrorText(text)
+	}
+	return text
+}
+
+func (s *Scrubber) masked(text string, parts *across) string {
 	b := []byte(text)
 	if s.matcher == nil || s.matcher.skip(b, 0) == len(b) {
 		return text
 	}
-	whole := &Scrubber{matcher: s.matcher}
+	whole := &Scrubber{matcher: s.matcher, across: parts}
 	out := append([]byte(nil), whole.Next(b)...)
 	out = append(out, whole.Rest()...)
 	s.hits += whole.hits
