@@ -98,7 +98,9 @@ func (p *peer) debug(what string, err error) {
 
 // handshake agrees on TLS, and hands the connection over where that said HTTP/2.
 func (p *peer) handshake() error {
-	p.server.rest(p, true) // it may be ended
+	if !p.server.rest(p, true) { // it may be ended
+		return http.ErrServerClosed
+	}
 	secure := tls.Server(p.socket, p.server.TLS)
 	ctx, cancel := context.WithTimeout(context.Background(), p.server.HeadTime)
 	defer cancel()
@@ -111,7 +113,9 @@ func (p *peer) handshake() error {
 	if p.server.second == nil || state.NegotiatedProtocol != "h2" {
 		return nil
 	}
-	p.handed = p.server.handover(ctx, secure)
+	if p.handed = p.server.handover(ctx, secure); !p.handed {
+		return errors.New("expected someone to serve HTTP/2, got none in time")
+	}
 	return nil
 }
 

@@ -58,6 +58,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		nc, err := s.accept(l)
 		if err != nil {
+			<-s.room
 			return err
 		}
 		p := newPeer(s, &socket{Conn: nc, room: s.room})
@@ -100,7 +101,8 @@ func (s *Server) open() {
 		}
 		s.handed = &handover{conns: make(chan net.Conn), done: make(chan struct{})}
 		s.second = &http.Server{
-			Handler: s.Handler, TLSConfig: s.TLS, ReadHeaderTimeout: s.HeadTime, IdleTimeout: s.Idle, MaxHeaderBytes: s.MaxHead,
+			Handler: s.Handler, TLSConfig: s.TLS.Clone(), // it is written to
+			ReadHeaderTimeout: s.HeadTime, IdleTimeout: s.Idle, MaxHeaderBytes: s.MaxHead,
 			DisableGeneralOptionsHandler: true, // a request for * is the Handler's, as any
 			ErrorLog:                     slog.NewLogLogger(s.logger().Handler(), slog.LevelDebug),
 		}

@@ -407,6 +407,33 @@ func TestTimeIsLimited(t *testing.T) {
 	}
 }
 
+// The time for the writes of an answer is not that of the next one on its connection.
+func TestTheTimeOfAnAnswerEndsWithIt(t *testing.T) {
+	_, address := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "2")
+		_, _ = io.WriteString(w, r.URL.Path)
+		control := http.NewResponseController(w)
+		if err := control.Flush(); err != nil {
+			t.Errorf("%s: %v", r.URL.Path, err)
+		}
+		if err := control.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+			t.Errorf("%s: %v", r.URL.Path, err)
+		}
+	})
+	conn := dial(t, address)
+	in := bufio.NewReader(conn)
+	for _, path := range []string{"/1", "/2"} {
+		_, _ = io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: h\r\n\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if got, err := io.ReadAll(resp.Body); err != nil || string(got) != path {
+			t.Errorf("got %q %v, want %q", got, err, path)
+		}
+	}
+}
+
 // Shutdown lets a request end and takes no other.
 func TestShutdown(t *testing.T) {
 	began, goOn := make(chan struct{}), make(chan struct{})
