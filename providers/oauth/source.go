@@ -106,15 +106,7 @@ func (s Signed) token(agent attest.Identity, issuer string, env providers.Env) (
 	if agent.IsZero() && subject != s.Subject {
 		return "", fault.New("lease", fault.Internal, "the credential names the agent, and there is none")
 	}
-	key, err := readKey(s.Key)
-	if err != nil {
-		return "", ownSecret(err)
-	}
-	token, err := sign(key, statement{issuer: s.Issuer, subject: subject, audience: or(s.Audience, issuer), keyID: s.KeyID}, env.Now())
-	if err != nil {
-		return "", ownSecret(err)
-	}
-	return token, nil
+	return sign(s.Key, statement{issuer: s.Issuer, subject: subject, audience: or(s.Audience, issuer), keyID: s.KeyID}, env.Now())
 }
 
 func fill(template, subject, path, domain string) string {
