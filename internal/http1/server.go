@@ -15,7 +15,12 @@ import (
 // Server serves HTTP/1.1 (RFC 9112) to a Handler, one goroutine a connection. What
 // servers and proxies are known to read in two ways, it refuses. Connections that
 // agree on HTTP/2 within TLS are net/http's to serve. All fields but TLS and Logger
-// are required, and none changes once it serves.
+// are required, and none changes once it serves. HeadTime and Idle are of a second or
+// more.
+//
+// Unlike with net/http, the context of a request ends with its connection and not with
+// its Handler, which ends what it began; and neither the request's body nor the
+// ResponseWriter is used once the Handler has returned.
 type Server struct {
 	Handler    http.Handler
 	TLS        *tls.Config   // nil: plain. Its NextProtos say whether HTTP/2 is served
