@@ -29,7 +29,7 @@ func OwnCertificate(ctx context.Context, self IdentitySource) (*tls.Certificate,
 // HTTPClientAs returns an HTTPClient that shows the broker's X.509-SVID to servers
 // that ask for a client certificate.
 func HTTPClientAs(roots *x509.CertPool, self IdentitySource) *http.Client {
-	return TLSClient(&tls.Config{RootCAs: roots, GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) { //nolint:gosec // TLSClient sets the version
+	return TLSClient(&tls.Config{RootCAs: roots, GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		return OwnCertificate(asked.Context(), self)
 	}})
 }

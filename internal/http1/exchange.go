@@ -296,7 +296,7 @@ func (x *exchange) frame(whole bool, held int64) {
 	default:
 		x.chunked = true
 	}
-	if closes(x.header["Connection"]) || x.request.ProtoMinor == 0 || !x.read {
+	if closes(x.header["Connection"]) || x.request.ProtoMinor == 0 || !x.read || x.peer.server.ends() {
 		x.last = true
 	}
 	delete(x.header, "Connection")

@@ -74,7 +74,7 @@ func (p *peer) serve() {
 	defer p.cancel()
 	defer func() {
 		if v := recover(); v != nil && v != http.ErrAbortHandler { //nolint:errorlint,err113 // the very value, as in net/http
-			p.server.logger().Error("a handler panicked", slog.String("stack", string(debug.Stack())))
+			p.server.logger().ErrorContext(p.blank.Context(), "a handler panicked", slog.String("stack", string(debug.Stack())))
 		}
 		if !p.handed {
 			_ = p.net.Close()
@@ -92,7 +92,7 @@ func (p *peer) serve() {
 
 func (p *peer) debug(what string, err error) {
 	if err != nil && !errors.Is(err, io.EOF) {
-		p.server.logger().Debug(what, slog.String("from", p.from), slog.Any("err", err))
+		p.server.logger().DebugContext(p.blank.Context(), "a connection failed", slog.String("while", what), slog.String("from", p.from), slog.Any("err", err))
 	}
 }
 
@@ -140,6 +140,9 @@ func (p *peer) next() bool {
 
 // await returns true when a request has begun and is to be served.
 func (p *peer) await() bool {
+	if p.server.ends() {
+		return false
+	}
 	if len(p.in.buffered()) == 0 {
 		if !p.server.rest(p, true) {
 			return false

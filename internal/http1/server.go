@@ -40,7 +40,6 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
 	conns     map[*peer]bool // true: between two requests
-	draining  bool
 	serving   sync.WaitGroup // of connections
 }
 
@@ -49,7 +48,7 @@ type Server struct {
 func (s *Server) Serve(l net.Listener) error {
 	s.open()
 	s.mu.Lock()
-	if s.draining {
+	if s.ends() {
 		s.mu.Unlock()
 		return http.ErrServerClosed
 	}
@@ -129,28 +128,35 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 		if err == nil {
 			return nc, nil
 		}
-		if s.isDraining() {
+		if s.ends() {
 			return nil, http.ErrServerClosed
 		}
 		var ne net.Error
 		if !errors.As(err, &ne) || !ne.Temporary() { //nolint:staticcheck // there is no other word for "too many open files"
 			return nil, err
 		}
-		s.logger().Debug("accept", slog.Any("err", err))
-		time.Sleep(pause)
+		s.logger().DebugContext(context.Background(), "no connection was accepted", slog.Any("err", err))
+		select {
+		case <-time.After(pause):
+		case <-s.stopped:
+		}
 	}
 }
 
-func (s *Server) isDraining() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining
+// ends reports whether Shutdown or Close was called.
+func (s *Server) ends() bool {
+	select {
+	case <-s.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *Server) add(p *peer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	if s.ends() {
 		return false
 	}
 	s.conns[p] = false
@@ -171,7 +177,7 @@ func (s *Server) rest(p *peer, idle bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[p] = idle
-	return !s.draining
+	return !s.ends()
 }
 
 // Shutdown stops listening, ends each connection when its request has, and returns
@@ -211,8 +217,7 @@ func (s *Server) Close() error {
 func (s *Server) stop(which func(idle bool) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.draining {
-		s.draining = true
+	if !s.ends() {
 		close(s.stopped)
 	}
 	for l := range s.listeners {

@@ -394,6 +394,7 @@ func TestTheNextRequestMayComeEarly(t *testing.T) {
 		if got, err := io.ReadAll(resp.Body); err != nil || string(got) != want {
 			t.Errorf("got %q %v, want %q", got, err, want)
 		}
+		_ = resp.Body.Close()
 	}
 }
 
@@ -431,19 +432,24 @@ func TestTheTimeOfAnAnswerEndsWithIt(t *testing.T) {
 		if got, err := io.ReadAll(resp.Body); err != nil || string(got) != path {
 			t.Errorf("got %q %v, want %q", got, err, path)
 		}
+		_ = resp.Body.Close()
 	}
 }
 
 // Shutdown lets a request end and takes no other.
 func TestShutdown(t *testing.T) {
 	began, goOn := make(chan struct{}), make(chan struct{})
-	s, address := start(t, func(w http.ResponseWriter, _ *http.Request) {
+	s, address := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			t.Errorf("%s is served", r.URL.Path)
+			return
+		}
 		close(began)
 		<-goOn
 		_, _ = io.WriteString(w, "ok")
 	})
 	idle, busy := dial(t, address), dial(t, address)
-	_, _ = io.WriteString(busy, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	_, _ = io.WriteString(busy, "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /after HTTP/1.1\r\nHost: h\r\n\r\n")
 	<-began
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -458,8 +464,8 @@ func TestShutdown(t *testing.T) {
 		t.Error("a connection was accepted")
 	}
 	close(goOn)
-	if all, err := io.ReadAll(busy); err != nil || !strings.HasSuffix(string(all), "ok") {
-		t.Errorf("got %q %v, want the answer and then the end", all, err)
+	if all, err := io.ReadAll(busy); err != nil || !strings.HasSuffix(string(all), "ok") || !strings.Contains(string(all), end) {
+		t.Errorf("got %q %v, want an answer that says it is the last, and then the end", all, err)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Errorf("got %v, want all ended", err)
