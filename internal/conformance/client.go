@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
 )
 
@@ -34,4 +35,26 @@ func (s Suite) Client(ctx context.Context, command, name string, patience time.D
 		return Run{}, fmt.Errorf("read results of %s: %w; it printed:\n%s", name, err, out)
 	}
 	return Run{Conforms: conforms, Scenarios: []Scenario{{Name: name, Checks: checks}}}, nil
+}
+
+// Scenarios returns the names of the suite's scenarios for clients.
+func (s Suite) Scenarios(ctx context.Context) ([]string, error) {
+	conforms, out, err := s.start(ctx, []string{"list"})
+	if err != nil {
+		return nil, err
+	}
+	_, rest, found := strings.Cut(string(out), "Client scenarios")
+	var names []string
+	for line := range strings.Lines(rest) {
+		if name, ok := strings.CutPrefix(strings.TrimSpace(line), "- "); ok {
+			name, _, _ = strings.Cut(name, " ")
+			names = append(names, name)
+		} else if len(names) > 0 {
+			break
+		}
+	}
+	if !conforms || !found || len(names) == 0 {
+		return nil, fmt.Errorf("list conformance scenarios: expected those for clients, got:\n%s", out)
+	}
+	return names, nil
 }

@@ -3,12 +3,14 @@
 package e2e_test
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -23,21 +25,9 @@ import (
 // an MCP client has to: its client scenarios of authorization, with Mintmark as the
 // client and an agent without any secret behind it.
 func TestClientAuthorization(t *testing.T) {
+	wantEveryScenario(t)
 	w := newWorld(t)
-	for _, s := range []struct {
-		name  string
-		setUp func(*testing.T, authJob, *operator) authSite
-		fails bool // the client is to refuse
-	}{
-		{"auth/client-credentials-jwt", clientKey, false},
-		{"auth/client-credentials-basic", clientSecret, false},
-		{"auth/enterprise-managed-authorization", enterpriseManaged, false},
-		{"auth/wif-jwt-bearer", federated, false},
-		{"auth/dpop", bound, false},
-		{"auth/dpop-nonce", bound, false},
-		{"auth/pre-registration", preRegistered, false},
-		{"auth/resource-mismatch", clientKeyOfNobody, true},
-	} {
+	for _, s := range authScenarios() {
 		t.Run(s.name, func(t *testing.T) {
 			run := w.authorize(t, s.name, func(t *testing.T, job authJob) error { return w.callThrough(t, s.setUp(t, job, &operator{job: job})) })
 			if !run.Conforms {
@@ -49,6 +39,65 @@ func TestClientAuthorization(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// authScenario is one that passes, and what an operator does before.
+type authScenario struct {
+	name  string
+	setUp func(*testing.T, authJob, *operator) authSite
+}
+
+func authScenarios() []authScenario {
+	return []authScenario{
+		{"auth/client-credentials-jwt", clientKey},
+		{"auth/client-credentials-basic", clientSecret},
+		{"auth/enterprise-managed-authorization", enterpriseManaged},
+		{"auth/wif-jwt-bearer", federated},
+		{"auth/dpop", bound},
+		{"auth/dpop-nonce", bound},
+		{"auth/pre-registration", preRegistered},
+		{"auth/resource-mismatch", clientKeyOfNobody},
+		{"auth/metadata-issuer-mismatch", clientKeyOfNobody},
+		{"auth/metadata-default", registered("none")},
+		{"auth/metadata-var1", registered("none")},
+		{"auth/metadata-var2", registered("none")},
+		{"auth/metadata-var3", registered("none")},
+		{"auth/token-endpoint-auth-basic", registered("basic")},
+		{"auth/token-endpoint-auth-post", registered("post")},
+		{"auth/token-endpoint-auth-none", registered("none")},
+	}
+}
+
+// notABrokers returns the scenarios that are about what a person sees and a browser
+// brings back: docs/providers.md says of each why it is not Mintmark's.
+func notABrokers() []string {
+	return []string{
+		"auth/iss-supported", "auth/iss-not-advertised", "auth/iss-supported-missing", "auth/iss-wrong-issuer", "auth/iss-unexpected", "auth/iss-normalized",
+		"auth/scope-from-www-authenticate", "auth/scope-from-scopes-supported", "auth/scope-omitted-when-undefined", "auth/offline-access-scope", "auth/offline-access-not-supported",
+		"auth/scope-step-up", "auth/scope-retry-limit",
+		"auth/basic-cimd",
+		"auth/authorization-server-migration",
+		"auth/2025-03-26-oauth-metadata-backcompat", "auth/2025-03-26-oauth-endpoint-fallback",
+	}
+}
+
+// wantEveryScenario demands that each scenario of the suite is in one of the lists.
+func wantEveryScenario(t *testing.T) {
+	t.Helper()
+	names, err := installedSuite(t).Scenarios(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	known := notABrokers()
+	for _, s := range authScenarios() {
+		known = append(known, s.name)
+	}
+	names = slices.DeleteFunc(names, func(name string) bool { return !strings.HasPrefix(name, "auth/") })
+	slices.Sort(known)
+	slices.Sort(names)
+	if !slices.Equal(names, known) {
+		t.Errorf("scenarios: got %v of the suite, want those that are known here: %v", names, known)
 	}
 }
 
@@ -64,6 +113,7 @@ type authSite struct {
 	provider string // the settings of the provider, as lines of YAML
 	scheme   string
 	server   string
+	resource string // what it calls itself; the server's URL if ""
 	secrets  map[string]string
 	refused  bool // no call is to get through
 }
@@ -149,7 +199,7 @@ upstreams:
   server:
     url: %s
     credentials: [{provider: token, scheme: %s}]
-`, s.server, s.provider, s.server, s.scheme)})
+`, cmp.Or(s.resource, s.server), s.provider, s.server, s.scheme)})
 	session, err := m.agent(t, evidence{id: shopID}).tryConnect(t.Context(), "2025-11-25", "server", nil)
 	if err != nil {
 		if !s.refused {

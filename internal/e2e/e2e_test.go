@@ -40,6 +40,7 @@ func TestMintmark(t *testing.T) {
 		"leases a database user":                   testDatabase,
 		"injects a kept secret by a template":      testKeptSecret,
 		"injects an OAuth token":                   testOAuth,
+		"shows its own identity for a token":       testFederation,
 		"signs for S3":                             testS3,
 		"puts a secret where it is registered":     testPlaces,
 		"proves that it holds a token's key":       testDPoP,

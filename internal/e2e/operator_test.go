@@ -21,7 +21,10 @@ import (
 
 // operator does what people do for a broker before it runs: they know who the
 // issuer is, and agree in a browser.
-type operator struct{ job authJob }
+type operator struct {
+	job      authJob
+	resource string // as it calls itself: see issuer
+}
 
 // issuer reads up who the server's issuer is.
 func (o *operator) issuer(t *testing.T) string {
@@ -30,31 +33,57 @@ func (o *operator) issuer(t *testing.T) string {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var m struct {
-		Servers []string `json:"authorization_servers"`
+	const place = "/.well-known/oauth-protected-resource"
+	for _, at := range []string{place + u.Path, place, "/custom/metadata/location.json"} {
+		var m struct {
+			Resource string   `json:"resource"`
+			Servers  []string `json:"authorization_servers"`
+		}
+		answer, err := http.DefaultClient.Get("http://" + u.Host + at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		err = json.NewDecoder(answer.Body).Decode(&m)
+		answer.Body.Close()
+		if err == nil && len(m.Servers) == 1 {
+			o.resource = m.Resource
+			return m.Servers[0]
+		}
 	}
-	u.Path = "/.well-known/oauth-protected-resource" + u.Path
-	answer, err := http.DefaultClient.Get(u.String())
+	t.Fatalf("read up on %s: got no issuer, want one", u)
+	return ""
+}
+
+// register registers the broker as a client and returns its id and secret.
+func (o *operator) register(t *testing.T, issuer string) (id, secret string) {
+	t.Helper()
+	answer, err := http.Post(issuer+"/register", "application/json", strings.NewReader(`{"client_name": "mintmark", "redirect_uris": ["`+redirect+`"], "application_type": "native"}`))
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer answer.Body.Close()
-	if err := json.NewDecoder(answer.Body).Decode(&m); err != nil || len(m.Servers) != 1 {
-		t.Fatalf("read %s: got %+v, %v, want one issuer", u, m, err)
+	var m struct {
+		ID     string `json:"client_id"`
+		Secret string `json:"client_secret"`
 	}
-	return m.Servers[0]
+	if err := json.NewDecoder(answer.Body).Decode(&m); err != nil || m.ID == "" {
+		t.Fatalf("register: got %s %+v, %v, want a client_id", answer.Status, m, err)
+	}
+	return m.ID, m.Secret
 }
+
+// redirect is where the browser ends.
+const redirect = "http://127.0.0.1:9/callback"
 
 // agree answers an authorization request in a browser, and returns the settings of
 // the grant.
 func (o *operator) agree(t *testing.T, issuer, client string) string {
 	t.Helper()
-	const redirect = "http://127.0.0.1:9/callback"
 	verifier := rand.Text() + rand.Text()
 	sum := sha256.Sum256([]byte(verifier))
 	browser := &http.Client{CheckRedirect: asIs}
 	answer, err := browser.Get(issuer + "/authorize?" + url.Values{
-		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {redirect}, "resource": {o.job.Server}, "state": {"s"},
+		"response_type": {"code"}, "client_id": {client}, "redirect_uri": {redirect}, "resource": {o.resource}, "state": {"s"},
 		"code_challenge_method": {"S256"}, "code_challenge": {base64.RawURLEncoding.EncodeToString(sum[:])},
 	}.Encode())
 	if err != nil {
@@ -129,10 +158,25 @@ func federated(t *testing.T, job authJob, o *operator) authSite {
 }
 
 func bound(t *testing.T, job authJob, o *operator) authSite {
-	issuer := o.issuer(t)
-	return authSite{server: job.Server, scheme: "dpop", provider: fmt.Sprintf(`
+	s := registered("none")(t, job, o)
+	s.scheme = "dpop"
+	s.provider += "\n    dpop: true"
+	return s
+}
+
+// registered is a client that was registered before a person agreed to it.
+func registered(style string) func(*testing.T, authJob, *operator) authSite {
+	return func(t *testing.T, job authJob, o *operator) authSite {
+		issuer := o.issuer(t)
+		id, secret := o.register(t, issuer)
+		s := authSite{server: job.Server, resource: o.resource, scheme: "bearer", provider: fmt.Sprintf(`
     issuer: %s
-    client_id: mintmark
-    auth_style: none
-    dpop: true`, issuer) + o.agree(t, issuer, "mintmark")}
+    client_id: %s
+    auth_style: %s`, issuer, id, style)}
+		if style != "none" {
+			s.provider += "\n    client_secret: file:" + secretFile(t, secret)
+		}
+		s.provider += o.agree(t, issuer, id)
+		return s
+	}
 }

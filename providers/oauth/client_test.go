@@ -120,7 +120,7 @@ func TestAssertionOfTheClient(t *testing.T) {
 }
 
 func TestKeyThatCannotSign(t *testing.T) {
-	weak, err := rsa.GenerateKey(rand.Reader, 1024) //nolint:gosec // it is to be refused
+	weak, err := rsa.GenerateKey(rand.Reader, 1024)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -12,6 +12,9 @@ type Config struct {
 	TokenURL bundle.URL `yaml:"token_url"`
 	// RevocationURL is its revocation endpoint (RFC 7009), where TokenURL is given.
 	RevocationURL bundle.URL `yaml:"revocation_url"`
+	// NoRevocation leaves tokens to their end, for a server that has a revocation
+	// endpoint and does not revoke tokens of this kind.
+	NoRevocation bool `yaml:"no_revocation"`
 	// Issuer is the server's issuer identifier, by which its endpoints are found
 	// (RFC 8414).
 	Issuer bundle.URL `yaml:"issuer"`

@@ -27,7 +27,7 @@ type discovery struct {
 	until time.Time
 }
 
-// endpoints returns where to ask. Callers wait for one lookup.
+// find returns where to ask. Callers wait for one lookup.
 func (d *discovery) find(ctx context.Context) (endpoints, error) {
 	if d.fixed.token != "" {
 		return d.fixed, nil

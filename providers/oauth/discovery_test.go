@@ -151,7 +151,7 @@ func TestIssuerIsFoundByTheResource(t *testing.T) {
 	}{
 		"below well-known":   {map[string]string{rfc9728 + "/mcp": named}, "", []string{rfc9728 + "/mcp"}},
 		"where a 401 says":   {map[string]string{"/elsewhere": named}, `Bearer error="x", resource_metadata="{}/elsewhere"`, []string{rfc9728 + "/mcp", "/mcp", "/elsewhere"}},
-		"at the host's root": {map[string]string{rfc9728: named}, "", []string{rfc9728 + "/mcp", "/mcp", rfc9728}},
+		"at the host's root": {map[string]string{rfc9728: named}, "", []string{rfc9728 + "/mcp", "/mcp", "/mcp", rfc9728}},
 		"not on other hosts": {map[string]string{rfc9728: named}, `Bearer resource_metadata="http://127.0.0.1:1/elsewhere"`, []string{rfc9728 + "/mcp", "/mcp", rfc9728}},
 	} {
 		t.Run(name, func(t *testing.T) {

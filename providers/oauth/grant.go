@@ -121,11 +121,11 @@ type idJAGGrant struct {
 // mint gets the assertion of the identity provider, which is for the resource's
 // authorization server and for one use, and shows it there.
 func (g idJAGGrant) mint(ctx context.Context, m *mint) (*oauth2.Token, error) {
-	assertion, err := g.assertion(ctx, m)
-	if err != nil {
-		return nil, err
-	}
 	return m.ask(ctx, func() (url.Values, error) {
+		assertion, err := g.assertion(ctx, m)
+		if err != nil {
+			return nil, err
+		}
 		v := m.params(jwtBearer)
 		v.Set("assertion", assertion)
 		return v, nil

@@ -128,6 +128,15 @@ func TestTokenThatItsServerDoesNotRevoke(t *testing.T) {
 	if got := r.Events(t); got != "mint revoke_failed mint" {
 		t.Errorf("events: got %q, want the second token not to be taken for revocable", got)
 	}
+
+	c := found(t, s)
+	c.NoRevocation = true
+	r = providertest.One(t, open(t, c, providers.Env{}), s.ClientSecret)
+	r.Must(t, providers.Request{})
+	r.Stop(t)
+	if got := r.Events(t); got != "mint" {
+		t.Errorf("events: got %q, want no revocation to be tried", got)
+	}
 }
 
 // active asks the server about a token (RFC 7662).
@@ -197,7 +206,7 @@ func TestAssertionOfTheBrokersOwnIdentity(t *testing.T) {
 func TestRefreshTokenRotatesAndItsThiefEndsIt(t *testing.T) {
 	t.Parallel()
 	s := testenv.OAuth(t, testenv.OAuthOptions{})
-	c := config(t, s)
+	c := found(t, s)
 	first := s.RefreshToken(t)
 	origin := filepath.Join(t.TempDir(), "refresh")
 	put := func(token string) {
@@ -208,6 +217,13 @@ func TestRefreshTokenRotatesAndItsThiefEndsIt(t *testing.T) {
 	put(first)
 	state := filepath.Join(t.TempDir(), "state", "tickets")
 	c.RefreshToken = &oauth.RefreshToken{Token: providertest.Parse[bundle.Ref](t, "file:"+origin), State: bundle.Path(state)}
+	// This server ends a grant with any token of it that is revoked, so none is.
+	r := providertest.One(t, open(t, c, providers.Env{}), s.ClientSecret, first)
+	r.Must(t, providers.Request{})
+	r.Stop(t)
+	if got := r.Events(t); got != "mint" {
+		t.Errorf("events: got %q, want mint alone", got)
+	}
 	mint := func() error {
 		t.Helper()
 		// A new provider each time, as after a restart: all it has is the file.

@@ -74,7 +74,7 @@ func newAuthority(a account, where discovery, roots *x509.CertPool, env provider
 	if unknown != nil {
 		return nil, unknown
 	}
-	client := providers.HTTPClient(roots, a.certify(env))
+	client := providers.TLSClient(a.secure(roots, env))
 	where.client, where.env, where.turn = client, env, make(chan struct{}, 1)
 	return &authority{account: a, where: &where, client: client, nonces: &dpop.Nonces{}, env: env}, nil
 }
@@ -151,8 +151,15 @@ func (p *provider) seal(token *oauth2.Token, m *mint, start time.Time) (provider
 	return providers.Seal(providers.Token, material, providers.Terms{
 		Scopes:    p.scopes(token.Extra("scope")),
 		NotAfter:  start.Add(life),
-		Revocable: m.at.revocation != "" && !p.server.irrevocable.Load(),
+		Revocable: p.revocable(m.at),
 	}), nil
+}
+
+// revocable reports whether a token is to be ended early. One of a grant that goes on
+// is not: servers may end the grant with it (RFC 7009, section 2.1).
+func (p *provider) revocable(at endpoints) bool {
+	goesOn := p.config.RefreshToken != nil || p.config.AuthorizationCode != nil
+	return at.revocation != "" && !p.config.NoRevocation && !goesOn && !p.server.irrevocable.Load()
 }
 
 // scopes returns what the server granted, or what was asked for where it does

@@ -67,21 +67,29 @@ func (d *discovery) resourceMetadata(ctx context.Context) (m resourceMetadata, e
 }
 
 // challenged asks the resource without a token and returns where it says that its
-// metadata is, or "". Only its own host may hold that.
+// metadata is, or "". What has no GET, as an MCP server may, is asked by POST.
 func (d *discovery) challenged(ctx context.Context, resource *url.URL) string {
-	r, err := http.NewRequestWithContext(ctx, http.MethodGet, resource.String(), nil)
-	if err != nil {
-		return ""
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		r, err := http.NewRequestWithContext(ctx, method, resource.String(), nil)
+		if err != nil {
+			return ""
+		}
+		answer, err := d.client.Do(r)
+		if err != nil {
+			return ""
+		}
+		_ = answer.Body.Close() // not read
+		if answer.StatusCode == http.StatusUnauthorized {
+			return pointed(answer.Header, resource)
+		}
 	}
-	answer, err := d.client.Do(r)
-	if err != nil {
-		return ""
-	}
-	defer answer.Body.Close()
-	if answer.StatusCode != http.StatusUnauthorized {
-		return ""
-	}
-	for _, challenge := range answer.Header.Values("WWW-Authenticate") {
+	return ""
+}
+
+// pointed returns the resource_metadata of a challenge (RFC 9728, section 5.1). Only
+// the resource's own host may hold it.
+func pointed(head http.Header, resource *url.URL) string {
+	for _, challenge := range head.Values("WWW-Authenticate") {
 		said := regexp.MustCompile(`(?i)(?:^|[\s,])resource_metadata="([^"\\]+)"`).FindStringSubmatch(challenge)
 		if said == nil {
 			continue

@@ -62,7 +62,7 @@ func (a *authority) revoke(ctx context.Context, at endpoints, token string) erro
 	}
 	if err := json.UnmarshalRead(answer.Body, &said); err == nil && said.Error == "unsupported_token_type" {
 		a.irrevocable.Store(true)
-		return fault.Wrap("revoke", fault.Internal, server+" does not revoke tokens of this kind: they end by themselves", errors.New("revocation endpoint answered with unsupported_token_type"))
+		return fault.Wrap("revoke", fault.Internal, server+" does not revoke tokens of this kind: they end by themselves", errors.New("revocation endpoint answered with unsupported_token_type: set no_revocation"))
 	}
 	if answer.StatusCode == http.StatusOK { // also for a token that it does not know: section 2.2
 		return nil

@@ -103,7 +103,8 @@ func (r rotation) ask(ctx context.Context, m *mint, origin string, now kept) (*o
 		return nil, stateFault(err)
 	}
 	defer next.drop()
-	token, err := m.ask(ctx, params)
+	// Whoever waits may give up; the next token comes but once.
+	token, err := m.ask(context.WithoutCancel(ctx), params)
 	if err != nil {
 		return nil, err
 	}
@@ -121,6 +122,7 @@ func (c AuthorizationCode) params(m *mint, code string) (url.Values, error) {
 		return nil, ownSecret(err)
 	}
 	v := m.params(authorizationCode)
+	v.Del("scope") // it was agreed to with the code
 	v.Set("code", code)
 	v.Set("code_verifier", verifier)
 	v.Set("redirect_uri", c.RedirectURI)

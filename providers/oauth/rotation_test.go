@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"mintmark/broker/bundle"
@@ -25,7 +26,6 @@ type rotating struct {
 	mu    sync.Mutex
 	n     int
 	codes int
-	keys  map[string]bool
 	state string
 	wrong []string
 }
@@ -102,9 +102,9 @@ func TestCodeIsSentOnce(t *testing.T) {
 }
 
 func TestCodeWithoutAnAnswerIsSpent(t *testing.T) {
-	asked := 0
+	var asked atomic.Int32 // the abort tells the test nothing of what was before
 	c := serve(t, func(http.ResponseWriter, *http.Request) {
-		asked++
+		asked.Add(1)
 		panic(http.ErrAbortHandler)
 	})
 	c.AuthorizationCode = &oauth.AuthorizationCode{
@@ -114,8 +114,8 @@ func TestCodeWithoutAnAnswerIsSpent(t *testing.T) {
 	if _, err := p.Mint(t.Context(), providers.Request{}); fault.KindOf(err) != fault.Unavailable {
 		t.Errorf("no answer: got %v, want unavailable", err)
 	}
-	if _, err := p.Mint(t.Context(), providers.Request{}); fault.HintOf(err) != grantEnded || asked != 1 {
-		t.Errorf("again: got %v and %d requests, want the code not to be sent twice", err, asked)
+	if _, err := p.Mint(t.Context(), providers.Request{}); fault.HintOf(err) != grantEnded || asked.Load() != 1 {
+		t.Errorf("again: got %v and %d requests, want the code not to be sent twice", err, asked.Load())
 	}
 }
 
@@ -216,5 +216,47 @@ func TestRefreshTokensKeyIsKept(t *testing.T) {
 	}
 	if len(proofs) != 2 || proofs[0] == proofs[1] || strings.Split(proofs[0], ".")[0] != strings.Split(proofs[1], ".")[0] {
 		t.Errorf("got %d proofs, want two of one key", len(proofs))
+	}
+}
+
+// A grant that its server has ended is not asked for again, until an operator puts
+// another token.
+func TestGrantThatHasEnded(t *testing.T) {
+	s := &rotating{n: 7} // whose present token is somebody else's
+	c := s.config(t)
+	requests := 0
+	counted := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		s.ServeHTTP(w, r)
+	})
+	c.TokenURL = counted.TokenURL
+	for range 3 {
+		if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); fault.HintOf(err) != grantEnded || fault.KindOf(err) != fault.Internal {
+			t.Errorf("got %v, want %q", err, grantEnded)
+		}
+	}
+	if requests != 1 {
+		t.Errorf("got %d requests, want one", requests)
+	}
+	c.RefreshToken.Token = providertest.Ref(t, canary+"-7")
+	if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); err != nil {
+		t.Errorf("after an operator put another: got %v", err)
+	}
+}
+
+// A token whose successor is lost is not used: the next mint would be a second use of
+// the one before.
+func TestTokenWhoseSuccessorCannotBeKept(t *testing.T) {
+	s := &rotating{}
+	c := s.config(t)
+	spoiled := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		write(t, filepath.Join(s.state, "in", "the", "way"), "", 0o600)
+		s.ServeHTTP(w, r)
+	})
+	c.TokenURL = spoiled.TokenURL
+	r := providertest.One(t, open(t, c, providers.Env{}), canary)
+	defer r.Stop(t)
+	if hint := r.Refused(t, providers.Request{}, fault.Internal); hint != "the broker cannot keep the state of the credential provider" {
+		t.Errorf("hint: got %q", hint)
 	}
 }

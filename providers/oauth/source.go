@@ -14,6 +14,9 @@ import (
 // tokenTypes is what every token type of RFC 8693, section 3, begins with.
 const tokenTypes = "urn:ietf:params:oauth:token-type:"
 
+// ofIssuer is the audience that stands for the server's issuer.
+const ofIssuer = "issuer"
+
 // Source is where a token comes from that the broker shows: exactly one of Token,
 // SVID and Signed.
 type Source struct {
@@ -61,6 +64,12 @@ func (s Source) perAgent() bool {
 	return s.Signed != nil && fill(s.Signed.Subject, "", "", "") != s.Signed.Subject
 }
 
+// stored reports whether the token of s may be good for other servers than the one
+// that it is shown to.
+func (s Source) stored() bool {
+	return !s.Token.IsZero() || s.SVID != "" && s.SVID != ofIssuer || s.Signed != nil && s.Signed.Audience != ""
+}
+
 // needsSelf reports whether the token of s is the broker's own SVID.
 func (s Source) needsSelf() bool { return s.SVID != "" }
 
@@ -77,7 +86,7 @@ func (s Source) tokenType(otherwise string) string {
 func (s Source) token(ctx context.Context, agent attest.Identity, at endpoints, env providers.Env) (string, error) {
 	issuer := or(at.issuer, at.token)
 	switch {
-	case s.SVID == "issuer":
+	case s.SVID == ofIssuer:
 		return ownSVID(ctx, env, issuer)
 	case s.SVID != "":
 		return ownSVID(ctx, env, s.SVID)

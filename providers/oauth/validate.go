@@ -57,11 +57,15 @@ func (c Config) validateServer(report reporter) {
 	}
 }
 
-// showsSecret reports whether a server gets to see what it could use elsewhere.
+// showsSecret reports whether a server gets to see what it could use elsewhere: a
+// secret, or an assertion that is not for it alone.
 func (c Config) showsSecret() bool {
-	return !c.ClientSecret.IsZero() || c.RefreshToken != nil || c.AuthorizationCode != nil ||
-		c.JWTBearer != nil && !c.JWTBearer.Assertion.Token.IsZero() ||
-		c.TokenExchange != nil && (!c.TokenExchange.Subject.Token.IsZero() || c.TokenExchange.Actor != nil && !c.TokenExchange.Actor.Token.IsZero())
+	for _, s := range c.sources() {
+		if s.stored() && c.IDJAG == nil { // an ID-JAG's subject goes to the identity provider, which is named
+			return true
+		}
+	}
+	return !c.ClientSecret.IsZero() || c.AssertionAudience != "" || c.RefreshToken != nil || c.AuthorizationCode != nil
 }
 
 func (c Config) validateGrant(report reporter) {

@@ -48,6 +48,12 @@ func TestConfigRules(t *testing.T) {
 		"a refresh token for who is found": {list(alone, func(c *oauth.Config) { c.RefreshToken = &oauth.RefreshToken{Token: secret, State: "s"} }), list("issuer")},
 		"an assertion for who is found":    {list(alone, func(c *oauth.Config) { c.JWTBearer = &oauth.JWTBearer{Assertion: signed("{subject}")} }), nil},
 
+		"another's assertion for who is found": {list(alone, func(c *oauth.Config) { c.AssertionAudience = "https://as.example.org" }), list("issuer")},
+		"another's SVID for who is found": {list(alone, func(c *oauth.Config) {
+			c.JWTBearer = &oauth.JWTBearer{Assertion: oauth.Source{SVID: "https://as.example.org"}}
+		}), list("issuer")},
+		"an SVID for who is found": {list(alone, func(c *oauth.Config) { c.JWTBearer = &oauth.JWTBearer{Assertion: oauth.Source{SVID: "issuer"}} }), nil},
+
 		"no secret":             {list(func(c *oauth.Config) { c.ClientSecret = bundle.Ref{} }), list("client_secret")},
 		"a secret beside a key": {list(func(c *oauth.Config) { c.AuthStyle, c.Key = "private_key_jwt", secret }), list("client_secret")},
 		"a key beside a secret": {list(func(c *oauth.Config) { c.Key = secret }), list("key")},

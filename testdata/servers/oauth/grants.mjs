@@ -40,10 +40,10 @@ export class Grants {
   async #proven(assertion) {
     try {
       const { payload } = await this.#jose.jwtVerify(assertion, this.#keys, {
-        audience: this.#provider.issuer, requiredClaims: ['iss', 'sub', 'exp', 'jti'],
+        audience: this.#provider.issuer, requiredClaims: ['sub', 'exp'],
       });
-      const { iss, jti, exp } = payload;
-      if (!await this.#provider.ReplayDetection.unique(iss, jti, exp)) throw new Error('seen before');
+      const { iss, sub, jti, exp } = payload; // a JWT-SVID may have neither iss nor jti
+      if (jti && !await this.#provider.ReplayDetection.unique(iss ?? sub, jti, exp)) throw new Error('seen before');
       return payload;
     } catch {
       throw new this.#errors.InvalidGrant('assertion');
