@@ -23,6 +23,7 @@ import (
 	"mintmark/broker/bundle"
 	"mintmark/broker/pins"
 	"mintmark/injector/mcp"
+	"mintmark/providers"
 )
 
 // Options is what a Broker is made of.
@@ -48,6 +49,7 @@ type Broker struct {
 	mintTime  time.Duration
 	settling  time.Duration // how long calls that were cut may take to say how they ended
 	log       *audit.Log
+	orphans   []audit.Record // what the process before this one left behind
 	pins      *pins.Pins
 	trust     *trust.Trust
 	reader    *mcp.Reader
@@ -121,6 +123,8 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	}
 	b.warn(ctx, o.Bundle)
 	b.started = true
+	snap.pool.Adopt(ctx, b.orphans)
+	b.orphans = nil
 	return b, nil
 }
 
@@ -135,7 +139,7 @@ func (b *Broker) setDefaults() {
 	b.strangers = newStrangers()
 	b.buffers.New = func() any { return new([bufferSize]byte) }
 	b.slots = make(chan struct{}, b.limits.Concurrent)
-	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) })
+	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) }, func() float64 { return float64(b.owed()) })
 }
 
 func (b *Broker) openLog(ctx context.Context, a bundle.Audit) error {
@@ -152,11 +156,19 @@ func (b *Broker) openLog(ctx context.Context, a bundle.Audit) error {
 	if b.fingerprintKey, err = hkdf.Key(sha256.New, key.Seed(), nil, "mintmark fingerprint v1", 32); err != nil {
 		return fmt.Errorf("derive the fingerprint key: %w", err)
 	}
+	// Before the log goes on: what is in it was left by a process that is gone.
+	b.orphans = providers.Orphans(audit.Recent(string(a.Directory), providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), b.clock(), b.logger)
 	b.log, err = audit.Open(audit.Options{
 		Directory: string(a.Directory), SigningKey: key, SegmentSize: int64(a.SegmentSize),
 		SyncAlways: a.Sync == "always", Clock: b.clock, Logger: b.logger,
 	})
-	return err
+	if err != nil || len(b.orphans) == 0 {
+		return err
+	}
+	for i := range b.orphans { // first, so that the next start finds them too
+		b.log.Note(&b.orphans[i])
+	}
+	return b.log.Flush(ctx)
 }
 
 // Close ends the broker: no new calls, the calls under way get their time, the

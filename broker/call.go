@@ -97,6 +97,9 @@ func (b *Broker) serve(c *call) error {
 	if err := c.known(); err != nil {
 		return err
 	}
+	if c.verb == http.MethodDelete && !c.plain {
+		defer b.rest(c) // whatever its upstream says to that, the agent has done with it
+	}
 	if c.name == "" {
 		return b.merge(c)
 	}

@@ -200,21 +200,33 @@ func (b *Broker) buildPool(s, old *snapshot) error {
 	}
 	entries := make(map[string]providers.Entry, len(s.bundle.Config.Providers))
 	for name, p := range s.bundle.Config.Providers {
-		opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv())
+		entry, err := b.entry(name, p, s.bundle.Digest)
 		if err != nil {
-			return fmt.Errorf("provider %s: %w", name, err)
+			return err
 		}
-		entries[name] = providers.Entry{Provider: opened, PerAgent: p.PerAgent, MaxAge: p.MaxAge.Duration, Digest: registrationDigest(name, s.bundle.Digest)}
+		entries[name] = entry
 	}
-	pool, err := providers.NewPool(entries, providers.PoolOptions{
-		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: func() string { return b.digestOr(s.bundle.Digest) },
-		MintTimeout: b.mintTime,
-	})
-	if err != nil {
-		return err
-	}
+	pool, err := b.newPool(entries, func() string { return b.digestOr(s.bundle.Digest) })
 	s.pool = pool
-	return nil
+	return err
+}
+
+// entry opens one registered provider of a bundle.
+func (b *Broker) entry(name string, p bundle.Provider, digest string) (providers.Entry, error) {
+	opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv())
+	if err != nil {
+		return providers.Entry{}, fmt.Errorf("provider %s: %w", name, err)
+	}
+	bound, ok := opened.(providers.AgentBound)
+	return providers.Entry{
+		Provider: opened, PerAgent: p.PerAgent || ok && bound.PerAgent(), MaxAge: p.MaxAge.Duration, Digest: registrationDigest(name, digest),
+	}, nil
+}
+
+func (b *Broker) newPool(entries map[string]providers.Entry, digest func() string) (*providers.Pool, error) {
+	return providers.NewPool(entries, providers.PoolOptions{
+		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: digest, MintTimeout: b.mintTime,
+	})
 }
 
 func (b *Broker) providerEnv() providers.Env {
@@ -281,6 +293,9 @@ func (s *snapshot) retire(ctx context.Context, keep *snapshot) {
 	}
 	if s.pool != nil && s.pool != keep.pool {
 		_ = s.pool.Close(ctx) // it logs and records what it could not revoke
+		if keep.pool != nil {
+			keep.pool.Adopt(ctx, s.pool.Left())
+		}
 	}
 	if s.chain != nil && s.chain != keep.chain {
 		s.chain.Close()

@@ -25,18 +25,22 @@ var errRedirected = errors.New("the answer is a redirect, which is not followed"
 // HTTPClient returns the client that a provider calls its system with: TLS 1.2
 // or later against roots (nil: the system's), no proxy and nothing else from
 // the environment, no redirects, none of the addresses that egress refuses, and a
-// bound on time and size. What change sets, such as a client certificate, holds for
-// every connection.
-func HTTPClient(roots *x509.CertPool, change ...func(*tls.Config)) *http.Client {
-	settings := &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots}
-	for _, c := range change {
-		c(settings)
-	}
+// bound on time and size.
+func HTTPClient(roots *x509.CertPool) *http.Client {
+	return TLSClient(&tls.Config{RootCAs: roots})
+}
+
+// TLSClient is HTTPClient with more to say about TLS: a server's name, or the
+// client's certificate, which is shown in a handshake alone, so that each
+// exchange has its own and none shows one that has been replaced. It takes over c.
+func TLSClient(c *tls.Config) *http.Client {
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
 	return &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: bounded{&http.Transport{
 			DialContext:            (&net.Dialer{Timeout: 3 * time.Second, Control: egress.Control}).DialContext,
-			TLSClientConfig:        settings,
+			TLSClientConfig:        c,
+			DisableKeepAlives:      c.GetClientCertificate != nil,
 			TLSHandshakeTimeout:    5 * time.Second,
 			IdleConnTimeout:        30 * time.Second,
 			MaxIdleConnsPerHost:    4,

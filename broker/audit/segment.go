@@ -107,6 +107,9 @@ func prepareDirectory(dir string) error {
 	return nil
 }
 
+// ErrInUse is wrapped by Open where another process, or this one, has the log open.
+var ErrInUse = errors.New("it is open already")
+
 // lockDirectory takes dir for this process until the file is closed.
 func lockDirectory(dir string) (*os.File, error) {
 	f, err := openRegular(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
@@ -119,7 +122,7 @@ func lockDirectory(dir string) (*os.File, error) {
 	}
 	_ = f.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("lock log %s: it is open already, most likely in another mintmark serving from the same directory: stop that one, or give this one a directory of its own", dir)
+		return nil, fmt.Errorf("lock log %s: %w, most likely in another mintmark serving from the same directory: stop that one, or give this one a directory of its own", dir, ErrInUse)
 	}
 	return nil, fmt.Errorf("lock log %s: %w", dir, err)
 }

@@ -69,7 +69,7 @@ Then:         mintmark check DIR; mintmark serve --dir DIR`,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 	}
-	root.AddCommand(serveCommand(), connectCommand(), demoCommand(), checkCommand(), policyCommand(), upstreamCommand(), auditCommand(), versionCommand())
+	root.AddCommand(serveCommand(), connectCommand(), demoCommand(), checkCommand(), policyCommand(), upstreamCommand(), providerCommand(), auditCommand(), versionCommand())
 	return root
 }
 

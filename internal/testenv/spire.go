@@ -143,16 +143,28 @@ func (s *SPIREDomain) Register(t testing.TB, spiffeID string, selectors ...strin
 	if len(selectors) == 0 {
 		selectors = Selectors(t)
 	}
-	id := s.create(t, spiffeID, selectors)
+	return s.register(t, spiffeID, selectors)
+}
+
+// RegisterDNS is Register of this process with a DNS name, which its X.509-SVID
+// has as its common name too.
+func (s *SPIREDomain) RegisterDNS(t testing.TB, spiffeID, name string) string {
+	t.Helper()
+	return s.register(t, spiffeID, Selectors(t), "-dns", name)
+}
+
+func (s *SPIREDomain) register(t testing.TB, spiffeID string, selectors []string, more ...string) string {
+	t.Helper()
+	id := s.create(t, spiffeID, selectors, more...)
 	// The agent tells nobody but the workload itself which identities it has
 	// ready: its log is the only place where a test can see another's.
 	s.awaitLog(t, "SVID updated", id)
 	return id
 }
 
-func (s *SPIREDomain) create(t testing.TB, spiffeID string, selectors []string) string {
+func (s *SPIREDomain) create(t testing.TB, spiffeID string, selectors []string, more ...string) string {
 	t.Helper()
-	args := []string{"entry", "create", "-spiffeID", spiffeID, "-parentID", s.agentID}
+	args := append([]string{"entry", "create", "-spiffeID", spiffeID, "-parentID", s.agentID}, more...)
 	for _, selector := range selectors {
 		args = append(args, "-selector", selector)
 	}

@@ -3,6 +3,8 @@ package oauth
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
+	"net/http"
 	"net/url"
 
 	"golang.org/x/oauth2"
@@ -79,33 +81,28 @@ func (l *login) assert(kind, assertion string) {
 	l.params.Set("client_assertion", assertion)
 }
 
-// certify makes every connection show the certificate of mtls, as it is then: a
-// file or an SVID that was renewed is used at the next handshake.
-func (a account) certify(env providers.Env) func(*tls.Config) {
-	return func(settings *tls.Config) {
-		if a.style != styleMTLS {
-			return
-		}
-		settings.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			if a.certificate == "" {
-				chain, key, err := env.Self.X509SVID(info.Context())
-				if err != nil {
-					return nil, err
-				}
-				return &tls.Certificate{Certificate: chain, PrivateKey: key}, nil
-			}
-			chain, err := a.certificate.Read(maxCertificate)
-			if err != nil {
-				return nil, err
-			}
-			key, err := a.key.Resolve()
-			if err != nil {
-				return nil, err
-			}
-			pair, err := tls.X509KeyPair(chain, []byte(key))
-			return &pair, err
-		}
+// client returns what the server is called with. Every connection shows the
+// certificate of mtls, as it is then: a file or an SVID that was renewed is used at
+// the next handshake.
+func (a account) client(roots *x509.CertPool, env providers.Env) *http.Client {
+	switch {
+	case a.style != styleMTLS:
+		return providers.HTTPClient(roots)
+	case a.certificate == "":
+		return providers.HTTPClientAs(roots, env.Self)
 	}
+	return providers.TLSClient(&tls.Config{RootCAs: roots, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		chain, err := a.certificate.Read(maxCertificate)
+		if err != nil {
+			return nil, err
+		}
+		key, err := a.key.Resolve()
+		if err != nil {
+			return nil, err
+		}
+		pair, err := tls.X509KeyPair(chain, []byte(key))
+		return &pair, err
+	}})
 }
 
 // maxCertificate bounds the file of a client certificate.

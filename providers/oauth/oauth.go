@@ -74,7 +74,7 @@ func newAuthority(a account, where discovery, roots *x509.CertPool, env provider
 	if unknown != nil {
 		return nil, unknown
 	}
-	client := providers.HTTPClient(roots, a.certify(env))
+	client := a.client(roots, env)
 	where.client, where.env, where.turn = client, env, make(chan struct{}, 1)
 	return &authority{account: a, where: &where, client: client, nonces: &dpop.Nonces{}, env: env}, nil
 }
