@@ -168,7 +168,7 @@ func TestExchangeNamesTheAgentAndTheBroker(t *testing.T) {
 	s := testenv.OAuth(t, testenv.OAuthOptions{Keys: key.public})
 	c := found(t, s)
 	c.TokenExchange = &oauth.TokenExchange{
-		Subject: oauth.Source{Signed: &oauth.Signed{Key: key.ref, KeyID: "broker", Issuer: "https://mintmark.example.org", Subject: "{subject}"}},
+		Subject: oauth.Source{Signed: &oauth.Signed{Key: key.ref, KeyID: "broker", Issuer: "https://mintmark.example.org", Subject: "{agent}"}},
 		Actor:   &oauth.Source{SVID: "issuer"},
 	}
 	r := providertest.One(t, open(t, c, providers.Env{Self: self{key: key.key}}), s.ClientSecret)
