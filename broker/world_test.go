@@ -86,6 +86,7 @@ type setup struct {
 	Policy      string // after the policies that every world has
 	MintTimeout time.Duration
 	Minted      map[string]providers.Provider // by kind, without settings
+	InputTime   time.Duration
 }
 
 // open returns a world that ends with the test. At its end the log must verify
@@ -238,6 +239,10 @@ func (w *world) kinds() broker.Kinds {
 
 			"oauth": broker.KindOf(oauth.Open),
 			"vault": broker.KindOf(vault.Open),
+			"canary": broker.KindOf(func(c canaries, _ providers.Env) (providers.Provider, error) {
+				c.issued = w.issuer
+				return c, nil
+			}),
 		},
 	}
 	for kind, p := range w.minted {
@@ -255,6 +260,17 @@ func (w *world) change(name, old, now string) error {
 // rewrite changes a file of the bundle and reads the result.
 func (w *world) rewrite(name, old, now string) *bundle.Bundle {
 	w.t.Helper()
+	w.rewriteOnly(name, old, now)
+	bd, err := bundle.Load(w.dir, w.kinds().Settings())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return bd
+}
+
+// rewriteOnly changes a file of the bundle.
+func (w *world) rewriteOnly(name, old, now string) {
+	w.t.Helper()
 	file := filepath.Join(w.dir, name)
 	content, err := os.ReadFile(file)
 	if err != nil || !bytes.Contains(content, []byte(old)) {
@@ -263,11 +279,6 @@ func (w *world) rewrite(name, old, now string) *bundle.Bundle {
 	if err := os.WriteFile(file, bytes.Replace(content, []byte(old), []byte(now), 1), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	bd, err := bundle.Load(w.dir, w.kinds().Settings())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return bd
 }
 
 func (w *world) openBroker(s setup) {
@@ -281,7 +292,7 @@ func (w *world) openBroker(s setup) {
 		logger = nil
 	}
 	o := broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock}
-	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience))
+	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience).WithInputTime(s.InputTime))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -534,8 +545,9 @@ func (w *world) vouching() {
 
 // lockedBuffer is a bytes.Buffer for several writers.
 type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	taken int
 }
 
 // Write implements io.Writer.

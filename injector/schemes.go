@@ -49,14 +49,14 @@ func (Bearer) Owns(where Place, name string) bool { return where == InHeader && 
 // a token that is bound to a key (RFC 9449, section 7.2: it is no bearer token), and
 // for one that is no header value.
 func (Bearer) Inject(out *Outgoing, c providers.Opened) error {
-	token := c.Token()
-	if token == "" {
+	value := c.TokenBehind("Bearer ")
+	if value == "" {
 		return fmt.Errorf("scheme bearer: expected a credential with a token, got none")
 	}
 	if c.Key() != nil {
 		return fmt.Errorf("scheme bearer: expected a token that its bearer may use, got one that is bound to a key; scheme dpop sends it")
 	}
-	return setHeader(out, authorization, "Bearer "+token)
+	return setHeader(out, authorization, value)
 }
 
 // Basic puts a Password into Authorization (RFC 7617).

@@ -26,8 +26,9 @@ type PolicyFile struct {
 	Content []byte
 }
 
-// Config is mintmark.yaml. Every field is documented here and nowhere else;
-// the names in the tags are the names in the file. Names that the file gives to
+// Config is mintmark.yaml. Every field is documented here, and for operators in
+// docs/configuration.md, which a test holds to this: the names in the tags are
+// the names in the file. Names that the file gives to
 // posture, clocks, providers and upstreams are of lower-case letters, digits
 // and hyphens, begin with a letter and have at most 63 characters.
 type Config struct {

@@ -38,6 +38,25 @@ func TestTheReadmesExampleIsSound(t *testing.T) {
 	}
 }
 
+// Each kind of provider that can be registered has a section that names its fields
+// and what it means for security.
+func TestEveryKindOfProviderIsDocumented(t *testing.T) {
+	text, err := os.ReadFile("../../docs/providers.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	sections := map[string]string{}
+	for section := range strings.SplitSeq(string(text), "\n## ") {
+		name, body, _ := strings.Cut(section, "\n")
+		sections[name] = body
+	}
+	for kind := range kinds().Providers {
+		if body := sections[kind]; !strings.Contains(body, "*Security.*") || !strings.Contains(body, "Tested ") {
+			t.Errorf("docs/providers.md: got no section %q that says what it was tested against and has a *Security.* note", kind)
+		}
+	}
+}
+
 // Each registration of an OAuth provider that docs/providers.md shows is one that the
 // program takes.
 func TestTheOAuthExamplesAreSound(t *testing.T) {
@@ -71,25 +90,6 @@ upstreams: {open: {url: "https://open.example.org/mcp", unauthenticated: true}}
 	}
 	if found < 2 {
 		t.Errorf("got %d blocks of YAML, want two at least", found)
-	}
-}
-
-// Each kind of provider that can be registered has a section that names its fields
-// and what it means for security.
-func TestEveryKindOfProviderIsDocumented(t *testing.T) {
-	text, err := os.ReadFile("../../docs/providers.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	sections := map[string]string{}
-	for section := range strings.SplitSeq(string(text), "\n## ") {
-		name, body, _ := strings.Cut(section, "\n")
-		sections[name] = body
-	}
-	for kind := range kinds().Providers {
-		if body := sections[kind]; !strings.Contains(body, "*Security.*") || !strings.Contains(body, "Tested ") {
-			t.Errorf("docs/providers.md: got no section %q that says what it was tested against and has a *Security.* note", kind)
-		}
 	}
 }
 

@@ -36,11 +36,11 @@ func table() []arrow {
 	return []arrow{
 		{"cmd/...", []string{"..."}},
 
-		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console")},
+		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "internal/http1")},
 		{"broker/console", leaves},
 		{"broker/*", []string{"internal/fault"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp", "internal/dpop", "internal/egress")},
+		{"injector", with("providers", "injector/mcp", "internal/dpop", "internal/egress", "internal/http1")},
 		{"injector/mcp", []string{"internal/fault"}},
 
 		{"providers", with("attest", "internal/egress")},

@@ -82,12 +82,12 @@ func (s *SPIREDomain) startServer(t testing.TB, options SPIREOptions) {
 	s.server = launch(t, server{
 		name: "spire-server",
 		command: func(port int) command {
-			write(t, config, fmt.Sprintf(spireServerConfig, port, s.path("server.sock"), s.path("server"), s.TrustDomain,
+			write(t, config, fmt.Sprintf(spireServerConfig, port, s.AdminSocketPath(), s.path("server"), s.TrustDomain,
 				defaulted(options.X509TTL, time.Hour), defaulted(options.JWTTTL, 5*time.Minute), s.path("server.sqlite3")))
-			return command{path: s.program("spire-server"), args: []string{"run", "-config", config}, dir: s.dir}
+			return command{path: s.Program("spire-server"), args: []string{"run", "-config", config}, dir: s.dir}
 		},
 		ready: func(ctx context.Context, _ *process) error {
-			return run(ctx, s.program("spire-server"), "healthcheck", "-socketPath", s.path("server.sock"))
+			return run(ctx, s.Program("spire-server"), "healthcheck", "-socketPath", s.AdminSocketPath())
 		},
 	})
 }
@@ -119,9 +119,9 @@ func (s *SPIREDomain) startAgent(t testing.TB) {
 	config, bundle := s.path("agent.conf"), s.path("bundle.pem")
 	write(t, bundle, string(s.admin(t, "bundle", "show")))
 	write(t, config, fmt.Sprintf(spireAgentConfig, s.server.port, s.SocketPath, s.path("agent"), s.TrustDomain, bundle, token))
-	s.agent = start(t, "spire-agent", command{path: s.program("spire-agent"), args: []string{"run", "-config", config}, dir: s.dir})
+	s.agent = start(t, "spire-agent", command{path: s.Program("spire-agent"), args: []string{"run", "-config", config}, dir: s.dir})
 	err := s.agent.await(t.Context(), func(ctx context.Context) error {
-		return run(ctx, s.program("spire-agent"), "healthcheck", "-socketPath", s.SocketPath)
+		return run(ctx, s.Program("spire-agent"), "healthcheck", "-socketPath", s.SocketPath)
 	})
 	if err != nil {
 		t.Fatalf("start spire-agent: %v; end of its log:\n%s", err, s.agent.tail())
@@ -301,14 +301,19 @@ func ProgramSelectors(t testing.TB, path string) []string {
 	return []string{"unix:path:" + program, "unix:sha256:" + hex.EncodeToString(digest[:])}
 }
 
-func (s *SPIREDomain) path(name string) string    { return filepath.Join(s.dir, name) }
-func (s *SPIREDomain) program(name string) string { return filepath.Join(s.bin, name) }
+func (s *SPIREDomain) path(name string) string { return filepath.Join(s.dir, name) }
+
+// Program returns the path of one of SPIRE's programs.
+func (s *SPIREDomain) Program(name string) string { return filepath.Join(s.bin, name) }
+
+// AdminSocketPath returns the socket by which spire-server is administered.
+func (s *SPIREDomain) AdminSocketPath() string { return s.path("server.sock") }
 
 // admin runs a subcommand of the server's command line.
 func (s *SPIREDomain) admin(t testing.TB, args ...string) []byte {
 	t.Helper()
 	// Flags end at the first argument that is none, so the socket goes last.
-	return output(t, s.program("spire-server"), append(args, "-socketPath", s.path("server.sock"))...)
+	return output(t, s.Program("spire-server"), append(args, "-socketPath", s.AdminSocketPath())...)
 }
 
 func (s *SPIREDomain) adminJSON(t testing.TB, answer any, args ...string) {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
-	"net/http"
 	"net/url"
 
 	"golang.org/x/oauth2"
@@ -77,28 +76,36 @@ func (l *login) assert(kind, assertion string) {
 	l.params.Set("client_assertion", assertion)
 }
 
-// client returns what the server is called with. Every connection shows the
-// certificate of mtls, as it is then: a file or an SVID that was renewed is used at
-// the next handshake.
-func (a account) client(roots *x509.CertPool, env providers.Env) *http.Client {
-	switch {
-	case a.style != styleMTLS:
-		return providers.HTTPClient(roots)
-	case a.certificate == "":
-		return providers.HTTPClientAs(roots, env.Self)
+// secure returns what the account says about TLS: under mtls every connection shows
+// the certificate as it is then, so that a file or an SVID that was renewed is used.
+func (a account) secure(roots *x509.CertPool, env providers.Env) *tls.Config {
+	settings := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
+	if a.style == styleMTLS {
+		settings.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+			return a.ownCertificate(info.Context(), env)
+		}
 	}
-	return providers.TLSClient(&tls.Config{RootCAs: roots, GetClientCertificate: func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
-		chain, err := a.certificate.Read(maxCertificate)
+	return settings
+}
+
+func (a account) ownCertificate(ctx context.Context, env providers.Env) (*tls.Certificate, error) {
+	if a.certificate == "" {
+		chain, key, err := env.Self.X509SVID(ctx)
 		if err != nil {
 			return nil, err
 		}
-		key, err := a.key.Resolve()
-		if err != nil {
-			return nil, err
-		}
-		pair, err := tls.X509KeyPair(chain, []byte(key))
-		return &pair, err
-	}})
+		return &tls.Certificate{Certificate: chain, PrivateKey: key}, nil
+	}
+	chain, err := a.certificate.Read(maxCertificate)
+	if err != nil {
+		return nil, err
+	}
+	key, err := a.key.Resolve()
+	if err != nil {
+		return nil, err
+	}
+	pair, err := tls.X509KeyPair(chain, []byte(key))
+	return &pair, err
 }
 
 // maxCertificate bounds the file of a client certificate.

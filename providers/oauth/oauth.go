@@ -74,7 +74,7 @@ func newAuthority(a account, where discovery, roots *x509.CertPool, env provider
 	if unknown != nil {
 		return nil, unknown
 	}
-	client := a.client(roots, env)
+	client := providers.TLSClient(a.secure(roots, env))
 	where.client, where.env, where.turn = client, env, make(chan struct{}, 1)
 	return &authority{account: a, where: &where, client: client, nonces: &dpop.Nonces{}, env: env}, nil
 }
