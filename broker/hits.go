@@ -3,7 +3,6 @@ package broker
 import (
 	"context"
 	"log/slog"
-	"mime"
 	"net/http"
 
 	"mintmark/broker/audit"
@@ -34,7 +33,7 @@ func (b *Broker) noticed(c *call) {
 // inParts has the secrets followed from part to part of an answer that is made of
 // messages which clients join, as they do a model's words.
 func inParts(resp *http.Response, scrub *injector.Scrubber) {
-	switch kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type")); kind {
+	switch mediaType(resp) {
 	case "text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq":
 		scrub.AcrossParts()
 	}
