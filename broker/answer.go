@@ -167,7 +167,8 @@ func (b *Broker) recordRefusal(c *call, r refusal) {
 	}
 	var w written
 	rec := c.writeDecision(&w)
-	rec.Fault, rec.Step, rec.Reason, rec.Status = r.Kind.String(), r.Step, r.Text, r.Status
+	kind, reason := r.truth()
+	rec.Fault, rec.Step, rec.Reason, rec.Status = kind.String(), r.Step, reason, r.Status
 	rec.Duration = b.clock().Sub(c.started)
 	// The agent may be gone; its refusal is recorded all the same.
 	if _, err := b.log.Append(context.WithoutCancel(c.r.Context()), rec); err != nil {

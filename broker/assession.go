@@ -14,7 +14,7 @@ import (
 func (b *Broker) asSession(c *call) error {
 	begins := c.msg.Kind == mcp.Request && c.method == "initialize"
 	if c.bridged == nil && c.handle() == "" && !begins {
-		return errNoSession()
+		return b.orWithheld(c, errNoSession())
 	}
 	if err := b.decide(c); err != nil {
 		return err

@@ -23,6 +23,7 @@ import (
 	"mintmark/broker/bundle"
 	"mintmark/broker/pins"
 	"mintmark/injector/mcp"
+	"mintmark/providers"
 )
 
 // Options is what a Broker is made of.
@@ -34,6 +35,7 @@ type Options struct {
 
 	mintTimeout time.Duration // of one mint; 0: the pool's own
 	settling    time.Duration // of calls that were cut; 0: 2 s
+	inputTime   time.Duration // of an agent's answer to what an upstream asks; 0: inputWithin
 }
 
 // bufferSize is how much of an answer is read at once.
@@ -47,7 +49,9 @@ type Broker struct {
 	limits    bundle.Limits
 	mintTime  time.Duration
 	settling  time.Duration // how long calls that were cut may take to say how they ended
+	inputTime time.Duration // how long an agent's client may take to answer
 	log       *audit.Log
+	orphans   []audit.Record // what the process before this one left behind
 	pins      *pins.Pins
 	trust     *trust.Trust
 	reader    *mcp.Reader
@@ -86,7 +90,8 @@ type Broker struct {
 // logger, by which net/http prints what an upstream sends out of turn: see
 // internal/stdlog.
 func Open(ctx context.Context, o Options) (_ *Broker, err error) {
-	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits, mintTime: o.mintTimeout, settling: cmp.Or(o.settling, 2*time.Second)}
+	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits,
+		mintTime: o.mintTimeout, settling: cmp.Or(o.settling, 2*time.Second), inputTime: cmp.Or(o.inputTime, inputWithin)}
 	b.setDefaults()
 	defer func() {
 		if err != nil {
@@ -119,7 +124,10 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.recordBundle(ctx, "start", o.Bundle); err != nil {
 		return nil, err
 	}
+	b.warn(ctx, o.Bundle)
 	b.started = true
+	snap.pool.Adopt(ctx, b.orphans)
+	b.orphans = nil
 	return b, nil
 }
 
@@ -134,7 +142,7 @@ func (b *Broker) setDefaults() {
 	b.strangers = newStrangers()
 	b.buffers.New = func() any { return new([bufferSize]byte) }
 	b.slots = make(chan struct{}, b.limits.Concurrent)
-	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) })
+	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) }, func() float64 { return float64(b.owed()) })
 }
 
 func (b *Broker) openLog(ctx context.Context, a bundle.Audit) error {
@@ -151,11 +159,19 @@ func (b *Broker) openLog(ctx context.Context, a bundle.Audit) error {
 	if b.fingerprintKey, err = hkdf.Key(sha256.New, key.Seed(), nil, "mintmark fingerprint v1", 32); err != nil {
 		return fmt.Errorf("derive the fingerprint key: %w", err)
 	}
+	// Before the log goes on: what is in it was left by a process that is gone.
+	b.orphans = providers.Orphans(audit.Recent(string(a.Directory), providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), b.clock(), b.logger)
 	b.log, err = audit.Open(audit.Options{
 		Directory: string(a.Directory), SigningKey: key, SegmentSize: int64(a.SegmentSize),
 		SyncAlways: a.Sync == "always", Clock: b.clock, Logger: b.logger,
 	})
-	return err
+	if err != nil || len(b.orphans) == 0 {
+		return err
+	}
+	for i := range b.orphans { // first, so that the next start finds them too
+		b.log.Note(&b.orphans[i])
+	}
+	return b.log.Flush(ctx)
 }
 
 // Close ends the broker: no new calls, the calls under way get their time, the

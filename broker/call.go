@@ -101,6 +101,9 @@ func (b *Broker) serve(c *call) error {
 	if err := c.known(); err != nil {
 		return err
 	}
+	if c.verb == http.MethodDelete && !c.plain {
+		defer b.rest(c) // whatever its upstream says to that, the agent has done with it
+	}
 	if c.name == "" {
 		return b.merge(c)
 	}
@@ -164,13 +167,11 @@ func (b *Broker) attest(c *call) (err error) {
 // decide finds the upstream and the credential that would serve the call, and
 // asks policy.
 func (b *Broker) decide(c *call) error {
-	u, ok := c.snap.upstreams[c.name]
-	if !ok || u.plain != c.plain {
-		return fault.New("decide", fault.NotFound, "no upstream of this name and kind is registered")
-	}
-	c.upstream = u
 	if err := b.openSession(c); err != nil {
 		return err
+	}
+	if u, ok := c.snap.upstreams[c.name]; ok && u.plain == c.plain {
+		c.upstream = u
 	}
 	if c.batch != nil {
 		return b.decideBatch(c)
@@ -180,10 +181,13 @@ func (b *Broker) decide(c *call) error {
 
 // decideOne decides on one message.
 func (b *Broker) decideOne(c *call) error {
+	if c.upstream == nil {
+		return b.withheld(c, fault.New("decide", fault.NotFound, "no upstream of this name and kind is registered"))
+	}
 	var ok bool
 	c.injection, ok = c.upstream.injectionFor(c.target().Name)
 	if !ok {
-		return fault.New("decide", fault.Denied, "no credential is registered for this call to this upstream")
+		return b.withheld(c, fault.New("decide", fault.Denied, "no credential is registered for this call to this upstream"))
 	}
 	// Read before the facts: a change in between costs one decision too many,
 	// never one too few.
@@ -191,7 +195,7 @@ func (b *Broker) decideOne(c *call) error {
 	c.judged = b.clock()
 	c.decision = c.judge(c.judged)
 	if !c.decision.Allow {
-		return fault.New("decide", fault.Denied, c.decision.Reason)
+		return b.withheld(c, fault.New("decide", fault.Denied, c.decision.Reason))
 	}
 	return b.pinned(c, &c.msg, "")
 }
@@ -286,11 +290,7 @@ func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, erro
 // forward sends the call and returns the head of an answer that may be relayed,
 // with what takes the secret out of it.
 func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *injector.Scrubber, error) {
-	var late []*injector.Secrets // of what this upstream got for the agent before
-	if secrets != nil {
-		late = c.upstream.given.add(workloadOf(c.identity), c.credential, secrets, b.clock())
-	}
-	scrub := secrets.NewScrubber(late...)
+	scrub := b.scrubber(c, secrets)
 	c.scrub = scrub
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 
 	"mintmark/injector"
@@ -91,7 +90,7 @@ func (b *Broker) asks(f *call) (*answered, error) {
 
 // reading returns the answer of f, to be read message by message.
 func (b *Broker) reading(f *call, resp *http.Response, scrub *injector.Scrubber) *answered {
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	kind := mediaType(resp)
 	inParts(resp, scrub)
 	return &answered{call: f, resp: resp, scrub: scrub, messages: mcp.NewMessages(kind, resp.Body, int(b.limits.Answer))}
 }

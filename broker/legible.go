@@ -1,8 +1,6 @@
 package broker
 
 import (
-	"bytes"
-	"errors"
 	"io"
 	"mime"
 	"net/http"
@@ -30,16 +28,12 @@ func (b *Broker) legible(c *call, resp *http.Response) error {
 	return t.begin()
 }
 
-// mediaType returns that of an answer, without its parameters, or "".
+// mediaType returns the type of an answer without its parameters, or "".
 func mediaType(resp *http.Response) string {
-	values := resp.Header["Content-Type"]
-	if len(values) == 0 {
-		return ""
+	kind := resp.Header.Get("Content-Type")
+	if kind != "application/json" { // as most are
+		kind, _, _ = mime.ParseMediaType(kind)
 	}
-	if values[0] == "application/json" || values[0] == "text/event-stream" { // nearly all, and parsing allocates
-		return values[0]
-	}
-	kind, _, _ := mime.ParseMediaType(values[0])
 	return kind
 }
 
@@ -62,72 +56,77 @@ type textBody struct {
 	io.ReadCloser
 	strict  bool // no character may be in it that JSON does not have
 	mark    [longestMark]byte
-	marked  int  // bytes of it
-	decided bool // that it is none
-
-	head  [256]byte // what begin has read
-	ready []byte    // of it, that was not given out
-	ended error     // after it
+	marked  int  // how much of mark is known
+	decided bool // mark is none
+	held    []byte
+	err     error // after what is held
+	room    [512]byte
 }
 
 // longestMark is the length of the longest beginning that is looked for.
 const longestMark = 8
 
-// begin reads the first bytes, which are read again all the same, and returns an
-// error of what is compressed.
+// begin reads until it is known whether the body may be given on, and returns a
+// *fault.Error when it may not.
 func (t *textBody) begin() error {
-	n, err := io.ReadAtLeast(t.ReadCloser, t.head[:], longestMark)
-	if errors.Is(err, io.ErrUnexpectedEOF) && n > 0 { // it is as short as that, or was cut: the next reading tells
-		err = nil
+	for len(t.held) < longestMark && t.err == nil {
+		var n int
+		n, t.err = t.next(t.room[len(t.held):])
+		t.held = t.room[:len(t.held)+n]
 	}
-	t.ready, t.ended = t.head[:n], err
-	return t.check(t.ready)
-}
-
-// Read implements io.Reader.
-func (t *textBody) Read(p []byte) (int, error) {
-	if len(t.ready) > 0 {
-		n := copy(p, t.ready)
-		t.ready = t.ready[n:]
-		return n, nil
-	}
-	if t.ended != nil {
-		return 0, t.ended
-	}
-	n, err := t.ReadCloser.Read(p)
-	if err := t.check(p[:n]); err != nil {
-		return 0, err
-	}
-	return n, err
-}
-
-func (t *textBody) check(piece []byte) error {
-	if t.strict && bytes.ContainsFunc(piece, isControl) || t.compressed(piece) {
-		return fault.New("answer", fault.BadUpstream, "the upstream sent a compressed answer and did not say so; it can't be checked for secrets")
+	if isFault(t.err) {
+		return t.err
 	}
 	return nil
 }
 
-func isControl(r rune) bool { return r < ' ' && r != '\n' && r != '\r' && r != '\t' }
+// Read implements io.Reader.
+func (t *textBody) Read(p []byte) (int, error) {
+	if len(t.held) > 0 {
+		n := copy(p, t.held)
+		if t.held = t.held[n:]; len(t.held) > 0 {
+			return n, nil
+		}
+		return n, t.err
+	}
+	if t.err != nil {
+		return 0, t.err
+	}
+	return t.next(p)
+}
 
-// compressed reports whether the body begins as one that is.
+func (t *textBody) next(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if t.compressed(p[:n]) {
+		return 0, fault.New("answer", fault.BadUpstream, "the upstream sent a compressed answer and did not say so; it can't be checked for secrets")
+	}
+	return n, err
+}
+
 func (t *textBody) compressed(piece []byte) bool {
+	if t.strict {
+		for _, c := range piece {
+			if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+				return true
+			}
+		}
+	}
 	if t.decided {
 		return false
 	}
 	t.marked += copy(t.mark[t.marked:], piece)
-	first := string(t.mark[:t.marked])
+	first := t.mark[:t.marked]
 	t.decided = true
 	for _, mark := range [...]string{
 		"\x1f\x8b", "\x1f\x9d", "\x1f\xa0", // gzip, compress
-		"\x28\xb5\x2f\xfd",                             // zstd (RFC 8878)
-		"\x78\x01", "\x78\x5e", "\x78\x9c", "\x78\xda", // zlib (RFC 1950), which HTTP calls deflate
+		"\x28\xb5\x2f\xfd",                 // zstd (RFC 8878)
+		"\x78\x01", "\x78\x9c", "\x78\xda", // zlib (RFC 1950), which HTTP calls deflate
 		"\xfd7zXZ\x00", "BZh91AY&", "\x04\x22\x4d\x18", // xz, bzip2, LZ4
 	} {
-		if strings.HasPrefix(first, mark) {
+		if strings.HasPrefix(string(first), mark) {
 			return true
 		}
-		t.decided = t.decided && !strings.HasPrefix(mark, first)
+		t.decided = t.decided && !strings.HasPrefix(mark, string(first))
 	}
 	return false
 }

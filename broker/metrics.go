@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"fmt"
 	"net/http"
 	"time"
 
@@ -21,7 +22,7 @@ type metrics struct {
 	metadata *prometheus.CounterVec
 }
 
-func newMetrics(records func() float64) *metrics {
+func newMetrics(records, owed func() float64) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -42,7 +43,9 @@ func newMetrics(records func() float64) *metrics {
 			[]string{"status"}),
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), m.calls, m.duration, m.scrubbed, m.reloads, m.metadata,
-		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mintmark_records_total", Help: "Records in the audit log since start."}, records))
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mintmark_records_total", Help: "Records in the audit log since start."}, records),
+		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+			Name: "mintmark_unrevoked", Help: "Credentials and logins that have ended here and not yet at their system, those of a process that crashed among them."}, owed))
 	return m
 }
 
@@ -93,8 +96,19 @@ func (b *Broker) adminHandler() http.Handler {
 			return
 		}
 		_, _ = w.Write([]byte("ready\n"))
+		if n := b.owed(); n > 0 { // no reason to refuse calls
+			_, _ = fmt.Fprintf(w, "%d credentials or logins are not revoked at their system yet; see the log\n", n)
+		}
 	})
 	return mux
+}
+
+// owed returns how many credentials have ended here and not at their system.
+func (b *Broker) owed() int {
+	if snap := b.current.Load(); snap != nil {
+		return snap.pool.Owed()
+	}
+	return 0
 }
 
 // ready returns why calls can't be served now, or nil.

@@ -18,6 +18,7 @@ import (
 	"mintmark/attest"
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
+	"mintmark/providers"
 )
 
 // longestID is the longest session id of an upstream that is taken, in bytes: a
@@ -84,6 +85,19 @@ func binding(upstream string, owner attest.Identity) []byte {
 		b = append(b, part...)
 	}
 	return b
+}
+
+// rest lets the credentials go that the agent of c has of its own for the
+// upstreams that it has ended a session with.
+func (b *Broker) rest(c *call) {
+	for name, u := range c.snap.upstreams {
+		if c.name != "" && c.name != name {
+			continue
+		}
+		for i := range u.injections {
+			c.snap.pool.Rest(u.injections[i].provider, providers.Request{Agent: c.identity})
+		}
+	}
 }
 
 // checkSession refuses an answer that says that the call's session is over, in

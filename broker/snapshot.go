@@ -56,7 +56,7 @@ type upstream struct {
 	holds      bool     // to what its tools said of themselves before
 	held       holdings // sessions of agents that have none of their own
 	allowed    atomic.Pointer[counted]
-	given      given // credentials of late
+	given      *given // credentials of late
 }
 
 // injection is one registered credential of an upstream.
@@ -118,6 +118,7 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 		if s.upstreams[name], err = openUpstream(u); err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", name, err)
 		}
+		s.upstreams[name].given = givenBy(old, name, u)
 	}
 	if err := b.registerTools(bd.Config); err != nil {
 		return nil, err
@@ -153,11 +154,15 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 
 // Compile checks and compiles the policies of a bundle.
 func Compile(bd *bundle.Bundle) (*policies.Set, error) {
+	return policies.Compile(policyFiles(bd), policyOptions(bd))
+}
+
+func policyFiles(bd *bundle.Bundle) []policies.File {
 	files := make([]policies.File, len(bd.Policies))
 	for i, f := range bd.Policies {
 		files[i] = policies.File{Name: f.Name, Content: f.Content}
 	}
-	return policies.Compile(files, policyOptions(bd))
+	return files
 }
 
 // policyOptions says what the policies of a bundle may name.
@@ -200,21 +205,33 @@ func (b *Broker) buildPool(s, old *snapshot) error {
 	}
 	entries := make(map[string]providers.Entry, len(s.bundle.Config.Providers))
 	for name, p := range s.bundle.Config.Providers {
-		opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv())
+		entry, err := b.entry(name, p, s.bundle.Digest)
 		if err != nil {
-			return fmt.Errorf("provider %s: %w", name, err)
+			return err
 		}
-		entries[name] = providers.Entry{Provider: opened, PerAgent: p.PerAgent, MaxAge: p.MaxAge.Duration, Digest: registrationDigest(name, s.bundle.Digest)}
+		entries[name] = entry
 	}
-	pool, err := providers.NewPool(entries, providers.PoolOptions{
-		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: func() string { return b.digestOr(s.bundle.Digest) },
-		MintTimeout: b.mintTime,
-	})
-	if err != nil {
-		return err
-	}
+	pool, err := b.newPool(entries, func() string { return b.digestOr(s.bundle.Digest) })
 	s.pool = pool
-	return nil
+	return err
+}
+
+// entry opens one registered provider of a bundle.
+func (b *Broker) entry(name string, p bundle.Provider, digest string) (providers.Entry, error) {
+	opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv())
+	if err != nil {
+		return providers.Entry{}, fmt.Errorf("provider %s: %w", name, err)
+	}
+	bound, ok := opened.(providers.AgentBound)
+	return providers.Entry{
+		Provider: opened, PerAgent: p.PerAgent || ok && bound.PerAgent(), MaxAge: p.MaxAge.Duration, Digest: registrationDigest(name, digest),
+	}, nil
+}
+
+func (b *Broker) newPool(entries map[string]providers.Entry, digest func() string) (*providers.Pool, error) {
+	return providers.NewPool(entries, providers.PoolOptions{
+		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: digest, MintTimeout: b.mintTime,
+	})
 }
 
 func (b *Broker) providerEnv() providers.Env {
@@ -281,6 +298,9 @@ func (s *snapshot) retire(ctx context.Context, keep *snapshot) {
 	}
 	if s.pool != nil && s.pool != keep.pool {
 		_ = s.pool.Close(ctx) // it logs and records what it could not revoke
+		if keep.pool != nil {
+			keep.pool.Adopt(ctx, s.pool.Left())
+		}
 	}
 	if s.chain != nil && s.chain != keep.chain {
 		s.chain.Close()

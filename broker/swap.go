@@ -55,6 +55,7 @@ func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
 		return err
 	}
 	b.swap(snap)
+	b.warn(ctx, snap.bundle)
 	b.parking.end(old)
 	before := b.before
 	b.before = old.retired

@@ -31,6 +31,7 @@ import (
 	"mintmark/internal/trustdomain"
 	"mintmark/providers"
 	"mintmark/providers/oauth"
+	"mintmark/providers/static"
 	"mintmark/providers/vault"
 )
 
@@ -59,6 +60,7 @@ type world struct {
 	upstream *upstream
 	scan     *stated
 	waiting  *waiting
+	minted   map[string]providers.Provider
 	broker   *broker.Broker
 	agent    string // a JWT-SVID of agent/shop
 
@@ -83,6 +85,8 @@ type setup struct {
 	Quiet       bool   // the broker logs nothing
 	Policy      string // after the policies that every world has
 	MintTimeout time.Duration
+	Minted      map[string]providers.Provider // by kind, without settings
+	InputTime   time.Duration
 }
 
 // open returns a world that ends with the test. At its end the log must verify
@@ -96,6 +100,7 @@ func open(t testing.TB, change ...func(*setup)) *world {
 	for _, c := range change {
 		c(&s)
 	}
+	w.minted = s.Minted
 	w.serveWorkloadAPI(s.Socket)
 	w.issuer, w.upstream = newIssuer(t), newUpstream(t)
 	s.Issuer, s.Upstream, s.Closed = w.issuer.address, cmp.Or(s.Upstream, w.upstream.address), closedAddress(t)
@@ -215,7 +220,7 @@ func (w *world) writeFiles(s setup) {
 // kinds is the table of cmd/mintmark with a posture source that says what a
 // test has it say.
 func (w *world) kinds() broker.Kinds {
-	return broker.Kinds{
+	kinds := broker.Kinds{
 		Attestors: map[string]broker.Kind[broker.AttestorEnv, attest.Attestor]{
 			"x509-svid": broker.KindOf(func(c x509svid.Config, env broker.AttestorEnv) (attest.Attestor, error) {
 				return x509svid.Open(c, env.Trust)
@@ -230,6 +235,8 @@ func (w *world) kinds() broker.Kinds {
 			"stated": broker.KindOf(func(struct{}, broker.PostureEnv) (posture.Source, error) { return w.scan, nil }),
 		},
 		Providers: map[string]broker.Kind[providers.Env, providers.Provider]{
+			"static": broker.KindOf(static.Open),
+
 			"oauth": broker.KindOf(oauth.Open),
 			"vault": broker.KindOf(vault.Open),
 			"canary": broker.KindOf(func(c canaries, _ providers.Env) (providers.Provider, error) {
@@ -238,6 +245,10 @@ func (w *world) kinds() broker.Kinds {
 			}),
 		},
 	}
+	for kind, p := range w.minted {
+		kinds.Providers[kind] = broker.KindOf(func(struct{}, providers.Env) (providers.Provider, error) { return p, nil })
+	}
+	return kinds
 }
 
 // change rewrites a file of the bundle and applies the result.
@@ -281,7 +292,7 @@ func (w *world) openBroker(s setup) {
 		logger = nil
 	}
 	o := broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock}
-	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience))
+	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience).WithInputTime(s.InputTime))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -223,12 +223,15 @@ func TestDPoPIsRecheckedBeforeTheSecondTime(t *testing.T) {
 		t.Fatal(err)
 	}
 	rechecks, ended := 0, fault.New("lease", fault.Unavailable, "the credential ended")
-	_, err := up.Send(t.Context(), out, func() error {
+	answer, err := up.Send(t.Context(), out, func() error {
 		if rechecks++; rechecks > 1 {
 			return ended
 		}
 		return nil
 	})
+	if err == nil {
+		_ = answer.Body.Close()
+	}
 	if !errors.Is(err, ended) || server.calls != 1 {
 		t.Errorf("got %v after %d calls, want the refusal after one", err, server.calls)
 	}

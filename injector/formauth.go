@@ -58,10 +58,10 @@ func partAuthority(kind string, body []byte) (string, error) {
 	parts := multipart.NewReader(bytes.NewReader(body), parameters["boundary"])
 	for {
 		part, err := parts.NextRawPart()
-		if err == io.EOF { //nolint:errorlint // wrapped, it is a form that ends before its end is said
+		if errors.Is(err, io.EOF) && bytes.Contains(body, []byte("--"+parameters["boundary"]+"--")) {
 			return "", nil
 		}
-		if err != nil {
+		if err != nil { // also an end that nothing announces
 			return "", errForm
 		}
 		if name := part.FormName(); namesAuthority(strings.TrimSpace(name)) {

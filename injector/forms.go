@@ -20,10 +20,10 @@ type Secrets struct{ matcher func() *matcher }
 
 // secretsOf returns the forms of c's parts, made once for each lease.
 func secretsOf(c providers.Opened) *Secrets {
-	return c.Once(func() any { return newSecrets(c) }).(*Secrets)
+	return c.Once(newSecrets).(*Secrets)
 }
 
-func newSecrets(c providers.Opened) *Secrets {
+func newSecrets(c providers.Opened) any {
 	secrets := []string{c.Token(), c.Password(), c.SecretAccessKey(), c.SessionToken()}
 	if c.Password() != "" {
 		// What scheme basic sends is one more secret, with forms of its own.

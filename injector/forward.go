@@ -2,6 +2,7 @@ package injector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -18,6 +19,7 @@ import (
 
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
+	"mintmark/internal/http1"
 )
 
 // Upstream sends requests to one registered server over pooled connections. It
@@ -31,6 +33,7 @@ type Upstream struct {
 	timeout   time.Duration
 	transport *http.Transport // of calls that any connection will do for
 	clients   clients         // of the others
+	plain     *http1.Client   // instead of transport, for an http URL; else nil
 }
 
 // Recheck is asked when the call has its connection and before anything is
@@ -87,7 +90,21 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 		clients: clients{now: time.Now},
 	}
 	up.transport = up.connections(up.dialer.secure)
+	if u.URL.Scheme == "http" {
+		up.plain = http1.New(http1.Options{
+			Dial:    func(ctx context.Context) (net.Conn, error) { return up.dialer.plain(ctx, "tcp", addressOf(u.URL.URL)) },
+			Wait:    u.Timeout.Duration,
+			MaxHead: 64 << 10,
+			MaxIdle: 512,
+			Idle:    90 * time.Second,
+		})
+	}
 	return up, nil
+}
+
+// addressOf returns the host and port of an http URL.
+func addressOf(u *url.URL) string {
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80"))
 }
 
 // connections returns a pool of connections; secure makes those that are TLS. None
@@ -163,6 +180,10 @@ func (u *Upstream) showing(c *certificate) *http.Transport {
 
 // send writes out once.
 func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Outgoing, recheck Recheck) (*http.Response, error) {
+	if u.plain != nil {
+		resp, err := u.sendPlain(ctx, out, recheck)
+		return u.readable(resp, err)
+	}
 	g := &guard{recheck: recheck, cancel: func(error) {}}
 	g.trace.GotConn = g.got
 	sending := ctx
@@ -183,6 +204,27 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
+	return u.readable(resp, nil)
+}
+
+// sendPlain sends out over the client's own connection.
+func (u *Upstream) sendPlain(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
+	if out.Header["User-Agent"] == nil {
+		out.Header["User-Agent"] = u.agent
+	}
+	// What recheck returns is a *fault.Error, which sendError leaves as it is.
+	resp, err := u.plain.Send(ctx, &http1.Request{Method: out.Method, Target: out.URL.RequestURI(), Host: out.URL.Host, Header: out.Header, Body: out.Body}, recheck)
+	if err != nil {
+		return nil, sendError(ctx, err)
+	}
+	return resp, nil
+}
+
+// readable refuses an answer that can't be scrubbed.
+func (u *Upstream) readable(resp *http.Response, err error) (*http.Response, error) {
+	if err != nil {
+		return nil, err
+	}
 	if enc := resp.Header["Content-Encoding"]; len(enc) > 1 || len(enc) == 1 && enc[0] != "identity" {
 		_ = resp.Body.Close()
 		return nil, fault.New("forward", fault.BadUpstream, "the upstream sent a compressed answer that was not asked for; it can't be checked for secrets")
@@ -194,6 +236,9 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 func (u *Upstream) Close() {
 	u.transport.CloseIdleConnections()
 	u.clients.close()
+	if u.plain != nil {
+		u.plain.Close()
+	}
 }
 
 // request makes the net/http form of out. The transport repeats a request that

@@ -243,7 +243,11 @@ func TestMTLSNeedsALease(t *testing.T) {
 	if err := (MTLS{}).Inject(out, opened(t, providers.X509, certified(t, "ada"))); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := up.Send(t.Context(), out, func() error { return nil }); err == nil || !strings.Contains(err.Error(), "no lease") {
+	answer, err := up.Send(t.Context(), out, func() error { return nil })
+	if err == nil {
+		_ = answer.Body.Close()
+	}
+	if err == nil || !strings.Contains(err.Error(), "no lease") {
 		t.Errorf("got %v, want a refusal, as nothing says when the connection must end", err)
 	}
 	plain := outgoing(nil) // http

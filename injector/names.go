@@ -2,6 +2,7 @@ package injector
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"mintmark/injector/mcp"
@@ -42,14 +43,19 @@ func appendLower(b []byte, s string) []byte {
 }
 
 // namesAuthority reports whether a parameter of this name authenticates a call, in
-// some server's spelling, or names another method.
-func namesAuthority(name string) bool {
-	for _, spelling := range spellings(name) {
-		if isAuthority(spelling) {
+// some server's spelling.
+func namesAuthority(name string) bool { return slices.ContainsFunc(spellings(name), isAuthority) }
+
+// namesMethod reports whether a parameter of this name says that another method is
+// meant than the request's.
+func namesMethod(name string) bool {
+	return slices.ContainsFunc(spellings(name), func(spelling string) bool {
+		switch spelling {
+		case "_method", "x-http-method", "x-http-method-override", "x-method-override":
 			return true
 		}
-	}
-	return false
+		return false
+	})
 }
 
 // isAuthority names the parameters by which calls are authenticated: exactly,
@@ -60,8 +66,7 @@ func isAuthority(name string) bool {
 	case "access_token", "accesstoken", "auth_token", "authtoken", "id_token", "refresh_token", "oauth_token", "bearer_token", "token", "jwt",
 		"api_key", "api-key", "apikey", "key", "auth", "authorization", "secret", "client_secret", "client_assertion", "password", "passwd",
 		"awsaccesskeyid", "signature", "sig", "googleaccessid", "private_token", "session_token", "sessionid", "subscription-key",
-		"access_key", "accesskey", "private_key", "session", "pat", "bearer", "pass", "pwd", "ticket", "hmac", "hapikey", "credential", "credentials",
-		"_method", "x-http-method", "x-http-method-override", "x-method-override":
+		"access_key", "accesskey", "private_key", "session", "pat", "bearer", "pass", "pwd", "ticket", "hmac", "hapikey", "credential", "credentials":
 		return true
 	}
 	return strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-goog-") || strings.HasPrefix(name, "x-ms-")
@@ -79,22 +84,18 @@ func alike(name, own string) bool {
 
 // spellings returns the names that servers read in a parameter's, without their
 // case: as it is, and as those do which are free with names, also where a bracket
-// is not closed ("access[token" is access_token to PHP) or stands first ("[token]"
-// is token to qs).
+// is not closed ("access[token" is access_token to PHP) or not opened, or stands
+// first ("token]" and "[token]" are token to Rack and qs).
 func spellings(name string) []string {
 	all := []string{fold(name), fold(parameter(name))}
-	open := strings.IndexByte(name, '[')
-	if open < 0 {
+	if !strings.ContainsAny(name, "[]") {
 		return all
 	}
-	if !strings.Contains(name[open:], "]") {
-		all = append(all, fold(parameter(strings.ReplaceAll(name, "[", "_"))))
+	inner := strings.TrimLeft(name, " []")
+	if i := strings.IndexAny(inner, "[]\x00"); i >= 0 {
+		inner = inner[:i]
 	}
-	if inner, ok := strings.CutPrefix(strings.TrimLeft(name, " "), "["); ok {
-		inner, _, _ = strings.Cut(inner, "]")
-		all = append(all, fold(parameter(inner)))
-	}
-	return all
+	return append(all, fold(parameter(inner)), fold(parameter(strings.Replace(name, "[", "_", 1))))
 }
 
 // parameter returns the name that servers which are free with names (PHP and

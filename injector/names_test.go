@@ -46,7 +46,7 @@ func TestNoHeaderOfAuthorityPasses(t *testing.T) {
 
 func TestNoParameterOfAuthorityPasses(t *testing.T) {
 	for _, name := range []string{
-		"access_token", "ACCESS_TOKEN", "access.token", "access token", " access_token", "access_token[]", "access_token[a]", "access[token", "[access_token]", "access_token\x00x",
+		"access_token", "ACCESS_TOKEN", "access.token", "access token", " access_token", "access_token[]", "access_token[a]", "access[token", "[access_token]", "access_token]", "[[access_token", "]access_token[a]", " [access_token]", "access_token\x00x",
 		"accessToken", "id_token", "refresh_token", "oauth_token", "token", "to\u212aen", "jwt", "api_key", "api-key", "apikey", "key", "auth", "authorization", "\u017fecret",
 		"client_secret", "client_assertion", "password", "sig", "signature", "X-Amz-Signature", "x-amz-credential", "X-Goog-Signature", "X-Ms-Signature", "session", "bearer",
 	} {
@@ -102,12 +102,45 @@ func TestFormAuthority(t *testing.T) {
 		"no boundary": {"multipart/form-data", parts("a")},
 		"cut short":   {"multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\nval"},
 		"no part":     {"multipart/form-data; boundary=x", "something else"},
+		"no head":     {"multipart/form-data; boundary=x", "--x\r\n"},
 		"no type":     {"multipart/form-data; boundary", parts("a")},
 	} {
 		if got, err := FormAuthority(http.Header{"Content-Type": {c.kind}}, []byte(c.body)); err == nil {
 			t.Errorf("%s: got %q, want an error, as nobody knows what is in it", name, got)
 		}
 	}
+}
+
+// FuzzStripQuery holds that nothing is left by which a server would know the caller,
+// nor of the scheme's own, and that what is left is as it was sent.
+func FuzzStripQuery(f *testing.F) {
+	f.Add("a=1&%61ccess_token=x&my.code=2&[code]=3&b")
+	f.Add("access[token=x&&=&my_code[]=1")
+	s, err := NewQuery("my.code", "")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Fuzz(func(t *testing.T, raw string) {
+		query, stripped, ok := StripQuery(raw, s)
+		if !ok {
+			return
+		}
+		left, err := url.ParseQuery(query)
+		if err != nil {
+			t.Fatalf("%q: servers can't read %q: %v", raw, query, err)
+		}
+		for name := range left {
+			if namesAuthority(name) || namesMethod(name) || s.Owns(InQuery, name) || fold(parameter(name)) == "my_code" {
+				t.Errorf("%q: got %q left", raw, name)
+			}
+		}
+		if len(stripped) == 0 && query != raw {
+			t.Errorf("%q: got %q, want it as it was", raw, query)
+		}
+		if again, _, ok := StripQuery(query, s); !ok || again != query {
+			t.Errorf("%q: a second time got %q, want %q", raw, again, query)
+		}
+	})
 }
 
 func FuzzFormAuthority(f *testing.F) {

@@ -45,13 +45,18 @@ type Bearer struct{}
 // Owns reports whether name is the header Authorization.
 func (Bearer) Owns(where Place, name string) bool { return where == InHeader && name == authorization }
 
-// Inject writes the token. It returns an error for a credential without one,
-// and for a token that is no header value.
+// Inject writes the token. It returns an error for a credential without one, for
+// a token that is bound to a key (RFC 9449, section 7.2: it is no bearer token), and
+// for one that is no header value.
 func (Bearer) Inject(out *Outgoing, c providers.Opened) error {
-	if c.Token() == "" {
+	value := c.TokenBehind("Bearer ")
+	if value == "" {
 		return fmt.Errorf("scheme bearer: expected a credential with a token, got none")
 	}
-	return setHeader(out, authorization, "Bearer "+c.Token())
+	if c.Key() != nil {
+		return fmt.Errorf("scheme bearer: expected a token that its bearer may use, got one that is bound to a key; scheme dpop sends it")
+	}
+	return setHeader(out, authorization, value)
 }
 
 // Basic puts a Password into Authorization (RFC 7617).

@@ -64,6 +64,7 @@ func outgoing(body []byte) *Outgoing {
 func TestSchemes(t *testing.T) {
 	secret := providers.NewSecret
 	token := opened(t, providers.Token, providers.Material{Token: secret("tok-0123456789")})
+	keyed := opened(t, providers.Token, providers.Material{Token: secret("tok-0123456789"), Key: providers.NewPrivateKey(signingKey(t))})
 	password := opened(t, providers.Password, providers.Material{Username: "ada", Password: secret("pa:ss-0123456789")})
 	colon := opened(t, providers.Password, providers.Material{Username: "a:b", Password: secret("pass-0123456789")})
 	broken := opened(t, providers.Token, providers.Material{Token: secret("tok\r\nX-Evil: 1")})
@@ -76,6 +77,7 @@ func TestSchemes(t *testing.T) {
 	}{
 		{"bearer", bundle.Injection{Scheme: "bearer"}, token, http.Header{"Authorization": {"Bearer tok-0123456789"}}, ""},
 		{"bearer with a password", bundle.Injection{Scheme: "bearer"}, password, nil, "a token"},
+		{"bearer with a key", bundle.Injection{Scheme: "bearer"}, keyed, nil, "scheme dpop"},
 		{"bearer with a line break", bundle.Injection{Scheme: "bearer"}, broken, nil, "control character"},
 		{"basic", bundle.Injection{Scheme: "basic"}, password, http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("ada:pa:ss-0123456789"))}}, ""},
 		{"basic with a token", bundle.Injection{Scheme: "basic"}, token, nil, "a password"},

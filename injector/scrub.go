@@ -11,8 +11,9 @@ const mask = '*'
 // and never more than sixteen bytes for each of the longest secret's, and 64.
 // It belongs to one answer and is not safe for concurrent use.
 type Scrubber struct {
-	matcher *matcher
-	at      int64 // how much of the stream was read
+	of      *Secrets
+	matcher *matcher // nil: of none, or of none any more
+	at      int64    // how much of the stream was read
 	held    []byte
 	out     []byte // what was given out last
 	under   readings
@@ -23,6 +24,8 @@ type Scrubber struct {
 	hits    int
 	across  *across   // nil: each secret is in one piece
 	then    *Scrubber // of other secrets, in what this one gives out; nil: none
+	late    Late      // or nil
+	seen    uint64    // of late
 }
 
 // span is a secret that was found, by its place in the stream.
@@ -34,7 +37,7 @@ func (s *Secrets) NewScrubber(others ...*Secrets) *Scrubber {
 	if s == nil {
 		return &Scrubber{}
 	}
-	scrub := &Scrubber{matcher: s.matcher()}
+	scrub := &Scrubber{of: s, matcher: s.matcher()}
 	if len(others) > 0 {
 		scrub.then = others[0].NewScrubber(others[1:]...)
 	}
@@ -51,6 +54,7 @@ func (s *Scrubber) Hits() int {
 
 // String returns text with every secret masked; it is for headers.
 func (s *Scrubber) String(text string) string {
+	s.catchUp()
 	text = s.masked(text, nil)
 	if s.then != nil {
 		text = s.then.String(text)
@@ -61,6 +65,7 @@ func (s *Scrubber) String(text string) string {
 // ErrorText returns that of an error with every secret masked, and what it quotes
 // of the beginning of one: libraries quote as much as they have read.
 func (s *Scrubber) ErrorText(text string) string {
+	s.catchUp()
 	text = s.masked(text, &across{})
 	if s.then != nil {
 		text = s.then.ErrorText(text)
@@ -86,16 +91,19 @@ func (s *Scrubber) masked(text string, parts *across) string {
 // Next takes a piece of the stream and returns what may be given out. The
 // returned slice is good until the next call. At the end call Rest.
 func (s *Scrubber) Next(piece []byte) []byte {
+	s.catchUp()
+	var out []byte
 	if s.matcher == nil {
-		return piece
-	}
-	if s.across != nil {
-		s.readParts(piece)
+		out = s.onward(piece)
 	} else {
-		s.read(piece)
+		if s.across != nil {
+			s.readParts(piece)
+		} else {
+			s.read(piece)
+		}
+		s.at += int64(len(piece))
+		out = s.release(piece, s.oldest())
 	}
-	s.at += int64(len(piece))
-	out := s.release(piece, s.oldest())
 	if s.then != nil {
 		out = s.then.Next(out)
 	}

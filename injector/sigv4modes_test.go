@@ -6,7 +6,6 @@ import (
 	"crypto/elliptic"
 	"crypto/sha256"
 	"encoding/hex"
-	"math/big"
 	"net/http"
 	"net/url"
 	"regexp"
@@ -116,7 +115,7 @@ func TestSigV4A(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if public := suiteKey(); !ecdsa.VerifyASN1(public, toSign[:], signature) {
+	if public := suiteKey(t); !ecdsa.VerifyASN1(public, toSign[:], signature) {
 		t.Errorf("the signature does not verify over\n%s", canonical)
 	}
 	if out.Header.Get("Host") != "" || out.URL.RawQuery != "acl=" {
@@ -125,10 +124,17 @@ func TestSigV4A(t *testing.T) {
 }
 
 // suiteKey is the public key of AWS's test suite for the derivation.
-func suiteKey() *ecdsa.PublicKey {
-	x, _ := new(big.Int).SetString("15d242ceebf8d8169fd6a8b5a746c41140414c3b07579038da06af89190fffcb", 16)
-	y, _ := new(big.Int).SetString("515242cedd82e94799482e4c0514b505afccf2c0c98d6a553bf539f424c5ec0", 16)
-	return &ecdsa.PublicKey{Curve: elliptic.P256(), X: x, Y: y}
+func suiteKey(t *testing.T) *ecdsa.PublicKey {
+	t.Helper()
+	point, err := hex.DecodeString("04" + "15d242ceebf8d8169fd6a8b5a746c41140414c3b07579038da06af89190fffcb" + "0515242cedd82e94799482e4c0514b505afccf2c0c98d6a553bf539f424c5ec0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	key, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), point)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // Two keys of one id, as when a secret was changed, each sign for themselves.
@@ -154,7 +160,7 @@ func TestSigV4AKeepsNoKey(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got, want := ecdsa.VerifyASN1(suiteKey(), toSign[:], der), secret[0] == 'q'; got != want {
+		if got, want := ecdsa.VerifyASN1(suiteKey(t), toSign[:], der), secret[0] == 'q'; got != want {
 			t.Errorf("%.3s…: got a signature by the suite's key %t, want %t", secret, got, want)
 		}
 	}

@@ -58,7 +58,7 @@ func StripQuery(raw string, s Scheme) (query string, stripped []string, ok bool)
 		if _, err := url.QueryUnescape(value); err != nil {
 			return "", nil, false
 		}
-		if s != nil && s.Owns(InQuery, name) || namesAuthority(name) {
+		if s != nil && s.Owns(InQuery, name) || namesAuthority(name) || namesMethod(name) {
 			stripped = append(stripped, name)
 			continue
 		}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mintmark/broker/audit"
+	"mintmark/internal/fault"
 )
 
 // Kind is the shape of a credential's material, which decides the schemes that
@@ -79,21 +80,31 @@ type Terms struct {
 }
 
 // Credential is a leased credential. Its secret is revealed only against the
-// receipt of its use. It is immutable, cheap to copy and safe for concurrent
-// use; the zero Credential is none.
+// receipt of its use. It is cheap to copy and safe for concurrent use, and all
+// copies see a later end once the Pool has had it prolonged; the zero Credential
+// is none.
 type Credential struct{ lease *sealed }
 
-// sealed is what a Credential points at. Only ended changes once a Pool has
-// handed the Credential out.
+// sealed is what a Credential points at. Once a Pool has handed the Credential
+// out, only ended and revoked change, and terms where the system prolongs it.
 type sealed struct {
 	id          string
 	provider    string
 	kind        Kind
 	fingerprint string
-	terms       Terms
+	agreed      atomic.Pointer[Terms]
 	material    Material
-	ended       atomic.Bool
-	once        once
+	ended       atomic.Bool          // the Pool hands it out no longer
+	revoked     atomic.Bool          // its system takes it no longer
+	once        atomic.Pointer[once] // nil: wiped
+}
+
+// terms returns what holds now. The caller does not write to it.
+func (s *sealed) terms() *Terms {
+	if t := s.agreed.Load(); t != nil {
+		return t
+	}
+	return &Terms{}
 }
 
 func (c Credential) sealed() *sealed {
@@ -104,9 +115,13 @@ func (c Credential) sealed() *sealed {
 }
 
 // Seal makes the credential that a provider returns. The Pool completes it
-// with its id, provider and fingerprint.
+// with its id, provider and fingerprint, and wipes m when it has ended: m is of
+// this credential alone.
 func Seal(kind Kind, m Material, t Terms) Credential {
-	return Credential{lease: &sealed{kind: kind, material: m, terms: t}}
+	s := &sealed{kind: kind, material: m}
+	s.agreed.Store(&t)
+	s.once.Store(new(once))
+	return Credential{lease: s}
 }
 
 // ID returns the lease's id: random, not secret.
@@ -124,13 +139,29 @@ func (c Credential) Fingerprint() string { return c.sealed().fingerprint }
 
 // Scopes returns what the credential may do, in the issuing system's words.
 // The slice is shared: the caller does not write to it.
-func (c Credential) Scopes() []string { return c.sealed().terms.Scopes }
+func (c Credential) Scopes() []string { return c.sealed().terms().Scopes }
 
 // NotAfter returns the instant after which c must not be used.
-func (c Credential) NotAfter() time.Time { return c.sealed().terms.NotAfter }
+func (c Credential) NotAfter() time.Time { return c.sealed().terms().NotAfter }
+
+// Revoked reports whether the issuing system has ended c when the Pool asked it to,
+// so that nobody can use it any more. What the Pool no longer hands out may still
+// be good there.
+func (c Credential) Revoked() bool { return c.sealed().revoked.Load() }
 
 // Lease returns the issuing system's handle, or "".
-func (c Credential) Lease() string { return c.sealed().terms.Lease }
+func (c Credential) Lease() string { return c.sealed().terms().Lease }
+
+// Revocable reports whether p's system can be told to end c.
+func (c Credential) Revocable(p Provider) bool {
+	_, revokes := p.(Revoker)
+	return revokes && c.known()
+}
+
+func (c Credential) known() bool {
+	terms := c.sealed().terms()
+	return terms.Lease != "" || terms.Revocable
+}
 
 // IsZero reports whether c is no credential, or one that no Pool has completed.
 func (c Credential) IsZero() bool { return c.sealed().id == "" }
@@ -156,12 +187,26 @@ func (c Credential) label() string {
 }
 
 // Reveal returns c's material against the receipt of its use, which it spends.
-// It returns an error wrapping audit.ErrNoReceipt, and no material, otherwise.
+// It returns an error wrapping audit.ErrNoReceipt, and no material, otherwise;
+// and a *fault.Error of a credential that has ended so long ago that it is wiped.
 func (c Credential) Reveal(r audit.Receipt) (Opened, error) {
 	if err := r.Spend(c.ID()); err != nil {
 		return Opened{}, err
 	}
-	return Opened{m: c.sealed().material, once: &c.sealed().once}, nil
+	kept := c.sealed().once.Load()
+	if kept == nil {
+		return Opened{}, fault.New("inject", fault.Unavailable, "the credential has ended; call again")
+	}
+	return Opened{m: c.sealed().material, once: kept}, nil
+}
+
+// wipe overwrites what can be, and drops the rest.
+func (s *sealed) wipe() {
+	s.once.Store(nil)
+	for _, part := range []Secret{s.material.Token, s.material.Password, s.material.SecretAccessKey, s.material.SessionToken} {
+		part.wipe()
+	}
+	s.material.Key.drop()
 }
 
 // Opened is a credential's material in the clear, for the one request it was
@@ -173,18 +218,30 @@ type Opened struct {
 
 // once holds what was derived from a lease's material.
 type once struct {
-	sync.Once
-	value any
+	mu    sync.Mutex
+	done  atomic.Bool
+	value any // set before done
 }
 
-// Once returns what derive returned for this lease the first time: it spares the
+func (k *once) derive(o Opened, derive func(Opened) any) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if !k.done.Load() {
+		k.value = derive(o)
+		k.done.Store(true)
+	}
+}
+
+// Once returns what derive made of o for this lease the first time: it spares the
 // caller deriving the same from the material for each call. The value lives and
 // dies with the lease; derive must not depend on anything else.
-func (o Opened) Once(derive func() any) any {
+func (o Opened) Once(derive func(Opened) any) any {
 	if o.once == nil {
-		return derive()
+		return derive(o)
 	}
-	o.once.Do(func() { o.once.value = derive() })
+	if !o.once.done.Load() {
+		o.once.derive(o, derive)
+	}
 	return o.once.value
 }
 
@@ -200,6 +257,15 @@ func (o Opened) Username() string {
 // Token returns the value of a Token.
 func (o Opened) Token() string { return open(o.m.Token) }
 
+// TokenBehind returns before and the value of a Token, or "" where there is none: a
+// copy less than to join them, for each call.
+func (o Opened) TokenBehind(before string) string {
+	if o.m.Token.access == nil {
+		return ""
+	}
+	return o.m.Token.access(false, before)
+}
+
 // Password returns the password of a Password.
 func (o Opened) Password() string { return open(o.m.Password) }
 
@@ -211,12 +277,7 @@ func (o Opened) SessionToken() string { return open(o.m.SessionToken) }
 
 // Key returns the private key of an X509, or the one that a Token is bound to; nil
 // where there is none.
-func (o Opened) Key() crypto.Signer {
-	if o.m.Key.IsZero() {
-		return nil
-	}
-	return o.m.Key.reveal()
-}
+func (o Opened) Key() crypto.Signer { return o.m.Key.reveal() }
 
 // Chain returns the certificates of an X509 in DER, leaf first. It is shared: the
 // caller does not write to it.
@@ -227,10 +288,3 @@ func (Opened) Format(f fmt.State, verb rune) { Secret{}.Format(f, verb) }
 
 // MarshalText returns the redaction, so that no encoder shows the parts.
 func (Opened) MarshalText() ([]byte, error) { return Secret{}.MarshalText() }
-
-func open(s Secret) string {
-	if s.reveal == nil {
-		return ""
-	}
-	return s.reveal()
-}

@@ -18,7 +18,9 @@ import (
 )
 
 // key says who may use a lease: two callers share one only if all of it is equal.
-type key struct{ provider, digest, agent string }
+// The digest is of everything that the registration says. An agent is its issuer
+// and its subject: two issuers may name one subject and mean two workloads.
+type key struct{ provider, digest, issuer, agent string }
 
 // wide is the key of what concerns every agent of k's registration.
 func (k key) wide() key { return key{provider: k.provider, digest: k.digest} }
@@ -27,7 +29,9 @@ func (k key) wide() key { return key{provider: k.provider, digest: k.digest} }
 type registration struct {
 	Entry
 	name       string
-	revoker    Revoker // nil: its system cannot end a credential early
+	revoker    Revoker    // nil: its system cannot end a credential early
+	renewer    Renewer    // nil: its system cannot prolong a credential
+	logins     LoginBound // nil: what it mints is not bound to a login
 	seed       maphash.Seed
 	generation atomic.Uint64 // counts Drops, so that a mint under way notices one
 }
@@ -46,6 +50,8 @@ func register(entries map[string]Entry) (map[string]*registration, error) {
 		}
 		reg := &registration{Entry: e, name: name, seed: maphash.MakeSeed()}
 		reg.revoker, _ = e.Provider.(Revoker)
+		reg.renewer, _ = e.Provider.(Renewer)
+		reg.logins, _ = e.Provider.(LoginBound)
 		registrations[name] = reg
 	}
 	return registrations, nil
@@ -62,50 +68,76 @@ type ticket struct {
 func (reg *registration) ticket(req Request) (ticket, error) {
 	k := key{provider: reg.name, digest: reg.Digest}
 	if !reg.PerAgent {
-		return ticket{reg: reg, key: k, slot: maphash.String(reg.seed, "")}, nil
+		return ticket{reg: reg, key: k, slot: reg.slot(k)}, nil
 	}
 	if req.Agent.IsZero() {
 		return ticket{}, fault.New("lease", fault.Unauthenticated, "this credential is kept per agent, and the call has no proven agent")
 	}
-	k.agent = req.Agent.Subject()
-	return ticket{reg: reg, key: k, slot: maphash.String(reg.seed, k.agent), req: req}, nil
+	k.issuer, k.agent = req.Agent.Issuer(), req.Agent.Subject()
+	return ticket{reg: reg, key: k, slot: reg.slot(k), req: req}, nil
+}
+
+// slot hashes what tells the agents of one registration apart.
+func (reg *registration) slot(k key) uint64 {
+	var h maphash.Hash
+	h.SetSeed(reg.seed)
+	_, _ = h.WriteString(k.issuer) // never fails
+	_ = h.WriteByte(0)             // never fails
+	_, _ = h.WriteString(k.agent)
+	return h.Sum64()
 }
 
 // lease is a credential that the Pool answers for until it has ended.
 type lease struct {
 	ticket
 	credential Credential
-	systemEnd  time.Time     // when the issuing system ends it by itself; zero: never
-	until      time.Time     // no longer handed out from here on
-	margin     time.Duration // between until and the end; also the grace after a swap
-	used       atomic.Bool   // in this life
+	born       time.Time
+	life       time.Duration // that it was first given
+	span       atomic.Pointer[span]
+	used       atomic.Bool // in this life
+	resting    atomic.Bool // since its agent has ended a session
 	retired    atomic.Bool
 	refresh    *time.Timer
 	expiry     *time.Timer
 }
 
+// span is the time of a lease. Another takes its place when the system prolongs it.
+type span struct {
+	since     time.Time     // of these terms
+	systemEnd time.Time     // when the issuing system ends it by itself; zero: never
+	until     time.Time     // no longer handed out from here on
+	margin    time.Duration // between until and the end; also the grace after a swap
+}
+
 // newLease completes what a provider minted at start. It returns the lease with
 // the error too, so that a credential that may not be used is still revoked.
 func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, error) {
-	c := Credential{lease: &sealed{
+	l := &lease{ticket: t, born: start, credential: Credential{lease: &sealed{
 		id:       rand.Text(),
 		provider: t.reg.name,
 		kind:     minted.Kind(),
-		terms:    minted.sealed().terms,
 		material: minted.sealed().material,
-	}}
-	c.lease.terms.Scopes = slices.Clone(c.lease.terms.Scopes)
-	c.lease.fingerprint = p.fingerprint(c.lease.material)
-	l := &lease{ticket: t, credential: c, systemEnd: c.NotAfter()}
+	}}}
+	l.credential.lease.once.Store(new(once))
+	terms := *minted.sealed().terms()
+	terms.Scopes = slices.Clone(terms.Scopes)
+	l.credential.lease.fingerprint = p.fingerprint(l.credential.lease.material)
 	l.used.Store(true)
-	// The end is compared by the wall clock and the timers go by the monotonic
-	// one, which stands still while a machine sleeps: whichever is first ends l.
-	c.lease.terms.NotAfter = t.reg.end(l.systemEnd, start).Round(0)
-	life := c.NotAfter().Sub(start)
-	l.margin = min(5*time.Second, life/10)
-	l.until = c.NotAfter().Add(-l.margin)
+	l.agree(terms, start)
+	l.life = l.credential.NotAfter().Sub(start)
 	p.arm(l)
 	return l, l.check(p.clock())
+}
+
+// agree puts terms in force that the system gave at start.
+func (l *lease) agree(t Terms, start time.Time) {
+	systemEnd := t.NotAfter
+	// The end is compared by the wall clock and the timers go by the monotonic
+	// one, which stands still while a machine sleeps: whichever is first ends l.
+	t.NotAfter = l.reg.end(systemEnd, l.born).Round(0)
+	margin := min(5*time.Second, t.NotAfter.Sub(start)/10)
+	l.span.Store(&span{since: start, systemEnd: systemEnd, until: t.NotAfter.Add(-margin), margin: margin})
+	l.credential.lease.agreed.Store(&t)
 }
 
 // end returns when a credential stops being used that was minted at start and
@@ -123,14 +155,17 @@ func (reg *registration) end(systemEnd, start time.Time) time.Time {
 
 func (l *lease) check(now time.Time) error {
 	s := l.credential.lease
-	if s.leaks() {
-		s.terms = Terms{NotAfter: s.terms.NotAfter, Revocable: s.terms.Revocable}
+	if terms := s.terms(); s.leaks(terms) {
+		s.agreed.Store(&Terms{NotAfter: terms.NotAfter, Revocable: terms.Revocable})
 		return fault.New("lease", fault.Internal, "the credential provider put the secret itself into the credential's terms")
 	}
 	if !s.material.complete(s.kind) {
 		return fault.New("lease", fault.Internal, "the credential provider issued an incomplete credential")
 	}
-	if !now.Before(l.until) {
+	if err := s.material.searchable(); err != nil {
+		return err
+	}
+	if !now.Before(l.span.Load().until) {
 		return fault.New("lease", fault.Unavailable, "the credential provider issued a credential that has already ended: compare the clocks")
 	}
 	return nil
@@ -140,9 +175,9 @@ func (l *lease) check(now time.Time) error {
 const minLeak = 8
 
 // leaks reports whether the terms, which are recorded, hold a secret.
-func (s *sealed) leaks() bool {
+func (s *sealed) leaks(t *Terms) bool {
 	for _, secret := range s.material.secrets() {
-		for _, term := range append([]string{s.terms.Lease}, s.terms.Scopes...) {
+		for _, term := range append([]string{t.Lease}, t.Scopes...) {
 			if len(secret) >= minLeak && strings.Contains(term, secret) {
 				return true
 			}
@@ -152,7 +187,7 @@ func (s *sealed) leaks() bool {
 }
 
 func (l *lease) usableAt(now time.Time) bool {
-	return now.Before(l.until) && !l.credential.lease.ended.Load()
+	return now.Before(l.span.Load().until) && !l.credential.lease.ended.Load()
 }
 
 func (l *lease) touch() {
@@ -163,8 +198,17 @@ func (l *lease) touch() {
 
 // revocable reports whether revoking l changes anything at now.
 func (l *lease) revocable(now time.Time) bool {
-	terms := l.credential.lease.terms
-	return l.reg.revoker != nil && (terms.Lease != "" || terms.Revocable) && (l.systemEnd.IsZero() || now.Before(l.systemEnd))
+	end := l.span.Load().systemEnd
+	return l.reg.revoker != nil && l.credential.known() && (end.IsZero() || now.Before(end))
+}
+
+// systemEnd returns when the system ends l by itself, where it has a handle by
+// which it can be ended before; else zero.
+func (l *lease) systemEnd() time.Time {
+	if l.credential.Lease() == "" {
+		return time.Time{}
+	}
+	return l.span.Load().systemEnd.Round(0)
 }
 
 // fingerprint hashes the secret parts, each with its length, so that no two

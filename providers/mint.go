@@ -84,8 +84,12 @@ func (p *Pool) fly(f *flight, t ticket, old *lease) {
 	}
 }
 
-// issue mints, records and holds a credential, in this order.
+// issue mints, records and holds a credential, in this order. An old one that
+// its system prolongs needs no successor.
 func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
+	if old != nil && p.prolong(old) {
+		return old, nil
+	}
 	generation, start := t.reg.generation.Load(), p.clock()
 	minted, err := p.mint(t)
 	if err != nil {
@@ -141,22 +145,34 @@ func (p *Pool) mint(t ticket) (Credential, error) {
 	}
 }
 
-// ask calls the provider and holds it to its contract: a panic is a failed
-// mint, and an error that nobody classified may hold anything, so that only its
-// type is kept.
+// ask has the provider mint.
 func (p *Pool) ask(ctx context.Context, t ticket) (c Credential, err error) {
+	err = p.consult(ctx, t.reg, "mint", func() (err error) {
+		c, err = t.reg.Provider.Mint(ctx, t.req)
+		return err
+	})
+	if err != nil {
+		return Credential{}, err
+	}
+	return c, nil
+}
+
+// consult calls a provider and holds it to its contract: a panic is a failure,
+// and an error that nobody classified may hold anything, so that only its type
+// is kept.
+func (p *Pool) consult(ctx context.Context, reg *registration, what string, call func() error) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			p.logger.LogAttrs(ctx, slog.LevelError, "provider panicked", slog.String("provider", t.reg.name), slog.String("stack", string(debug.Stack())))
-			c, err = Credential{}, fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("mint: panic of type %T", v))
+			p.logger.LogAttrs(ctx, slog.LevelError, "provider panicked", slog.String("provider", reg.name), slog.String("stack", string(debug.Stack())))
+			err = fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s: panic of type %T", what, v))
 		}
 	}()
-	c, err = t.reg.Provider.Mint(ctx, t.req)
+	err = call()
 	// The outermost error alone: what wraps a fault may hold anything.
 	if _, ok := err.(*fault.Error); err != nil && !ok { //nolint:errorlint // as said above
-		err = fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("mint: unclassified error of type %T", err))
+		return fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s: unclassified error of type %T", what, err))
 	}
-	return c, err
+	return err
 }
 
 // discard ends a credential that came when nobody waited for it any more.
@@ -187,6 +203,7 @@ func (p *Pool) entry(event string, l *lease, start time.Time) *audit.Record {
 		Fingerprint: c.Fingerprint(),
 		Scopes:      c.Scopes(),
 		NotAfter:    c.NotAfter(),
+		SystemEnd:   l.systemEnd(),
 		Lease:       c.Lease(),
 		Duration:    p.clock().Sub(start),
 	}
@@ -198,8 +215,13 @@ func (p *Pool) recordFailure(t ticket, l *lease, start time.Time, cause error) {
 	if l != nil {
 		r = p.entry("mint_failed", l, start)
 	}
+	p.recordCause(r, cause)
+}
+
+// recordCause records r, which failed because of cause. That it can't is only logged.
+func (p *Pool) recordCause(r *audit.Record, cause error) {
 	r.Fault, r.Reason = fault.KindOf(cause).String(), cause.Error()
 	if err := p.record(r); err != nil {
-		p.logger.LogAttrs(p.ctx, slog.LevelError, "mint failure not recorded", slog.String("provider", t.reg.name), slog.Any("cause", cause), slog.Any("error", err))
+		p.logger.LogAttrs(p.ctx, slog.LevelError, "failure not recorded", slog.String("event", r.Event), slog.String("provider", r.Provider), slog.Any("cause", cause), slog.Any("error", err))
 	}
 }

@@ -61,7 +61,7 @@ type PoolOptions struct {
 // replaces them ahead of their expiry while they are in use, and revokes what
 // it no longer needs. It is safe for concurrent use.
 //
-// Locks are taken in this order: mu, closing, the ledger's.
+// Locks are taken in this order: mu, closing, the ledger's or the logins', the debts'.
 type Pool struct {
 	registrations map[string]*registration
 	log           *audit.Log
@@ -83,9 +83,11 @@ type Pool struct {
 	closed  bool
 	cache   *ristretto.Cache[uint64, *lease]
 
-	ledger  ledger
-	revokes revocations
-	close   func(context.Context) error
+	ledger   ledger
+	logins   logins
+	debts    debts
+	reminder *time.Timer
+	close    func(context.Context) error
 }
 
 // NewPool returns a Pool of the given providers, by registered name. It mints
@@ -152,8 +154,12 @@ func (p *Pool) open(leases int) error {
 	}
 	p.cache = cache
 	p.ctx, p.cancel = context.WithCancel(context.Background())
-	p.revokes.open(p.revoke)
+	p.debts.open(p.pay)
+	p.reminder = time.AfterFunc(remindEvery, p.remind)
 	p.close = p.closeOnce()
+	for _, reg := range p.registrations {
+		p.listen(reg)
+	}
 	return nil
 }
 
@@ -217,8 +223,8 @@ func (p *Pool) Drop(ctx context.Context, providerOrCredential string) int {
 	return n
 }
 
-// Close ends every mint and every lease, and revokes the leases that can be
-// revoked. It waits until ctx ends, or ten seconds, and a moment for what that
+// Close ends every mint and every lease, revokes the leases that can be
+// revoked, and logs out of the systems that it knows the logins of. It waits until ctx ends, or ten seconds, and a moment for what that
 // cuts short, and returns an error that says how many leases it could not
 // revoke. It is idempotent.
 func (p *Pool) Close(ctx context.Context) error { return p.close(ctx) }
@@ -238,16 +244,20 @@ func (p *Pool) shut(ctx context.Context) error {
 	p.mu.Lock() // no flight departs between the two
 	p.cancel()
 	p.mu.Unlock()
+	p.reminder.Stop()
 	wait(ctx, &p.work)
 	for _, l := range p.ledger.all() {
 		p.end(l)
 	}
-	err := p.revokes.close(ctx)
+	if p.debts.finish(ctx) { // a lease is revoked under a login, so these end last
+		p.logOut()
+	}
+	left := p.debts.close(ctx)
 	p.closing.Lock()
 	p.closed = true
 	p.closing.Unlock()
 	p.cache.Close()
-	return err
+	return unpaid(left)
 }
 
 // wait returns when work is done or ctx ends.

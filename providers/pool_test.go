@@ -269,6 +269,41 @@ func TestPerAgent(t *testing.T) {
 	})
 }
 
+// What a lease is kept by: two callers that differ in any of it share none.
+func TestALeaseIsOfOneRegistrationIssuerAndSubject(t *testing.T) {
+	const a, b = "spiffe://a.test/a", "spiffe://a.test/b"
+	own := func(digest string) providers.Entry {
+		return providers.Entry{Provider: lasting(time.Hour), PerAgent: true, Digest: digest}
+	}
+	r := newRig(t, map[string]providers.Entry{"db": own("1"), "other": own("1")})
+	defer r.Stop(t)
+	next := newRig(t, map[string]providers.Entry{"db": own("2")})
+	defer next.Stop(t)
+	held := map[string]string{}
+	for name, from := range map[string]struct {
+		pool     *providertest.Rig
+		provider string
+		req      providers.Request
+	}{
+		"the agent":         {r, "db", providertest.AgentOf(t, "", a)},
+		"another subject":   {r, "db", providertest.AgentOf(t, "", b)},
+		"another issuer":    {r, "db", providertest.AgentOf(t, "https://login.a.test", a)},
+		"another provider":  {r, "other", providertest.AgentOf(t, "", a)},
+		"another agreement": {next, "db", providertest.AgentOf(t, "", a)},
+	} {
+		for _, again := range []bool{false, true} {
+			c, cached, err := from.pool.Lease(t.Context(), from.provider, from.req)
+			if err != nil || cached != again {
+				t.Errorf("%s: got cached %t, %v, want %t", name, cached, err, again)
+			}
+			if first, ok := held[c.ID()]; ok && first != name {
+				t.Errorf("%s: got the lease of %s", name, first)
+			}
+			held[c.ID()] = name
+		}
+	}
+}
+
 type bound struct{ providers.Provider }
 
 func (bound) PerAgent() bool { return true }

@@ -4,6 +4,7 @@ package providers
 
 import (
 	"context"
+	"crypto"
 	"time"
 
 	"mintmark/attest"
@@ -58,6 +59,9 @@ type Renewer interface {
 type IdentitySource interface {
 	// JWTSVID returns a JWT-SVID of the broker for exactly the given audience.
 	JWTSVID(ctx context.Context, audience string) (string, error)
+	// X509SVID returns the broker's X.509-SVID that is valid now, in DER and leaf
+	// first, and its key. The chain is shared: the caller does not write to it.
+	X509SVID(ctx context.Context) (chain [][]byte, key crypto.Signer, err error)
 }
 
 // Env is what the broker gives to each provider that it opens.

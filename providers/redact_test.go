@@ -120,7 +120,7 @@ func TestRedactionSaysWhich(t *testing.T) {
 func leaseAndOpen(t *testing.T, m providers.Material) (providers.Credential, providers.Opened) {
 	t.Helper()
 	r := one(t, sealing(m))
-	defer r.Stop(t)
+	t.Cleanup(func() { r.Stop(t) }) // not before: it wipes
 	c, _ := lease(t, r)
 	return c, r.Reveal(t, c)
 }

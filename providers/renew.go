@@ -7,6 +7,10 @@ import (
 	"mintmark/internal/fault"
 )
 
+// wipeAfter is how long after its end, and after the last attempt to revoke it,
+// a credential is wiped.
+const wipeAfter = 5 * time.Second
+
 // arm gives l its timers, stopped: they are set before anyone else sees l.
 func (p *Pool) arm(l *lease) {
 	l.expiry = time.AfterFunc(time.Hour, func() { p.end(l) })
@@ -17,10 +21,15 @@ func (p *Pool) arm(l *lease) {
 
 // hold puts a recorded lease into service.
 func (p *Pool) hold(l *lease) {
+	p.keep(l)
+	p.serve(l)
+}
+
+// keep sets the timers of l by its end.
+func (p *Pool) keep(l *lease) {
 	life := l.credential.NotAfter().Sub(p.clock())
 	l.expiry.Reset(life)
 	l.refresh.Reset(life * 2 / 3)
-	p.serve(l)
 }
 
 // serve returns once the cache serves l, or has refused to; OnExit has then
@@ -37,10 +46,15 @@ func (p *Pool) serve(l *lease) {
 	p.cache.Wait()
 }
 
-// replace mints a successor of l while l is still served: only for a key that
-// was used in this life, and with the same restraint after failures as a call.
+// replace has l prolonged, or mints a successor of it while l is still served:
+// with the same restraint after failures as a call. A lease that nobody used in
+// this life is given up: what is not held cannot leak.
 func (p *Pool) replace(l *lease) {
-	if !l.used.Load() || l.retired.Load() {
+	if l.retired.Load() || p.goesOn(l) {
+		return
+	}
+	if !l.used.Load() {
+		p.evict(l)
 		return
 	}
 	p.mu.Lock()
@@ -71,8 +85,8 @@ func (p *Pool) retire(l *lease) {
 		return
 	}
 	l.refresh.Stop()
-	if grace := l.credential.NotAfter().Sub(p.clock()); grace > l.margin {
-		l.expiry.Reset(l.margin)
+	if margin := l.span.Load().margin; l.credential.NotAfter().Sub(p.clock()) > margin {
+		l.expiry.Reset(margin)
 	}
 }
 
@@ -88,8 +102,20 @@ func (p *Pool) end(l *lease) {
 	p.ledger.remove(l)
 	p.evict(l)
 	if l.revocable(p.clock()) {
-		p.revokes.add(l)
+		p.debts.add(p.debt(l))
+		return
 	}
+	p.forgetLater(l)
+}
+
+// forgetLater wipes what l is made of, once the calls that have just opened it
+// have sent it or were refused.
+func (p *Pool) forgetLater(l *lease) {
+	if p.ctx.Err() != nil { // no call is under way
+		l.credential.lease.wipe()
+		return
+	}
+	time.AfterFunc(wipeAfter, l.credential.lease.wipe)
 }
 
 func (p *Pool) evict(l *lease) {

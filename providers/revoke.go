@@ -4,116 +4,77 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
-	"sync"
 	"time"
 
-	"mintmark/internal/fault"
+	"mintmark/broker/audit"
 )
 
 const (
-	revokeWorkers  = 4
-	revokeAttempts = 3
+	revokeAttempts = 3 // of one round
 	revokeTimeout  = 5 * time.Second
+	firstRound     = 10 * time.Second // between the first round that failed and the second
+	longRound      = 10 * time.Minute
 )
 
-// revocations is the queue of leases that have ended here and not yet at their
-// system. A few workers come when there is work and go when there is none.
-type revocations struct {
-	revoke func(context.Context, *lease) error
-	ctx    context.Context // of every attempt
-	cancel context.CancelFunc
-	work   sync.WaitGroup
+// debt is what has ended here and not yet at its system: a credential, or a
+// login with all that was made under it.
+type debt struct {
+	reg    *registration
+	record audit.Record // of the event "revoke" or "logout", without how it went
+	held   Held
+	end    time.Time     // when the system ends it by itself; zero: never
+	pause  time.Duration // before the last round; zero: before there was one
+	paid   func()        // called when nobody will try again; may be nil
 
-	mu      sync.Mutex
-	queue   []*lease
-	workers int
-	closed  bool
-	failed  int
+	credential Credential // that it is the end of; none for a login or an orphan
 }
 
-func (q *revocations) open(revoke func(context.Context, *lease) error) {
-	q.revoke = revoke
-	q.ctx, q.cancel = context.WithCancel(context.Background())
-}
-
-func (q *revocations) add(l *lease) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.closed { // the log may be closed too: the orphan is found by its mint record
-		q.failed++
-		return
-	}
-	q.queue = append(q.queue, l)
-	if q.workers < revokeWorkers {
-		q.workers++
-		q.work.Go(q.drain)
+// revoked notes that the system has ended what d is of.
+func (d *debt) revoked() {
+	if d.credential.lease != nil {
+		d.credential.lease.revoked.Store(true)
 	}
 }
 
-func (q *revocations) drain() {
-	for l := q.next(); l != nil; l = q.next() {
-		if err := q.revoke(q.ctx, l); err != nil {
-			q.mu.Lock()
-			q.failed++
-			q.mu.Unlock()
-		}
-	}
+// lives reports whether paying d changes anything at now.
+func (d *debt) lives(now time.Time) bool { return d.end.IsZero() || now.Before(d.end) }
+
+// debt is what the end of l owes to its system.
+func (p *Pool) debt(l *lease) *debt {
+	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.span.Load().systemEnd, credential: l.credential, paid: func() { p.forgetLater(l) }}
 }
 
-// next takes the oldest lease off the queue; nil sends the worker home.
-func (q *revocations) next() *lease {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if len(q.queue) == 0 {
-		q.workers--
-		return nil
-	}
-	l := q.queue[0]
-	q.queue = q.queue[1:]
-	return l
+// held is l as its system knows it.
+func (l *lease) held() Held {
+	return Held{Lease: l.credential.Lease(), Opened: Opened{m: l.credential.lease.material}}
 }
 
-// close waits until the queue is empty or ctx ends. Then every attempt under
-// way is cut short, and each one left is recorded as failed; a provider that
-// ignores its context is not waited for.
-func (q *revocations) close(ctx context.Context) error {
-	q.mu.Lock()
-	q.closed = true
-	before := q.failed
-	q.mu.Unlock()
-	wait(ctx, &q.work)
-	q.cancel()
-	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
-	defer cancel()
-	wait(brief, &q.work)
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if n := q.failed - before + len(q.queue) + q.workers; n > 0 {
-		return fmt.Errorf("close pool: got %d leases not revoked, want none: they end by themselves, or by hand with the lease in the record", n)
-	}
-	return nil
-}
-
-// revoke ends l at its system and records how that went.
-func (p *Pool) revoke(ctx context.Context, l *lease) error {
+// pay ends d at its system in one round of attempts, records how that went, and
+// reports whether nothing is owed any more.
+func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	start := p.clock()
-	err := p.attempt(ctx, l)
-	r := p.entry("revoke", l, start)
-	if err != nil {
-		r.Event, r.Fault, r.Reason = "revoke_failed", fault.KindOf(err).String(), err.Error()
-		p.logger.LogAttrs(ctx, slog.LevelError, "lease not revoked", slog.String("provider", l.reg.name), slog.String("credential", l.credential.ID()), slog.Any("error", err))
+	err := p.attempt(ctx, d)
+	r := d.record
+	r.Bundle, r.Duration = p.bundle(), p.clock().Sub(start)
+	if err == nil {
+		d.revoked()
+		if failed := p.record(&r); failed != nil {
+			p.logger.LogAttrs(ctx, slog.LevelError, "revocation not recorded", slog.String("credential", r.Credential), slog.Any("error", failed))
+		}
+		return true
 	}
-	if failed := p.record(r); failed != nil {
-		p.logger.LogAttrs(ctx, slog.LevelError, "revocation not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", failed))
-	}
-	return err
+	p.logger.LogAttrs(ctx, slog.LevelError, "lease not revoked", slog.String("event", r.Event), slog.String("provider", r.Provider), slog.String("credential", r.Credential), slog.Any("error", err))
+	failed := d.failed()
+	failed.Bundle, failed.Duration = r.Bundle, r.Duration
+	p.recordCause(failed, err)
+	return !d.lives(p.clock())
 }
 
 // attempt tries a few times, as long as it matters.
-func (p *Pool) attempt(ctx context.Context, l *lease) (err error) {
+func (p *Pool) attempt(ctx context.Context, d *debt) (err error) {
 	pause := firstDelay
-	for range revokeAttempts {
-		if err = p.askRevoke(ctx, l); err == nil || ctx.Err() != nil || !l.revocable(p.clock()) {
+	for try := 1; ; try++ {
+		if err = p.askEnd(ctx, d); err == nil || try == revokeAttempts || ctx.Err() != nil || !d.lives(p.clock()) {
 			return err
 		}
 		select {
@@ -123,21 +84,24 @@ func (p *Pool) attempt(ctx context.Context, l *lease) (err error) {
 			return err
 		}
 	}
-	return err
 }
 
-// askRevoke calls the provider as ask does.
-func (p *Pool) askRevoke(ctx context.Context, l *lease) (err error) {
+// askEnd has the provider end d.
+func (p *Pool) askEnd(ctx context.Context, d *debt) error {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
-	defer func() {
-		if v := recover(); v != nil {
-			err = fault.Wrap("revoke", fault.Internal, "the credential provider failed", fmt.Errorf("revoke: panic of type %T", v))
+	return p.consult(ctx, d.reg, d.record.Event, func() error {
+		if d.record.Event == eventLogout {
+			return d.reg.logins.Logout(ctx, d.held.Lease)
 		}
-	}()
-	err = l.reg.revoker.Revoke(ctx, Held{Lease: l.credential.Lease(), Opened: Opened{m: l.credential.lease.material}})
-	if _, ok := err.(*fault.Error); err != nil && !ok { //nolint:errorlint // the outermost alone, as in mint
-		err = fault.Wrap("revoke", fault.Internal, "the credential provider failed", fmt.Errorf("revoke: unclassified error of type %T", err))
+		return d.reg.revoker.Revoke(ctx, d.held)
+	})
+}
+
+// unpaid says that n debts are left.
+func unpaid(n int) error {
+	if n == 0 {
+		return nil
 	}
-	return err
+	return fmt.Errorf("close pool: got %d leases not revoked, want none: the next start tries again, or revoke them by hand with the lease in the record", n)
 }

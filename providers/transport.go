@@ -27,11 +27,20 @@ var errRedirected = errors.New("the answer is a redirect, which is not followed"
 // the environment, no redirects, none of the addresses that egress refuses, and a
 // bound on time and size.
 func HTTPClient(roots *x509.CertPool) *http.Client {
+	return TLSClient(&tls.Config{RootCAs: roots})
+}
+
+// TLSClient is HTTPClient with more to say about TLS: a server's name, or the
+// client's certificate, which is shown in a handshake alone, so that each
+// exchange has its own and none shows one that has been replaced. It takes over c.
+func TLSClient(c *tls.Config) *http.Client {
+	c.MinVersion = max(c.MinVersion, tls.VersionTLS12)
 	return &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: bounded{&http.Transport{
 			DialContext:            (&net.Dialer{Timeout: 3 * time.Second, Control: egress.Control}).DialContext,
-			TLSClientConfig:        &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: roots},
+			TLSClientConfig:        c,
+			DisableKeepAlives:      c.GetClientCertificate != nil,
 			TLSHandshakeTimeout:    5 * time.Second,
 			IdleConnTimeout:        30 * time.Second,
 			MaxIdleConnsPerHost:    4,
@@ -104,8 +113,12 @@ func unreachable(err error) (reason string, cause error) {
 		return "did not answer in time", context.DeadlineExceeded
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refuses connections", syscall.ECONNREFUSED
+	case errors.Is(err, egress.ErrRefused):
+		return "has an address that is called on no account, such as that of a cloud's metadata", egress.ErrRefused
 	case errors.Is(err, errRedirected):
 		return "answered with a redirect, which is not followed", errRedirected
+	case errors.Is(err, errNoSVID):
+		return "is to be shown the broker's X.509-SVID, and the broker has none", errNoSVID
 	case errors.As(err, &tooLong):
 		return fmt.Sprintf("answered with more than %d bytes", tooLong.Limit), nil
 	case errors.As(err, &dns):

@@ -10,6 +10,7 @@ package trust
 import (
 	"cmp"
 	"context"
+	"crypto"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -157,10 +158,10 @@ func (t *Trust) GetJWTBundleForTrustDomain(td spiffeid.TrustDomain) (*jwtbundle.
 // GetX509SVID returns the broker's own X.509-SVID, or an error when it has none
 // that is still valid.
 func (t *Trust) GetX509SVID() (*x509svid.SVID, error) {
-	svid := t.current.Load().svid
-	if svid == nil {
+	if t == nil || t.current.Load().svid == nil {
 		return nil, errors.New("get own X.509-SVID: got no Workload API, want trust.workload_api")
 	}
+	svid := t.current.Load().svid
 	if end := svid.Certificates[0].NotAfter; !t.options.Clock().Before(end) {
 		return nil, fmt.Errorf("get own X.509-SVID: got one that expired at %s, want a Workload API that renews it", end.UTC().Format(time.RFC3339))
 	}
@@ -171,7 +172,7 @@ func (t *Trust) GetX509SVID() (*x509svid.SVID, error) {
 // is kept until half of its life is over, and used to its end while the
 // Workload API does not answer.
 func (t *Trust) JWTSVID(ctx context.Context, audience string) (string, error) {
-	if t.api == nil {
+	if t == nil || t.api == nil {
 		return "", errors.New("get own JWT-SVID: got no Workload API, want trust.workload_api")
 	}
 	token, err := t.api.tokens.get(ctx, audience)
@@ -179,4 +180,18 @@ func (t *Trust) JWTSVID(ctx context.Context, audience string) (string, error) {
 		return "", fmt.Errorf("get own JWT-SVID for %q: %w", audience, err)
 	}
 	return token, nil
+}
+
+// X509SVID returns the chain of the broker's own X.509-SVID in DER, leaf first, and
+// its key; or an error where it has none that is still valid. It never waits: the
+// Workload API announces each new one.
+func (t *Trust) X509SVID(context.Context) (chain [][]byte, key crypto.Signer, err error) {
+	svid, err := t.GetX509SVID()
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, certificate := range svid.Certificates {
+		chain = append(chain, certificate.Raw)
+	}
+	return chain, svid.PrivateKey, nil
 }

@@ -117,6 +117,10 @@ func TestWorkloadAPI(t *testing.T) {
 	if err != nil || svid.ID != domain.ID("broker") {
 		t.Errorf("own X.509-SVID: got %v, %v", svid, err)
 	}
+	chain, key, err := tr.X509SVID(t.Context())
+	if err != nil || len(chain) != len(svid.Certificates) || !bytes.Equal(chain[0], svid.Certificates[0].Raw) || key != svid.PrivateKey {
+		t.Errorf("own chain and key: got %d certificates, %v, want those of the X.509-SVID", len(chain), err)
+	}
 	token, err := tr.JWTSVID(t.Context(), "vault")
 	if err != nil {
 		t.Fatal(err)
@@ -389,8 +393,13 @@ func TestWithoutWorkloadAPIThereIsNoIdentity(t *testing.T) {
 	if svid, err := tr.GetX509SVID(); err == nil || svid != nil {
 		t.Errorf("X.509-SVID: got %v, %v, want an error", svid, err)
 	}
-	if token, err := tr.JWTSVID(t.Context(), "vault"); err == nil || token != "" {
-		t.Errorf("JWT-SVID: got %v, want an error", err)
+	for name, source := range map[string]*trust.Trust{"without one": tr, "no trust at all": nil} {
+		if token, err := source.JWTSVID(t.Context(), "vault"); err == nil || token != "" {
+			t.Errorf("%s: JWT-SVID: got %v, want an error", name, err)
+		}
+		if chain, key, err := source.X509SVID(t.Context()); err == nil || chain != nil || key != nil {
+			t.Errorf("%s: chain and key: got %d certificates, a key %t and %v, want an error", name, len(chain), key != nil, err)
+		}
 	}
 }
 

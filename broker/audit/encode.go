@@ -69,12 +69,17 @@ func appendCredential(b []byte, r *Record) []byte {
 	b = appendText(b, `,"scheme":`, r.Scheme)
 	b = appendText(b, `,"fingerprint":`, r.Fingerprint)
 	b = appendList(b, `,"scopes":`, r.Scopes)
-	if !r.NotAfter.IsZero() {
-		b = append(b, `,"not_after":"`...)
-		b = append(appendTime(b, r.NotAfter), '"')
-	}
+	b = appendInstant(b, `,"not_after":"`, r.NotAfter)
+	b = appendInstant(b, `,"system_end":"`, r.SystemEnd)
 	b = appendTrue(b, `,"cached":true`, r.Cached)
 	return appendText(b, `,"lease":`, r.Lease)
+}
+
+func appendInstant(b []byte, member string, t time.Time) []byte {
+	if t.IsZero() {
+		return b
+	}
+	return append(appendTime(append(b, member...), t), '"')
 }
 
 func appendOutcome(b []byte, r *Record) []byte {

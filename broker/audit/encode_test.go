@@ -40,7 +40,7 @@ func bounded(t testing.TB, rec audit.Record) audit.Record {
 			rec.Posture = facts
 		}
 	}
-	rec.NotAfter = rec.NotAfter.UTC()
+	rec.NotAfter, rec.SystemEnd = rec.NotAfter.UTC(), rec.SystemEnd.UTC()
 	return rec
 }
 

@@ -18,6 +18,8 @@ type Filter struct {
 	Kind                                    Kind
 	Outcome                                 string    // "allow" or "deny": decisions only
 	Since, Until                            time.Time // from Since, up to but not at Until
+
+	skims bool // lines that don't look like Kind are passed over, whatever is wrong with them
 }
 
 func (f *Filter) check() error {
@@ -61,10 +63,14 @@ func Query(dir string, f Filter) iter.Seq2[Record, error] {
 			yield(Record{}, err)
 			return
 		}
-		for i, number := range segments {
-			if !querySegment(dir, number, i == len(segments)-1, &f, yield) {
-				return
-			}
+		querySegments(dir, segments, &f, yield)
+	}
+}
+
+func querySegments(dir string, segments []int, f *Filter, yield func(Record, error) bool) {
+	for i, number := range segments {
+		if !querySegment(dir, number, i == len(segments)-1, f, yield) {
+			return
 		}
 	}
 }
@@ -103,7 +109,7 @@ func querySegment(dir string, number int, last bool, f *Filter, yield func(Recor
 }
 
 func readRecord(line []byte, f *Filter) (rec Record, selected bool, err error) {
-	if isCheckpoint(line) {
+	if isCheckpoint(line) || f.skims && !bytes.Contains(line, []byte(`"kind":"`+string(f.Kind)+`"`)) {
 		return Record{}, false, nil
 	}
 	if err := unmarshal(line, &rec); err != nil {

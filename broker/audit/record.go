@@ -10,7 +10,7 @@ type Kind string
 const (
 	Decision Kind = "decision" // a judged call, allowed or denied, or a refusal before judgement
 	Outcome  Kind = "outcome"  // how an allowed call ended: status, bytes, duration, scrub hits
-	Issuance Kind = "issuance" // a credential minted or revoked, or a mint or revocation that failed
+	Issuance Kind = "issuance" // a credential minted, renewed or revoked, or what failed of it
 	Posture  Kind = "posture"  // a posture fact changed
 	Admin    Kind = "admin"    // the log itself, a bundle applied, start and stop
 )
@@ -24,7 +24,7 @@ type Record struct {
 	Kind Kind      `json:"kind"`
 
 	Call   string `json:"call,omitempty"`   // joins a call's records: 32 hex characters
-	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|revoke|revoke_failed; admin: start|stop|bundle|torn_tail|unsigned_tail|log_gap|strangers_skipped|tool_seen|tool_changed|tool_restored|tool_approved|tools_skipped|secret_masked; posture: changed|retracted
+	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|renew|renew_failed|held|orphan|orphan_login|revoke|revoke_failed|login|logout|logout_failed; admin: start|stop|bundle|trial|torn_tail|unsigned_tail|log_gap|strangers_skipped|tool_seen|tool_changed|tool_restored|tool_approved|tools_skipped|secret_masked; posture: changed|retracted
 	Bundle string `json:"bundle,omitempty"` // hex SHA-256 of the bundle in force
 
 	Agent    string        `json:"agent,omitempty"`    // SPIFFE ID, only when proven
@@ -54,8 +54,9 @@ type Record struct {
 	Fingerprint string    `json:"fingerprint,omitempty"` // keyed hash of the secret: comparable, not reversible
 	Scopes      []string  `json:"scopes,omitempty"`
 	NotAfter    time.Time `json:"not_after,omitzero"`
-	Cached      bool      `json:"cached,omitempty"` // the lease was already held
-	Lease       string    `json:"lease,omitempty"`  // issuance: the issuing system's handle, to revoke an orphan by
+	SystemEnd   time.Time `json:"system_end,omitzero"` // issuance with a lease: when the issuing system ends it by itself; none: never
+	Cached      bool      `json:"cached,omitempty"`    // the lease was already held
+	Lease       string    `json:"lease,omitempty"`     // issuance: the issuing system's handle, to revoke an orphan by
 
 	Status    int           `json:"status,omitempty"`
 	Bytes     int64         `json:"bytes,omitempty"`

@@ -42,6 +42,13 @@ func segmentNumber(name string) int {
 	return n
 }
 
+// Segments returns how many segments of a log are in dir. None is no log, or one
+// of which all was removed: whoever reads it has nothing to go by.
+func Segments(dir string) (int, error) {
+	numbers, err := listSegments(dir)
+	return len(numbers), err
+}
+
 // listSegments returns the numbers of dir's segments in order.
 func listSegments(dir string) ([]int, error) {
 	entries, err := os.ReadDir(dir)
@@ -107,6 +114,9 @@ func prepareDirectory(dir string) error {
 	return nil
 }
 
+// ErrInUse is wrapped by Open where another process, or this one, has the log open.
+var ErrInUse = errors.New("it is open already")
+
 // lockDirectory takes dir for this process until the file is closed.
 func lockDirectory(dir string) (*os.File, error) {
 	f, err := openRegular(filepath.Join(dir, lockName), os.O_RDWR|os.O_CREATE)
@@ -119,7 +129,7 @@ func lockDirectory(dir string) (*os.File, error) {
 	}
 	_ = f.Close()
 	if errors.Is(err, syscall.EWOULDBLOCK) {
-		return nil, fmt.Errorf("lock log %s: it is open already, most likely in another mintmark serving from the same directory: stop that one, or give this one a directory of its own", dir)
+		return nil, fmt.Errorf("lock log %s: %w, most likely in another mintmark serving from the same directory: stop that one, or give this one a directory of its own", dir, ErrInUse)
 	}
 	return nil, fmt.Errorf("lock log %s: %w", dir, err)
 }

@@ -166,11 +166,12 @@ func isHostname(s string) bool {
 func (c checker) listenerTLS(path string, l Listener) {
 	switch {
 	case (l.Cert == "") != (l.Key == ""):
-		c.decoder.fault(path, "cert and key together", "one without the other")
+		c.decoder.faultOf([]string{path + ".cert", path + ".key"}, path, "cert and key together", "one without the other")
 	case l.Plaintext && l.Cert != "":
 		c.decoder.fault(path+".plaintext", "either plaintext or a cert", "both")
 	case !l.Plaintext && l.Cert == "" && c.config.Trust.WorkloadAPI == "":
-		c.decoder.fault(path, "cert and key, or trust.workload_api to serve the broker's own SVID", "neither")
+		c.decoder.faultOf([]string{path + ".plaintext", path + ".cert", "trust.workload_api"}, path,
+			"cert and key, or trust.workload_api to serve the broker's own SVID", "neither")
 	}
 }
 
@@ -195,8 +196,8 @@ func (c checker) authorizationServers() {
 		}
 		seen[u.String()] = true
 	}
-	if len(seen) > 0 && !slices.Contains(c.config.Schemes(), "Bearer") && !c.decoder.troubled("attestors") {
-		c.decoder.fault(path, "an attestor that takes their tokens, such as jwt-svid", "none")
+	if len(seen) > 0 && !slices.Contains(c.config.Schemes(), "Bearer") {
+		c.decoder.faultOf([]string{"attestors"}, path, "an attestor that takes their tokens, such as jwt-svid", "none")
 	}
 }
 
@@ -207,20 +208,22 @@ func (c checker) upstream(path string, u Upstream) {
 		c.oneOf(path+".other_era", u.OtherEra, "bridge", "refuse")
 		c.tools(path, u)
 	} else if u.Protocol != "" || u.OtherEra != "" || u.ToolChanges != "" || len(u.ToolDigests) > 0 {
-		c.decoder.fault(path, "kind: mcp for protocol, other_era, tool_changes and tool_digests", "kind: "+u.Kind)
+		c.decoder.faultOf([]string{path + ".kind"}, path, "kind: mcp for protocol, other_era, tool_changes and tool_digests", "kind: "+u.Kind)
 	}
 	c.upstreamURL(path, u)
 	switch {
 	case u.Unauthenticated && len(u.Credentials) > 0:
 		c.decoder.fault(path+".unauthenticated", "either unauthenticated: true or credentials", "both")
 	case !u.Unauthenticated && len(u.Credentials) == 0:
-		c.decoder.fault(path, "credentials, or unauthenticated: true for an upstream that needs none", "neither")
+		c.decoder.faultOf([]string{path + ".credentials", path + ".unauthenticated"}, path,
+			"credentials, or unauthenticated: true for an upstream that needs none", "neither")
 	}
 	for i, in := range u.Credentials {
 		at := path + ".credentials" + index(i)
 		c.injection(at, u, in)
 		if i > 0 && len(u.Credentials[i-1].Tools) == 0 {
-			c.decoder.fault(at, "an entry that some call reaches", "one behind an entry that serves every call")
+			c.decoder.faultOf([]string{path + ".credentials" + index(i-1) + ".tools"}, at,
+				"an entry that some call reaches", "one behind an entry that serves every call")
 		}
 	}
 }

@@ -16,6 +16,8 @@ type Bundle struct {
 	Digest   string // hex SHA-256 over the names and contents of its files
 	Config   Config
 	Policies []PolicyFile // sorted by name
+
+	places map[string]Problem // where each provider is registered, without a text
 }
 
 // PolicyFile is one *.cedar file, not yet compiled.
@@ -24,8 +26,9 @@ type PolicyFile struct {
 	Content []byte
 }
 
-// Config is mintmark.yaml. Every field is documented here and nowhere else;
-// the names in the tags are the names in the file. Names that the file gives to
+// Config is mintmark.yaml. Every field is documented here, and for operators in
+// docs/configuration.md, which a test holds to this: the names in the tags are
+// the names in the file. Names that the file gives to
 // posture, clocks, providers and upstreams are of lower-case letters, digits
 // and hyphens, begin with a letter and have at most 63 characters.
 type Config struct {
@@ -208,6 +211,9 @@ type Path string
 
 // URL is an absolute http or https URL without user info, query or fragment.
 type URL struct{ *url.URL }
+
+// Date is a day, written "2026-05-01"; as a time it is the first instant of it in UTC.
+type Date struct{ time.Time }
 
 // Zone is an IANA time zone.
 type Zone struct{ *time.Location }

@@ -65,12 +65,20 @@ func (in Injection) settings() []setting {
 }
 
 func (c checker) injection(path string, u Upstream, in Injection) {
-	if _, ok := c.config.Providers[in.Provider]; !ok && in.Provider != "" {
+	if _, ok := c.config.Providers[in.Provider]; !ok && in.Provider != "" && !c.decoder.lost("providers") {
 		known := keys(c.config.Providers)
 		c.decoder.fault(path+".provider", "a name under providers", c.quote(in.Provider)+didYouMean(in.Provider, known))
 	}
+	for i, tool := range in.Tools {
+		if strings.Contains(strings.TrimSuffix(tool, "*"), "*") {
+			c.decoder.fault(path+".tools"+index(i), "a * at the end alone", c.quote(tool))
+		}
+	}
 	if in.Scheme != "" {
 		c.oneOf(path+".scheme", in.Scheme, InjectionSchemes()...)
+	}
+	if c.decoder.troubled(path + ".scheme") { // what goes with it is not known
+		return
 	}
 	for _, s := range in.settings() {
 		c.setting(path+"."+s.name, in.Scheme, s)
@@ -81,11 +89,6 @@ func (c checker) injection(path string, u Upstream, in Injection) {
 	c.field(path+".field", in.Field)
 	c.template(path+".template", in)
 	c.fits(path, u, in)
-	for i, tool := range in.Tools {
-		if strings.Contains(strings.TrimSuffix(tool, "*"), "*") {
-			c.decoder.fault(path+".tools"+index(i), "a * at the end alone", c.quote(tool))
-		}
-	}
 }
 
 // setting demands a field of the schemes that need it and refuses it of those

@@ -39,6 +39,27 @@ func (d *Duration) UnmarshalText(text []byte) error {
 // MarshalText returns the duration as UnmarshalText reads it.
 func (d Duration) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
 
+// UnmarshalText reads "2026-05-01".
+func (d *Date) UnmarshalText(text []byte) error {
+	v, err := time.Parse(time.DateOnly, string(text))
+	if err != nil {
+		return refusal{want: `a date such as "2026-05-01"`}
+	}
+	d.Time = v
+	return nil
+}
+
+// String returns the date as UnmarshalText reads it, or "".
+func (d Date) String() string {
+	if d.IsZero() {
+		return ""
+	}
+	return d.Format(time.DateOnly)
+}
+
+// MarshalText returns the date as UnmarshalText reads it.
+func (d Date) MarshalText() ([]byte, error) { return []byte(d.String()), nil }
+
 // UnmarshalText reads "4MiB", "64KiB", "1GiB" or "512" (bytes).
 func (s *Size) UnmarshalText(text []byte) error {
 	want := refusal{want: `a size such as "4MiB", "64KiB" or "512"`}

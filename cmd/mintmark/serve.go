@@ -36,7 +36,7 @@ once, and leaves its leases to their own expiry.
 
 The log goes to stderr, one JSON object a line.`,
 		Example: "  mintmark check /etc/mintmark && mintmark serve --dir /etc/mintmark",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := newLogger(cmd, level)
 			if err != nil {
@@ -47,7 +47,7 @@ The log goes to stderr, one JSON object a line.`,
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "directory with mintmark.yaml and *.cedar")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error; debug logs allowed calls too")
-	_ = cmd.MarkFlagRequired("dir")
+	required(cmd, "dir")
 	return cmd
 }
 

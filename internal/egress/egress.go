@@ -4,10 +4,14 @@ package egress
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"syscall"
 )
+
+// ErrRefused is the cause of a dial that Control refused.
+var ErrRefused = errors.New("link-local, multicast and metadata addresses are neither an upstream nor a provider")
 
 // Control is a net.Dialer's: it refuses an address that Refused refuses. It is
 // called after a name was resolved, for each address that is about to be dialled,
@@ -18,7 +22,7 @@ func Control(_, address string, _ syscall.RawConn) error {
 		return fmt.Errorf("dial: expected an IP address and port, got %q", address)
 	}
 	if Refused(at.Addr()) {
-		return fmt.Errorf("dial: refuse %s: link-local, multicast and metadata addresses are neither an upstream nor a provider", at.Addr())
+		return fmt.Errorf("dial: refuse %s: %w", at.Addr(), ErrRefused)
 	}
 	return nil
 }

@@ -56,7 +56,12 @@ func MinIO(t testing.TB, options MinIOOptions) *MinIOServer {
 		},
 		ready: func(ctx context.Context, _ *process) error {
 			// The keys are random, so only this server can accept them.
-			_, err := s.S3().ListBuckets(ctx, nil)
+			if _, err := s.S3().ListBuckets(ctx, nil); err != nil {
+				return err
+			}
+			// Its STS starts later than its S3.
+			role := &sts.AssumeRoleInput{RoleArn: aws.String("arn:aws:iam::123456789012:role/ready"), RoleSessionName: aws.String("ready")}
+			_, err := sts.NewFromConfig(s.Config()).AssumeRole(ctx, role)
 			return err
 		},
 	})

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
-	"strings"
 	"testing"
 	"time"
 
@@ -16,8 +15,9 @@ import (
 // OpenBaoServer is a running OpenBao, which speaks Vault's API. It keeps
 // everything in memory. A version 2 key-value engine is mounted at secret/.
 type OpenBaoServer struct {
-	Addr      string // http://127.0.0.1:PORT
+	Addr      string // http://127.0.0.1:PORT, or https
 	RootToken string
+	CA        string // PEM file of its authority, or ""
 
 	proc   *process
 	client *vault.Client // as root
@@ -26,42 +26,76 @@ type OpenBaoServer struct {
 // OpenBao starts an unsealed OpenBao in its development mode.
 func OpenBao(t testing.TB) *OpenBaoServer {
 	t.Helper()
-	path, dir, token := filepath.Join(programs(t, "openbao"), "bao"), tempDir(t), secret()
-	var client *vault.Client
-	proc := launch(t, server{
+	return startOpenBao(t, "http://", "")
+}
+
+// OpenBaoTLS is OpenBao behind TLS, with an authority of its own, for 127.0.0.1
+// and localhost. It asks for client certificates.
+func OpenBaoTLS(t testing.TB) *OpenBaoServer {
+	t.Helper()
+	return startOpenBao(t, "https://", tempDir(t))
+}
+
+func startOpenBao(t testing.TB, scheme, certificates string) *OpenBaoServer {
+	t.Helper()
+	path, dir := filepath.Join(programs(t, "openbao"), "bao"), tempDir(t)
+	s := &OpenBaoServer{RootToken: secret()}
+	if certificates != "" {
+		s.CA = filepath.Join(certificates, "vault-ca.pem")
+	}
+	s.proc = launch(t, server{
 		name: "openbao",
 		command: func(port int) command {
-			client = vaultClient(t, address(port), token)
-			return command{path: path, dir: dir, args: baoArgs(port), env: []string{"BAO_DEV_ROOT_TOKEN_ID=" + token}}
+			s.Addr = scheme + address(port)
+			return command{path: path, dir: dir, args: baoArgs(port, certificates), env: []string{"BAO_DEV_ROOT_TOKEN_ID=" + s.RootToken}}
 		},
 		ready: func(ctx context.Context, _ *process) error {
+			client, err := s.open()
+			if err != nil { // the authority is not written yet
+				return err
+			}
+			s.client = client
 			// The token is random, so only this server can know it.
 			if _, err := client.Auth().Token().LookupSelfWithContext(ctx); err != nil {
 				return err
 			}
-			return mounted(ctx, client, "secret/")
+			if err := mounted(ctx, client, "secret/"); err != nil {
+				return err
+			}
+			// The engine refuses everything until it has made itself version 2.
+			_, err = client.Logical().ReadWithContext(ctx, "secret/config")
+			return err
 		},
 	})
-	return &OpenBaoServer{Addr: "http://" + address(proc.port), RootToken: token, proc: proc, client: client}
+	return s
 }
 
-func baoArgs(port int) []string {
-	return []string{"server", "-dev", "-dev-no-store-token", "-dev-listen-address=" + address(port)}
+func baoArgs(port int, certificates string) []string {
+	args := []string{"server", "-dev", "-dev-no-store-token", "-dev-listen-address=" + address(port)}
+	if certificates != "" {
+		args = append(args, "-dev-tls", "-dev-tls-cert-dir="+certificates)
+	}
+	return args
 }
 
-// vaultClient returns a client that ignores the environment and does not retry.
-func vaultClient(t testing.TB, addr, token string) *vault.Client {
-	t.Helper()
+// open returns a client with the root token that ignores the environment and
+// does not retry.
+func (s *OpenBaoServer) open() (*vault.Client, error) {
 	config := vault.DefaultConfig()
-	config.Address = "http://" + addr
+	config.Address = s.Addr
 	config.MaxRetries = 0
+	if s.CA != "" {
+		if err := config.ConfigureTLS(&vault.TLSConfig{CACert: s.CA}); err != nil {
+			return nil, err
+		}
+	}
 	client, err := vault.NewClient(config)
 	if err != nil {
-		t.Fatalf("make OpenBao client: %v", err)
+		return nil, err
 	}
 	client.ClearNamespace()
-	client.SetToken(token)
-	return client
+	client.SetToken(s.RootToken)
+	return client, nil
 }
 
 // mounted returns an error while no engine is mounted at path: development mode
@@ -80,7 +114,11 @@ func mounted(ctx context.Context, client *vault.Client, path string) error {
 // Client returns a new client of the server with the root token.
 func (s *OpenBaoServer) Client(t testing.TB) *vault.Client {
 	t.Helper()
-	return vaultClient(t, strings.TrimPrefix(s.Addr, "http://"), s.RootToken)
+	client, err := s.open()
+	if err != nil {
+		t.Fatalf("make OpenBao client: %v", err)
+	}
+	return client
 }
 
 // Stop ends the server, so that connections to it are refused.
@@ -171,15 +209,9 @@ type JWTAuth struct {
 // Another call replaces the keys and adds its role.
 func (s *OpenBaoServer) EnableJWTAuth(t testing.TB, auth JWTAuth) {
 	t.Helper()
-	mounts, err := s.client.Sys().ListAuthWithContext(t.Context())
-	if err != nil {
-		t.Fatalf("list auth methods: %v", err)
-	}
-	if mounts["jwt/"] == nil {
-		s.write(t, "sys/auth/jwt", map[string]any{"type": "jwt"})
-	}
-	s.write(t, "auth/jwt/config", auth.config())
-	s.write(t, "auth/jwt/role/"+defaulted(auth.Role, "mintmark"), auth.role())
+	s.EnableAuth(t, "jwt")
+	s.Write(t, "auth/jwt/config", auth.config())
+	s.Write(t, "auth/jwt/role/"+defaulted(auth.Role, "mintmark"), auth.role())
 }
 
 func (a JWTAuth) config() map[string]any {
@@ -212,16 +244,16 @@ func (a JWTAuth) role() map[string]any {
 func (s *OpenBaoServer) DatabaseRole(t testing.TB, pg *PostgresServer, role string, ttl time.Duration) {
 	t.Helper()
 	if err := mounted(t.Context(), s.client, "database/"); err != nil {
-		s.write(t, "sys/mounts/database", map[string]any{"type": "database"})
+		s.Write(t, "sys/mounts/database", map[string]any{"type": "database"})
 	}
-	s.write(t, "database/config/"+role, map[string]any{
+	s.Write(t, "database/config/"+role, map[string]any{
 		"plugin_name":    "postgresql-database-plugin",
 		"connection_url": pg.url("{{username}}", "{{password}}"),
 		"username":       pg.User,
 		"password":       pg.Password,
 		"allowed_roles":  []string{role},
 	})
-	s.write(t, "database/roles/"+role, map[string]any{
+	s.Write(t, "database/roles/"+role, map[string]any{
 		"db_name":     role,
 		"default_ttl": ttl.String(),
 		"max_ttl":     ttl.String(),
@@ -230,18 +262,6 @@ func (s *OpenBaoServer) DatabaseRole(t testing.TB, pg *PostgresServer, role stri
 			`GRANT pg_read_all_data TO "{{name}}"`,
 		},
 	})
-}
-
-func (s *OpenBaoServer) write(t testing.TB, path string, data map[string]any) {
-	t.Helper()
-	_, err := s.client.Logical().WriteWithContext(t.Context(), path, data)
-	var refused *vault.ResponseError
-	if errors.As(err, &refused) {
-		t.Fatalf("write %s: %s", path, strings.Join(refused.Errors, "; "))
-	}
-	if err != nil {
-		t.Fatalf("write %s: %v", path, err)
-	}
 }
 
 // defaulted returns value, or fallback if value is zero.

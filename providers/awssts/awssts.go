@@ -4,12 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/aws-sdk-go-v2/service/sts/types"
 
+	"mintmark/attest"
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
 	"mintmark/providers"
@@ -55,25 +58,29 @@ func Open(cfg Config, env providers.Env) (providers.Provider, error) {
 	return p, nil
 }
 
-// PerAgent reports whether the session's name, and so the credential, is the
-// agent's own.
-func (p *provider) PerAgent() bool { return perAgent(p.template) }
+// PerAgent reports whether anything of the session, and so the credential, is
+// the agent's own.
+func (p *provider) PerAgent() bool {
+	templates := slices.Collect(maps.Values(p.config.Tags))
+	return providers.PerAgent(append(templates, p.template, p.config.SourceIdentity, p.config.Policy)...)
+}
 
-// Mint assumes the role.
+// Mint assumes the role, after those of the chain.
 func (p *provider) Mint(ctx context.Context, req providers.Request) (providers.Credential, error) {
-	assume := p.assumeRole
-	if p.config.WebIdentity != nil {
-		assume = p.assumeRoleWithWebIdentity
-	}
-	issued, err := assume(ctx, sessionName(p.template, req.Agent))
+	last, err := p.wanted(req.Agent)
 	if err != nil {
-		return providers.Credential{}, explain(err)
+		return providers.Credential{}, err
 	}
-	if issued == nil {
-		return providers.Credential{}, fault.New("lease", fault.Unavailable, "sts gave no usable answer")
+	var issued *types.Credentials
+	for _, role := range p.config.Chain {
+		// A session on the way does nothing but begin the next.
+		way := &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: last.RoleSessionName, DurationSeconds: seconds(minDuration)}
+		if issued, err = p.assume(ctx, way, issued); err != nil {
+			return providers.Credential{}, err
+		}
 	}
-	if issued.Expiration == nil || aws.ToString(issued.SessionToken) == "" {
-		return providers.Credential{}, fault.New("lease", fault.Internal, "sts issued a credential without a session token or an expiry")
+	if issued, err = p.assume(ctx, last, issued); err != nil {
+		return providers.Credential{}, err
 	}
 	return providers.Seal(providers.AWS, providers.Material{
 		AccessKeyID:     aws.ToString(issued.AccessKeyId),
@@ -82,30 +89,89 @@ func (p *provider) Mint(ctx context.Context, req providers.Request) (providers.C
 	}, providers.Terms{Scopes: []string{p.config.RoleARN}, NotAfter: *issued.Expiration}), nil
 }
 
-func (p *provider) assumeRole(ctx context.Context, session string) (*types.Credentials, error) {
-	answer, err := p.client.AssumeRole(ctx, &sts.AssumeRoleInput{
-		RoleArn:         &p.config.RoleARN,
-		RoleSessionName: &session,
-		DurationSeconds: p.seconds(),
-		Policy:          optional(p.config.Policy),
+// wanted is the session that the agent is to have.
+func (p *provider) wanted(agent attest.Identity) (*sts.AssumeRoleInput, error) {
+	policy, err := providers.FillName(p.config.Policy, agent)
+	if err != nil {
+		return nil, err
+	}
+	tags, err := sessionTags(p.config.Tags, agent)
+	if err != nil {
+		return nil, err
+	}
+	in := &sts.AssumeRoleInput{
+		RoleArn:           &p.config.RoleARN,
+		RoleSessionName:   aws.String(sessionName(p.template, agent)),
+		DurationSeconds:   seconds(p.config.Duration.Duration),
+		Policy:            optional(policy),
+		Tags:              tags,
+		TransitiveTagKeys: p.config.TransitiveTags,
+	}
+	if p.config.SourceIdentity != "" {
+		in.SourceIdentity = aws.String(sessionName(p.config.SourceIdentity, agent))
+	}
+	for _, arn := range p.config.PolicyARNs {
+		in.PolicyArns = append(in.PolicyArns, types.PolicyDescriptorType{Arn: &arn})
+	}
+	return in, nil
+}
+
+// assume begins a session with the one before it, or with what the broker has
+// of its own. Its errors are explained, and its session is whole.
+func (p *provider) assume(ctx context.Context, in *sts.AssumeRoleInput, before *types.Credentials) (*types.Credentials, error) {
+	var issued *types.Credentials
+	var err error
+	switch {
+	case before != nil:
+		issued, err = p.assumeRole(ctx, in, func(o *sts.Options) { o.Credentials = session(before) })
+	case p.config.WebIdentity != nil:
+		issued, err = p.assumeRoleWithWebIdentity(ctx, in)
+	default:
+		issued, err = p.assumeRole(ctx, in)
+	}
+	if err != nil {
+		return nil, explain(*in.RoleArn, err)
+	}
+	if issued == nil {
+		return nil, fault.New("lease", fault.Unavailable, "sts gave no usable answer")
+	}
+	if issued.Expiration == nil || aws.ToString(issued.SessionToken) == "" {
+		return nil, fault.New("lease", fault.Internal, "sts issued a credential without a session token or an expiry")
+	}
+	return issued, nil
+}
+
+// session signs with a session that was issued.
+func session(issued *types.Credentials) aws.CredentialsProvider {
+	return aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+		return aws.Credentials{
+			AccessKeyID:     aws.ToString(issued.AccessKeyId),
+			SecretAccessKey: aws.ToString(issued.SecretAccessKey),
+			SessionToken:    aws.ToString(issued.SessionToken),
+		}, nil
 	})
+}
+
+func (p *provider) assumeRole(ctx context.Context, in *sts.AssumeRoleInput, options ...func(*sts.Options)) (*types.Credentials, error) {
+	answer, err := p.client.AssumeRole(ctx, in, options...)
 	if err != nil {
 		return nil, err
 	}
 	return answer.Credentials, nil
 }
 
-func (p *provider) assumeRoleWithWebIdentity(ctx context.Context, session string) (*types.Credentials, error) {
+func (p *provider) assumeRoleWithWebIdentity(ctx context.Context, in *sts.AssumeRoleInput) (*types.Credentials, error) {
 	svid, err := p.env.Self.JWTSVID(ctx, p.config.WebIdentity.Audience)
 	if err != nil {
 		return nil, fault.Wrap("lease", fault.Unavailable, "the broker has no identity to show to sts", err)
 	}
 	answer, err := p.client.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
-		RoleArn:          &p.config.RoleARN,
-		RoleSessionName:  &session,
+		RoleArn:          in.RoleArn,
+		RoleSessionName:  in.RoleSessionName,
 		WebIdentityToken: &svid,
-		DurationSeconds:  p.seconds(),
-		Policy:           optional(p.config.Policy),
+		DurationSeconds:  in.DurationSeconds,
+		Policy:           in.Policy,
+		PolicyArns:       in.PolicyArns,
 	})
 	if err != nil {
 		return nil, err
@@ -113,8 +179,7 @@ func (p *provider) assumeRoleWithWebIdentity(ctx context.Context, session string
 	return answer.Credentials, nil
 }
 
-func (p *provider) seconds() *int32 {
-	d := p.config.Duration.Duration
+func seconds(d time.Duration) *int32 {
 	if d == 0 {
 		d = minDuration
 	}

@@ -40,10 +40,14 @@ func config(t *testing.T, s *testenv.MinIOServer) awssts.Config {
 // refusal, or "".
 func put(t *testing.T, s *testenv.MinIOServer, c providers.Opened, bucket string) string {
 	t.Helper()
+	return putAt(t, s, c, bucket, "object")
+}
+
+func putAt(t *testing.T, s *testenv.MinIOServer, c providers.Opened, bucket, key string) string {
+	t.Helper()
 	config := s.Config()
 	config.Credentials = credentials.NewStaticCredentialsProvider(c.Username(), c.SecretAccessKey(), c.SessionToken())
 	client := s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true })
-	key := "object"
 	_, err := client.PutObject(t.Context(), &s3.PutObjectInput{Bucket: &bucket, Key: &key, Body: strings.NewReader("hello")})
 	if err == nil {
 		return ""
@@ -79,6 +83,46 @@ func TestCredentialDoesWhatItsPolicyAllows(t *testing.T) {
 	}
 }
 
+// One registration, and each agent has a folder of its own.
+func TestPolicyKeepsEachAgentInItsFolder(t *testing.T) {
+	t.Parallel()
+	s := testenv.MinIO(t, testenv.MinIOOptions{})
+	s.EnsureBucket(t, "reports")
+	c := config(t, s)
+	c.SessionName = "mintmark"
+	c.Policy = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:PutObject"],"Resource":["arn:aws:s3:::reports/{trust_domain}/{subject_path}/*"]}]}`
+	r := providertest.One(t, open(t, c, providers.Env{}), s.SecretKey)
+	defer r.Stop(t)
+	agents := map[string]string{agentID: "a.test/ns,prod,sa,bot/", "spiffe://a.test/ns": "a.test/ns/", agentID + "2": "a.test/ns,prod,sa,bot2/"}
+	for id := range agents {
+		leased, _ := r.Must(t, providertest.Agent(t, id))
+		opened := r.Reveal(t, leased)
+		for owner, folder := range agents {
+			want := "AccessDenied"
+			if owner == id {
+				want = ""
+			}
+			if got := putAt(t, s, opened, "reports", folder+"object"); got != want {
+				t.Errorf("%s puts into %s: got %q, want %q", id, folder, got, want)
+			}
+		}
+	}
+}
+
+// MinIO begins no session with another's: the chain breaks at its second role.
+func TestChainThatTheRealServerRefuses(t *testing.T) {
+	t.Parallel()
+	s := testenv.MinIO(t, testenv.MinIOOptions{})
+	c := config(t, s)
+	c.Chain = []string{"arn:aws:iam::123456789012:role/hub"}
+	r := providertest.One(t, open(t, c, providers.Env{}), s.SecretKey)
+	defer r.Stop(t)
+	r.Refused(t, providertest.Agent(t, agentID), fault.Internal)
+	if reason := r.Records(t)[0].Reason; !strings.Contains(reason, "assume arn:aws:iam::123456789012:role/reports: sts answered with status 403") {
+		t.Errorf("reason: got %q, want the second role refused", reason)
+	}
+}
+
 func TestRefusalsOfTheRealServer(t *testing.T) {
 	t.Parallel()
 	s := testenv.MinIO(t, testenv.MinIOOptions{})
@@ -108,7 +152,10 @@ func TestRefusalsOfTheRealServer(t *testing.T) {
 
 // issuer stands for the broker's trust domain: what it signs, MinIO verifies by
 // the issuer's published keys.
-type issuer struct{ *testenv.OAuthServer }
+type issuer struct {
+	providertest.NoX509SVID
+	*testenv.OAuthServer
+}
 
 func (i issuer) JWTSVID(ctx context.Context, audience string) (string, error) {
 	grant := clientcredentials.Config{
@@ -134,7 +181,7 @@ func TestWebIdentityOfTheRealServer(t *testing.T) {
 	c := config(t, s)
 	c.AccessKeyID, c.SecretAccessKey = bundle.Ref{}, bundle.Ref{}
 	c.RoleARN, c.WebIdentity = s.RoleARN, &awssts.WebIdentity{Audience: as.Resource}
-	r := providertest.One(t, open(t, c, providers.Env{Self: issuer{as}}), as.ClientSecret)
+	r := providertest.One(t, open(t, c, providers.Env{Self: issuer{OAuthServer: as}}), as.ClientSecret)
 	defer r.Stop(t)
 	leased, _ := r.Must(t, providertest.Agent(t, agentID))
 	opened := r.Reveal(t, leased)
@@ -149,7 +196,7 @@ func TestWebIdentityOfTheRealServer(t *testing.T) {
 	}
 
 	c.RoleARN += "x"
-	refused := providertest.One(t, open(t, c, providers.Env{Self: issuer{as}}), as.ClientSecret)
+	refused := providertest.One(t, open(t, c, providers.Env{Self: issuer{OAuthServer: as}}), as.ClientSecret)
 	defer refused.Stop(t)
 	refused.Refused(t, providertest.Agent(t, agentID), fault.Internal)
 }

@@ -86,7 +86,10 @@ func keyed(t *testing.T, endpoint string) awssts.Config {
 	}
 }
 
-type self struct{ err error }
+type self struct {
+	providertest.NoX509SVID
+	err error
+}
 
 func (s self) JWTSVID(_ context.Context, audience string) (string, error) {
 	return "svid-for-" + audience, s.err

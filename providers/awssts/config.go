@@ -5,6 +5,7 @@ package awssts
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -14,8 +15,10 @@ import (
 
 // Bounds of AWS on a session's life.
 const (
-	minDuration = 15 * time.Minute
-	maxDuration = 12 * time.Hour
+	minDuration   = 15 * time.Minute
+	maxDuration   = 12 * time.Hour
+	maxChained    = time.Hour // of a session that another session began
+	maxPolicyARNs = 10
 )
 
 // Config is the registration of one role. The broker shows who it is by exactly
@@ -29,14 +32,28 @@ type Config struct {
 	CA bundle.Path `yaml:"ca"`
 	// RoleARN is the role to assume.
 	RoleARN string `yaml:"role_arn" check:"required"`
+	// Chain is the roles to assume before it, one with the session of the other.
+	Chain []string `yaml:"chain"`
 	// SessionName is how the role's trail names the session. {subject_path} is
 	// the path of the agent's SPIFFE ID, {trust_domain} its trust domain; with
 	// either, each agent has its own credential. Default {subject_path}.
 	SessionName string `yaml:"session_name"`
+	// SourceIdentity is who AWS shows behind the session and all that it begins.
+	// The same placeholders. Not with WebIdentity alone: AWS takes it from the
+	// token there.
+	SourceIdentity string `yaml:"source_identity"`
+	// Tags are session tags, for policies and the trail. The same placeholders,
+	// and {agent}, the agent's SPIFFE ID. Not with WebIdentity alone, as above.
+	Tags map[string]string `yaml:"tags"`
+	// TransitiveTags names the tags that sessions begun by this one inherit.
+	TransitiveTags []string `yaml:"transitive_tags"`
 	// Policy is a session policy, as JSON: the credential may do what both it
-	// and the role allow.
+	// and the role allow. The same placeholders as SessionName.
 	Policy string `yaml:"policy"`
-	// Duration is how long the session lives: from 15m (default) to 12h.
+	// PolicyARNs are managed policies that limit the session as Policy does.
+	PolicyARNs []string `yaml:"policy_arns"`
+	// Duration is how long the session lives: from 15m (default) to 12h, or 1h at
+	// the end of a Chain.
 	Duration bundle.Duration `yaml:"duration"`
 	// AccessKeyID and SecretAccessKey are a key that may assume the role. They
 	// are stored secrets: prefer WebIdentity.
@@ -57,14 +74,42 @@ type WebIdentity struct {
 func (c Config) Validate(report func(field, want, got string)) {
 	providers.CheckEndpoint(report, "endpoint", c.Endpoint)
 	c.validateSelf(report)
-	if d := c.Duration.Duration; d != 0 && (d < minDuration || d > maxDuration || d%time.Second != 0) {
+	c.validateDuration(report)
+	c.validatePolicy(report)
+	for _, role := range c.Chain {
+		if role == "" {
+			report("chain", "the ARN of a role", "an empty one")
+		}
+	}
+	checkName(report, "session_name", c.SessionName)
+	checkName(report, "source_identity", c.SourceIdentity)
+	c.validateTags(report)
+}
+
+func (c Config) validateDuration(report func(field, want, got string)) {
+	d := c.Duration.Duration
+	if d != 0 && (d < minDuration || d > maxDuration || d%time.Second != 0) {
 		report("duration", "whole seconds, from 15m to 12h", d.String())
 	}
-	if c.Policy != "" && !json.Valid([]byte(c.Policy)) {
-		report("policy", "a session policy in JSON", fmt.Sprintf("%d bytes that are not", len(c.Policy)))
+	if len(c.Chain) > 0 && d > maxChained {
+		report("duration", "at most 1h, which is AWS's own bound where there is a chain", d.String())
 	}
-	if rest := placeholders().Replace(c.SessionName); strings.ContainsFunc(rest, notAllowed) {
-		report("session_name", "letters, digits, any of _ + = , . @ - and the placeholders {subject_path} and {trust_domain}", c.SessionName)
+}
+
+func (c Config) validatePolicy(report func(field, want, got string)) {
+	if c.Policy != "" && !json.Valid([]byte(c.Policy)) {
+		report("policy", "a session policy in JSON, with placeholders inside its texts", fmt.Sprintf("%d bytes that are not", len(c.Policy)))
+	}
+	providers.CheckName(report, "policy", c.Policy)
+	if len(c.PolicyARNs) > maxPolicyARNs || slices.Contains(c.PolicyARNs, "") {
+		report("policy_arns", "at most 10 ARNs of managed policies", fmt.Sprintf("%q", c.PolicyARNs))
+	}
+}
+
+// checkName reports what AWS does not allow in a name.
+func checkName(report func(field, want, got string), field, template string) {
+	if rest := providers.WithoutPlaceholders(template); strings.ContainsFunc(rest, notAllowed) {
+		report(field, "letters, digits, any of _ + = , . @ - and the placeholders {subject_path} and {trust_domain}", template)
 	}
 }
 

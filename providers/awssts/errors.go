@@ -14,7 +14,7 @@ import (
 
 // explain makes a *fault.Error of an error of the SDK. It keeps the status and
 // a code it knows: the rest is the server's own text, which may quote a secret.
-func explain(err error) error {
+func explain(role string, err error) error {
 	if known, ok := errors.AsType[*fault.Error](err); ok {
 		return known
 	}
@@ -27,11 +27,11 @@ func explain(err error) error {
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code = api.ErrorCode()
 	}
-	return refused(answer.HTTPStatusCode(), code)
+	return refused(role, answer.HTTPStatusCode(), code)
 }
 
-func refused(status int, code string) error {
-	cause := fmt.Errorf("sts answered with status %d and %s", status, meaning(code))
+func refused(role string, status int, code string) error {
+	cause := fmt.Errorf("assume %s: sts answered with status %d and %s", role, status, meaning(code))
 	switch {
 	case status == http.StatusTooManyRequests, code == "Throttling", code == "ThrottlingException":
 		return fault.Wrap("lease", fault.Unavailable, "sts limits how often the broker may ask", cause)
@@ -53,7 +53,7 @@ func meaning(code string) string {
 	case "SignatureDoesNotMatch":
 		return "SignatureDoesNotMatch: compare secret_access_key"
 	case "MalformedPolicyDocument", "PackedPolicyTooLarge":
-		return code + ": compare policy"
+		return code + ": compare policy, policy_arns and tags"
 	case "InvalidIdentityToken", "IDPRejectedClaim", "ExpiredToken", "ExpiredTokenException":
 		return code + ": the broker's JWT-SVID is not accepted; compare web_identity.audience and the role's trust policy"
 	case "RegionDisabledException", "ValidationError", "InvalidParameterValue", "Throttling", "ThrottlingException", "IDPCommunicationError", "RequestExpired":

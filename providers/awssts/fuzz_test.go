@@ -60,3 +60,8 @@ func FuzzAnswer(f *testing.F) {
 		providertest.CheckAnswer(t, c, err, canary)
 	})
 }
+
+func tryAgent(id string) (providers.Request, bool) {
+	parsed, err := spiffeid.FromString(id)
+	return request(parsed), err == nil
+}

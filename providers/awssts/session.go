@@ -14,16 +14,6 @@ const (
 	maxName = 64
 )
 
-// perAgent reports whether the names of a template differ between agents.
-func perAgent(template string) bool {
-	return placeholders().Replace(template) != template
-}
-
-// placeholders takes the placeholders out of a template.
-func placeholders() *strings.Replacer {
-	return strings.NewReplacer("{subject_path}", "", "{trust_domain}", "")
-}
-
 // sessionName fills the template for an agent. "/" becomes ",", which no SPIFFE
 // ID contains, so that different agents keep different names; where the name has
 // to be cut, a hash of the whole keeps them apart.

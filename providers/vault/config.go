@@ -1,9 +1,10 @@
 // Package vault mints credentials from HashiCorp Vault and what speaks its API,
-// such as OpenBao: secrets of a version 2 key-value engine, and users that the
-// database engine makes for the occasion.
+// such as OpenBao: secrets of a key-value engine, users that the database engine
+// makes for the occasion, and what any other engine makes.
 package vault
 
 import (
+	"fmt"
 	"strings"
 
 	"mintmark/broker/bundle"
@@ -11,7 +12,11 @@ import (
 )
 
 // Config is the registration of one credential kept or made by Vault: exactly
-// one of KV2 and Database says which.
+// one of KV1, KV2, Database and Dynamic says which.
+//
+// In a path or role {subject_path} is the path of the agent's SPIFFE ID, with
+// "," for "/", and {trust_domain} its trust domain; with either, each agent has
+// its own credential.
 type Config struct {
 	// Address is Vault's own: https://vault.example.org:8200.
 	Address bundle.URL `yaml:"address" check:"required"`
@@ -19,35 +24,23 @@ type Config struct {
 	Namespace string `yaml:"namespace"`
 	// CA is a PEM file of the only roots to trust instead of the system's.
 	CA bundle.Path `yaml:"ca"`
+	// ServerName is the name that Vault's certificate has, where that is not the
+	// host of Address.
+	ServerName string `yaml:"server_name"`
 	// Auth is how the broker logs in.
 	Auth Auth `yaml:"auth" check:"required"`
-	// KV2 reads a secret that people keep in Vault.
-	KV2 *KV2 `yaml:"kv2"`
+	// KV1 and KV2 read a secret that people keep in Vault.
+	KV1 *KV `yaml:"kv1"`
+	KV2 *KV `yaml:"kv2"`
 	// Database makes a database user that lives as long as its lease.
 	Database *Database `yaml:"database"`
+	// Dynamic reads or writes any path that answers with a credential.
+	Dynamic *Dynamic `yaml:"dynamic"`
 }
 
-// Auth is how the broker logs in: exactly one of its fields.
-type Auth struct {
-	// JWT logs in with the broker's own JWT-SVID, so that it holds no secret.
-	JWT *JWT `yaml:"jwt"`
-	// Token is a Vault token. For development: it is a stored secret.
-	Token bundle.Ref `yaml:"token"`
-}
-
-// JWT is a role of Vault's JWT auth method.
-type JWT struct {
-	// Mount is where the auth method is mounted. Default jwt.
-	Mount string `yaml:"mount"`
-	// Role is the role to log in as.
-	Role string `yaml:"role" check:"required"`
-	// Audience is what the role's bound_audiences names.
-	Audience string `yaml:"audience" check:"required"`
-}
-
-// KV2 is one secret of a version 2 key-value engine: either Field, which makes
-// a token, or UsernameField and PasswordField, which make a password.
-type KV2 struct {
+// KV is one secret of a key-value engine of version 1 or 2: either Field, which
+// makes a token, or UsernameField and PasswordField, which make a password.
+type KV struct {
 	// Mount is where the engine is mounted. Default secret.
 	Mount string `yaml:"mount"`
 	// Path is the secret's path in the engine, without "data/".
@@ -67,65 +60,83 @@ type Database struct {
 	Role string `yaml:"role" check:"required"`
 }
 
+// Dynamic is a path of any engine. It is written where Data is given or Write
+// says so, and read otherwise.
+type Dynamic struct {
+	// Path is the whole path, with the mount: pki/issue/agents.
+	Path string `yaml:"path" check:"required"`
+	// Write writes although there is no Data.
+	Write bool `yaml:"write"`
+	// Data is written. A value may have the placeholders of paths and {agent},
+	// the agent's SPIFFE ID.
+	Data map[string]string `yaml:"data"`
+	// Fields says what of the answer is the credential.
+	Fields Fields `yaml:"fields" check:"required"`
+}
+
 // Validate reports what the fields do not say one by one.
 func (c Config) Validate(report func(field, want, got string)) {
 	providers.CheckEndpoint(report, "address", c.Address)
-	if (c.KV2 == nil) == (c.Database == nil) {
-		report("kv2", "exactly one of kv2 and database", both(c.KV2 != nil))
+	given := names(map[string]bool{"kv1": c.KV1 != nil, "kv2": c.KV2 != nil, "database": c.Database != nil, "dynamic": c.Dynamic != nil})
+	if strings.Contains(given, ",") || given == "none" {
+		report("kv2", "exactly one of kv1, kv2, database and dynamic", given)
 	}
-	if (c.Auth.JWT == nil) == c.Auth.Token.IsZero() {
-		report("auth", "exactly one of jwt and token", both(c.Auth.JWT != nil))
+	c.Auth.validate(report)
+	if c.Auth.Cert != nil && c.Address.URL != nil && c.Address.Scheme != "https" {
+		report("auth.cert", "an https address, where a certificate can be shown", c.Address.Redacted())
 	}
-	if c.Auth.JWT != nil {
-		checkPath(report, "auth.jwt.mount", c.Auth.JWT.Mount)
+	if c.KV1 != nil {
+		c.KV1.validate(report, "kv1")
+	}
+	if c.KV2 != nil {
+		c.KV2.validate(report, "kv2")
 	}
 	if c.Database != nil {
 		checkPath(report, "database.mount", c.Database.Mount)
-		checkPath(report, "database.role", c.Database.Role)
+		checkTemplate(report, "database.role", c.Database.Role)
 	}
-	if c.KV2 != nil {
-		c.KV2.validate(report)
+	if c.Dynamic != nil {
+		c.Dynamic.validate(report)
 	}
 }
 
-func (k KV2) validate(report func(field, want, got string)) {
-	checkPath(report, "kv2.mount", k.Mount)
-	checkPath(report, "kv2.path", k.Path)
+func (k KV) validate(report func(field, want, got string), at string) {
+	checkPath(report, at+".mount", k.Mount)
+	checkTemplate(report, at+".path", k.Path)
 	user, password := k.UsernameField != "", k.PasswordField != ""
 	if user != password || (k.Field != "") == user {
-		report("kv2.field", "either field, or both username_field and password_field", k.given())
+		given := names(map[string]bool{"field": k.Field != "", "username_field": user, "password_field": password})
+		report(at+".field", "either field, or both username_field and password_field", given)
 	}
 }
 
-func (k KV2) given() string {
-	var names []string
-	for name, value := range map[string]string{"field": k.Field, "username_field": k.UsernameField, "password_field": k.PasswordField} {
-		if value != "" {
-			names = append(names, name)
-		}
+func (d Dynamic) validate(report func(field, want, got string)) {
+	checkTemplate(report, "dynamic.path", d.Path)
+	for _, key := range sorted(d.Data) {
+		providers.CheckText(report, "dynamic.data."+key, d.Data[key])
 	}
-	if len(names) == 0 {
-		return "none"
-	}
-	return strings.Join(names, ", ")
+	d.Fields.validate(report)
 }
 
-func both(yes bool) string {
-	if yes {
-		return "both"
-	}
-	return "none"
+// checkTemplate reports a path whose own text, or whose placeholders, are none.
+func checkTemplate(report func(field, want, got string), field, path string) {
+	providers.CheckName(report, field, path)
+	checkPath(report, field, strings.NewReplacer("{subject_path}", "x", "{trust_domain}", "x").Replace(path))
 }
 
 // checkPath reports a path that would mean another one once it is in a URL.
 func checkPath(report func(field, want, got string), field, path string) {
-	if path == "" {
-		return
+	if path != "" && climbs(path) != nil {
+		report(field, `a path such as "team/app", without empty, "." or ".." segments`, path)
 	}
+}
+
+// climbs returns an error where path would mean another one once it is in a URL.
+func climbs(path string) error {
 	for segment := range strings.SplitSeq(path, "/") {
 		if segment == "" || segment == "." || segment == ".." || strings.ContainsAny(segment, "?#%\\\x00") {
-			report(field, `a path such as "team/app", without empty, "." or ".." segments`, path)
-			return
+			return fmt.Errorf(`got segment %q, want none that is empty, "." or ".." or has any of ? # %% \`, segment)
 		}
 	}
+	return nil
 }

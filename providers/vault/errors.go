@@ -21,6 +21,9 @@ func explain(err error) error {
 	if known, ok := errors.AsType[*fault.Error](err); ok {
 		return known
 	}
+	if b, ok := errors.AsType[busy](err); ok {
+		return b.explain()
+	}
 	refusal, ok := errors.AsType[*api.ResponseError](err)
 	if !ok {
 		return providers.Unreachable("vault", err)
@@ -36,13 +39,15 @@ func meaning(r *api.ResponseError) (fault.Kind, string) {
 	case r.StatusCode == http.StatusServiceUnavailable && sealed(r):
 		return fault.Unavailable, "vault is sealed"
 	case r.StatusCode == http.StatusServiceUnavailable:
-		return fault.Unavailable, "vault is not ready"
+		return fault.Unavailable, notReady
 	case r.StatusCode == http.StatusTooManyRequests:
-		return fault.Unavailable, "vault limits how often the broker may ask"
+		return fault.Unavailable, limited
+	case r.StatusCode == http.StatusPreconditionFailed:
+		return fault.Unavailable, "this node of vault lags behind the others"
 	case r.StatusCode == 472, r.StatusCode == 473:
 		return fault.Unavailable, "vault is a standby that does not forward requests"
 	case r.StatusCode >= 500:
-		return fault.Unavailable, "vault could not make the credential"
+		return fault.Unavailable, failed
 	case r.StatusCode == http.StatusForbidden, r.StatusCode == http.StatusUnauthorized, r.StatusCode == http.StatusBadRequest:
 		return fault.Internal, "the credential provider refused the broker"
 	case r.StatusCode == http.StatusNotFound:
@@ -50,6 +55,12 @@ func meaning(r *api.ResponseError) (fault.Kind, string) {
 	}
 	return fault.Internal, "vault gave an unexpected answer"
 }
+
+const (
+	limited  = "vault limits how often the broker may ask"
+	notReady = "vault is not ready"
+	failed   = "vault could not make the credential"
+)
 
 // sealed reads Vault's own words only to choose between two of ours.
 func sealed(r *api.ResponseError) bool {

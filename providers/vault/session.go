@@ -12,137 +12,165 @@ import (
 	"mintmark/providers"
 )
 
-// session is the broker's login. It logs in when it must: at first, when a
-// third of the token's life is left, and when Vault no longer takes the token.
+// session is the broker's login. It logs in when it must: at first, when the
+// token cannot be renewed any more, and when Vault no longer takes it.
 type session struct {
 	client *api.Client // without a token
-	auth   Auth
+	auth   *api.Client // the same for logins
+	method Auth
 	env    providers.Env
+	secret *secretID // of an AppRole, once it is unwrapped
 
-	turn  chan struct{} // of one slot: a lock that a context can leave
+	turn  chan struct{} // of one slot: a lock that a context can leave, of token and secret
 	token token
+
+	leases leases
+
+	report func(ctx context.Context, handle string, end time.Time) error // nil: nobody keeps a record
+	own    map[string]token                                              // that were reported, by accessor
 }
 
 // token is a Vault token. The one before it is not revoked when it is replaced:
 // Vault would drop every lease that it made.
 type token struct {
-	value   string
-	renewAt time.Time // zero: never
-	end     time.Time // zero: never
+	value     string
+	accessor  string // "": not of a login of ours
+	login     int    // counts logins: what a token made ends with it, whatever its lease says
+	renewable bool
+	life      time.Duration // at first
+	renewAt   time.Time     // zero: never
+	end       time.Time     // zero: never
 }
 
-// as returns a view of the client that sends t.
-func (s *session) as(t token) *api.Client {
-	return s.client.WithRequestCallbacks(func(r *api.Request) { r.ClientToken = t.value })
+// newToken returns a token that lives for ttl from now on; zero is a root token's.
+func newToken(value string, ttl time.Duration, renewable bool, now time.Time) token {
+	if ttl <= 0 {
+		return token{value: value}
+	}
+	return token{value: value, renewable: renewable, life: ttl, renewAt: now.Add(ttl * 2 / 3), end: now.Add(ttl)}
 }
 
-// read reads path, and returns with the answer when the token that read it ends.
-func (s *session) read(ctx context.Context, path string) (answer *api.Secret, tokenEnd time.Time, err error) {
+func (t token) fresh(now time.Time) bool {
+	return t.value != "" && (t.renewAt.IsZero() || now.Before(t.renewAt))
+}
+
+// as returns a view of c that sends t.
+func (*session) as(c *api.Client, t token) *api.Client {
+	return c.WithRequestCallbacks(func(r *api.Request) { r.ClientToken = t.value })
+}
+
+// ask reads or, with a body, writes path, and returns the token that did.
+func (s *session) ask(ctx context.Context, path string, body map[string]any) (answer *api.Secret, by token, err error) {
 	err = s.with(ctx, func(t token) error {
-		tokenEnd = t.end
-		answer, err = s.as(t).Logical().ReadWithContext(ctx, path)
+		by = t
+		if body == nil {
+			answer, err = s.as(s.client, t).Logical().ReadWithContext(ctx, path)
+		} else {
+			answer, err = s.as(s.client, t).Logical().WriteWithContext(ctx, path, body)
+		}
 		return err
 	})
 	if err == nil && (answer == nil || answer.Data == nil) {
 		err = fault.New("lease", fault.Internal, "there is no such secret at its provider")
 	}
-	return answer, tokenEnd, err
-}
-
-func (s *session) write(ctx context.Context, path string, body map[string]any) error {
-	return s.with(ctx, func(t token) error {
-		_, err := s.as(t).Logical().WriteWithContext(ctx, path, body)
-		return err
-	})
+	return answer, by, err
 }
 
 // with runs call with a token. Vault answers 403 both to a token it has dropped
 // and to one without the right, so a token that is not new is replaced once.
 func (s *session) with(ctx context.Context, call func(token) error) error {
-	t, isNew, err := s.login(ctx, "")
+	t, isNew, err := s.current(ctx, "")
 	if err != nil {
 		return err
 	}
-	err = call(t)
+	err = patiently(ctx, func() error { return call(t) })
 	if status(err) == http.StatusForbidden && !isNew {
-		if t, _, err = s.login(ctx, t.value); err != nil {
+		if t, _, err = s.current(ctx, t.value); err != nil {
 			return err
 		}
-		err = call(t)
+		err = patiently(ctx, func() error { return call(t) })
 	}
 	return explain(err)
 }
 
-// login returns a token that is good by the clock and is not the refused one,
+// Bounds on the wait for a node of Vault that lags behind the one that made the
+// token.
+const (
+	lagTries = 4
+	lagPause = 50 * time.Millisecond
+)
+
+// patiently calls again, a few times, while Vault answers that this node does
+// not know the token yet.
+func patiently(ctx context.Context, call func() error) error {
+	pause := lagPause
+	for range lagTries - 1 {
+		err := call()
+		if status(err) != http.StatusPreconditionFailed {
+			return err
+		}
+		select {
+		case <-time.After(pause):
+			pause *= 2
+		case <-ctx.Done():
+			return err
+		}
+	}
+	return call()
+}
+
+// current returns a token that is good by the clock and is not the refused one,
 // and whether it was made just now.
-func (s *session) login(ctx context.Context, refused string) (t token, isNew bool, err error) {
+func (s *session) current(ctx context.Context, refused string) (t token, isNew bool, err error) {
 	select {
 	case s.turn <- struct{}{}:
 		defer func() { <-s.turn }()
 	case <-ctx.Done():
 		return token{}, false, providers.Unreachable("vault", ctx.Err())
 	}
-	now := s.env.Now()
-	if s.token.value != "" && s.token.value != refused && (s.token.renewAt.IsZero() || now.Before(s.token.renewAt)) {
+	now, held := s.env.Now(), s.token
+	usable := held.value != "" && held.value != refused
+	if usable && held.fresh(now) {
+		return held, false, nil
+	}
+	if usable && held.renewable && now.Before(held.end) && s.renewSelf(ctx, now) {
 		return s.token, false, nil
 	}
-	if s.auth.JWT != nil {
-		t, err = s.loginJWT(ctx, *s.auth.JWT, now)
-	} else {
-		t, err = s.loginToken(ctx, now)
+	if t, err = s.login(ctx, now); err == nil {
+		err = s.begin(ctx, t)
+	}
+	if err != nil && usable && now.Before(held.end) { // it still has a third of its life
+		return held, false, nil
 	}
 	if err != nil {
 		return token{}, false, err
+	}
+	t.login = held.login
+	if t.value != held.value {
+		t.login++
 	}
 	s.token = t
 	return t, true, nil
 }
 
-// loginJWT proves the broker's own identity. Its errors are explained.
-func (s *session) loginJWT(ctx context.Context, role JWT, now time.Time) (token, error) {
-	svid, err := s.env.Self.JWTSVID(ctx, role.Audience)
-	if err != nil {
-		return token{}, fault.Wrap("lease", fault.Unavailable, "the broker has no identity to show to vault", err)
+// renewSelf prolongs the token, and with it the leases that it made, and reports
+// whether it is good for most of a life again: near its longest life it is not.
+func (s *session) renewSelf(ctx context.Context, now time.Time) bool {
+	answer, err := s.as(s.auth, s.token).Auth().Token().RenewSelfWithContext(ctx, 0)
+	if err != nil || answer == nil || answer.Auth == nil {
+		return false
 	}
-	answer, err := s.client.Logical().WriteWithContext(ctx, "auth/"+or(role.Mount, "jwt")+"/login", map[string]any{"role": role.Role, "jwt": svid})
-	if err != nil {
-		return token{}, explain(err)
+	held := s.token
+	t := newToken(held.value, time.Duration(answer.Auth.LeaseDuration)*time.Second, answer.Auth.Renewable, now)
+	if t.life < held.life*2/3 {
+		return false
 	}
-	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
-		return token{}, fault.New("lease", fault.Internal, "vault answered a login without a token")
+	t.login, t.life, t.accessor = held.login, held.life, held.accessor
+	if s.note(ctx, t) != nil {
+		return false
 	}
-	return newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, now), nil
-}
-
-// loginToken takes the configured token, reading it anew because it may have
-// been rotated, and renews it where Vault lets it be.
-func (s *session) loginToken(ctx context.Context, now time.Time) (token, error) {
-	value, err := resolve(s.auth.Token)
-	if err != nil {
-		return token{}, err
-	}
-	client := s.as(token{value: value})
-	answer, err := client.Auth().Token().LookupSelfWithContext(ctx)
-	if err != nil {
-		return token{}, explain(err)
-	}
-	ttl, err := answer.TokenTTL()
-	if err != nil {
-		return token{}, fault.New("lease", fault.Internal, "vault does not say how long the broker's token lives")
-	}
-	if renewable, _ := answer.TokenIsRenewable(); renewable && value == s.token.value {
-		if renewed, err := client.Auth().Token().RenewSelfWithContext(ctx, 0); err == nil && renewed.Auth != nil {
-			ttl = time.Duration(renewed.Auth.LeaseDuration) * time.Second
-		}
-	}
-	return newToken(value, ttl, now), nil
-}
-
-func newToken(value string, ttl time.Duration, now time.Time) token {
-	if ttl <= 0 { // a root token
-		return token{value: value}
-	}
-	return token{value: value, renewAt: now.Add(ttl * 2 / 3), end: now.Add(ttl)}
+	s.token = t
+	return true
 }
 
 // status returns the HTTP status of Vault's refusal, or 0.

@@ -31,6 +31,8 @@ const brokerID = "spiffe://a.test/mintmark"
 // identity signs JWT-SVIDs with a key of its own and keeps them, to look for
 // them where they must not be.
 type identity struct {
+	providertest.NoX509SVID
+
 	subject string
 	key     *ecdsa.PrivateKey
 
@@ -74,21 +76,22 @@ func (i *identity) public(t *testing.T) string {
 }
 
 // login lets the broker log in to bao for ttl, and read and revoke there.
-func login(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Duration) vault.Auth {
+func login(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Duration, more ...string) vault.Auth {
 	t.Helper()
-	bao.PutPolicy(t, "broker", `
+	bao.PutPolicy(t, "broker", strings.Join(more, "\n")+`
 		path "secret/data/app" { capabilities = ["read"] }
 		path "database/creds/reader" { capabilities = ["read"] }
-		path "sys/leases/revoke" { capabilities = ["update"] }`)
+		path "sys/leases/revoke" { capabilities = ["update"] }
+		path "auth/token/revoke-accessor" { capabilities = ["update"] }`)
 	bao.EnableJWTAuth(t, testenv.JWTAuth{Subject: brokerID, Audience: "vault", PublicKeys: []string{self.public(t)}, Policies: []string{"broker"}, TTL: ttl})
 	return vault.Auth{JWT: &vault.JWT{Role: "mintmark", Audience: "vault"}}
 }
 
-func userProvider(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Duration) providers.Provider {
+func userProvider(t *testing.T, bao *testenv.OpenBaoServer, self *identity, ttl time.Duration, more ...string) providers.Provider {
 	t.Helper()
 	return open(t, vault.Config{
 		Address:  providertest.URL(t, bao.Addr),
-		Auth:     login(t, bao, self, ttl),
+		Auth:     login(t, bao, self, ttl, more...),
 		Database: &vault.Database{Role: "reader"},
 	}, providers.Env{Self: self})
 }
@@ -173,7 +176,7 @@ func TestDatabaseUserLogsInUntilItIsRevoked(t *testing.T) {
 		t.Errorf("events: got %q, want mint revoke mint revoke", got)
 	}
 	for _, record := range r.Records(t) {
-		if !strings.HasPrefix(record.Lease, "database/creds/reader/") {
+		if !strings.HasPrefix(record.Event, "log") && !strings.HasPrefix(record.Lease, "database/creds/reader/") {
 			t.Errorf("record: got lease %q, want the handle to revoke an orphan by", record.Lease)
 		}
 	}
@@ -211,7 +214,7 @@ func TestSecretIsReadAndOutagesAreNamed(t *testing.T) {
 	t.Parallel()
 	bao, self := testenv.OpenBao(t), newIdentity(t, brokerID)
 	bao.PutKV(t, "app", map[string]any{"key": canary, "number": 7})
-	config := vault.Config{Address: providertest.URL(t, bao.Addr), Auth: login(t, bao, self, time.Minute), KV2: &vault.KV2{Path: "app", Field: "key"}}
+	config := vault.Config{Address: providertest.URL(t, bao.Addr), Auth: login(t, bao, self, time.Minute), KV2: &vault.KV{Path: "app", Field: "key"}}
 	r := providertest.One(t, open(t, config, providers.Env{Self: self}), canary, bao.RootToken)
 	c, _ := r.Must(t, providers.Request{})
 	if got := r.Reveal(t, c); got.Token() != canary {
@@ -269,7 +272,7 @@ func TestRefusalsOfTheRealServer(t *testing.T) {
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
-			config := vault.Config{Address: providertest.URL(t, bao.Addr), Auth: auth, KV2: &vault.KV2{Path: "app", Field: "key"}}
+			config := vault.Config{Address: providertest.URL(t, bao.Addr), Auth: auth, KV2: &vault.KV{Path: "app", Field: "key"}}
 			tt.change(&config)
 			r := providertest.One(t, open(t, config, providers.Env{Self: tt.self}), canary, bao.RootToken)
 			defer r.Stop(t)

@@ -7,6 +7,8 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -21,6 +23,8 @@ import (
 )
 
 const canary = "canary-81b6f0d2c4"
+
+const botID = "spiffe://a.test/ns/prod/sa/bot"
 
 // double answers as Vault does, by path, and keeps what it was asked.
 type double struct {
@@ -80,6 +84,8 @@ func answer(status int, body string) http.HandlerFunc {
 
 // self gives numbered JWTs.
 type self struct {
+	providertest.NoX509SVID
+
 	mu    sync.Mutex
 	given int
 	err   error
@@ -92,11 +98,20 @@ func (s *self) JWTSVID(_ context.Context, audience string) (string, error) {
 	return fmt.Sprintf("svid-%s-%d", audience, s.given), s.err
 }
 
+func file(t *testing.T, content string) bundle.Path {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return bundle.Path(path)
+}
+
 func kv2(t *testing.T, d *double) vault.Config {
 	return vault.Config{
 		Address: providertest.URL(t, d.URL),
 		Auth:    vault.Auth{Token: providertest.Ref(t, canary+"-token")},
-		KV2:     &vault.KV2{Path: "team/app", Field: "key"},
+		KV2:     &vault.KV{Path: "team/app", Field: "key"},
 	}
 }
 
@@ -376,7 +391,7 @@ func TestKeyValuePassword(t *testing.T) {
 	d := newDouble(t)
 	d.on("team/kv/data/app", answer(200, `{"data":{"data":{"user":"bob","pass":"`+canary+`"}}}`))
 	c := kv2(t, d)
-	c.KV2 = &vault.KV2{Mount: "team/kv", Path: "app", UsernameField: "user", PasswordField: "pass"}
+	c.KV2 = &vault.KV{Mount: "team/kv", Path: "app", UsernameField: "user", PasswordField: "pass"}
 	c.Namespace = "ns1"
 	r := providertest.One(t, open(t, c, providers.Env{}), canary)
 	defer r.Stop(t)

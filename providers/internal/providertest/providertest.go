@@ -4,8 +4,11 @@ package providertest
 
 import (
 	"bytes"
+	"context"
+	"crypto"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -66,6 +69,13 @@ func One(t testing.TB, p providers.Provider, hidden ...string) *Rig {
 	return New(t, map[string]providers.Entry{"db": {Provider: p}}, hidden)
 }
 
+// Orphans returns what has not ended according to the log: what a start finds after
+// a crash.
+func (r *Rig) Orphans(t testing.TB) []audit.Record {
+	t.Helper()
+	return providers.Orphans(audit.Recent(r.dir, providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), time.Now(), slog.New(slog.NewTextHandler(r.Logs, nil)))
+}
+
 // Hide adds secrets to look for.
 func (r *Rig) Hide(secrets ...string) { r.hidden = append(r.hidden, secrets...) }
 
@@ -117,8 +127,21 @@ func (r *Rig) Records(t testing.TB) []audit.Record {
 	return all
 }
 
-// Events returns the issuance events on record, oldest first.
+// Events returns the issuance events on record, oldest first, those of the
+// broker's own logins left out.
 func (r *Rig) Events(t testing.TB) string {
+	t.Helper()
+	var events []string
+	for event := range strings.FieldsSeq(r.History(t)) {
+		if !strings.HasPrefix(event, "log") {
+			events = append(events, event)
+		}
+	}
+	return strings.Join(events, " ")
+}
+
+// History returns all issuance events on record, oldest first.
+func (r *Rig) History(t testing.TB) string {
 	t.Helper()
 	var events []string
 	for _, record := range r.Records(t) {
@@ -197,11 +220,25 @@ func CheckAnswer(t testing.TB, c providers.Credential, err error, hidden string)
 // Agent returns a request of a proven agent.
 func Agent(t testing.TB, id string) providers.Request {
 	t.Helper()
+	return AgentOf(t, "", id)
+}
+
+// AgentOf returns a request of an agent that issuer vouches for.
+func AgentOf(t testing.TB, issuer, id string) providers.Request {
+	t.Helper()
 	parsed, err := spiffeid.FromString(id)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return providers.Request{Agent: attest.Proven(attest.Proof{ID: parsed, Attestor: "test", Expires: time.Now().Add(time.Hour)})}
+	return providers.Request{Agent: attest.Proven(attest.Proof{ID: parsed, Issuer: issuer, Attestor: "test", Expires: time.Now().Add(time.Hour)})}
+}
+
+// NoX509SVID is the part of an identity that has JWT-SVIDs only.
+type NoX509SVID struct{}
+
+// X509SVID returns an error.
+func (NoX509SVID) X509SVID(context.Context) ([][]byte, crypto.Signer, error) {
+	return nil, nil, errors.New("get own X.509-SVID: this identity has none")
 }
 
 // Ref returns a reference to a file that holds secret.

@@ -1,0 +1,130 @@
+package broker
+
+import (
+	"context"
+	"crypto"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"time"
+
+	"mintmark/attest"
+	"mintmark/attest/trust"
+	"mintmark/broker/audit"
+	"mintmark/broker/bundle"
+	"mintmark/providers"
+)
+
+// Trial is what a provider made, and nothing of what it is made of.
+type Trial struct {
+	Provider    string    `json:"provider"`
+	Kind        string    `json:"kind"`            // of the provider, as registered
+	Type        string    `json:"type"`            // of the credential: token, password, aws or x509
+	Agent       string    `json:"agent,omitempty"` // for whom, where each has its own
+	Scopes      []string  `json:"scopes,omitempty"`
+	NotAfter    time.Time `json:"not_after"` // when the broker stops using it
+	Fingerprint string    `json:"fingerprint"`
+	Credential  string    `json:"credential"`      // the id in the records
+	Lease       string    `json:"lease,omitempty"` // the issuing system's handle
+	Revocable   bool      `json:"revocable"`       // else it ends by itself
+	Renewable   bool      `json:"renewable"`
+	Revoked     bool      `json:"revoked"`
+}
+
+// Try has the named provider of o.Bundle make one credential, as Broker does for
+// a call by agent (zero: by any), and ends it again. All of it is on record. With
+// an error, the Trial says what was made nevertheless.
+func Try(ctx context.Context, o Options, name string, agent attest.Identity) (t Trial, err error) {
+	p, ok := o.Bundle.Config.Providers[name]
+	if !ok {
+		return Trial{}, fmt.Errorf("try provider: expected a registered one, got %q; registered: %v", name, slices.Sorted(maps.Keys(o.Bundle.Config.Providers)))
+	}
+	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits, mintTime: o.mintTimeout}
+	b.setDefaults()
+	if err := b.openLog(ctx, o.Bundle.Config.Audit); err != nil {
+		return Trial{}, err
+	}
+	defer func() { err = errors.Join(err, b.log.Close()) }()
+	if b.trust, err = trust.Open(ctx, o.Bundle.Config.Trust, o.Bundle.Config.TrustDomain, trust.Options{Logger: b.logger, Clock: b.clock}); err != nil {
+		return Trial{}, err
+	}
+	defer func() { err = errors.Join(err, b.trust.Close()) }()
+	entry, err := b.entry(name, p, o.Bundle.Digest)
+	if err != nil {
+		return Trial{}, err
+	}
+	pool, err := b.newPool(map[string]providers.Entry{name: entry}, func() string { return o.Bundle.Digest })
+	if err != nil {
+		return Trial{}, err
+	}
+	if _, err := b.log.Append(ctx, &audit.Record{Kind: audit.Admin, Event: "trial", Bundle: o.Bundle.Digest, Provider: name}); err != nil {
+		return Trial{}, errors.Join(err, pool.Close(ctx))
+	}
+	c, _, err := pool.Lease(ctx, name, providers.Request{Agent: agent})
+	if err == nil {
+		t = trialOf(c, p.Kind, entry)
+		if entry.PerAgent {
+			t.Agent = agent.Subject()
+		}
+	}
+	closing := pool.Close(context.WithoutCancel(ctx)) // what was made is ended, whoever waits
+	t.Revoked = t.Revocable && closing == nil
+	return t, errors.Join(err, closing)
+}
+
+func trialOf(c providers.Credential, kind string, entry providers.Entry) Trial {
+	_, renews := entry.Provider.(providers.Renewer)
+	return Trial{
+		Provider: c.Provider(), Kind: kind, Type: string(c.Kind()), Scopes: c.Scopes(), NotAfter: c.NotAfter().UTC(), Fingerprint: c.Fingerprint(),
+		Credential: c.ID(), Lease: c.Lease(), Revocable: c.Revocable(entry.Provider), Renewable: renews && c.Lease() != "",
+	}
+}
+
+// Registered says what is known of a provider before it makes anything.
+type Registered struct {
+	Name      string   `json:"name"`
+	Kind      string   `json:"kind"`
+	PerAgent  bool     `json:"per_agent"`
+	MaxAgeS   int64    `json:"max_age_s,omitempty"` // 0: as the system says
+	Renews    bool     `json:"renews"`              // its system can prolong a credential
+	Revokes   bool     `json:"revokes"`             // its system can end a credential
+	Upstreams []string `json:"upstreams"`
+}
+
+// ListProviders returns the providers of a bundle by name. It opens each one,
+// which needs no network.
+func ListProviders(bd *bundle.Bundle, kinds Kinds) ([]Registered, error) {
+	list := []Registered{}
+	for _, name := range slices.Sorted(maps.Keys(bd.Config.Providers)) {
+		p := bd.Config.Providers[name]
+		opened, err := kinds.Providers[p.Kind].open(p.Settings, providers.Env{Self: nobody{}})
+		if err != nil {
+			return nil, fmt.Errorf("provider %s: %w", name, err)
+		}
+		bound, ok := opened.(providers.AgentBound)
+		r := Registered{Name: name, Kind: p.Kind, PerAgent: p.PerAgent || ok && bound.PerAgent(), MaxAgeS: int64(p.MaxAge.Seconds()), Upstreams: []string{}}
+		_, r.Renews = opened.(providers.Renewer)
+		_, r.Revokes = opened.(providers.Revoker)
+		for _, upstream := range slices.Sorted(maps.Keys(bd.Config.Upstreams)) {
+			if slices.ContainsFunc(bd.Config.Upstreams[upstream].Credentials, func(c bundle.Injection) bool { return c.Provider == name }) {
+				r.Upstreams = append(r.Upstreams, upstream)
+			}
+		}
+		list = append(list, r)
+	}
+	return list, nil
+}
+
+// nobody stands for the broker's identity where none is needed.
+type nobody struct{}
+
+// JWTSVID always fails.
+func (nobody) JWTSVID(context.Context, string) (string, error) {
+	return "", errNobody
+}
+
+// X509SVID always fails.
+func (nobody) X509SVID(context.Context) ([][]byte, crypto.Signer, error) { return nil, nil, errNobody }
+
+var errNobody = errors.New("no identity is asked for here")

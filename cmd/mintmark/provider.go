@@ -1,0 +1,189 @@
+package main
+
+import (
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"mintmark/attest"
+	"mintmark/broker"
+	"mintmark/broker/audit"
+	"mintmark/broker/bundle"
+	"mintmark/internal/fault"
+)
+
+func providerCommand() *cobra.Command {
+	return group("provider", "List the credential providers and try one", providerListCommand(), providerTestCommand())
+}
+
+func providerListCommand() *cobra.Command {
+	var dir string
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:   "list --dir DIR",
+		Short: "List the registered providers",
+		Long: `List shows what DIR registers, and asks no system: the name and kind of each
+provider, whether each agent has a credential of its own, how long one is used
+at most ("-": as long as its system says), whether its system can renew and
+revoke one, and the upstreams that use it.`,
+		Example: "  mintmark provider list --dir /etc/mintmark",
+		Args:    none,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			bd, _, err := load(dir)
+			if err != nil {
+				return err
+			}
+			list, err := broker.ListProviders(bd, kinds())
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), list)
+			}
+			return writeProviders(cmd.OutOrStdout(), list)
+		},
+	}
+	dirFlag(cmd, &dir)
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON array")
+	return cmd
+}
+
+func writeProviders(out io.Writer, list []broker.Registered) error {
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(table, "NAME\tKIND\tPER AGENT\tMAX AGE\tRENEWS\tREVOKES\tUPSTREAMS")
+	for _, p := range list {
+		age := "-"
+		if p.MaxAgeS > 0 {
+			age = (time.Duration(p.MaxAgeS) * time.Second).String()
+		}
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Kind, yesNo(p.PerAgent), age, yesNo(p.Renews), yesNo(p.Revokes), cmp.Or(strings.Join(p.Upstreams, " "), "-"))
+	}
+	return table.Flush()
+}
+
+func providerTestCommand() *cobra.Command {
+	var (
+		dir, log, id string
+		asJSON       bool
+	)
+	cmd := &cobra.Command{
+		Use:   "test --dir DIR NAME",
+		Short: "Mint one credential, show what it is, and revoke it",
+		Long: `Test has a provider make one credential, as serve does for a call, shows what
+it is, and revokes it where its system can. The secret is not shown. A
+credential that can't be revoked ends by itself.
+
+It says "ok" and exits with 0 when all of that worked; it exits with 1 and says
+why when nothing was made, or when what was made could not be revoked.
+
+Nothing is minted without its record, so test writes to the audit log, which
+has one writer. While a broker serves from DIR, give test a log of its own with
+--log. The fingerprint is under the key of that log: it can be compared with
+others of the same log only.
+
+Where each agent has a credential of its own, --agent says for whom to make
+it. That needs no proof: whoever may run this holds the broker's rights.`,
+		Example: `  mintmark provider test --dir /etc/mintmark orders-db
+  mintmark provider test --dir /etc/mintmark orders-db --log /tmp/trial --agent spiffe://example.org/agent/shop`,
+		Args: one("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			bd, _, err := load(dir)
+			if err != nil {
+				return err
+			}
+			var agent attest.Identity
+			if id != "" {
+				parsed, err := spiffeid.FromString(id)
+				if err != nil {
+					return fmt.Errorf("--agent: expected a SPIFFE ID such as spiffe://example.org/agent/shop: %w", err)
+				}
+				agent = attest.Assumed(parsed)
+			}
+			if log != "" {
+				bd.Config.Audit.Directory = bundle.Path(log)
+				bd.Config.Audit.SigningKey = bundle.Path(log + "/signing.key")
+			}
+			logger, err := newLogger(cmd, "error")
+			if err != nil {
+				return err
+			}
+			t, err := broker.Try(cmd.Context(), broker.Options{Bundle: bd, Kinds: kinds(), Logger: logger}, args[0], agent)
+			if t.Credential != "" {
+				if wrote := writeTrial(cmd.OutOrStdout(), t, err == nil, asJSON); wrote != nil {
+					return errors.Join(err, wrote)
+				}
+			}
+			return advised(err)
+		},
+	}
+	dirFlag(cmd, &dir)
+	cmd.Flags().StringVar(&log, "log", "", "directory of the log to write to, instead of the broker's; made where there is none")
+	cmd.Flags().StringVar(&id, "agent", "", "SPIFFE ID of the agent to mint for")
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return cmd
+}
+
+// advised adds what to do to the errors that an option of the command mends.
+func advised(err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case fault.KindOf(err) == fault.Unauthenticated:
+		return fmt.Errorf("%w; say which: --agent SPIFFE-ID", err)
+	case errors.Is(err, audit.ErrInUse):
+		return fmt.Errorf("%w; or: --log DIR", err)
+	}
+	return err
+}
+
+func writeTrial(out io.Writer, t broker.Trial, ok, asJSON bool) error {
+	if asJSON {
+		return writeJSON(out, t)
+	}
+	table := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	fmt.Fprintf(table, "provider\t%s (%s)\n", t.Provider, t.Kind)
+	if t.Agent != "" {
+		fmt.Fprintf(table, "agent\t%s\n", t.Agent)
+	}
+	fmt.Fprintf(table, "type\t%s\n", t.Type)
+	fmt.Fprintf(table, "scopes\t%s\n", printable(cmp.Or(strings.Join(t.Scopes, " "), "-")))
+	fmt.Fprintf(table, "ends\t%s\n", t.NotAfter.Format(time.RFC3339))
+	fmt.Fprintf(table, "fingerprint\t%s\n", t.Fingerprint)
+	fmt.Fprintf(table, "renewable\t%s\n", yesNo(t.Renewable))
+	fmt.Fprintf(table, "revocable\t%s\n", revocability(t))
+	if ok {
+		fmt.Fprintln(table, "ok")
+	}
+	return table.Flush()
+}
+
+func revocability(t broker.Trial) string {
+	switch {
+	case !t.Revocable:
+		return "no: it ends by itself"
+	case t.Revoked:
+		return "yes, and revoked"
+	}
+	return "yes, but not revoked: see the error"
+}
+
+func writeJSON(out io.Writer, v any) error {
+	encoder := json.NewEncoder(out)
+	encoder.SetEscapeHTML(false)
+	return encoder.Encode(v)
+}
+
+func yesNo(yes bool) string {
+	if yes {
+		return "yes"
+	}
+	return "no"
+}

@@ -1,0 +1,181 @@
+package providers
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+const payWorkers = 4
+
+// debts is the queue of what is owed to the systems. A few workers come when
+// there is work and go when there is none. What could not be paid is tried again
+// ever more rarely, for as long as it matters.
+type debts struct {
+	pay    func(context.Context, *debt) bool
+	ctx    context.Context // of every attempt
+	cancel context.CancelFunc
+
+	mu      sync.Mutex
+	queue   []*debt
+	waiting map[*debt]*time.Timer // for their next round
+	workers int
+	idle    chan struct{} // closed when the last worker goes home; nil: nobody waits
+	last    bool          // no round after this one
+	closed  bool
+	left    []*debt // that nobody tries again
+}
+
+func (q *debts) open(pay func(context.Context, *debt) bool) {
+	q.pay = pay
+	q.waiting = make(map[*debt]*time.Timer)
+	q.ctx, q.cancel = context.WithCancel(context.Background())
+}
+
+func (q *debts) add(d *debt) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.waiting, d)
+	if q.closed { // the log may be closed too: the next start finds it by its record
+		q.leave(d)
+		return
+	}
+	q.queue = append(q.queue, d)
+	q.hire()
+}
+
+// hire sees to it that someone works on the queue. The caller holds mu.
+func (q *debts) hire() {
+	if q.workers < payWorkers {
+		q.workers++
+		go q.drain()
+	}
+}
+
+func (q *debts) drain() {
+	for d := q.next(); d != nil; d = q.next() {
+		if q.pay(q.ctx, d) {
+			d.settle()
+			continue
+		}
+		q.postpone(d)
+	}
+}
+
+// postpone has d tried again later, unless there is no later.
+func (q *debts) postpone(d *debt) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.last {
+		q.leave(d)
+		return
+	}
+	d.pause = min(max(firstRound, 2*d.pause), longRound)
+	q.waiting[d] = time.AfterFunc(d.pause, func() { q.add(d) })
+}
+
+// giveUp notes that nobody tries d.
+func (q *debts) giveUp(d *debt) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.leave(d)
+}
+
+// leave notes that nobody tries d again. The caller holds mu.
+func (q *debts) leave(d *debt) {
+	q.left = append(q.left, d)
+	d.settle()
+}
+
+func (d *debt) settle() {
+	if d.paid != nil {
+		d.paid()
+	}
+}
+
+// next takes the oldest debt off the queue; nil sends the worker home.
+func (q *debts) next() *debt {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if len(q.queue) == 0 {
+		if q.workers--; q.workers == 0 && q.idle != nil {
+			close(q.idle)
+			q.idle = nil
+		}
+		return nil
+	}
+	d := q.queue[0]
+	q.queue = q.queue[1:]
+	return d
+}
+
+// owed returns how many debts are not paid.
+func (q *debts) owed() int {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.queue) + q.workers + len(q.waiting) + len(q.left)
+}
+
+// finish has everything tried a last time, and returns when that is done or ctx
+// has ended. It reports whether it is done.
+func (q *debts) finish(ctx context.Context) bool {
+	q.mu.Lock()
+	q.last = true
+	for d, timer := range q.waiting {
+		if timer.Stop() { // or it adds d itself
+			delete(q.waiting, d)
+			q.queue = append(q.queue, d)
+			q.hire()
+		}
+	}
+	q.mu.Unlock()
+	return q.wait(ctx)
+}
+
+// wait returns when nobody works or ctx ends, and whether it is the first.
+func (q *debts) wait(ctx context.Context) bool {
+	q.mu.Lock()
+	if q.workers == 0 {
+		q.mu.Unlock()
+		return true
+	}
+	if q.idle == nil {
+		q.idle = make(chan struct{})
+	}
+	idle := q.idle
+	q.mu.Unlock()
+	select {
+	case <-idle:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+// close waits until the queue is empty or ctx ends. Then every attempt under
+// way is cut short, and each one left is recorded as failed; a provider that
+// ignores its context is not waited for. It returns how many credentials are
+// left; a login that is left is on record, and what was made under it has ended.
+func (q *debts) close(ctx context.Context) int {
+	q.mu.Lock()
+	q.last, q.closed = true, true
+	q.mu.Unlock()
+	q.wait(ctx)
+	q.cancel()
+	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	q.wait(brief)
+	return q.owed() - q.leftOf(eventLogout)
+}
+
+// leftOf returns how many debts of one event nobody tries again.
+func (q *debts) leftOf(event string) (n int) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, d := range q.left {
+		if d.record.Event == event {
+			n++
+		}
+	}
+	return n
+}

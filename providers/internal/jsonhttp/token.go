@@ -1,0 +1,126 @@
+package jsonhttp
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/go-json-experiment/json"
+
+	"mintmark/internal/fault"
+	"mintmark/providers"
+)
+
+const (
+	// unstated is how long a token counts as good whose server does not say.
+	unstated = time.Minute
+	longest  = 10 * 365 * 24 * time.Hour
+)
+
+// Token is what a token endpoint issued (RFC 6749, section 5.1).
+type Token struct {
+	Value  providers.Secret
+	Life   time.Duration
+	Scopes []string // as granted; nil where the server does not say
+
+	authorize func(*http.Request)
+}
+
+// Authorize puts the token on r, for a provider whose token buys another.
+func (t Token) Authorize(r *http.Request) {
+	if t.authorize != nil {
+		t.authorize(r)
+	}
+}
+
+// Token sends r to a token endpoint and returns the bearer token of its answer.
+func (c Client) Token(r *http.Request) (Token, error) {
+	var answer struct {
+		AccessToken string   `json:"access_token"`
+		TokenType   string   `json:"token_type"`
+		ExpiresIn   *Seconds `json:"expires_in"`
+		Scope       string   `json:"scope"`
+	}
+	if err := c.Do(r, &answer); err != nil {
+		return Token{}, err
+	}
+	switch {
+	case answer.AccessToken == "":
+		return Token{}, fault.New("lease", fault.Unavailable, c.System+" gave no usable answer")
+	case !strings.EqualFold(answer.TokenType, "Bearer"): // a bound token is no use as a bearer
+		return Token{}, fault.New("lease", fault.Internal, c.System+" issued a token that is not a bearer token")
+	}
+	token := Token{Value: providers.NewSecret(answer.AccessToken), Life: unstated, Scopes: strings.Fields(answer.Scope)}
+	token.authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+answer.AccessToken) }
+	if answer.ExpiresIn != nil {
+		token.Life = answer.ExpiresIn.Duration
+	}
+	if token.Life <= 0 {
+		return Token{}, fault.New("lease", fault.Internal, c.System+" issued a token without a usable lifetime")
+	}
+	return token, nil
+}
+
+// Seconds is a span of time in seconds: a number, or a number as text, as some
+// servers write it. What is neither is zero.
+type Seconds struct{ time.Duration }
+
+// UnmarshalJSON reads one.
+func (s *Seconds) UnmarshalJSON(text []byte) error {
+	seconds, err := strconv.ParseFloat(string(bytes.Trim(text, `"`)), 64)
+	if err != nil || !(seconds > 0) {
+		seconds = 0
+	}
+	s.Duration = time.Duration(min(seconds, longest.Seconds()) * float64(time.Second))
+	return nil
+}
+
+// Assertion returns the broker's JWT-SVID for audience, which it shows to system.
+// An error is a *fault.Error.
+func Assertion(ctx context.Context, self providers.IdentitySource, audience, system string) (string, error) {
+	if self == nil {
+		return "", fault.New("lease", fault.Unavailable, "the broker has no identity to show to "+system)
+	}
+	svid, err := self.JWTSVID(ctx, audience)
+	if err != nil {
+		return "", fault.Wrap("lease", fault.Unavailable, "the broker has no identity to show to "+system, err)
+	}
+	return svid, nil
+}
+
+// Code returns the error code of RFC 6749, section 5.2, or RFC 8693 that a token
+// endpoint refused with, or "": never what the server wrote in its place.
+func Code(answer []byte) string {
+	var refusal struct {
+		Error string `json:"error"`
+	}
+	if json.Unmarshal(answer, &refusal) != nil {
+		return ""
+	}
+	switch refusal.Error {
+	case "invalid_request", "invalid_client", "invalid_grant", "unauthorized_client", "unsupported_grant_type",
+		"invalid_scope", "invalid_target", "access_denied", "server_error", "temporarily_unavailable":
+		return refusal.Error
+	}
+	return ""
+}
+
+// Join returns what is not empty of words, as one explanation.
+func Join(words ...string) string {
+	var said []string
+	for _, w := range words {
+		if w != "" {
+			said = append(said, w)
+		}
+	}
+	return strings.Join(said, ": ")
+}
+
+// Missing is the fault of an answer that lacks what it must have.
+func (c Client) Missing(what string) error {
+	return fault.New("lease", fault.Internal, fmt.Sprintf("%s issued a credential without %s", c.System, what))
+}

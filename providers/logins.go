@@ -1,0 +1,89 @@
+package providers
+
+import (
+	"context"
+	"crypto/rand"
+	"slices"
+	"sync"
+	"time"
+
+	"mintmark/broker/audit"
+	"mintmark/internal/fault"
+)
+
+// The events of a LoginBound provider.
+const (
+	eventLogin  = "login"
+	eventLogout = "logout"
+)
+
+// LoginBound is a Provider whose system ends, with a login of the broker's, all
+// that was made under it. A process that is killed between a mint and its record
+// leaves a credential that nobody knows of: the login is on record before it is
+// used, so the next start ends it, and the credential with it.
+type LoginBound interface {
+	// ReportLogins is called once, before any Mint. From then on the provider
+	// reports each login before it uses it, and again when it gets a later end.
+	// handle names it and is no secret; a zero end is none. After an error the
+	// login must not be used.
+	ReportLogins(report func(ctx context.Context, handle string, end time.Time) error)
+	// Logout ends the login that handle names, of this process or of one
+	// before, and everything made under it. One that has ended is no error.
+	Logout(ctx context.Context, handle string) error
+}
+
+// login is one that has not ended.
+type login struct {
+	reg    *registration
+	record audit.Record
+}
+
+// logins are all of a Pool's, oldest first.
+type logins struct {
+	mu  sync.Mutex
+	all []login
+}
+
+// listen has reg's logins reported to the Pool.
+func (p *Pool) listen(reg *registration) {
+	if reg.logins == nil {
+		return
+	}
+	reg.logins.ReportLogins(func(_ context.Context, handle string, end time.Time) error {
+		if err := p.loggedIn(reg, handle, end); err != nil {
+			return fault.Wrap("lease", fault.Unavailable, "the broker cannot record its login at the credential provider", err)
+		}
+		return nil
+	})
+}
+
+// loggedIn puts a login on record, or the later end of one.
+func (p *Pool) loggedIn(reg *registration, handle string, end time.Time) error {
+	p.logins.mu.Lock()
+	defer p.logins.mu.Unlock()
+	now := p.clock()
+	id := rand.Text()
+	p.logins.all = slices.DeleteFunc(p.logins.all, func(l login) bool {
+		same := l.reg == reg && l.record.Lease == handle
+		if same {
+			id = l.record.Credential
+		}
+		return same || !l.record.SystemEnd.IsZero() && now.After(l.record.SystemEnd)
+	})
+	r := audit.Record{Kind: audit.Issuance, Event: eventLogin, Bundle: p.bundle(), Provider: reg.name, Credential: id, Lease: handle, SystemEnd: end.Round(0)}
+	// Kept whatever becomes of the record, which may be written with an error.
+	p.logins.all = append(p.logins.all, login{reg, r})
+	return p.record(&r)
+}
+
+// logOut has every login ended, the last one last: its token ends the others.
+func (p *Pool) logOut() {
+	p.logins.mu.Lock()
+	defer p.logins.mu.Unlock()
+	for _, l := range p.logins.all {
+		r := l.record
+		r.Event = eventLogout
+		p.debts.add(&debt{reg: l.reg, record: r, held: Held{Lease: r.Lease}, end: r.SystemEnd})
+	}
+	p.logins.all = nil
+}

@@ -1,0 +1,164 @@
+package providers
+
+import (
+	"context"
+	"iter"
+	"log/slog"
+	"slices"
+	"time"
+
+	"mintmark/broker/audit"
+	"mintmark/internal/fault"
+)
+
+// OrphanWindow is how far before the newest record of a log everything is on
+// record again that had not ended then: a Pool repeats what it holds for longer
+// (event "held"), so that a start reads no more than this of a log of any size.
+const OrphanWindow = 3 * remindEvery
+
+const (
+	remindEvery      = time.Hour
+	eventHeld        = "held"
+	eventOrphan      = "orphan"
+	eventOrphanLogin = "orphan_login"
+)
+
+// Orphans returns what has not ended at its system at now, according to the
+// issuance records of a log that a process left, which come oldest first: the
+// credentials that have a handle, and the logins. Each is a record (event
+// "orphan" or "orphan_login") for whoever continues the log to begin with, so
+// that it is found again. What can't be read is logged and passed over.
+func Orphans(records iter.Seq2[audit.Record, error], now time.Time, logger *slog.Logger) []audit.Record {
+	left := make(map[string]audit.Record)
+	for r, err := range records {
+		switch {
+		case err != nil:
+			logger.LogAttrs(context.Background(), slog.LevelError, "a record can't be read: what it tells of is not revoked", slog.Any("error", err))
+		case r.Event == "revoke" || r.Event == eventLogout:
+			delete(left, r.Credential)
+		case r.Kind == audit.Issuance && r.Credential != "" && r.Lease != "":
+			left[r.Credential] = r
+		}
+	}
+	orphans := make([]audit.Record, 0, len(left))
+	for _, r := range left {
+		if r.SystemEnd.IsZero() || now.Before(r.SystemEnd) {
+			orphans = append(orphans, r)
+		}
+	}
+	slices.SortFunc(orphans, func(a, b audit.Record) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // of one log, so far less than 2^63
+	for i, r := range orphans {
+		orphans[i] = orphan(r)
+	}
+	return orphans
+}
+
+// orphan returns what is known of an orphan from one of its records.
+func orphan(r audit.Record) audit.Record {
+	event := eventOrphan
+	if isLogin(r.Event) {
+		event = eventOrphanLogin
+	}
+	return audit.Record{
+		Kind: audit.Issuance, Event: event, Agent: r.Agent, Provider: r.Provider, Credential: r.Credential,
+		Fingerprint: r.Fingerprint, Scopes: r.Scopes, NotAfter: r.NotAfter, SystemEnd: r.SystemEnd, Lease: r.Lease,
+	}
+}
+
+// Adopt has the Pool end what another left behind, by the providers of the same
+// names, whatever these are registered to do now: logins first, because much ends
+// with them. It returns how many it took on; the rest has ended by itself, or no
+// such provider is registered any more, which is recorded. It does not wait.
+func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
+	n := 0
+	for _, logins := range []bool{true, false} {
+		for _, r := range orphans {
+			if isLogin(r.Event) == logins && p.adopt(r) {
+				n++
+			}
+		}
+	}
+	if n > 0 {
+		p.logger.LogAttrs(ctx, slog.LevelWarn, "a process before this one left leases behind; revoking them", slog.Int("count", n))
+	}
+	return n
+}
+
+func isLogin(event string) bool {
+	return event == eventLogin || event == eventLogout || event == eventLogout+"_failed" || event == eventOrphanLogin
+}
+
+func (p *Pool) adopt(r audit.Record) bool {
+	d := &debt{reg: p.registrations[r.Provider], record: r, held: Held{Lease: r.Lease}, end: r.SystemEnd}
+	if !d.lives(p.clock()) {
+		return false
+	}
+	if d.record.Event = "revoke"; isLogin(r.Event) {
+		d.record.Event = eventLogout
+	}
+	if !d.payable() {
+		p.recordCause(d.failed(), fault.New(d.record.Event, fault.Internal, "no provider is registered by this name that can end it: revoke it by hand"))
+		p.debts.giveUp(d)
+		return false
+	}
+	p.debts.add(d)
+	return true
+}
+
+// payable reports whether d's provider can end it.
+func (d *debt) payable() bool {
+	if d.record.Event == eventLogout {
+		return d.reg != nil && d.reg.logins != nil
+	}
+	return d.reg != nil && d.reg.revoker != nil
+}
+
+// failed returns the record that says that d was not paid.
+func (d *debt) failed() *audit.Record {
+	r := d.record
+	r.Event += "_failed"
+	return &r
+}
+
+// Owed returns how many leases have ended here and not at their system.
+func (p *Pool) Owed() int { return p.debts.owed() }
+
+// Left returns the records of what Close could not revoke, for the Pool that
+// comes after this one to Adopt.
+func (p *Pool) Left() []audit.Record {
+	p.debts.mu.Lock()
+	defer p.debts.mu.Unlock()
+	var records []audit.Record
+	for _, d := range p.debts.left {
+		if d.held.Lease != "" {
+			records = append(records, orphan(d.record))
+		}
+	}
+	return records
+}
+
+// remind puts what has been held for long on record again.
+func (p *Pool) remind() {
+	now := p.clock()
+	for _, l := range p.ledger.all() {
+		if l.credential.Lease() != "" && now.Sub(l.span.Load().since) >= remindEvery && l.revocable(now) {
+			p.repeat(p.entry(eventHeld, l, now))
+		}
+	}
+	p.logins.mu.Lock()
+	for _, l := range p.logins.all {
+		r := l.record
+		r.Bundle = p.bundle()
+		p.repeat(&r)
+	}
+	p.logins.mu.Unlock()
+	if p.ctx.Err() == nil {
+		p.reminder.Reset(remindEvery)
+	}
+}
+
+func (p *Pool) repeat(r *audit.Record) {
+	if err := p.record(r); err != nil {
+		p.logger.LogAttrs(p.ctx, slog.LevelError, "a lease that is held for long is not on record again", slog.String("credential", r.Credential), slog.Any("error", err))
+	}
+}

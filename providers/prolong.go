@@ -1,0 +1,90 @@
+package providers
+
+import (
+	"cmp"
+	"context"
+	"log/slog"
+	"slices"
+
+	"mintmark/internal/fault"
+)
+
+// prolong has l renewed by its system, puts that on record and in force, and
+// reports whether l needs no successor. It does where the system can't renew,
+// fails to, or gives less than half the time that l had at first: then a
+// credential that lasts is minted while this one still serves.
+func (p *Pool) prolong(l *lease) bool {
+	if l.reg.renewer == nil || !l.credential.known() || l.span.Load().systemEnd.After(l.credential.NotAfter()) { // the registration gives no more time
+		return false
+	}
+	start := p.clock()
+	given, err := p.renewal(l)
+	if err != nil {
+		p.recordCause(p.entry("renew_failed", l, start), err)
+		return false
+	}
+	end := l.reg.end(given.NotAfter, l.born)
+	if !end.After(l.credential.NotAfter()) { // nor does its system
+		return false
+	}
+	r := p.entry("renew", l, start)
+	r.NotAfter, r.SystemEnd, r.Lease, r.Scopes = end, given.NotAfter.Round(0), given.Lease, given.Scopes
+	if err := p.record(r); err != nil {
+		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
+		return false
+	}
+	l.agree(given, start)
+	l.used.Store(false)
+	p.keep(l)
+	if l.retired.Load() { // meanwhile: keep has undone its grace
+		l.refresh.Stop()
+		l.expiry.Reset(l.span.Load().margin)
+		return false
+	}
+	return end.Sub(start) >= l.life/2 && !l.credential.lease.ended.Load()
+}
+
+// renewal asks l's system for more time, for at most mintTimeout, and returns
+// the terms that it gives. A provider that ignores its context is not waited for:
+// what it gets is used by nobody, and ends with l.
+func (p *Pool) renewal(l *lease) (Terms, error) {
+	ctx, cancel := context.WithTimeout(p.ctx, p.mintTimeout)
+	defer cancel()
+	type answer struct {
+		terms Terms
+		err   error
+	}
+	answers := make(chan answer, 1)
+	go func() {
+		var a answer
+		a.err = p.consult(ctx, l.reg, "renew", func() (err error) {
+			a.terms, err = l.reg.renewer.Renew(ctx, l.held())
+			return err
+		})
+		answers <- a
+	}()
+	select {
+	case a := <-answers:
+		if a.err != nil {
+			return Terms{}, a.err
+		}
+		return l.merged(a.terms)
+	case <-ctx.Done():
+		return Terms{}, fault.Wrap("lease", fault.Unavailable, "the credential provider did not answer in time", ctx.Err())
+	}
+}
+
+// merged returns the terms that hold after a renewal that said t: what it did
+// not say is as it was.
+func (l *lease) merged(t Terms) (Terms, error) {
+	was := l.credential.lease.terms()
+	t.Lease, t.Revocable = cmp.Or(t.Lease, was.Lease), t.Revocable || was.Revocable
+	if t.Scopes == nil {
+		t.Scopes = was.Scopes
+	}
+	t.Scopes = slices.Clone(t.Scopes)
+	if l.credential.lease.leaks(&t) {
+		return Terms{}, fault.New("lease", fault.Internal, "the credential provider put the secret itself into the credential's terms")
+	}
+	return t, nil
+}

@@ -1,0 +1,101 @@
+package vault
+
+import (
+	"context"
+	"crypto/x509"
+	"time"
+
+	"github.com/hashicorp/vault/api"
+
+	"mintmark/internal/fault"
+)
+
+// login logs in by the one configured method. The caller holds turn. Its errors
+// are explained.
+func (s *session) login(ctx context.Context, now time.Time) (token, error) {
+	switch m := s.method; {
+	case m.JWT != nil:
+		svid, err := s.env.Self.JWTSVID(ctx, m.JWT.Audience)
+		if err != nil {
+			return token{}, fault.Wrap("lease", fault.Unavailable, "the broker has no identity to show to vault", err)
+		}
+		return s.exchange(ctx, or(m.JWT.Mount, "jwt"), map[string]any{"role": m.JWT.Role, "jwt": svid}, now)
+	case m.Kubernetes != nil:
+		jwt, err := m.Kubernetes.serviceAccount()
+		if err != nil {
+			return token{}, err
+		}
+		return s.exchange(ctx, or(m.Kubernetes.Mount, "kubernetes"), map[string]any{"role": m.Kubernetes.Role, "jwt": jwt}, now)
+	case m.Cert != nil:
+		return s.loginCert(ctx, *m.Cert, now)
+	case m.AppRole != nil:
+		return s.loginAppRole(ctx, *m.AppRole, now)
+	}
+	return s.loginToken(ctx, now)
+}
+
+// loginCert shows a certificate, which Vault knows its holder by the common name of.
+func (s *session) loginCert(ctx context.Context, role Cert, now time.Time) (token, error) {
+	shown, err := role.load(ctx, s.env.Self) // its trouble is told here: a handshake would hide it
+	if err != nil {
+		return token{}, err
+	}
+	body := map[string]any{}
+	if role.Role != "" {
+		body["name"] = role.Role
+	}
+	t, err := s.exchange(ctx, or(role.Mount, "cert"), body, now)
+	if fault.HintOf(err) == failed && nameless(shown.Certificate) { // Vault tells it as a failure of its own
+		return token{}, fault.Wrap("lease", fault.Internal, "vault takes no certificate without a common name", err)
+	}
+	return t, err
+}
+
+func nameless(chain [][]byte) bool {
+	leaf, err := x509.ParseCertificate(chain[0])
+	return err == nil && leaf.Subject.CommonName == "" // an SVID of SPIRE, unless its entry has a DNS name
+}
+
+// exchange shows to the auth method at mount what proves the broker.
+func (s *session) exchange(ctx context.Context, mount string, proof map[string]any, now time.Time) (token, error) {
+	answer, err := s.as(s.auth, token{}).Logical().WriteWithContext(ctx, "auth/"+mount+"/login", proof)
+	if err != nil {
+		return token{}, explain(err)
+	}
+	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
+		return token{}, fault.New("lease", fault.Internal, "vault answered a login without a token")
+	}
+	t := newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, answer.Auth.Renewable, now)
+	t.accessor = answer.Auth.Accessor
+	return t, nil
+}
+
+// loginToken takes the configured token, reading it anew because it may have
+// been rotated, and renews it where Vault lets it be.
+func (s *session) loginToken(ctx context.Context, now time.Time) (token, error) {
+	value, err := resolve(s.method.Token)
+	if err != nil {
+		return token{}, err
+	}
+	self := s.as(s.auth, token{value: value}).Auth().Token()
+	answer, err := self.LookupSelfWithContext(ctx)
+	if err != nil {
+		return token{}, explain(err)
+	}
+	ttl, err := answer.TokenTTL()
+	if err != nil {
+		return token{}, fault.New("lease", fault.Internal, "vault does not say how long the broker's token lives")
+	}
+	if renewable, _ := answer.TokenIsRenewable(); renewable && value == s.token.value {
+		ttl = renewed(ctx, self, ttl)
+	}
+	return newToken(value, ttl, false, now), nil
+}
+
+func renewed(ctx context.Context, self *api.TokenAuth, ttl time.Duration) time.Duration {
+	answer, err := self.RenewSelfWithContext(ctx, 0)
+	if err != nil || answer == nil || answer.Auth == nil {
+		return ttl
+	}
+	return time.Duration(answer.Auth.LeaseDuration) * time.Second
+}
