@@ -65,7 +65,7 @@ func (s *site) kill() {
 	if err := s.process.Process.Signal(syscall.SIGKILL); err != nil {
 		s.t.Fatal(err)
 	}
-	<-s.exited
+	_ = <-s.exited // it was killed
 	s.exited = nil
 }
 
