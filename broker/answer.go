@@ -19,14 +19,18 @@ import (
 // puts its outcome on record. Once its head is written no error is returned:
 // what fails later cuts the answer short.
 func (b *Broker) answer(c *call, resp *http.Response, scrub *injector.Scrubber) error {
-	if err := b.filter(c, resp, scrub); err != nil {
+	err := b.legible(c, resp)
+	if err == nil {
+		err = b.filter(c, resp, scrub)
+	}
+	if err != nil {
 		return masked(err, scrub)
 	}
 	b.answerHead(c, resp, scrub)
 	c.w.WriteHeader(resp.StatusCode)
 	written, err := b.answerBody(c, resp, scrub)
 	err = c.cut(err)
-	b.outcome(c, resp.StatusCode, written, scrub.Hits(), err)
+	b.outcome(c, resp.StatusCode, written, err)
 	if err != nil {
 		panic(http.ErrAbortHandler) // the only way to show an agent that its answer is not whole
 	}
@@ -100,16 +104,17 @@ func (c *call) cut(err error) error {
 }
 
 // outcome records how an allowed call ended.
-func (b *Broker) outcome(c *call, status int, written int64, hits int, err error) {
+func (b *Broker) outcome(c *call, status int, written int64, err error) {
 	now := b.clock()
+	b.noticed(c)
 	rec := &audit.Record{
 		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.object(),
-		Credential: c.credential.ID(), Allow: true, Status: status, Bytes: written, ScrubHits: hits, Duration: now.Sub(c.started),
+		Credential: c.credential.ID(), Allow: true, Status: status, Bytes: written, ScrubHits: c.hits, Duration: now.Sub(c.started),
 	}
 	if err != nil {
 		rec.Fault, rec.Step, rec.Reason = fault.KindOf(err).String(), "answer", fault.HintOf(err)
 	}
-	b.metrics.ended(c, now, "allow", "", hits) // before the record, so that who has read that reads this too
+	b.metrics.ended(c, now, "allow", "") // before the record, so that who has read that reads this too
 	b.log.Note(rec)
 	if level := levelOf(err); b.logger.Enabled(c.r.Context(), level) {
 		b.logger.LogAttrs(c.r.Context(), level, "call", c.attrs(now, "allow", status)...)
@@ -124,7 +129,8 @@ func (b *Broker) refuse(c *call, err error) {
 		outcome = "fail" // it was allowed, and did not come to an answer
 	}
 	now := b.clock()
-	b.metrics.ended(c, now, outcome, r.Step, 0)
+	b.noticed(c)
+	b.metrics.ended(c, now, outcome, r.Step)
 	switch {
 	case !c.identity.IsZero():
 		b.tell(c, r, now, outcome, err)
@@ -161,7 +167,8 @@ func (b *Broker) recordRefusal(c *call, r refusal) {
 	}
 	var w written
 	rec := c.writeDecision(&w)
-	rec.Fault, rec.Step, rec.Reason, rec.Status = r.Kind.String(), r.Step, r.Text, r.Status
+	kind, reason := r.truth()
+	rec.Fault, rec.Step, rec.Reason, rec.Status = kind.String(), r.Step, reason, r.Status
 	rec.Duration = b.clock().Sub(c.started)
 	// The agent may be gone; its refusal is recorded all the same.
 	if _, err := b.log.Append(context.WithoutCancel(c.r.Context()), rec); err != nil {
@@ -171,9 +178,10 @@ func (b *Broker) recordRefusal(c *call, r refusal) {
 
 // recordFailure puts on record why an allowed call came to no answer.
 func (b *Broker) recordFailure(c *call, r refusal) {
+	b.noticed(c)
 	b.log.Note(&audit.Record{
 		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.object(),
-		Credential: c.credential.ID(), Status: r.Status, Duration: b.clock().Sub(c.started),
+		Credential: c.credential.ID(), Status: r.Status, ScrubHits: c.hits, Duration: b.clock().Sub(c.started),
 		Fault: r.Kind.String(), Step: r.Step, Reason: r.Text,
 	})
 }

@@ -14,7 +14,7 @@ import (
 func (b *Broker) asSession(c *call) error {
 	begins := c.msg.Kind == mcp.Request && c.method == "initialize"
 	if c.bridged == nil && c.handle() == "" && !begins {
-		return errNoSession()
+		return b.orWithheld(c, errNoSession())
 	}
 	if err := b.decide(c); err != nil {
 		return err
@@ -82,7 +82,7 @@ func (b *Broker) admit(c *call) error {
 func (b *Broker) conclude(c *call, status int, message []byte) {
 	r := newReply(c)
 	r.whole(status, message)
-	b.outcome(c, status, r.written, 0, nil)
+	b.outcome(c, status, r.written, nil)
 }
 
 // begin answers initialize by what the upstream says of itself.

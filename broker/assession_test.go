@@ -280,6 +280,32 @@ func TestInputThatIsNotToBeHadEndsTheCall(t *testing.T) {
 	}
 }
 
+// A client that is asked and does not answer keeps nothing for longer than a person
+// may take: the call ends with the reason, and what comes later is no answer.
+func TestInputThatDoesNotComeInTimeEndsTheCall(t *testing.T) {
+	s := newStateless(t)
+	w := modern(t, s, func(s *setup) { s.InputTime = 300 * time.Millisecond })
+	handle := w.session("modern", initializeAsking)
+	x, id := w.asked(handle)
+	event, err := x.event()
+	if err != nil || !strings.Contains(event, `"id":1,`) || !strings.Contains(event, `"code":-31503`) || !strings.Contains(event, "did not give the input that the upstream asked for in time") {
+		t.Fatalf("answer: got %q, %v", event, err)
+	}
+	if rest, err := io.ReadAll(x.body); err != nil || len(rest) != 0 {
+		t.Errorf("end: got %q, %v", rest, err)
+	}
+	if rec := w.outcome(w.lastAllowedOf("tools/call").Call); rec.Fault != "unavailable" || !strings.Contains(rec.Reason, "in time") {
+		t.Errorf("outcome: got %+v", rec)
+	}
+	if got := w.do(w.call(to("/mcp/modern"), with("Mcp-Session-Id", handle), accepting(id, "name"))); got.status != 400 {
+		t.Errorf("an answer that comes late: got %d %q", got.status, got.body)
+	}
+	w.await("the end of the call", func() bool { return w.broker.Waiting() == 0 })
+	if _, again := w.asked(handle); again == id {
+		t.Error("the same id twice")
+	}
+}
+
 func TestAnUpstreamThatAsksForEverIsLeft(t *testing.T) {
 	w := modern(t, newStateless(t))
 	asked := 0

@@ -13,14 +13,20 @@ import (
 // upstream is judged, leased and recorded besides.
 func (b *Broker) asStateless(c *call) error {
 	if err := crosses(c); err != nil {
-		return err
+		return b.orWithheld(c, err)
 	}
 	if c.msg.Kind == mcp.Notification {
-		return b.notedStateless(c)
+		// It says again what the agent says by closing the stream of its request:
+		// that one is passed on. An id alone would not do, since it does not say
+		// which of the agent's processes it is of.
+		if err := b.decide(c); err != nil {
+			return err
+		}
+		return b.local(c, http.StatusAccepted, nil)
 	}
 	sender, err := mcp.SenderOf(&c.msg)
 	if err != nil {
-		return err
+		return b.orWithheld(c, err)
 	}
 	if err := b.decide(c); err != nil {
 		return err
@@ -58,16 +64,6 @@ func crosses(c *call) error {
 		Code: mcp.CodeMethodNotFound, Status: http.StatusNotFound,
 		Message: "this upstream speaks MCP revisions with sessions, and the bridge to it does not carry " + c.method + ": " + why,
 	})
-}
-
-// notedStateless takes notifications/cancelled, which says again what the agent says by
-// closing the stream of its request: that one is passed on. An id alone would not
-// do, since it does not say which of the agent's processes it is of.
-func (b *Broker) notedStateless(c *call) error {
-	if err := b.decide(c); err != nil {
-		return err
-	}
-	return b.local(c, http.StatusAccepted, nil)
 }
 
 // discovered answers server/discover from what the upstream said when the

@@ -118,7 +118,7 @@ func (b *Broker) inSession(c *call, v *conversation) (*call, error) {
 // injection already, and whoever judges c meanwhile reads that.
 func (c *call) adopt(f *call) {
 	c.decision, c.credential, c.cached = f.decision, f.credential, f.cached
-	c.stripped, c.recorded = f.stripped, f.recorded
+	c.stripped, c.recorded, c.scrub, c.hits = f.stripped, f.recorded, f.scrub, f.hits
 }
 
 // link makes the conversation end when the agent's call c does.
@@ -212,7 +212,7 @@ func (b *Broker) ownOutcome(c *call, written int64, err error) {
 		status = refusalOf(err).Status
 	}
 	if c.recorded {
-		b.outcome(c, status, written, 0, err)
+		b.outcome(c, status, written, err)
 	}
 }
 
@@ -228,7 +228,7 @@ func (v *conversation) end(b *Broker, err error, done bool) {
 	if !done {
 		v.cancel(b, err)
 	}
-	b.outcome(f, v.answer.resp.StatusCode, v.answer.written, v.answer.scrub.Hits(), err)
+	b.outcome(f, v.answer.resp.StatusCode, v.answer.written, err)
 	f.upstream.held.release(v.held, v.id, done, b.clock())
 	f.snap.calls.Done()
 }

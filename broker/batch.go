@@ -56,7 +56,7 @@ func (b *Broker) serveBatch(c *call) error {
 		return fault.New("receive", fault.Invalid, "expected a batch at /mcp/NAME, got one at /mcp, where each message may be for another upstream; send each in its own POST")
 	}
 	if b.bridges(c) {
-		return fault.New("forward", fault.Invalid, "expected one message, got a batch for an upstream that speaks MCP 2026-07-28, which has none; send each in its own POST")
+		return b.orWithheld(c, fault.New("forward", fault.Invalid, "expected one message, got a batch for an upstream that speaks MCP 2026-07-28, which has none; send each in its own POST"))
 	}
 	return b.pass(c)
 }

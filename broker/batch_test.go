@@ -299,7 +299,7 @@ func TestABatchWithoutItsCredentialIsRefused(t *testing.T) {
 	}{
 		"failing":     {-31503, "lease", "could not issue a token", false},
 		"unreachable": {-31503, "forward", "reached", true},
-		"nobody":      {-31404, "decide", "no upstream of this name", false},
+		"nobody":      {-31403, "decide", "no upstream of this name", false},
 	} {
 		t.Run(upstream, func(t *testing.T) {
 			w.in(t)

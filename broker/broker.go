@@ -35,6 +35,7 @@ type Options struct {
 
 	mintTimeout time.Duration // of one mint; 0: the pool's own
 	settling    time.Duration // of calls that were cut; 0: 2 s
+	inputTime   time.Duration // of an agent's answer to what an upstream asks; 0: inputWithin
 }
 
 // bufferSize is how much of an answer is read at once.
@@ -48,6 +49,7 @@ type Broker struct {
 	limits    bundle.Limits
 	mintTime  time.Duration
 	settling  time.Duration // how long calls that were cut may take to say how they ended
+	inputTime time.Duration // how long an agent's client may take to answer
 	log       *audit.Log
 	orphans   []audit.Record // what the process before this one left behind
 	pins      *pins.Pins
@@ -88,7 +90,8 @@ type Broker struct {
 // logger, by which net/http prints what an upstream sends out of turn: see
 // internal/stdlog.
 func Open(ctx context.Context, o Options) (_ *Broker, err error) {
-	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits, mintTime: o.mintTimeout, settling: cmp.Or(o.settling, 2*time.Second)}
+	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits,
+		mintTime: o.mintTimeout, settling: cmp.Or(o.settling, 2*time.Second), inputTime: cmp.Or(o.inputTime, inputWithin)}
 	b.setDefaults()
 	defer func() {
 		if err != nil {

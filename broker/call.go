@@ -77,6 +77,10 @@ type call struct {
 	stripped []string
 	written  written
 	recorded bool // the allowed decision is in the log; of a batch, one of them
+
+	// answer
+	scrub *injector.Scrubber // of what the upstream says; nil until it was sent something
+	hits  int                // of it, that were told of
 }
 
 // serve is the one way through: attest, receive, then an exchange with the
@@ -163,13 +167,11 @@ func (b *Broker) attest(c *call) (err error) {
 // decide finds the upstream and the credential that would serve the call, and
 // asks policy.
 func (b *Broker) decide(c *call) error {
-	u, ok := c.snap.upstreams[c.name]
-	if !ok || u.plain != c.plain {
-		return fault.New("decide", fault.NotFound, "no upstream of this name and kind is registered")
-	}
-	c.upstream = u
 	if err := b.openSession(c); err != nil {
 		return err
+	}
+	if u, ok := c.snap.upstreams[c.name]; ok && u.plain == c.plain {
+		c.upstream = u
 	}
 	if c.batch != nil {
 		return b.decideBatch(c)
@@ -179,10 +181,13 @@ func (b *Broker) decide(c *call) error {
 
 // decideOne decides on one message.
 func (b *Broker) decideOne(c *call) error {
+	if c.upstream == nil {
+		return b.withheld(c, fault.New("decide", fault.NotFound, "no upstream of this name and kind is registered"))
+	}
 	var ok bool
 	c.injection, ok = c.upstream.injectionFor(c.target().Name)
 	if !ok {
-		return fault.New("decide", fault.Denied, "no credential is registered for this call to this upstream")
+		return b.withheld(c, fault.New("decide", fault.Denied, "no credential is registered for this call to this upstream"))
 	}
 	// Read before the facts: a change in between costs one decision too many,
 	// never one too few.
@@ -190,7 +195,7 @@ func (b *Broker) decideOne(c *call) error {
 	c.judged = b.clock()
 	c.decision = c.judge(c.judged)
 	if !c.decision.Allow {
-		return fault.New("decide", fault.Denied, c.decision.Reason)
+		return b.withheld(c, fault.New("decide", fault.Denied, c.decision.Reason))
 	}
 	return b.pinned(c, &c.msg, "")
 }
@@ -236,11 +241,14 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 	out := &injector.Outgoing{Method: c.verb, Body: c.body}
 	out.Header, c.stripped = injector.Strip(c.header, c.plain, c.injection.schemeOrNil())
-	query, names, ok := injector.StripQuery(c.r.URL.RawQuery)
+	query, names, ok := injector.StripQuery(c.r.URL.RawQuery, c.injection.schemeOrNil())
 	if !ok {
 		return nil, fault.New("receive", fault.Invalid, "expected a query of name=value pairs joined by &; servers read others differently")
 	}
 	c.stripped = append(c.stripped, names...)
+	if err := injector.Admit(c.injection.schemeOrNil(), c.header, c.body); err != nil {
+		return nil, err
+	}
 	out.URL = c.upstream.send.URL(c.path, c.escaped, query)
 	if c.session != "" {
 		out.Header[mcp.HeaderSession] = []string{c.session}
@@ -282,11 +290,8 @@ func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, erro
 // forward sends the call and returns the head of an answer that may be relayed,
 // with what takes the secret out of it.
 func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *injector.Scrubber, error) {
-	var late []*injector.Secrets // of what this upstream got for the agent before
-	if secrets != nil {
-		late = c.upstream.given.add(workloadOf(c.identity), c.credential, secrets, b.clock())
-	}
-	scrub := secrets.NewScrubber(late...)
+	scrub := b.scrubber(c, secrets)
+	c.scrub = scrub
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {
 		return nil, nil, masked(err, scrub)
@@ -325,6 +330,6 @@ func masked(err error, scrub *injector.Scrubber) error {
 	if !ok || f.Err == nil {
 		return err
 	}
-	text := scrub.String(f.Err.Error())
+	text := scrub.ErrorText(f.Err.Error())
 	return fault.Wrap(f.Op, f.Kind, f.Hint, errors.New(text[:min(len(text), 256)]))
 }

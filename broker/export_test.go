@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"mintmark/attest"
+	"mintmark/injector"
+	"mintmark/providers"
 )
 
 // WithMintTimeout returns o with a bound of one mint.
@@ -17,6 +19,12 @@ func (o Options) WithMintTimeout(d time.Duration) Options {
 // WithSettling returns o with a bound of what calls that were cut may take.
 func (o Options) WithSettling(d time.Duration) Options {
 	o.settling = d
+	return o
+}
+
+// WithInputTime returns o with a bound of an agent's answer.
+func (o Options) WithInputTime(d time.Duration) Options {
+	o.inputTime = d
 	return o
 }
 
@@ -88,3 +96,13 @@ func (w *InputWaits) Enter(agent attest.Identity, end ...func(error)) (leave fun
 
 // Close ends all that wait.
 func (w *InputWaits) Close() { w.w.close() }
+
+// Given is what one upstream got of late.
+type Given struct{ g given }
+
+// Add notes that agent got c, and returns how many other credentials of it are
+// looked for, and how many workloads are known.
+func (g *Given) Add(agent string, c providers.Credential, now time.Time) (others, known int) {
+	found, _, _ := g.g.add(workload{subject: agent}, c, new(injector.Secrets), now)
+	return len(found), len(g.g.late)
+}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"io"
-	"mime"
 	"net/http"
 
 	"mintmark/injector"
@@ -91,7 +90,8 @@ func (b *Broker) asks(f *call) (*answered, error) {
 
 // reading returns the answer of f, to be read message by message.
 func (b *Broker) reading(f *call, resp *http.Response, scrub *injector.Scrubber) *answered {
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	kind := mediaType(resp)
+	inParts(resp, scrub)
 	return &answered{call: f, resp: resp, scrub: scrub, messages: mcp.NewMessages(kind, resp.Body, int(b.limits.Answer))}
 }
 
@@ -117,8 +117,9 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 	}
 	var m mcp.Answer
 	if err == nil && len(message) > 0 {
-		m, err = mcp.ReadAnswer([]byte(a.scrub.String(string(message))))
+		m, err = mcp.ReadAnswer(a.scrub.Message(message))
 	}
+	b.noticed(a.call)
 	if err != nil {
 		return mcp.Answer{}, masked(unreadable(err), a.scrub)
 	}
@@ -130,5 +131,5 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 func (a *answered) close(b *Broker, err error) {
 	_ = a.resp.Body.Close()
 	a.call.end(nil)
-	b.outcome(a.call, a.resp.StatusCode, a.written, a.scrub.Hits(), err)
+	b.outcome(a.call, a.resp.StatusCode, a.written, err)
 }

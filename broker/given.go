@@ -1,10 +1,14 @@
 package broker
 
 import (
+	"container/list"
+	"reflect"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"mintmark/broker/bundle"
 	"mintmark/injector"
 	"mintmark/providers"
 )
@@ -16,34 +20,128 @@ const (
 
 // given are the credentials that an upstream got of late, by the workload that they
 // served. A server may keep one, as of the request that began a session, and say it
-// in the answer to another: that of a renewed one, or of one for certain tools.
+// in the answer to another: that of a renewed one, or of one for certain tools. A
+// workload that was served lately takes the place of the one that was least so.
 type given struct {
 	mu   sync.Mutex
-	late map[workload][]gift
+	late map[workload]*list.Element // of *gifts
+	used list.List                  // the last first
+}
+
+// gifts are what one workload got. An answer under way looks for what is added to
+// them meanwhile.
+type gifts struct {
+	of    workload
+	count atomic.Uint64 // of additions
+	mu    sync.Mutex
+	late  []gift
 }
 
 type gift struct {
-	secrets *injector.Secrets
-	until   time.Time // zero: no end is known
+	secrets    *injector.Secrets
+	credential providers.Credential
 }
 
-// add notes that agent was served by c, whose secrets these are, and returns those
-// of the others that still hold.
-func (g *given) add(agent workload, c providers.Credential, secrets *injector.Secrets, now time.Time) (others []*injector.Secrets) {
+// over reports whether nobody can use the credential any more. One that the broker
+// no longer uses may still be good at its system, and is not over before its end.
+func (g gift) over(now time.Time) bool {
+	end := g.credential.NotAfter()
+	return g.credential.Revoked() || !end.IsZero() && now.After(end)
+}
+
+// givenBy returns what the upstream of a name got of late: the same server still has
+// it when another bundle is in force.
+func givenBy(old *snapshot, name string, u bundle.Upstream) *given {
+	if old != nil {
+		if before, ok := old.bundle.Config.Upstreams[name]; ok && reflect.DeepEqual(before.URL, u.URL) {
+			return old.upstreams[name].given
+		}
+	}
+	return &given{}
+}
+
+// scrubber returns what takes the secrets of this call out of its answer, and those
+// of what the upstream got for the agent before, or gets while the answer goes on.
+func (b *Broker) scrubber(c *call, secrets *injector.Secrets) *injector.Scrubber {
+	if secrets == nil {
+		return secrets.NewScrubber()
+	}
+	others, late, count := c.upstream.given.add(workloadOf(c.identity), c.credential, secrets, b.clock())
+	scrub := secrets.NewScrubber(others...)
+	scrub.Watch(late, count)
+	return scrub
+}
+
+// add notes that agent was served by c, whose secrets these are. It returns those
+// of the others that still hold, and the workload's gifts with their count as of
+// then.
+func (g *given) add(agent workload, c providers.Credential, secrets *injector.Secrets, now time.Time) (others []*injector.Secrets, to *gifts, count uint64) {
+	to = g.to(agent, now)
+	others, count = to.add(gift{secrets, c}, now)
+	return others, to, count
+}
+
+// to returns what agent got, and makes room for it.
+func (g *given) to(agent workload, now time.Time) *gifts {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if g.late == nil || g.late[agent] == nil && len(g.late) >= givenToMost {
-		g.late = make(map[workload][]gift)
+	if e, ok := g.late[agent]; ok {
+		g.used.MoveToFront(e)
+		return e.Value.(*gifts)
 	}
-	known := slices.DeleteFunc(g.late[agent], func(one gift) bool {
-		return one.secrets == secrets || !one.until.IsZero() && now.After(one.until)
+	// Each that comes makes two go that have nothing left, so that what has ended
+	// goes though its workload never calls again.
+	for range 2 {
+		if last := g.used.Back(); last != nil && (g.used.Len() >= givenToMost || last.Value.(*gifts).over(now)) {
+			delete(g.late, g.used.Remove(last).(*gifts).of)
+		}
+	}
+	if g.late == nil {
+		g.late = make(map[workload]*list.Element)
+	}
+	to := &gifts{of: agent}
+	g.late[agent] = g.used.PushFront(to)
+	return to
+}
+
+func (to *gifts) add(one gift, now time.Time) (others []*injector.Secrets, count uint64) {
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	fresh := true
+	to.late = slices.DeleteFunc(to.late, func(g gift) bool {
+		same := g.credential.Fingerprint() == one.credential.Fingerprint()
+		fresh = fresh && !same
+		return same || g.over(now)
 	})
-	for _, one := range known {
-		others = append(others, one.secrets)
+	for _, g := range to.late {
+		others = append(others, g.secrets)
 	}
-	if len(known) == givenToOne {
-		known = slices.Delete(known, 0, 1)
+	if len(to.late) == givenToOne {
+		to.late = slices.Delete(to.late, 0, 1)
 	}
-	g.late[agent] = append(known, gift{secrets, c.NotAfter()})
-	return others
+	to.late = append(to.late, one)
+	if fresh {
+		to.count.Add(1)
+	}
+	return others, to.count.Load()
+}
+
+// over reports whether there is nothing left that could be found in an answer.
+func (to *gifts) over(now time.Time) bool {
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	return !slices.ContainsFunc(to.late, func(g gift) bool { return !g.over(now) })
+}
+
+// Since implements injector.Late.
+func (to *gifts) Since(seen uint64) (all []*injector.Secrets, count uint64) {
+	if count = to.count.Load(); count == seen {
+		return nil, count
+	}
+	to.mu.Lock()
+	defer to.mu.Unlock()
+	for _, g := range to.late {
+		all = append(all, g.secrets)
+	}
+	return all, to.count.Load()
 }

@@ -1,11 +1,20 @@
 package broker_test
 
 import (
+	"context"
+	"crypto/ed25519"
 	"fmt"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"mintmark/broker"
+	"mintmark/broker/audit"
+	"mintmark/providers"
 )
 
 // A server that keeps the credential which began a session may say it in the answer
@@ -45,4 +54,151 @@ func TestACredentialInTheAnswerToACallWithAnother(t *testing.T) {
 			}
 		})
 	}
+}
+
+const splitUpstream = `
+  split: {url: "http://%s/mcp", credentials: [{provider: token, scheme: bearer, tools: ["lookup_*"]}, {provider: user, scheme: basic}]}
+  open: {`
+
+// A stream is open while its workload gets another credential for the upstream,
+// which then says both on it.
+func TestAnOpenStreamLearnsOfLaterCredentials(t *testing.T) {
+	var mu sync.Mutex
+	var kept []string // every credential, as it came
+	e := newEvents()
+	w := open(t)
+	address := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		kept = append(kept, r.Header.Get("Authorization"))
+		mu.Unlock()
+		if r.Method == http.MethodGet {
+			e.ServeHTTP(rw, r)
+			return
+		}
+		answerOK(rw, r)
+	}), nil)
+	if err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(splitUpstream, address)); err != nil {
+		t.Fatal(err)
+	}
+	x := w.begin(w.call(get("/mcp/split")))
+	says := func(text string) string {
+		return `data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"` + text + `"}}` + "\n\n"
+	}
+	e.event(t, says("begun"))
+	x.want(says("begun"))
+	// In force is another bundle by then: the server is the same.
+	if err := w.change("policies.cedar", "refunds are made one by one", "refunds are made one at a time"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/split")), "result")
+	mu.Lock()
+	said := says(strings.Join(kept, " "))
+	mu.Unlock()
+	e.event(t, said)
+	got, err := x.event()
+	if err != nil || len(got) != len(said) || !strings.Contains(got, "Basic ****") || !strings.Contains(got, "Bearer ****") {
+		t.Errorf("got %q, %v, want both credentials in it, masked", got, err)
+	}
+	e.event(t, "")
+}
+
+// The server is the same when another bundle is in force.
+func TestCredentialsOfBeforeABundleAreLookedFor(t *testing.T) {
+	var mu sync.Mutex
+	var kept []string
+	w := open(t)
+	address := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		kept = append(kept, r.Header.Get("Authorization"))
+		says(200, "application/json", fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":%q}]}}`, strings.Join(kept, " ")))(rw, r)
+	}), nil)
+	if err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(splitUpstream, address)); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/split"), body(initialize)), "Basic ****")
+	if err := w.change("policies.cedar", "refunds are made one by one", "refunds are made one at a time"); err != nil {
+		t.Fatal(err)
+	}
+	if got := w.do(w.call(to("/mcp/split"))); !strings.Contains(got.body, "Basic ****") || !strings.Contains(got.body, "Bearer ****") {
+		t.Errorf("got %s, want both credentials in it, masked", got.body)
+	}
+}
+
+// ending mints a token after another, each of which its system can end.
+type ending struct {
+	minted  atomic.Int64
+	revokes chan struct{}
+}
+
+func (e *ending) Mint(context.Context, providers.Request) (providers.Credential, error) {
+	n := e.minted.Add(1)
+	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(fmt.Sprintf("token-of-a-test-%d", n))},
+		providers.Terms{Lease: fmt.Sprint("lease-", n), NotAfter: time.Now().Add(time.Hour)}), nil
+}
+
+func (e *ending) Revoke(context.Context, providers.Held) error {
+	<-e.revokes
+	return nil
+}
+
+// Of the workloads that an upstream served, those served last are remembered, and
+// of each the credentials that somebody could still use.
+func TestWhatAnUpstreamGotIsBounded(t *testing.T) {
+	e := &ending{revokes: make(chan struct{})}
+	pool := openPool(t, e)
+	lease := func() providers.Credential {
+		c, _, err := pool.Lease(t.Context(), "p", providers.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return c
+	}
+	var g broker.Given
+	now := time.Now()
+	first := lease()
+	g.Add("first", first, now)
+	g.Add("idle", first, now)
+	pool.Drop(t.Context(), first.ID())
+	second := lease()
+	if others, _ := g.Add("first", second, now); others != 1 {
+		t.Errorf("got %d others, want the one that its system has not ended yet", others)
+	}
+	for i := range 2 * 4096 { // of one workload with many names
+		if _, known := g.Add(fmt.Sprint("other-", i), second, now); known > 4096 {
+			t.Fatalf("got %d workloads, want at most 4096", known)
+		}
+		if i%1000 == 0 {
+			if others, _ := g.Add("first", second, now); others != 1 {
+				t.Fatalf("after %d others: the workload that was served lately is forgotten", i)
+			}
+		}
+	}
+	e.revokes <- struct{}{}
+	await(t, "the revocation", first.Revoked)
+	if others, _ := g.Add("first", second, now); others != 0 {
+		t.Errorf("got %d others, want none: its system has ended it", others)
+	}
+	if _, known := g.Add("last", second, now.Add(2*time.Hour)); known > 4095 {
+		t.Errorf("got %d workloads, want those to go that have nothing left", known)
+	}
+	close(e.revokes)
+}
+
+func openPool(t *testing.T, p providers.Provider) *providers.Pool {
+	t.Helper()
+	log, err := audit.Open(audit.Options{Directory: t.TempDir(), SigningKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	pool, err := providers.NewPool(map[string]providers.Entry{"p": {Provider: p, Digest: "d"}},
+		providers.PoolOptions{Log: log, FingerprintKey: slices.Repeat([]byte{7}, 32)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = pool.Close(context.WithoutCancel(t.Context()))
+		_ = log.Close()
+	})
+	return pool
 }

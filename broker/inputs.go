@@ -11,7 +11,7 @@ import (
 )
 
 const (
-	inputWithin = 10 * time.Minute // for a person to give an answer
+	inputWithin = 10 * time.Minute // for a person to give an answer, unless a test says less
 	aliveEvery  = 15 * time.Second
 	busyFor     = time.Second // before an upstream that is busy is asked again
 )
@@ -21,7 +21,7 @@ const (
 // Meanwhile the call is not one of limits.concurrent, and of an agent's only so
 // many wait.
 func (b *Broker) inputs(r *reply, br *call, in *mcp.Input) (mcp.Object, error) {
-	ctx, late := context.WithTimeoutCause(br.ctx, inputWithin,
+	ctx, late := context.WithTimeoutCause(br.ctx, b.inputTime,
 		fault.New("answer", fault.Unavailable, "the client did not give the input that the upstream asked for in time"))
 	defer late()
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -30,19 +30,7 @@ func (c *call) ask(now time.Time, method string, target policies.Target, with *i
 }
 
 func (c *call) askOf(s *snapshot, now time.Time, method string, target policies.Target, with *injection) policies.Decision {
-	credential := ""
-	if with != nil {
-		credential = with.provider
-	}
-	return s.policies.Decide(policies.Request{
-		Agent:      c.identity.ID(),
-		Upstream:   c.name,
-		Method:     method,
-		Target:     target,
-		Credential: credential,
-		Posture:    s.facts(now, c.identity.Subject()),
-		Now:        now,
-	})
+	return s.policies.Decide(c.question(s, now, method, target, with))
 }
 
 // object is what the call acts on, as it is sent.

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"log/slog"
 	"net"
 	"net/http"
 	"net/url"
@@ -15,16 +14,16 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
-	"golang.org/x/net/netutil"
 
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
+	"mintmark/internal/http1"
 )
 
 // listener is one socket and its HTTP server.
 type listener struct {
 	net    net.Listener
-	server *http.Server
+	server *http1.Server
 	secure bool
 	hosts  map[string]bool // names accepted in Host and Origin; nil: any (a Unix socket)
 }
@@ -76,14 +75,14 @@ func (b *Broker) openListener(ctx context.Context, c bundle.Listener) (_ *listen
 	} else {
 		l.hosts = hostNames(l.net.Addr().(*net.TCPAddr), append([]string{hostOf(c.Address)}, c.Hosts...))
 	}
-	l.net = netutil.LimitListener(l.net, b.limits.Connections)
-	l.server = &http.Server{
-		Handler:           b.handler(l),
-		TLSConfig:         config,
-		ReadHeaderTimeout: b.limits.HeaderTime.Duration,
-		IdleTimeout:       2 * time.Minute,
-		MaxHeaderBytes:    int(b.limits.Header),
-		ErrorLog:          slog.NewLogLogger(b.logger.Handler(), slog.LevelDebug),
+	l.server = &http1.Server{
+		Handler:  b.handler(l),
+		TLS:      config,
+		HeadTime: b.limits.HeaderTime.Duration,
+		Idle:     2 * time.Minute,
+		MaxHead:  int(b.limits.Header),
+		MaxConns: b.limits.Connections,
+		Logger:   b.logger,
 	}
 	return l, nil
 }
@@ -114,7 +113,7 @@ func (b *Broker) tlsConfig(c bundle.Listener) (*tls.Config, error) {
 	if c.Plaintext {
 		return nil, nil
 	}
-	config := &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequestClientCert}
+	config := &tls.Config{MinVersion: tls.VersionTLS13, ClientAuth: tls.RequestClientCert, NextProtos: []string{"h2", "http/1.1"}}
 	if c.Cert == "" {
 		if !b.trust.HasIdentity() {
 			return nil, errors.New("expected cert and key, or a Workload API under trust that gives the broker its own X.509-SVID, got neither")
@@ -186,9 +185,6 @@ func (l *listener) checkHost(r *http.Request) error {
 }
 
 func (l *listener) serve() error {
-	if l.secure {
-		return ended(l.server.ServeTLS(l.net, "", ""))
-	}
 	return ended(l.server.Serve(l.net))
 }
 

@@ -27,7 +27,7 @@ func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) 
 	edit := func(message []byte) ([]byte, error) {
 		return b.shown(c, []byte(scrub.String(string(message)))) // names in it go on record
 	}
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	kind := mediaType(resp)
 	switch kind {
 	case "text/event-stream":
 		resp.Body = body{mcp.EditEvents(resp.Body, limit, edit), resp.Body}
@@ -84,7 +84,7 @@ func (c *call) own(resp *http.Response) *mcp.Own {
 	if c.verb != http.MethodPost || c.plain || c.lists() {
 		return nil
 	}
-	kind, _, _ := mime.ParseMediaType(resp.Header.Get("Content-Type"))
+	kind := mediaType(resp)
 	if c.batch == nil {
 		return mcp.NewOwn(kind, c.asks()...)
 	}

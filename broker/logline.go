@@ -18,7 +18,8 @@ func (c *call) attrs(now time.Time, outcome string, status int) []slog.Attr {
 }
 
 func errAttrs(r refusal, err error) []slog.Attr {
-	return []slog.Attr{slog.String("step", r.Step), slog.String("kind", r.Kind.String()), slog.String("reason", r.Text), slog.String("err", err.Error())}
+	kind, reason := r.truth()
+	return []slog.Attr{slog.String("step", r.Step), slog.String("kind", kind.String()), slog.String("reason", reason), slog.String("err", err.Error())}
 }
 
 // levelOf keeps the log readable: an allowed call is a debug line (the record

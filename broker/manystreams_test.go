@@ -89,7 +89,7 @@ func TestAThousandStreams(t *testing.T) {
 	w := open(t)
 	c := newCrowd()
 	w.upstream.does(c.ServeHTTP)
-	before := runtime.NumGoroutine()
+	before, idle := runtime.NumGoroutine(), inUse()
 	slow := openStream(t, w)
 	await(t, "the slow stream at the upstream", func() bool { return c.here.Load() == 1 })
 	c.flood(t)
@@ -110,6 +110,7 @@ func TestAThousandStreams(t *testing.T) {
 			}
 		}
 	}
+	wantPerStream(t, idle, many)
 	leave(conns)
 	await(t, "the upstream to see the agents leave", func() bool { return c.here.Load() <= 1 })
 	leave([]*heldStream{slow})
@@ -117,6 +118,29 @@ func TestAThousandStreams(t *testing.T) {
 	await(t, "the calls to end", func() bool { return w.broker.Waiting() == 0 })
 	w.broker.DropIdle()
 	await(t, "the goroutines to end", func() bool { return runtime.NumGoroutine() <= before+8 }) // those of idle connections
+}
+
+// perStream is what one stream may take: twice what was measured, and in that is the
+// agent's end and the upstream's, of one process with the broker here.
+const perStream = 256 << 10
+
+// wantPerStream holds what many streams take since idle to a bound.
+func wantPerStream(t *testing.T, idle uint64, many int) {
+	t.Helper()
+	each := (inUse() - min(idle, inUse())) / uint64(many)
+	t.Logf("%d streams: %d KiB each, agent and upstream included", many, each>>10)
+	if each > perStream {
+		t.Errorf("got %d KiB for a stream, want at most %d", each>>10, perStream>>10)
+	}
+}
+
+// inUse returns the bytes of heap and stacks that are in use and not garbage.
+func inUse() uint64 {
+	runtime.GC()
+	runtime.GC() // what pools and finalizers kept over the first
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapInuse + m.StackInuse
 }
 
 // heldStream is a stream that an agent has open.

@@ -1,6 +1,9 @@
 package broker
 
-import "mintmark/injector/mcp"
+import (
+	"mintmark/broker/bundle"
+	"mintmark/injector/mcp"
+)
 
 // mergeCall sends a call to the upstream that it names, by the upstream's own
 // names, and answers with what comes of it. The decisions that stand for it on
@@ -10,7 +13,7 @@ func (b *Broker) mergeCall(c *call) error {
 	if err == nil {
 		message, err = mcp.WithoutTasks(message)
 	}
-	if u, ok := c.snap.upstreams[name]; err == nil && (!ok || u.plain) {
+	if err == nil && !bundle.IsName(name) {
 		err = mcp.UnknownPrefix(c.msg.Target)
 	}
 	if err == nil && c.bridged != nil {

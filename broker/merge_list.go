@@ -150,7 +150,7 @@ func (b *Broker) answerList(c *call, pages []page) error {
 	}
 	r := newReply(c)
 	r.whole(http.StatusOK, mcp.Reply(c.msg.ID, result.JSON()))
-	b.outcome(c, http.StatusOK, r.written, 0, incomplete(missing))
+	b.outcome(c, http.StatusOK, r.written, incomplete(missing))
 	return nil
 }
 

@@ -338,7 +338,7 @@ func TestAListThatStopsHalfwayIsMissing(t *testing.T) {
 // for its list, and that one is as slow to take it.
 func TestACancellationThatIsNotTakenHoldsUpNoList(t *testing.T) {
 	s := openSeveral(t)
-	if err := s.change("mintmark.yaml", "  odd: {", "  odd: {timeout: 1s, "); err != nil {
+	if err := s.change("mintmark.yaml", "  odd: {", "  odd: {timeout: 3s, "); err != nil {
 		t.Fatal(err)
 	}
 	(&aging{}).serve(s.odd)

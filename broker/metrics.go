@@ -61,7 +61,7 @@ func (m *metrics) series(name, outcome, step string) *counted {
 
 // ended counts one call that ended at now. The series of allowed calls are
 // looked up once for each upstream.
-func (m *metrics) ended(c *call, now time.Time, outcome, step string, hits int) {
+func (m *metrics) ended(c *call, now time.Time, outcome, step string) {
 	name := ""
 	u, registered := c.snap.upstreams[c.name]
 	if registered {
@@ -78,10 +78,11 @@ func (m *metrics) ended(c *call, now time.Time, outcome, step string, hits int) 
 	}
 	s.calls.Inc()
 	s.duration.Observe(now.Sub(c.started).Seconds())
-	if hits > 0 {
-		m.scrubbed.WithLabelValues(name).Add(float64(hits))
-	}
 }
+
+// masked counts secrets that an upstream sent back. They are in an answer to a call
+// that was allowed, so that its upstream is registered.
+func (m *metrics) masked(c *call, hits int) { m.scrubbed.WithLabelValues(c.name).Add(float64(hits)) }
 
 // adminHandler serves /metrics, /healthz (the process answers) and /readyz
 // (it can also serve calls).

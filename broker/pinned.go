@@ -45,6 +45,7 @@ var errTwoDefinitions = errors.New("one tool with two definitions in the answer 
 // their definitions, by name.
 func (b *Broker) observe(c *call, message []byte) (digests map[string]string, err error) {
 	digests = map[string]string{}
+	texts := map[string][]byte{}
 	var unread error
 	_, err = mcp.FilterLists(message, func(e mcp.Entry) bool {
 		if e.Method == "tools/call" && len(e.Name) <= longestTool {
@@ -53,7 +54,7 @@ func (b *Broker) observe(c *call, message []byte) (digests map[string]string, er
 				err = cmp.Or(err, errTwoDefinitions)
 			}
 			unread = cmp.Or(unread, err)
-			digests[e.Name] = digest
+			digests[e.Name], texts[e.Name] = digest, e.Raw
 		}
 		return true
 	})
@@ -66,24 +67,32 @@ func (b *Broker) observe(c *call, message []byte) (digests map[string]string, er
 	}
 	b.recordApprovals()
 	for _, tool := range slices.Sorted(maps.Keys(verdicts)) {
-		b.recordTool(c, tool, digests[tool], verdicts[tool])
+		b.recordTool(c, tool, digests[tool], texts[tool], verdicts[tool])
 	}
 	return digests, nil
 }
 
-// recordTool puts on record that a tool is new, or not what it was.
-func (b *Broker) recordTool(c *call, tool, digest string, v pins.Verdict) {
+// recordTool puts on record that a tool is new, or not what it was, and the
+// digests of its parts, by which "mintmark upstream tools" tells what changed.
+func (b *Broker) recordTool(c *call, tool, digest string, text []byte, v pins.Verdict) {
+	if v != pins.First && v != pins.Changed && v != pins.Restored {
+		return
+	}
 	rec := &audit.Record{Kind: audit.Admin, Call: c.id, Upstream: c.name, Tool: tool, Reason: "definition sha256:" + digest}
+	if parts, err := mcp.DefinitionParts(text); err == nil { // it was read before
+		rec.Reason += " (" + parts + ")"
+	}
 	switch v {
 	case pins.First:
 		rec.Event = "tool_seen"
 	case pins.Changed:
 		rec.Event = "tool_changed"
-		b.logger.WarnContext(context.WithoutCancel(c.ctx), "a tool is not what it was", slog.String("upstream", c.name), slog.String("tool", tool), slog.Bool("refused", c.upstream.holds))
+		approve := approval(c.snap.bundle.Dir, c.name, tool, digest)
+		rec.Reason += "; to approve it: " + approve
+		b.logger.WarnContext(context.WithoutCancel(c.ctx), "a tool is not what it was",
+			slog.String("upstream", c.name), slog.String("tool", tool), slog.Bool("refused", c.upstream.holds), slog.String("approve", approve))
 	case pins.Restored:
 		rec.Event = "tool_restored"
-	default:
-		return
 	}
 	b.recordSkipped(c.name)
 	b.log.Note(rec)
@@ -127,5 +136,15 @@ func (b *Broker) pinned(c *call, m *mcp.Message, digest string) error {
 	if !pending {
 		return nil
 	}
-	return fault.New("decide", fault.Denied, "what this tool says of itself has changed; an operator looks at it and runs: mintmark upstream approve")
+	return fault.Wrap("decide", fault.Denied, "what this tool says of itself has changed: its calls are refused until an operator of the broker has looked and approved",
+		errors.New(b.approvalOf(c, m.Target)))
+}
+
+// approvalOf says what an operator does about a tool that is pending.
+func (b *Broker) approvalOf(c *call, tool string) string {
+	digest := b.pins.Tool(c.name, tool).Changed
+	if digest == "" { // it changed again, too soon after to be kept
+		return fmt.Sprintf("look at it with: mintmark upstream tools --dir %s %s", shellQuoted(c.snap.bundle.Dir), c.name)
+	}
+	return "approve it with: " + approval(c.snap.bundle.Dir, c.name, tool, digest)
 }

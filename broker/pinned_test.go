@@ -80,6 +80,7 @@ func TestAChangedToolIsRefusedUntilApproved(t *testing.T) {
 		t.Errorf("changed: got %v, want it hidden", got)
 	}
 	w.wantRefused(w.call(), want{200, -31403, "decide", fault.Denied, "what this tool says of itself has changed", "shop", false})
+	w.wantApprovalSaid(t)
 
 	command, err := pins.Open(filepath.Join(w.logDir(), "state"), time.Now)
 	if err != nil {
@@ -93,6 +94,34 @@ func TestAChangedToolIsRefusedUntilApproved(t *testing.T) {
 		t.Errorf("approved: got %v, want the tool", got)
 	}
 	w.wantEvents(t, "tool_seen", "tool_changed", "tool_approved")
+}
+
+// wantApprovalSaid demands that the log and the record say how to approve the tool,
+// and that the agent was not told.
+func (w *world) wantApprovalSaid(t *testing.T) {
+	t.Helper()
+	state, err := pins.Open(filepath.Join(w.logDir(), "state"), time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	command := fmt.Sprintf("mintmark upstream approve --dir %s --digest %s orders lookup_order", w.dir, state.Tool("orders", "lookup_order").Changed)
+	w.await("the record of the change", func() bool {
+		for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Admin, Tool: "lookup_order"}) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Event == "tool_changed" && strings.Contains(r.Reason, ", description ") && strings.HasSuffix(r.Reason, "; to approve it: "+command) {
+				return true
+			}
+		}
+		return false
+	})
+	if !strings.Contains(string(w.logged.bytes()), `"err":"decide: what this tool says of itself has changed: its calls are refused until an operator of the broker has looked and approved: approve it with: `+command) {
+		t.Errorf("the log of the refused call does not say %q", command)
+	}
+	if strings.Contains(string(w.received.bytes()), "upstream approve") {
+		t.Error("the agent was told how to approve")
+	}
 }
 
 func TestAToolIsHeldToItsRegisteredDefinition(t *testing.T) {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -32,7 +33,7 @@ func (b *Broker) receive(c *call, misrouted error) error {
 		return err
 	}
 	if c.plain {
-		return expectOneMethod(c)
+		return cmp.Or(expectOneMethod(c), expectNoLogin(c))
 	}
 	return b.readMessage(c)
 }
@@ -156,6 +157,18 @@ func cutShort(err error) error {
 
 func tooLarge(limit int64) error {
 	return fault.New("receive", fault.TooLarge, "expected a body of at most "+bundle.Size(limit).String()+", got a larger one")
+}
+
+// expectNoLogin refuses a plain call whose body is a form that would authenticate it.
+func expectNoLogin(c *call) error {
+	field, err := injector.FormAuthority(c.r.Header, c.body)
+	if err != nil {
+		return fault.Wrap("receive", fault.Invalid, err.Error(), err)
+	}
+	if field != "" {
+		return fault.New("receive", fault.Invalid, fmt.Sprintf("expected no field %.32q in the form: the broker authenticates the call, and sends a body as it came", field))
+	}
+	return nil
 }
 
 // expectOneMethod refuses a plain POST whose body names another method.

@@ -47,7 +47,8 @@ type refusal struct {
 	Text   string
 	Data   map[string]any // what the protocol wants in error.data beside our own
 
-	protocol bool // the protocol says which status and code
+	protocol bool         // the protocol says which status and code
+	withheld *fault.Error // why, where the agent is not told; or nil
 	// Challenges are what a caller that proved nothing is asked for.
 	Challenges []string
 	// Session says that the call's session is over, and not this call alone. Its
@@ -66,7 +67,7 @@ func refusalOf(err error) refusal {
 		return r
 	}
 	kind := fault.KindOf(err)
-	r := refusal{Kind: kind, Step: "internal", Text: fault.HintOf(err), Session: errors.Is(err, errSession)}
+	r := refusal{Kind: kind, Step: "internal", Text: fault.HintOf(err), Session: errors.Is(err, errSession), withheld: withheldIn(err)}
 	r.Status, r.Code = answerOf(kind)
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		r.Step, _, _ = strings.Cut(e.Op, " ")

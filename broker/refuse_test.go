@@ -255,10 +255,7 @@ func TestRefusesRoutesThatDoNotExist(t *testing.T) {
 		return want{status, code, step, kind, says, "shop", false}
 	}
 	noPath := refused(404, -31404, fault.NotFound, "receive", "call /mcp/NAME or /http/NAME/PATH")
-	unknown := refused(404, -31404, fault.NotFound, "decide", "no upstream of this name and kind")
 	noMethod := refused(405, -32600, fault.Invalid, "receive", "expected method")
-	unknownPlain := unknown
-	unknownPlain.code = 0
 	noMethodPlain := noMethod
 	noMethodPlain.code = 0
 	w.run(t, []row{
@@ -266,11 +263,6 @@ func TestRefusesRoutesThatDoNotExist(t *testing.T) {
 		{"no upstream", w.call(to("/mcp/")), noPath},
 		{"below an upstream", w.call(to("/mcp/orders/x")), noPath},
 		{"empty segment before", w.call(to("//mcp/orders")), noPath},
-		{"unknown upstream", w.call(to("/mcp/nobody")), unknown},
-		{"escaped name", w.call(to("/mcp/%6frders")), unknown},
-		{"name with an escaped slash", w.call(to("/mcp/orders%2fx")), unknown},
-		{"MCP call of a plain upstream", w.call(to("/mcp/api")), unknown},
-		{"plain call of an MCP upstream", w.call(get("/http/orders/x")), unknownPlain},
 		{"PUT", w.call(method("PUT")), noMethod},
 		{"PATCH", w.call(method("PATCH")), noMethod},
 		{"OPTIONS", w.call(method("OPTIONS")), refused(405, -32600, fault.Invalid, "receive", `on this path, got "OPTIONS"`)},

@@ -19,6 +19,7 @@ const slowest = 30 * time.Second
 // relay carries one answer's body to the agent, scrubbed, at the pace it comes.
 // The decision must stand before each piece.
 type relay struct {
+	broker  *Broker
 	call    *call
 	control *http.ResponseController
 	scrub   *injector.Scrubber
@@ -30,7 +31,8 @@ type relay struct {
 
 // answerBody relays the body and returns how many bytes the agent was given.
 func (b *Broker) answerBody(c *call, resp *http.Response, scrub *injector.Scrubber) (int64, error) {
-	r := &relay{call: c, control: &c.control, scrub: scrub, own: c.own(resp), stream: isStream(resp), clock: b.clock}
+	r := &relay{broker: b, call: c, control: &c.control, scrub: scrub, own: c.own(resp), stream: isStream(resp), clock: b.clock}
+	inParts(resp, scrub)
 	b.streams.put(c)
 	defer b.streams.remove(c)
 	if r.stream {
@@ -58,6 +60,8 @@ func (r *relay) copy(body io.Reader, buf []byte) error {
 		switch {
 		case errors.Is(err, io.EOF):
 			return r.write(r.scrub.Rest())
+		case isFault(err):
+			return err
 		case err != nil && isFault(context.Cause(r.call.ctx)):
 			return context.Cause(r.call.ctx)
 		case err != nil:
@@ -68,6 +72,7 @@ func (r *relay) copy(body io.Reader, buf []byte) error {
 
 // write gives the agent one scrubbed piece.
 func (r *relay) write(piece []byte) error {
+	r.broker.noticed(r.call)
 	if len(piece) == 0 {
 		return nil
 	}

@@ -20,6 +20,10 @@ func (b *Broker) Stale() bool {
 func (b *Broker) Reload(ctx context.Context) (applied bool, err error) {
 	bd, err := b.readAgain()
 	if err != nil {
+		// Again, for what is wrong with the policies beside it.
+		if _, _, all := Load(b.current.Load().bundle.Dir, b.kinds.Settings()); all != nil {
+			err = all
+		}
 		b.metrics.reloads.WithLabelValues("refused").Inc()
 		return false, err
 	}

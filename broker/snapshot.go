@@ -56,7 +56,7 @@ type upstream struct {
 	holds      bool     // to what its tools said of themselves before
 	held       holdings // sessions of agents that have none of their own
 	allowed    atomic.Pointer[counted]
-	given      given // credentials of late
+	given      *given // credentials of late
 }
 
 // injection is one registered credential of an upstream.
@@ -118,6 +118,7 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 		if s.upstreams[name], err = openUpstream(u); err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", name, err)
 		}
+		s.upstreams[name].given = givenBy(old, name, u)
 	}
 	if err := b.registerTools(bd.Config); err != nil {
 		return nil, err
@@ -153,11 +154,15 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 
 // Compile checks and compiles the policies of a bundle.
 func Compile(bd *bundle.Bundle) (*policies.Set, error) {
+	return policies.Compile(policyFiles(bd), policyOptions(bd))
+}
+
+func policyFiles(bd *bundle.Bundle) []policies.File {
 	files := make([]policies.File, len(bd.Policies))
 	for i, f := range bd.Policies {
 		files[i] = policies.File{Name: f.Name, Content: f.Content}
 	}
-	return policies.Compile(files, policyOptions(bd))
+	return files
 }
 
 // policyOptions says what the policies of a bundle may name.

@@ -185,7 +185,7 @@ func (b *Broker) tallied(f *call, err error) {
 	if f.recorded {
 		outcome = "fail"
 	}
-	b.metrics.ended(f, now, outcome, r.Step, 0)
+	b.metrics.ended(f, now, outcome, r.Step)
 	b.logger.LogAttrs(f.r.Context(), levelOf(err), "call", append(f.attrs(now, outcome, r.Status), errAttrs(r, err)...)...)
 }
 

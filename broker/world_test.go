@@ -60,6 +60,7 @@ type world struct {
 	upstream *upstream
 	scan     *stated
 	waiting  *waiting
+	minted   map[string]providers.Provider
 	broker   *broker.Broker
 	agent    string // a JWT-SVID of agent/shop
 
@@ -84,6 +85,8 @@ type setup struct {
 	Quiet       bool   // the broker logs nothing
 	Policy      string // after the policies that every world has
 	MintTimeout time.Duration
+	Minted      map[string]providers.Provider // by kind, without settings
+	InputTime   time.Duration
 }
 
 // open returns a world that ends with the test. At its end the log must verify
@@ -97,6 +100,7 @@ func open(t testing.TB, change ...func(*setup)) *world {
 	for _, c := range change {
 		c(&s)
 	}
+	w.minted = s.Minted
 	w.serveWorkloadAPI(s.Socket)
 	w.issuer, w.upstream = newIssuer(t), newUpstream(t)
 	s.Issuer, s.Upstream, s.Closed = w.issuer.address, cmp.Or(s.Upstream, w.upstream.address), closedAddress(t)
@@ -216,7 +220,7 @@ func (w *world) writeFiles(s setup) {
 // kinds is the table of cmd/mintmark with a posture source that says what a
 // test has it say.
 func (w *world) kinds() broker.Kinds {
-	return broker.Kinds{
+	kinds := broker.Kinds{
 		Attestors: map[string]broker.Kind[broker.AttestorEnv, attest.Attestor]{
 			"x509-svid": broker.KindOf(func(c x509svid.Config, env broker.AttestorEnv) (attest.Attestor, error) {
 				return x509svid.Open(c, env.Trust)
@@ -231,11 +235,20 @@ func (w *world) kinds() broker.Kinds {
 			"stated": broker.KindOf(func(struct{}, broker.PostureEnv) (posture.Source, error) { return w.scan, nil }),
 		},
 		Providers: map[string]broker.Kind[providers.Env, providers.Provider]{
-			"oauth":  broker.KindOf(oauth.Open),
 			"static": broker.KindOf(static.Open),
-			"vault":  broker.KindOf(vault.Open),
+
+			"oauth": broker.KindOf(oauth.Open),
+			"vault": broker.KindOf(vault.Open),
+			"canary": broker.KindOf(func(c canaries, _ providers.Env) (providers.Provider, error) {
+				c.issued = w.issuer
+				return c, nil
+			}),
 		},
 	}
+	for kind, p := range w.minted {
+		kinds.Providers[kind] = broker.KindOf(func(struct{}, providers.Env) (providers.Provider, error) { return p, nil })
+	}
+	return kinds
 }
 
 // change rewrites a file of the bundle and applies the result.
@@ -247,6 +260,17 @@ func (w *world) change(name, old, now string) error {
 // rewrite changes a file of the bundle and reads the result.
 func (w *world) rewrite(name, old, now string) *bundle.Bundle {
 	w.t.Helper()
+	w.rewriteOnly(name, old, now)
+	bd, err := bundle.Load(w.dir, w.kinds().Settings())
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	return bd
+}
+
+// rewriteOnly changes a file of the bundle.
+func (w *world) rewriteOnly(name, old, now string) {
+	w.t.Helper()
 	file := filepath.Join(w.dir, name)
 	content, err := os.ReadFile(file)
 	if err != nil || !bytes.Contains(content, []byte(old)) {
@@ -255,11 +279,6 @@ func (w *world) rewrite(name, old, now string) *bundle.Bundle {
 	if err := os.WriteFile(file, bytes.Replace(content, []byte(old), []byte(now), 1), 0o600); err != nil {
 		w.t.Fatal(err)
 	}
-	bd, err := bundle.Load(w.dir, w.kinds().Settings())
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	return bd
 }
 
 func (w *world) openBroker(s setup) {
@@ -273,7 +292,7 @@ func (w *world) openBroker(s setup) {
 		logger = nil
 	}
 	o := broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock}
-	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience))
+	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience).WithInputTime(s.InputTime))
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -526,8 +545,9 @@ func (w *world) vouching() {
 
 // lockedBuffer is a bytes.Buffer for several writers.
 type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
+	mu    sync.Mutex
+	buf   bytes.Buffer
+	taken int
 }
 
 // Write implements io.Writer.

@@ -85,7 +85,7 @@ func TestContainerImage(t *testing.T) {
 	t.Run("check", func(t *testing.T) {
 		mountConfigMap(t, filepath.Join(root, "etc/mintmark"), one(t, "ConfigMap", "researcher-mintmark").Data)
 		mountConfigMap(t, filepath.Join(root, "etc/mintmark-ca"), map[string]string{"ca.pem": authority(t)})
-		if out := inside(t, root, "check", "/etc/mintmark"); !strings.Contains(out, "ok: 1 upstreams, 1 providers, 2 policies") {
+		if out := inside(t, root, "check", "/etc/mintmark"); !strings.Contains(out, "ok: upstreams 1, providers 1, policies 2") {
 			t.Errorf("got %q, want the example's bundle to be ok", out)
 		}
 	})

@@ -2,6 +2,7 @@ package injector
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -11,15 +12,14 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptrace"
-	"net/netip"
 	"net/url"
 	"os"
 	"strings"
-	"syscall"
 	"time"
 
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
+	"mintmark/internal/http1"
 )
 
 // Upstream sends requests to one registered server over pooled connections. It
@@ -29,7 +29,11 @@ type Upstream struct {
 	url       *url.URL
 	blank     http.Request // what is the same in each
 	agent     []string     // the User-Agent of calls that have none
-	transport *http.Transport
+	dialer    *dialer
+	timeout   time.Duration
+	transport *http.Transport // of calls that any connection will do for
+	clients   clients         // of the others
+	plain     *http1.Client   // instead of transport, for an http URL; else nil
 }
 
 // Recheck is asked when the call has its connection and before anything is
@@ -77,25 +81,48 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 			return nil, fmt.Errorf("read the upstream's roots: expected PEM certificates in %s, got none", u.CA)
 		}
 	}
-	d := &dialer{net: net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: refuseMetadata}, tls: config}
-	return &Upstream{
-		url:   u.URL.URL,
-		agent: []string{"mintmark"},
-		blank: http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
-		transport: &http.Transport{
-			DialContext:            d.plain,
-			DialTLSContext:         d.secure,
-			ForceAttemptHTTP2:      true,
-			DisableCompression:     true,
-			MaxIdleConns:           0,
-			MaxIdleConnsPerHost:    512,
-			IdleConnTimeout:        90 * time.Second,
-			ResponseHeaderTimeout:  u.Timeout.Duration,
-			MaxResponseHeaderBytes: 64 << 10,
-			ReadBufferSize:         16 << 10,
-			WriteBufferSize:        16 << 10,
-		},
-	}, nil
+	up := &Upstream{
+		url:     u.URL.URL,
+		agent:   []string{"mintmark"},
+		blank:   http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
+		dialer:  newDialer(config),
+		timeout: u.Timeout.Duration,
+		clients: clients{now: time.Now},
+	}
+	up.transport = up.connections(up.dialer.secure)
+	if u.URL.Scheme == "http" {
+		up.plain = http1.New(http1.Options{
+			Dial:    func(ctx context.Context) (net.Conn, error) { return up.dialer.plain(ctx, "tcp", addressOf(u.URL.URL)) },
+			Wait:    u.Timeout.Duration,
+			MaxHead: 64 << 10,
+			MaxIdle: 512,
+			Idle:    90 * time.Second,
+		})
+	}
+	return up, nil
+}
+
+// addressOf returns the host and port of an http URL.
+func addressOf(u *url.URL) string {
+	return net.JoinHostPort(u.Hostname(), cmp.Or(u.Port(), "80"))
+}
+
+// connections returns a pool of connections; secure makes those that are TLS. None
+// is a Clone of another: their connections over HTTP/2 would be in one pool.
+func (u *Upstream) connections(secure func(context.Context, string, string) (net.Conn, error)) *http.Transport {
+	return &http.Transport{
+		DialContext:            u.dialer.plain,
+		DialTLSContext:         secure,
+		ForceAttemptHTTP2:      true,
+		DisableCompression:     true,
+		MaxIdleConns:           0,
+		MaxIdleConnsPerHost:    512,
+		IdleConnTimeout:        90 * time.Second,
+		ResponseHeaderTimeout:  u.timeout,
+		MaxResponseHeaderBytes: 64 << 10,
+		ReadBufferSize:         16 << 10,
+		WriteBufferSize:        16 << 10,
+	}
 }
 
 // URL returns the registered URL with a path after its own, given decoded and
@@ -119,6 +146,44 @@ func (u *Upstream) URL(path, escaped, query string) *url.URL {
 // may have it; in both cases the Hint names no address. What it keeps for the
 // call ends with ctx.
 func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
+	transport := u.transport
+	if out.certificate != nil {
+		var err error
+		if transport, err = u.clients.of(out.certificate, u.showing); err != nil {
+			return nil, err
+		}
+	}
+	resp, err := u.send(ctx, transport, out, recheck)
+	if err != nil || out.answered == nil {
+		return resp, err
+	}
+	again, err := out.answered(resp)
+	if err != nil || again {
+		_ = resp.Body.Close()
+	}
+	if err != nil {
+		return nil, fault.Wrap("inject", fault.Internal, "the credential could not be put on the call once more", err)
+	}
+	if !again {
+		return resp, nil
+	}
+	if resp, err = u.send(ctx, transport, out, recheck); err == nil {
+		_, err = out.answered(resp) // which has asked once, and only looks
+	}
+	return resp, err
+}
+
+// showing returns connections that show c.
+func (u *Upstream) showing(c *certificate) *http.Transport {
+	return u.connections(u.dialer.showing(c))
+}
+
+// send writes out once.
+func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Outgoing, recheck Recheck) (*http.Response, error) {
+	if u.plain != nil {
+		resp, err := u.sendPlain(ctx, out, recheck)
+		return u.readable(resp, err)
+	}
 	g := &guard{recheck: recheck, cancel: func(error) {}}
 	g.trace.GotConn = g.got
 	sending := ctx
@@ -126,7 +191,7 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 		sending, g.cancel = context.WithCancelCause(ctx)
 	}
 	// RoundTrip, and not a Client: a redirect is an answer for the agent.
-	resp, err := u.transport.RoundTrip(u.request(httptrace.WithClientTrace(sending, &g.trace), out))
+	resp, err := transport.RoundTrip(u.request(httptrace.WithClientTrace(sending, &g.trace), out))
 	if err != nil {
 		g.cancel(nil)
 	}
@@ -139,6 +204,27 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
+	return u.readable(resp, nil)
+}
+
+// sendPlain sends out over the client's own connection.
+func (u *Upstream) sendPlain(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
+	if out.Header["User-Agent"] == nil {
+		out.Header["User-Agent"] = u.agent
+	}
+	// What recheck returns is a *fault.Error, which sendError leaves as it is.
+	resp, err := u.plain.Send(ctx, &http1.Request{Method: out.Method, Target: out.URL.RequestURI(), Host: out.URL.Host, Header: out.Header, Body: out.Body}, recheck)
+	if err != nil {
+		return nil, sendError(ctx, err)
+	}
+	return resp, nil
+}
+
+// readable refuses an answer that can't be scrubbed.
+func (u *Upstream) readable(resp *http.Response, err error) (*http.Response, error) {
+	if err != nil {
+		return nil, err
+	}
 	if enc := resp.Header["Content-Encoding"]; len(enc) > 1 || len(enc) == 1 && enc[0] != "identity" {
 		_ = resp.Body.Close()
 		return nil, fault.New("forward", fault.BadUpstream, "the upstream sent a compressed answer that was not asked for; it can't be checked for secrets")
@@ -147,7 +233,13 @@ func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*h
 }
 
 // Close drops idle connections.
-func (u *Upstream) Close() { u.transport.CloseIdleConnections() }
+func (u *Upstream) Close() {
+	u.transport.CloseIdleConnections()
+	u.clients.close()
+	if u.plain != nil {
+		u.plain.Close()
+	}
+}
 
 // request makes the net/http form of out. The transport repeats a request that
 // it takes for replayable whenever a pooled connection ends under it, and each
@@ -190,46 +282,4 @@ func sendError(ctx context.Context, err error) error {
 		return fault.Wrap("forward", fault.BadUpstream, "the upstream did not answer within its time limit; it may have carried the call out", err)
 	}
 	return fault.Wrap("forward", fault.BadUpstream, "the upstream's answer could not be read; it may have carried the call out", err)
-}
-
-type dialer struct {
-	net net.Dialer
-	tls *tls.Config
-}
-
-func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := d.net.DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, &dialError{err}
-	}
-	return conn, nil
-}
-
-func (d *dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
-	conn, err := (&tls.Dialer{NetDialer: &d.net, Config: d.tls}).DialContext(ctx, network, addr)
-	if err != nil {
-		return nil, &dialError{err}
-	}
-	return conn, nil
-}
-
-// dialError is the failure to make a connection: nothing was written.
-type dialError struct{ err error }
-
-func (e *dialError) Error() string { return "dial: " + e.err.Error() }
-func (e *dialError) Unwrap() error { return e.err }
-
-// refuseMetadata refuses link-local addresses, where cloud platforms serve
-// their metadata and credentials. It runs after the name was resolved, on the
-// address that is about to be dialled, so that DNS can't get round it.
-func refuseMetadata(_, address string, _ syscall.RawConn) error {
-	at, err := netip.ParseAddrPort(address)
-	if err != nil {
-		return fmt.Errorf("dial: expected an IP address and port, got %q", address)
-	}
-	ip := at.Addr().Unmap()
-	if ip.IsLinkLocalUnicast() || ip.IsLinkLocalMulticast() || ip.IsMulticast() || ip.IsUnspecified() || ip == netip.MustParseAddr("fd00:ec2::254") {
-		return fmt.Errorf("dial: refuse %s: link-local, multicast and metadata addresses are no upstream", ip)
-	}
-	return nil
 }

@@ -3,6 +3,7 @@ package injector
 import (
 	"context"
 	"crypto/ed25519"
+	"net"
 	"testing"
 
 	"mintmark/providers"
@@ -22,4 +23,11 @@ func signingKey(t *testing.T) ed25519.PrivateKey {
 		t.Fatal(err)
 	}
 	return key
+}
+
+// toOne dials one address, whatever is asked for.
+type toOne struct{ address string }
+
+func (o *toOne) dial(ctx context.Context, network, _ string) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, network, o.address)
 }

@@ -131,8 +131,10 @@ func (m *matcher) begins(b []byte, i int) uint16 {
 
 // reading is one secret that may be under way.
 type reading struct {
-	place place
-	start int64 // where in the stream it began
+	place   place
+	start   int64 // where in the stream it began
+	upto    int64 // where its last whole character ended
+	counted bool  // as a hit, for an earlier part of it
 }
 
 // readings are all that may be under way, each place once. Two that have come
@@ -151,12 +153,14 @@ func (r *readings) reset() {
 	clear(r.index)
 }
 
-func (r *readings) add(p place, start int64) {
-	if i := r.find(p); i >= 0 {
-		r.list[i].start = min(r.list[i].start, start)
+func (r *readings) add(one reading) {
+	if i := r.find(one.place); i >= 0 {
+		r.list[i].start = min(r.list[i].start, one.start)
+		r.list[i].upto = max(r.list[i].upto, one.upto)
+		r.list[i].counted = r.list[i].counted || one.counted
 		return
 	}
-	r.list = append(r.list, reading{p, start})
+	r.list = append(r.list, one)
 	switch n := len(r.list); {
 	case n < few:
 	case n == few:
@@ -167,7 +171,7 @@ func (r *readings) add(p place, start int64) {
 			r.index[r.list[i].place] = i
 		}
 	default:
-		r.index[p] = n - 1
+		r.index[one.place] = n - 1
 	}
 }
 

@@ -7,10 +7,12 @@ import (
 	"strings"
 
 	"mintmark/broker/bundle"
+	"mintmark/internal/dpop"
 	"mintmark/providers"
 )
 
-// Open returns the scheme that a registration asks for.
+// Open returns the scheme that a registration asks for: one of
+// bundle.InjectionSchemes.
 func Open(i bundle.Injection) (Scheme, error) {
 	switch i.Scheme {
 	case "bearer":
@@ -19,33 +21,49 @@ func Open(i bundle.Injection) (Scheme, error) {
 		return Basic{}, nil
 	case "header":
 		return NewHeader(i.Header, i.Template)
+	case "query":
+		return NewQuery(i.Parameter, i.Template)
+	case "cookie":
+		return NewCookie(i.Cookie, i.Template)
+	case "body":
+		return NewBody(i.Field, i.Template)
 	case "sigv4":
-		return NewSigV4(i.Region, i.Service), nil
+		return NewSigV4(i.Region, i.Service, i.Payload)
+	case "sigv4a":
+		return NewSigV4A(i.Region, i.Service, i.Payload)
+	case "dpop":
+		return DPoP{nonces: new(dpop.Nonces)}, nil
+	case "mtls":
+		return MTLS{}, nil
 	}
-	return nil, fmt.Errorf("expected scheme bearer, basic, header or sigv4, got %q", i.Scheme)
+	return nil, fmt.Errorf("expected one of the schemes %s, got %q", strings.Join(bundle.InjectionSchemes(), ", "), i.Scheme)
 }
 
 // Bearer puts a Token into Authorization (RFC 6750, section 2.1).
 type Bearer struct{}
 
-// Owns reports whether name is Authorization.
-func (Bearer) Owns(name string) bool { return name == authorization }
+// Owns reports whether name is the header Authorization.
+func (Bearer) Owns(where Place, name string) bool { return where == InHeader && name == authorization }
 
-// Inject writes the token. It returns an error for a credential without one,
-// and for a token that is no header value.
+// Inject writes the token. It returns an error for a credential without one, for
+// a token that is bound to a key (RFC 9449, section 7.2: it is no bearer token), and
+// for one that is no header value.
 func (Bearer) Inject(out *Outgoing, c providers.Opened) error {
-	token := c.Token()
-	if token == "" {
+	value := c.TokenBehind("Bearer ")
+	if value == "" {
 		return fmt.Errorf("scheme bearer: expected a credential with a token, got none")
 	}
-	return setHeader(out, authorization, "Bearer "+token)
+	if c.Key() != nil {
+		return fmt.Errorf("scheme bearer: expected a token that its bearer may use, got one that is bound to a key; scheme dpop sends it")
+	}
+	return setHeader(out, authorization, value)
 }
 
 // Basic puts a Password into Authorization (RFC 7617).
 type Basic struct{}
 
-// Owns reports whether name is Authorization.
-func (Basic) Owns(name string) bool { return name == authorization }
+// Owns reports whether name is the header Authorization.
+func (Basic) Owns(where Place, name string) bool { return where == InHeader && name == authorization }
 
 // Inject writes the user name and password. It returns an error for a
 // credential without a password and for a user name with a colon, which would
@@ -64,36 +82,29 @@ func (Basic) Inject(out *Outgoing, c providers.Opened) error {
 // Header puts a credential into any one header by a template.
 type Header struct {
 	name     string
-	template string
+	template pattern
 }
 
 // NewHeader returns a Header that writes template, or "{token}" when it is
 // empty, into the header name.
-func NewHeader(name, template string) (Header, error) {
+func NewHeader(name, text string) (Header, error) {
 	if name == "" {
 		return Header{}, fmt.Errorf("scheme header: expected the name of a header, got none")
 	}
-	if template == "" {
-		template = "{token}"
-	}
-	return Header{name: textproto.CanonicalMIMEHeaderKey(name), template: template}, nil
+	return Header{name: textproto.CanonicalMIMEHeaderKey(name), template: newPattern(text)}, nil
 }
 
 // Owns reports whether name is the header's.
-func (h Header) Owns(name string) bool { return name == h.name }
+func (h Header) Owns(where Place, name string) bool { return where == InHeader && name == h.name }
 
 // Inject writes the filled template. It returns an error when the credential
 // lacks a part that the template names.
 func (h Header) Inject(out *Outgoing, c providers.Opened) error {
-	parts := [...]struct{ name, value string }{{"{token}", c.Token()}, {"{username}", c.Username()}, {"{password}", c.Password()}}
-	pairs := make([]string, 0, 2*len(parts))
-	for _, p := range parts {
-		if strings.Contains(h.template, p.name) && p.value == "" {
-			return fmt.Errorf("scheme header: expected a credential with a %s, got none", strings.Trim(p.name, "{}"))
-		}
-		pairs = append(pairs, p.name, p.value)
+	value, err := h.template.fill("header", c)
+	if err != nil {
+		return err
 	}
-	return setHeader(out, h.name, strings.NewReplacer(pairs...).Replace(h.template))
+	return setHeader(out, h.name, value)
 }
 
 const authorization = "Authorization"
@@ -108,4 +119,28 @@ func setHeader(out *Outgoing, name, value string) error {
 	}
 	out.Header[name] = []string{value}
 	return nil
+}
+
+// pattern is a value with placeholders for the parts of a credential.
+type pattern string
+
+func newPattern(text string) pattern {
+	if text == "" {
+		return "{token}"
+	}
+	return pattern(text)
+}
+
+// fill returns the value for c. It returns an error when c lacks a part that the
+// template names.
+func (t pattern) fill(scheme string, c providers.Opened) (string, error) {
+	parts := [...]struct{ name, value string }{{"{token}", c.Token()}, {"{username}", c.Username()}, {"{password}", c.Password()}}
+	pairs := make([]string, 0, 2*len(parts))
+	for _, p := range parts {
+		if strings.Contains(string(t), p.name) && p.value == "" {
+			return "", fmt.Errorf("scheme %s: expected a credential with a %s, got none", scheme, strings.Trim(p.name, "{}"))
+		}
+		pairs = append(pairs, p.name, p.value)
+	}
+	return strings.NewReplacer(pairs...).Replace(string(t)), nil
 }

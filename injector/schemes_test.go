@@ -64,6 +64,7 @@ func outgoing(body []byte) *Outgoing {
 func TestSchemes(t *testing.T) {
 	secret := providers.NewSecret
 	token := opened(t, providers.Token, providers.Material{Token: secret("tok-0123456789")})
+	keyed := opened(t, providers.Token, providers.Material{Token: secret("tok-0123456789"), Key: providers.NewPrivateKey(signingKey(t))})
 	password := opened(t, providers.Password, providers.Material{Username: "ada", Password: secret("pa:ss-0123456789")})
 	colon := opened(t, providers.Password, providers.Material{Username: "a:b", Password: secret("pass-0123456789")})
 	broken := opened(t, providers.Token, providers.Material{Token: secret("tok\r\nX-Evil: 1")})
@@ -76,6 +77,7 @@ func TestSchemes(t *testing.T) {
 	}{
 		{"bearer", bundle.Injection{Scheme: "bearer"}, token, http.Header{"Authorization": {"Bearer tok-0123456789"}}, ""},
 		{"bearer with a password", bundle.Injection{Scheme: "bearer"}, password, nil, "a token"},
+		{"bearer with a key", bundle.Injection{Scheme: "bearer"}, keyed, nil, "scheme dpop"},
 		{"bearer with a line break", bundle.Injection{Scheme: "bearer"}, broken, nil, "control character"},
 		{"basic", bundle.Injection{Scheme: "basic"}, password, http.Header{"Authorization": {"Basic " + base64.StdEncoding.EncodeToString([]byte("ada:pa:ss-0123456789"))}}, ""},
 		{"basic with a token", bundle.Injection{Scheme: "basic"}, token, nil, "a password"},
@@ -113,7 +115,10 @@ func TestSchemes(t *testing.T) {
 // signed is what is sent, body and session token included.
 func TestSigV4(t *testing.T) {
 	key := opened(t, providers.AWS, providers.Material{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: providers.NewSecret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"), SessionToken: providers.NewSecret("session-0123456789")})
-	s := NewSigV4("us-east-1", "s3")
+	s, err := NewSigV4("us-east-1", "s3", "")
+	if err != nil {
+		t.Fatal(err)
+	}
 	s.now = func() time.Time { return time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC) }
 	sign := func(body string, change func(*Outgoing)) http.Header {
 		out := outgoing([]byte(body))

@@ -11,8 +11,9 @@ const mask = '*'
 // and never more than sixteen bytes for each of the longest secret's, and 64.
 // It belongs to one answer and is not safe for concurrent use.
 type Scrubber struct {
-	matcher *matcher
-	at      int64 // how much of the stream was read
+	of      *Secrets
+	matcher *matcher // nil: of none, or of none any more
+	at      int64    // how much of the stream was read
 	held    []byte
 	out     []byte // what was given out last
 	under   readings
@@ -21,7 +22,10 @@ type Scrubber struct {
 	found   []span  // in what was read and not yet given out
 	last    []int64 // by form, where its last hit began, and one
 	hits    int
+	across  *across   // nil: each secret is in one piece
 	then    *Scrubber // of other secrets, in what this one gives out; nil: none
+	late    Late      // or nil
+	seen    uint64    // of late
 }
 
 // span is a secret that was found, by its place in the stream.
@@ -33,7 +37,7 @@ func (s *Secrets) NewScrubber(others ...*Secrets) *Scrubber {
 	if s == nil {
 		return &Scrubber{}
 	}
-	scrub := &Scrubber{matcher: s.matcher()}
+	scrub := &Scrubber{of: s, matcher: s.matcher()}
 	if len(others) > 0 {
 		scrub.then = others[0].NewScrubber(others[1:]...)
 	}
@@ -50,19 +54,31 @@ func (s *Scrubber) Hits() int {
 
 // String returns text with every secret masked; it is for headers.
 func (s *Scrubber) String(text string) string {
-	text = s.masked(text)
+	s.catchUp()
+	text = s.masked(text, nil)
 	if s.then != nil {
 		text = s.then.String(text)
 	}
 	return text
 }
 
-func (s *Scrubber) masked(text string) string {
+// ErrorText returns that of an error with every secret masked, and what it quotes
+// of the beginning of one: libraries quote as much as they have read.
+func (s *Scrubber) ErrorText(text string) string {
+	s.catchUp()
+	text = s.masked(text, &across{})
+	if s.then != nil {
+		text = s.then.ErrorText(text)
+	}
+	return text
+}
+
+func (s *Scrubber) masked(text string, parts *across) string {
 	b := []byte(text)
 	if s.matcher == nil || s.matcher.skip(b, 0) == len(b) {
 		return text
 	}
-	whole := &Scrubber{matcher: s.matcher}
+	whole := &Scrubber{matcher: s.matcher, across: parts}
 	out := append([]byte(nil), whole.Next(b)...)
 	out = append(out, whole.Rest()...)
 	s.hits += whole.hits
@@ -75,11 +91,19 @@ func (s *Scrubber) masked(text string) string {
 // Next takes a piece of the stream and returns what may be given out. The
 // returned slice is good until the next call. At the end call Rest.
 func (s *Scrubber) Next(piece []byte) []byte {
+	s.catchUp()
+	var out []byte
 	if s.matcher == nil {
-		return piece
+		out = s.onward(piece)
+	} else {
+		if s.across != nil {
+			s.readParts(piece)
+		} else {
+			s.read(piece)
+		}
+		s.at += int64(len(piece))
+		out = s.release(piece, s.oldest())
 	}
-	s.read(piece)
-	out := s.release(piece, s.oldest())
 	if s.then != nil {
 		out = s.then.Next(out)
 	}
@@ -88,6 +112,9 @@ func (s *Scrubber) Next(piece []byte) []byte {
 
 // Rest returns what was held back.
 func (s *Scrubber) Rest() []byte {
+	if s.across != nil {
+		s.endParts(s.at, 0)
+	}
 	s.under.reset()
 	out := s.release(nil, s.at)
 	if s.then == nil {
@@ -105,23 +132,27 @@ func (s *Scrubber) read(piece []byte) {
 				break
 			}
 		}
-		s.step(piece, i)
+		s.step(piece, i, false)
 	}
-	s.at += int64(len(piece))
 }
 
-// step takes the byte at i.
-func (s *Scrubber) step(piece []byte, i int) {
+// step takes the byte at i, with which a secret may begin, as far as piece goes,
+// and one may go on that began in another part when opens is true.
+func (s *Scrubber) step(piece []byte, i int, opens bool) {
 	s.prepare()
 	now := s.at + int64(i)
 	s.next.reset()
 	s.ways.only = int16(piece[i])
 	for _, r := range s.under.list {
-		s.follow(r.place, max(r.start, now-s.matcher.limit), now)
+		r.start = max(r.start, now-s.matcher.limit)
+		s.follow(r, now)
+	}
+	if opens {
+		s.resume(now)
 	}
 	for set := s.matcher.begins(piece, i); set != 0; set &= set - 1 {
 		for _, f := range s.matcher.bucket[bits.TrailingZeros16(set)] {
-			s.follow(place{form: f}, now, now)
+			s.follow(reading{place: place{form: f}, start: now}, now)
 		}
 	}
 	s.under, s.next = s.next, s.under
@@ -137,30 +168,37 @@ func (s *Scrubber) prepare() {
 }
 
 // follow goes from one place to all that the byte leads to.
-func (s *Scrubber) follow(p place, start, now int64) {
-	f := &s.matcher.forms[p.form]
+func (s *Scrubber) follow(r reading, now int64) {
+	f := &s.matcher.forms[r.place.form]
+	if !f.takes(r.place, byte(s.ways.only&0xff)) {
+		return
+	}
 	s.ways.list = s.ways.list[:0]
-	f.from(p, &s.ways)
+	f.from(r.place, &s.ways)
 	for _, e := range s.ways.list {
 		if int(e.to.pos) == len(f.text) {
-			s.hit(p.form, start, now+1)
+			s.hit(r, now+1)
 		} else {
-			s.next.add(e.to, start)
+			on := reading{e.to, r.start, r.upto, r.counted}
+			if e.to.pos != r.place.pos {
+				on.upto = now + 1
+			}
+			s.next.add(on)
 		}
 	}
 }
 
 // hit notes a secret. One that can end in two places, as when its last
 // character is the first of its own escape, is one hit.
-func (s *Scrubber) hit(form uint8, from, to int64) {
+func (s *Scrubber) hit(r reading, to int64) {
 	if s.last == nil {
 		s.last = make([]int64, len(s.matcher.forms))
 	}
-	if s.last[form] != from+1 {
-		s.hits++
-		s.last[form] = from + 1
+	if s.last[r.place.form] != r.start+1 {
+		s.count(&r)
+		s.last[r.place.form] = r.start + 1
 	}
-	s.found = append(s.found, span{from, to})
+	s.found = append(s.found, span{r.start, to})
 }
 
 // oldest returns where the oldest secret that may be under way begins.

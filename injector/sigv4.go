@@ -1,12 +1,15 @@
 package injector
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -14,52 +17,159 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/smithy-go/encoding/httpbinding"
 
+	"mintmark/internal/fault"
 	"mintmark/providers"
 )
 
+// The ways to sign a body, as a registration names them and as a request does.
+const (
+	payloadUnsigned  = "unsigned"
+	payloadStreaming = "streaming"
+
+	unsignedPayload  = "UNSIGNED-PAYLOAD"
+	streamingPayload = "STREAMING-AWS4-HMAC-SHA256-PAYLOAD"
+)
+
 // SigV4 signs the request with an AWS credential (AWS Signature Version 4),
-// over its headers and the digest of its body.
+// over its headers and, unless it is told otherwise, the digest of its body.
 type SigV4 struct {
-	region, service string
-	signer          *v4.Signer
-	now             func() time.Time
+	signing
+	region, service, payload string
+	signer                   *v4.Signer
+	now                      func() time.Time
 }
 
-// NewSigV4 returns a SigV4 for one region and service.
-func NewSigV4(region, service string) SigV4 {
+// NewSigV4 returns a SigV4 for one region and service. Payload is "signed", which
+// "" means too, "unsigned" or, for S3 alone, "streaming".
+func NewSigV4(region, service, payload string) (SigV4, error) {
+	if err := knownPayload(payload, payloadStreaming); err != nil {
+		return SigV4{}, err
+	}
 	signer := v4.NewSigner(func(o *v4.SignerOptions) {
 		// S3 signs the path as it is sent; the other services escape it once more.
 		o.DisableURIPathEscaping = service == "s3"
 	})
-	return SigV4{region: region, service: service, signer: signer, now: time.Now}
+	return SigV4{region: region, service: service, payload: payload, signer: signer, now: time.Now}, nil
 }
 
-// Owns reports whether name is of the signature's headers.
-func (SigV4) Owns(name string) bool {
-	switch name {
-	case authorization, "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Content-Sha256":
-		return true
+func knownPayload(payload string, more ...string) error {
+	known := append([]string{"signed", payloadUnsigned}, more...)
+	if payload != "" && !slices.Contains(known, payload) {
+		return fmt.Errorf("expected a payload of %s, got %q", strings.Join(known, ", "), payload)
 	}
-	return false
+	return nil
 }
 
 // Inject signs out as it stands: nothing may change it afterwards. It returns
-// an error for a credential that holds no AWS key.
+// an error for a credential that holds no AWS key. To stream is to send the body
+// in signed chunks, around the same bytes.
 func (s SigV4) Inject(out *Outgoing, c providers.Opened) error {
 	if c.SecretAccessKey() == "" {
 		return fmt.Errorf("scheme sigv4: expected an AWS credential, got another kind")
 	}
-	sum := sha256.Sum256(out.Body)
-	digest := hex.EncodeToString(sum[:])
-	target := *out.URL
-	target.RawPath = awsPath(out.URL)
-	signed := &http.Request{Method: out.Method, URL: &target, Host: target.Host, Header: out.Header.Clone(), ContentLength: int64(len(out.Body))}
-	signed.Header.Set("X-Amz-Content-Sha256", digest)
 	key := aws.Credentials{AccessKeyID: c.Username(), SecretAccessKey: c.SecretAccessKey(), SessionToken: c.SessionToken()}
+	if s.payload == payloadStreaming && len(out.Body) > 0 {
+		return s.stream(out, key)
+	}
+	signed, digest := unsigned(out, s.payload)
 	if err := s.signer.SignHTTP(context.Background(), key, signed, digest, s.service, s.region, s.now()); err != nil {
 		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
 	}
 	out.URL, out.Header = signed.URL, signed.Header
+	return nil
+}
+
+// unsigned returns out as it is to be signed, and what it says of its body.
+func unsigned(out *Outgoing, payload string) (*http.Request, string) {
+	digest := unsignedPayload
+	if payload != payloadUnsigned {
+		sum := sha256.Sum256(out.Body)
+		digest = hex.EncodeToString(sum[:])
+	}
+	target := *out.URL
+	target.RawPath = awsPath(out.URL)
+	r := &http.Request{Method: out.Method, URL: &target, Host: target.Host, Header: out.Header.Clone(), ContentLength: int64(len(out.Body))}
+	r.Header.Set("X-Amz-Content-Sha256", digest)
+	return r, digest
+}
+
+// chunk is the size of all chunks but the last; S3 demands 8 KiB at least.
+const chunk = 64 << 10
+
+// stream signs the head and then each chunk with the signature before it. See "Signature
+// calculations for the authorization header: transferring payload in multiple
+// chunks" in the S3 API reference.
+func (s SigV4) stream(out *Outgoing, key aws.Credentials) error {
+	now := s.now().UTC()
+	r, _ := unsigned(out, payloadUnsigned)
+	r.ContentLength = chunkedLength(len(out.Body))
+	r.Header.Set("X-Amz-Content-Sha256", streamingPayload)
+	r.Header.Set("X-Amz-Decoded-Content-Length", strconv.Itoa(len(out.Body)))
+	r.Header.Set("Content-Encoding", "aws-chunked")
+	if err := s.signer.SignHTTP(context.Background(), key, r, streamingPayload, s.service, s.region, now); err != nil {
+		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
+	}
+	_, signature, _ := strings.Cut(r.Header.Get(authorization), "Signature=")
+	seed, err := hex.DecodeString(signature)
+	if err != nil {
+		return fmt.Errorf("scheme sigv4: expected a signature in hex from the signer")
+	}
+	signer := v4.NewStreamSigner(key, s.service, s.region, seed)
+	body := bytes.NewBuffer(make([]byte, 0, r.ContentLength))
+	for rest, last := out.Body, false; !last; {
+		part := rest[:min(len(rest), chunk)]
+		rest, last = rest[len(part):], len(part) == 0
+		signature, err := signer.GetSignature(context.Background(), nil, part, now)
+		if err != nil {
+			return fmt.Errorf("scheme sigv4: sign a chunk for %s in %s: %w", s.service, s.region, err)
+		}
+		fmt.Fprintf(body, chunkHead, len(part), signature)
+		body.Write(part)
+		body.WriteString("\r\n")
+	}
+	out.URL, out.Header, out.Body = r.URL, r.Header, body.Bytes()
+	return nil
+}
+
+const chunkHead = "%x;chunk-signature=%x\r\n"
+
+// chunkedLength returns the length of a body of n bytes in chunks, with the empty
+// one at its end.
+func chunkedLength(n int) (length int64) {
+	for last := false; !last; {
+		part := min(n, chunk)
+		n, last = n-part, part == 0
+		length += int64(len(fmt.Sprintf(chunkHead, part, [sha256.Size]byte{})) + part + len("\r\n"))
+	}
+	return length
+}
+
+// signing is what the schemes that sign have in common.
+type signing struct{}
+
+// Owns reports whether name is of a signature's headers or parameters: the agent's
+// own signature goes, as a whole.
+func (signing) Owns(where Place, name string) bool {
+	switch where {
+	case InHeader:
+		return name == authorization || strings.HasPrefix(name, "X-Amz-") || name == "Content-Encoding"
+	case InQuery:
+		return strings.HasPrefix(fold(parameter(name)), "x-amz-")
+	}
+	return false
+}
+
+// Admit refuses a body in the chunks that SDKs sign: without their signatures it
+// would be stored with what frames them.
+func (signing) Admit(header http.Header, _ []byte) error {
+	for _, name := range [...]string{"X-Amz-Content-Sha256", "Content-Encoding"} {
+		for _, v := range header[name] {
+			if v = strings.ToLower(v); strings.HasPrefix(v, "streaming-") || strings.Contains(v, "aws-chunked") {
+				return fault.New("receive", fault.Invalid, "expected a body as it is, got one in chunks that the agent's SDK signed; have it send the whole"+
+					" (in AWS SDKs: request_checksum_calculation = when_required)")
+			}
+		}
+	}
 	return nil
 }
 

@@ -22,7 +22,10 @@ func TestSigV4SendsThePathAsItIsSigned(t *testing.T) {
 		"":                            "",
 	} {
 		for _, service := range []string{"s3", "execute-api"} {
-			s := NewSigV4("us-east-1", service)
+			s, err := NewSigV4("us-east-1", service, "")
+			if err != nil {
+				t.Fatal(err)
+			}
 			s.now = func() time.Time { return time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC) }
 			out := outgoing(nil)
 			u, err := url.Parse("https://s3.example.org" + sent)

@@ -120,6 +120,22 @@ func (f *form) from(p place, e *edges) {
 	f.repeat(p, e)
 }
 
+// takes reports whether c may be on one of the ways on from p. It is asked of
+// every byte, and says no at once to most.
+func (f *form) takes(p place, c byte) bool {
+	switch own := f.text[p.pos]; p.at {
+	case rest:
+		switch c {
+		case '\\', '%', '=', '&', '\r', '\n':
+			return true
+		}
+		return c == own || c == f.twin(own)
+	case backslash: // most often the end of a string within another
+		return c != '"' || own == '"'
+	}
+	return true
+}
+
 // next collects the ways from between two characters: the next one, or in its
 // place a line break.
 func (f *form) next(p place, e *edges) {

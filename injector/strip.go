@@ -1,7 +1,6 @@
 package injector
 
 import (
-	"bytes"
 	"net/http"
 	"net/textproto"
 	"net/url"
@@ -24,7 +23,7 @@ func Strip(in http.Header, plain bool, s Scheme) (out http.Header, stripped []st
 	named := connectionNamed(in)
 	for name, values := range in {
 		switch {
-		case s != nil && s.Owns(name), carriesAuthority(name):
+		case s != nil && s.Owns(InHeader, name), carriesAuthority(name):
 			stripped = append(stripped, name)
 		case named[name], len(values) == 0:
 			// hop by hop
@@ -39,10 +38,10 @@ func Strip(in http.Header, plain bool, s Scheme) (out http.Header, stripped []st
 	return out, stripped
 }
 
-// StripQuery returns the query of in without the parameters that could carry
-// authority, and their names. It returns ok false for a query that two servers
+// StripQuery returns a query without the parameters that could carry authority
+// and those of s, which may be nil, and the names of both. It returns ok false for a query that two servers
 // could split differently.
-func StripQuery(raw string) (query string, stripped []string, ok bool) {
+func StripQuery(raw string, s Scheme) (query string, stripped []string, ok bool) {
 	if raw == "" {
 		return "", nil, true
 	}
@@ -59,7 +58,7 @@ func StripQuery(raw string) (query string, stripped []string, ok bool) {
 		if _, err := url.QueryUnescape(value); err != nil {
 			return "", nil, false
 		}
-		if queryCarriesAuthority(name) {
+		if s != nil && s.Owns(InQuery, name) || namesAuthority(name) || namesMethod(name) {
 			stripped = append(stripped, name)
 			continue
 		}
@@ -81,69 +80,6 @@ func passes(name string, plain bool) bool {
 		return plain
 	}
 	return !plain && strings.HasPrefix(name, mcp.PrefixParam)
-}
-
-// carriesAuthority reports whether a header is one by which callers prove who
-// they are. It decides only what a record calls stripped: a header that is in
-// neither list does not pass either.
-func carriesAuthority(name string) bool {
-	switch name {
-	case "Authorization", "Proxy-Authorization", "Cookie", "Cookie2", "Dpop", "Www-Authenticate",
-		"X-Forwarded-User", "X-Forwarded-Email", "X-Forwarded-Groups", "X-Forwarded-Client-Cert", "X-Remote-User",
-		"Signature", "Signature-Input":
-		return true
-	}
-	if name == mcp.HeaderSession {
-		return false
-	}
-	var buf [64]byte
-	lower := appendLower(buf[:0], name)
-	for _, word := range [...]string{"auth", "token", "api-key", "apikey", "secret", "password", "credential", "x-amz-", "x-goog-", "x-ms-", "session"} {
-		if bytes.Contains(lower, []byte(word)) {
-			return true
-		}
-	}
-	return false
-}
-
-// appendLower appends s with its ASCII letters in lower case.
-func appendLower(b []byte, s string) []byte {
-	for i := range len(s) {
-		b = append(b, lower(s[i]))
-	}
-	return b
-}
-
-// queryCarriesAuthority names the parameters by which calls are authenticated:
-// exactly, because much else that an API needs has "token" or "key" in its name
-// (page_token, continuation-token).
-func queryCarriesAuthority(name string) bool {
-	lower := strings.ToLower(parameter(name))
-	switch lower {
-	case "access_token", "accesstoken", "auth_token", "authtoken", "id_token", "refresh_token", "oauth_token", "bearer_token", "token", "jwt",
-		"api_key", "api-key", "apikey", "key", "auth", "authorization", "secret", "client_secret", "password", "passwd",
-		"awsaccesskeyid", "signature", "sig", "googleaccessid", "private_token", "session_token", "sessionid", "subscription-key",
-		"access_key", "accesskey", "private_key", "session", "pat", "bearer", "pass", "pwd", "ticket", "hmac", "hapikey", "credential", "credentials",
-		"_method", "x-http-method", "x-http-method-override", "x-method-override":
-		return true
-	}
-	return strings.HasPrefix(lower, "x-amz-") || strings.HasPrefix(lower, "x-goog-") || strings.HasPrefix(lower, "x-ms-")
-}
-
-// parameter returns the name that servers which are free with names (PHP and
-// those that follow it) read in a parameter's: without spaces before it, cut at a
-// bracket or a zero byte, with an underscore for a dot or space.
-func parameter(name string) string {
-	name = strings.TrimLeft(name, " ")
-	if i := strings.IndexAny(name, "[\x00"); i > 0 {
-		name = name[:i]
-	}
-	return strings.Map(func(r rune) rune {
-		if r == '.' || r == ' ' {
-			return '_'
-		}
-		return r
-	}, name)
 }
 
 // connectionNamed returns the headers that Connection declares hop-by-hop. It is a

@@ -28,11 +28,11 @@ func TestStrip(t *testing.T) {
 		stripped []string
 	}{
 		{"mcp", false, Bearer{}, []string{"Accept", "Content-Type", "Mcp-Method", "Mcp-Param-Region"},
-			[]string{"Authorization", "Cookie", "Dpop", "Mcp-Param-Authorization", "Private-Token", "Proxy-Authorization", "X-Amz-Security-Token", "X-Api-Key", "X-Auth-Token", "X-Forwarded-User"}},
+			[]string{"Authorization", "Cookie", "Dpop", "Forwarded", "Mcp-Param-Authorization", "Private-Token", "Proxy-Authorization", "X-Amz-Security-Token", "X-Api-Key", "X-Auth-Token", "X-Forwarded-For", "X-Forwarded-User"}},
 		{"plain, no credential", true, nil, []string{"Accept", "Content-Type", "Range"},
-			[]string{"Authorization", "Cookie", "Dpop", "Mcp-Param-Authorization", "Private-Token", "Proxy-Authorization", "X-Amz-Security-Token", "X-Api-Key", "X-Auth-Token", "X-Forwarded-User"}},
+			[]string{"Authorization", "Cookie", "Dpop", "Forwarded", "Mcp-Param-Authorization", "Private-Token", "Proxy-Authorization", "X-Amz-Security-Token", "X-Api-Key", "X-Auth-Token", "X-Forwarded-For", "X-Forwarded-User"}},
 		{"the scheme's own header", false, scheme, []string{"Accept", "Content-Type", "Mcp-Method", "Mcp-Param-Region"},
-			[]string{"Authorization", "Cookie", "Dpop", "Mcp-Param-Authorization", "Private-Token", "Proxy-Authorization", "X-Amz-Security-Token", "X-Api-Key", "X-Auth-Token", "X-Custom", "X-Forwarded-User"}},
+			[]string{"Authorization", "Cookie", "Dpop", "Forwarded", "Mcp-Param-Authorization", "Private-Token", "Proxy-Authorization", "X-Amz-Security-Token", "X-Api-Key", "X-Auth-Token", "X-Custom", "X-Forwarded-For", "X-Forwarded-User"}},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {
@@ -75,7 +75,7 @@ func TestStripQuery(t *testing.T) {
 		{"%zz=1", "", nil, false},
 	}
 	for _, c := range cases {
-		got, stripped, ok := StripQuery(c.raw)
+		got, stripped, ok := StripQuery(c.raw, nil)
 		if got != c.want || ok != c.ok || !slices.Equal(stripped, c.stripped) {
 			t.Errorf("%q: got %q %q %t, want %q %q %t", c.raw, got, stripped, ok, c.want, c.stripped, c.ok)
 		}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -93,18 +94,21 @@ func RunTests(set *Set, file string, content []byte) (Results, error) {
 	}
 	var out Results
 	var errs []error
+	where := positions(content)
 	seen := map[string]bool{}
-	for _, tc := range list {
-		r, err := tc.request(set)
+	for i, tc := range list {
+		r, slips := tc.request(set)
 		if seen[tc.Name.text] {
-			err = errors.Join(err, fmt.Errorf("name: got %q twice, want each case named once", tc.Name.text))
+			slips = append(slips, slip{"name", fmt.Errorf("name: got %q twice, want each case named once", tc.Name.text)})
 		}
 		seen[tc.Name.text] = true
-		if err != nil {
-			errs = append(errs, fmt.Errorf("%s:%d: case %q: %w", file, tc.Name.at, tc.Name.text, err))
-			continue
+		for _, s := range slips {
+			line, column := where.of(i, s.key)
+			errs = append(errs, fmt.Errorf("%s:%d:%d: case %q: %w", file, line, column, tc.Name.text, s.err))
 		}
-		out = append(out, tc.judge(file, set.Decide(r)))
+		if len(slips) == 0 {
+			out = append(out, tc.judge(file, set.Decide(r)))
+		}
 	}
 	if len(errs) > 0 {
 		return nil, errors.Join(errs...)
@@ -119,8 +123,11 @@ func decodeCases(file string, content []byte) ([]testCase, error) {
 	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
 		return nil, yamlError(file, err)
 	}
-	if err := dec.Decode(new(yaml.Node)); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("%s: got a second document, want one", file)
+	var second yaml.Node
+	if err := dec.Decode(&second); err == nil {
+		return nil, fmt.Errorf("%s:%d: got a second document, want one", file, second.Line)
+	} else if !errors.Is(err, io.EOF) {
+		return nil, yamlError(file, err)
 	}
 	if len(doc.Cases) == 0 {
 		return nil, fmt.Errorf("%s:1: cases: got none, want at least one", file)
@@ -132,7 +139,11 @@ func decodeCases(file string, content []byte) ([]testCase, error) {
 func yamlError(file string, err error) error {
 	typed, ok := errors.AsType[*yaml.TypeError](err)
 	if !ok {
-		return fmt.Errorf("%s: read test file: %w", file, err)
+		at, rest, found := strings.Cut(strings.TrimPrefix(err.Error(), "yaml: line "), ": ")
+		if n, err := strconv.Atoi(at); found && err == nil {
+			return fmt.Errorf("%s:%d: expected YAML: %s", file, n, rest)
+		}
+		return fmt.Errorf("%s:1: expected YAML: %w", file, err)
 	}
 	var errs []error
 	for _, text := range typed.Errors {
@@ -146,33 +157,54 @@ func yamlError(file string, err error) error {
 	return errors.Join(errs...)
 }
 
+// slip is what is wrong with a case, under one of its keys.
+type slip struct {
+	key string
+	err error
+}
+
 // request builds the question a case asks, or says what the case lacks.
-func (tc testCase) request(set *Set) (Request, error) {
-	var errs []error
-	r := Request{Upstream: tc.Upstream, Method: tc.Method, Credential: tc.Credential}
-	var err error
-	if r.Agent, err = spiffeid.FromString(tc.Agent); err != nil {
-		errs = append(errs, fmt.Errorf("agent: got %q, want a SPIFFE ID: %w", tc.Agent, err))
+func (tc testCase) request(set *Set) (r Request, slips []slip) {
+	refuse := func(key, format string, args ...any) {
+		slips = append(slips, slip{key, fmt.Errorf(key+": "+format, args...)})
 	}
-	if r.Now, err = time.Parse(time.RFC3339, tc.Time); err != nil {
-		errs = append(errs, fmt.Errorf("time: got %q, want one such as 2026-03-27T16:00:00+01:00", tc.Time))
+	r = Request{Upstream: tc.Upstream, Method: tc.Method, Credential: tc.Credential}
+	for _, needed := range [][2]string{{"name", tc.Name.text}, {"agent", tc.Agent}, {"upstream", tc.Upstream}, {"method", tc.Method}, {"time", tc.Time}, {"expect", tc.Expect}} {
+		if needed[1] == "" {
+			refuse(needed[0], "required, but missing%s", missing(needed[0]))
+		}
+	}
+	var err error
+	if r.Agent, err = spiffeid.FromString(tc.Agent); err != nil && tc.Agent != "" {
+		refuse("agent", "got %q, want a SPIFFE ID: %w", tc.Agent, err)
+	}
+	if r.Now, err = time.Parse(time.RFC3339, tc.Time); err != nil && tc.Time != "" {
+		refuse("time", "got %q, want one such as 2026-03-27T16:00:00+01:00", tc.Time)
 	}
 	if r.Target, err = tc.target(); err != nil {
-		errs = append(errs, err)
+		slips = append(slips, slip{"", err})
 	}
-	if tc.Name.text == "" || tc.Upstream == "" || tc.Method == "" {
-		errs = append(errs, errors.New("got a case without name, upstream or method, want all three"))
-	}
-	if tc.Expect != "allow" && tc.Expect != "deny" {
-		errs = append(errs, fmt.Errorf("expect: got %q, want allow or deny", tc.Expect))
+	if tc.Expect != "allow" && tc.Expect != "deny" && tc.Expect != "" {
+		refuse("expect", "got %q, want allow or deny", tc.Expect)
 	}
 	for _, name := range slices.Sorted(maps.Keys(tc.Posture)) {
 		if set == nil || !set.posture[name] {
-			errs = append(errs, fmt.Errorf("posture: got %q, want the name of a registered source", name))
+			refuse("posture", "got %q, want the name of a registered source", name)
 		}
 		r.Posture = append(r.Posture, tc.Posture[name].fact(tc.Agent, name, r.Now))
 	}
-	return r, errors.Join(errs...)
+	return r, slips
+}
+
+// missing says what a key that every case needs is for, where its name does not.
+func missing(key string) string {
+	switch key {
+	case "time":
+		return `: want when the call is made, such as 2026-03-27T16:00:00+01:00, as a case has no "now"`
+	case "expect":
+		return ": want allow or deny"
+	}
+	return ""
 }
 
 func (f testFact) fact(subject, name string, now time.Time) posture.Fact {

@@ -126,18 +126,21 @@ func TestRunTestsRefuses(t *testing.T) {
 		{"no cases", "cases: []", "at least one"},
 		{"unknown key", change("tool:", "tols:"), `x.test.yaml:6: got unknown key "tols"`},
 		{"unknown key at the top", "case:\n  - x", `unknown key "case"`},
-		{"no expectation", change("    expect: allow\n", ""), `expect: got ""`},
+		{"no expectation", change("    expect: allow\n", ""), `x.test.yaml:2:5: case "one": expect: required, but missing: want allow or deny`},
 		{"wrong expectation", change("expect: allow", "expect: Allow"), `got "Allow", want allow or deny`},
-		{"bad time", change("2026-06-10T12:00:00Z", "noon"), `x.test.yaml:2: case "one": time: got "noon"`},
-		{"no time", change("    time: 2026-06-10T12:00:00Z\n", ""), "time: got"},
+		{"bad time", change("2026-06-10T12:00:00Z", "noon"), `x.test.yaml:7:11: case "one": time: got "noon"`},
+		{"no time", change("    time: 2026-06-10T12:00:00Z\n", ""), `x.test.yaml:2:5: case "one": time: required, but missing: want when the call is made`},
+		{"no name", change("  - name: one\n    agent", "  - agent"), `x.test.yaml:2:5: case "": name: required, but missing`},
+		{"two slips", change("expect: allow", "expect: maybe") + "    posture: {rumour: {value: pass, age: 1h}}\n", "x.test.yaml:8:13: case \"one\": expect: got \"maybe\", want allow or deny\nx.test.yaml:9:14: case \"one\": posture: got \"rumour\""},
 		{"bad agent", change("spiffe://acme.example/team/a/agent", "alice"), `agent: got "alice"`},
 		{"two targets", change("tool: create_issue", "tool: a\n    prompt: b"), "more than one"},
 		{"unregistered fact", goodCase + "    posture: {rumour: {value: pass, age: 1h}}\n", `posture: got "rumour"`},
 		{"unknown key of a fact", goodCase + "    posture: {scan: {valu: pass, age: 1h}}\n", `unknown key "valu"`},
 		{"bad age", goodCase + "    posture: {scan: {value: pass, age: old}}\n", "x.test.yaml:9"},
 		{"same name twice", goodCase + strings.TrimPrefix(goodCase, "cases:\n"), "named once"},
-		{"second document", goodCase + "---\n" + goodCase, "second document"},
-		{"not yaml", "cases: [", "x.test.yaml"},
+		{"second document", goodCase + "---\n" + goodCase, "x.test.yaml:9: got a second document"},
+		{"not yaml", "cases: [", "x.test.yaml:1: expected YAML: "},
+		{"not yaml further down", goodCase + "  - {name: [}\n", "x.test.yaml:8: expected YAML: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			results, err := policies.RunTests(set, "x.test.yaml", []byte(tc.file))
@@ -145,6 +148,31 @@ func TestRunTestsRefuses(t *testing.T) {
 				t.Errorf("got %v and %d results, want none and an error with %q", err, len(results), tc.want)
 			}
 		})
+	}
+}
+
+// What becomes of each method between the two eras of MCP is said in both
+// directions: by its name, or with all that begin like it.
+func TestThePageOfMCPHasEveryMethod(t *testing.T) {
+	page := string(read(t, "../docs/mcp.md"))
+	methods := []string{"initialize", "ping"}
+	for _, verb := range strings.Fields(strings.NewReplacer(`"`, " ", "\n", " ").Replace(compile(t, "").Schema())) {
+		if strings.Contains(verb, "/") && !strings.HasPrefix(verb, "http/") {
+			methods = append(methods, verb)
+		}
+	}
+	if len(methods) < 20 {
+		t.Fatalf("got the methods %v, want more", methods)
+	}
+	for _, heading := range []string{"Between eras: an agent with sessions, a stateless upstream", "A stateless agent on a server with sessions"} {
+		_, rest, _ := strings.Cut(page, "\n## "+heading+"\n")
+		section, _, _ := strings.Cut(rest, "\n## ")
+		for _, method := range methods {
+			first, _, _ := strings.Cut(method, "/")
+			if !strings.Contains(section, "`"+method+"`") && !strings.Contains(section, "`"+first+"/*`") {
+				t.Errorf("%s: no word of %s", heading, method)
+			}
+		}
 	}
 }
 

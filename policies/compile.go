@@ -18,6 +18,8 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/schema/resolved"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"mintmark/broker/bundle"
 )
 
 // maxID bounds a policy id: it is written into every record it determines.
@@ -50,7 +52,7 @@ type compiler struct {
 }
 
 // Compile checks all files and makes a Set of them. It returns every fault at
-// once, each as "file:line:column: …, expected …, got …". No files, or files
+// once, as bundle.Problems: "file:line:column: …, expected …, got …". No files, or files
 // without policies, make a Set that denies everything.
 func Compile(files []File, o Options) (*Set, error) {
 	if err := checkOptions(o); err != nil {
@@ -67,6 +69,21 @@ func Compile(files []File, o Options) (*Set, error) {
 		return nil, joinProblems(c.problems)
 	}
 	return c.set(text), nil
+}
+
+// Syntax returns the faults that policies have whatever is registered, as Compile
+// does.
+func Syntax(files []File) error {
+	var problems []problem
+	for _, f := range files {
+		if _, err := cedar.NewPolicyListFromBytes(f.Name, f.Content); err != nil {
+			problems = append(problems, parseProblem(f.Name, tokenize(f.Content), err))
+		}
+	}
+	if len(problems) > 0 {
+		return joinProblems(problems)
+	}
+	return nil
 }
 
 func newCompiler(o Options) (*compiler, string, error) {
@@ -320,11 +337,11 @@ func joinProblems(list []problem) error {
 		return cmp.Or(cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line),
 			cmp.Compare(a.at.col, b.at.col), cmp.Compare(a.text, b.text))
 	})
-	errs := make([]error, len(list))
+	all := make(bundle.Problems, len(list))
 	for i, p := range list {
-		errs[i] = fmt.Errorf("%s: %s", p.at, p.text)
+		all[i] = bundle.Problem{File: p.at.file, Line: p.at.line, Column: p.at.col, Text: p.text}
 	}
-	return errors.Join(errs...)
+	return all
 }
 
 // set makes the Set once nothing is wrong.

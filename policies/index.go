@@ -15,16 +15,20 @@ type index struct {
 	ids      map[types.EntityUID]int // entities named in scopes; 0 is "any"
 	prefixes bool                    // whether any scope names a PathPrefix
 	policies map[key][]int           // positions in Set.policies, ascending
+	concerns map[concern]bool
 }
 
 // key is what a policy's scope asks for; 0 asks for nothing.
 type key struct{ principal, action, resource int }
 
 func newIndex(policies []policy) index {
-	x := index{ids: map[types.EntityUID]int{}, policies: map[key][]int{}}
+	x := index{ids: map[types.EntityUID]int{}, policies: map[key][]int{}, concerns: map[concern]bool{}}
 	for i, p := range policies {
 		tree := (*ast.Policy)(p.cedar.AST())
 		k := key{principal: x.scopeID(tree.Principal), resource: x.scopeID(tree.Resource)}
+		if c, ok := concernOf(p, tree, k.principal); ok {
+			x.concerns[c] = true
+		}
 		for _, a := range x.actionIDs(tree.Action) {
 			k.action = a
 			x.policies[k] = append(x.policies[k], i)

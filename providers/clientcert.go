@@ -10,13 +10,9 @@ import (
 var errNoSVID = errors.New("no valid X.509-SVID of the broker")
 
 // HTTPClientAs returns an HTTPClient that shows the broker's X.509-SVID to servers
-// that ask for a client certificate. Each request has a connection of its own, so
-// that none goes on under a certificate that was replaced.
+// that ask for a client certificate.
 func HTTPClientAs(roots *x509.CertPool, self IdentitySource) *http.Client {
-	client := HTTPClient(roots)
-	t := client.Transport.(bounded).next.(*http.Transport)
-	t.DisableKeepAlives = true
-	t.TLSClientConfig.GetClientCertificate = func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+	return TLSClient(&tls.Config{RootCAs: roots, GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) { //nolint:gosec // TLSClient sets the version
 		if self == nil {
 			return nil, errNoSVID
 		}
@@ -25,6 +21,5 @@ func HTTPClientAs(roots *x509.CertPool, self IdentitySource) *http.Client {
 			return nil, errors.Join(errNoSVID, err)
 		}
 		return &tls.Certificate{Certificate: chain, PrivateKey: key}, nil
-	}
-	return client
+	}})
 }

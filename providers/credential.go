@@ -86,7 +86,7 @@ type Terms struct {
 type Credential struct{ lease *sealed }
 
 // sealed is what a Credential points at. Once a Pool has handed the Credential
-// out, only ended changes, and terms where the system prolongs it.
+// out, only ended and revoked change, and terms where the system prolongs it.
 type sealed struct {
 	id          string
 	provider    string
@@ -94,7 +94,8 @@ type sealed struct {
 	fingerprint string
 	agreed      atomic.Pointer[Terms]
 	material    Material
-	ended       atomic.Bool
+	ended       atomic.Bool          // the Pool hands it out no longer
+	revoked     atomic.Bool          // its system takes it no longer
 	once        atomic.Pointer[once] // nil: wiped
 }
 
@@ -143,6 +144,11 @@ func (c Credential) Scopes() []string { return c.sealed().terms().Scopes }
 // NotAfter returns the instant after which c must not be used.
 func (c Credential) NotAfter() time.Time { return c.sealed().terms().NotAfter }
 
+// Revoked reports whether the issuing system has ended c when the Pool asked it to,
+// so that nobody can use it any more. What the Pool no longer hands out may still
+// be good there.
+func (c Credential) Revoked() bool { return c.sealed().revoked.Load() }
+
 // Lease returns the issuing system's handle, or "".
 func (c Credential) Lease() string { return c.sealed().terms().Lease }
 
@@ -159,6 +165,12 @@ func (c Credential) known() bool {
 
 // IsZero reports whether c is no credential, or one that no Pool has completed.
 func (c Credential) IsZero() bool { return c.sealed().id == "" }
+
+// Ended reports whether c serves no call any more at now: it was revoked, dropped
+// or replaced, or its time is over.
+func (c Credential) Ended(now time.Time) bool {
+	return c.sealed().ended.Load() || !c.NotAfter().IsZero() && !now.Before(c.NotAfter())
+}
 
 // Format writes which credential c is, whatever the verb, and nothing of what
 // it is made of.
@@ -244,6 +256,15 @@ func (o Opened) Username() string {
 
 // Token returns the value of a Token.
 func (o Opened) Token() string { return open(o.m.Token) }
+
+// TokenBehind returns before and the value of a Token, or "" where there is none: a
+// copy less than to join them, for each call.
+func (o Opened) TokenBehind(before string) string {
+	if o.m.Token.access == nil {
+		return ""
+	}
+	return o.m.Token.access(false, before)
+}
 
 // Password returns the password of a Password.
 func (o Opened) Password() string { return open(o.m.Password) }

@@ -1,6 +1,8 @@
 package providers
 
 import (
+	"errors"
+	"fmt"
 	"math/rand/v2"
 	"time"
 
@@ -10,8 +12,19 @@ import (
 const (
 	firstDelay  = 250 * time.Millisecond
 	longDelay   = 10 * time.Second
-	maxFailures = 1 << 12 // remembered at once
+	longWait    = 5 * time.Minute // the longest that a system can ask for
+	maxFailures = 1 << 12         // remembered at once
 )
+
+// RetryAfter is wrapped by the cause of a fault where the system said how long it
+// wants to be left alone (RFC 9110, section 10.2.3). The Pool obeys it, for at most
+// five minutes.
+type RetryAfter time.Duration
+
+// Error says how long.
+func (r RetryAfter) Error() string {
+	return fmt.Sprintf("asks to wait %d s", time.Duration(r)/time.Second)
+}
 
 // failures remembers which mints failed just now, so that a system in trouble
 // is asked ever more rarely, and by one caller at a time. What is wrong with the
@@ -61,6 +74,9 @@ func (f failures) note(k key, err error, now time.Time) time.Duration {
 	f.prune(now)
 	delay := min(max(firstDelay, 2*f[at].delay), longDelay)
 	wait := time.Duration(float64(delay) * (0.75 + rand.Float64()/2)) //nolint:gosec // jitter is no secret
+	if asked, ok := errors.AsType[RetryAfter](err); ok {
+		wait = max(wait, min(time.Duration(asked), longWait))
+	}
 	f[at] = failure{err: err, delay: delay, until: now.Add(wait)}
 	return wait
 }

@@ -52,6 +52,32 @@ func TestFailureIsRememberedAndRecoveryNoticed(t *testing.T) {
 	})
 }
 
+func TestASystemIsLeftAloneAsLongAsItAsks(t *testing.T) {
+	for asked, want := range map[time.Duration]time.Duration{time.Minute: time.Minute, 24 * time.Hour: 5 * time.Minute} {
+		synctest.Test(t, func(t *testing.T) {
+			p := &scripted{}
+			p.mint = func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+				if n == 1 {
+					return providers.Credential{}, fault.Wrap("lease", fault.Unavailable, "busy", fmt.Errorf("status 429, and %w", providers.RetryAfter(asked)))
+				}
+				return token(n, time.Hour), nil
+			}
+			r := one(t, p)
+			defer r.Stop(t)
+			refused(t, r, fault.Unavailable)
+			pass(want - 1)
+			if hint := refused(t, r, fault.Unavailable); hint != "busy" {
+				t.Errorf("hint: got %q", hint)
+			}
+			if mints, _ := p.count(); mints != 1 {
+				t.Errorf("asked to wait %v: got %d mints, want none before %v", asked, mints, want)
+			}
+			pass(2)
+			lease(t, r)
+		})
+	}
+}
+
 func TestOneCallerProbesAFailingSystem(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{}

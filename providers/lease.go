@@ -162,6 +162,9 @@ func (l *lease) check(now time.Time) error {
 	if !s.material.complete(s.kind) {
 		return fault.New("lease", fault.Internal, "the credential provider issued an incomplete credential")
 	}
+	if err := s.material.searchable(); err != nil {
+		return err
+	}
 	if !now.Before(l.span.Load().until) {
 		return fault.New("lease", fault.Unavailable, "the credential provider issued a credential that has already ended: compare the clocks")
 	}

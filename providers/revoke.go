@@ -26,6 +26,15 @@ type debt struct {
 	pause  time.Duration // before the last round; zero: before there was one
 	first  bool          // logins wait for its first round
 	paid   func()        // called when nobody will try again; may be nil
+
+	credential Credential // that it is the end of; none for a login or an orphan
+}
+
+// revoked notes that the system has ended what d is of.
+func (d *debt) revoked() {
+	if d.credential.lease != nil {
+		d.credential.lease.revoked.Store(true)
+	}
 }
 
 // lives reports whether paying d changes anything at now.
@@ -33,7 +42,7 @@ func (d *debt) lives(now time.Time) bool { return d.end.IsZero() || now.Before(d
 
 // debt is what the end of l owes to its system.
 func (p *Pool) debt(l *lease) *debt {
-	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.span.Load().systemEnd, paid: func() { p.forgetLater(l) }}
+	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.span.Load().systemEnd, credential: l.credential, paid: func() { p.forgetLater(l) }}
 }
 
 // held is l as its system knows it.
@@ -49,6 +58,7 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	r := d.record
 	r.Bundle, r.Duration = p.bundle(), p.clock().Sub(start)
 	if err == nil {
+		d.revoked()
 		if failed := p.record(&r); failed != nil {
 			p.logger.LogAttrs(ctx, slog.LevelError, "revocation not recorded", slog.String("credential", r.Credential), slog.Any("error", failed))
 		}

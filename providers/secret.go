@@ -16,7 +16,9 @@ const redacted = "[redacted]"
 // struct fields, pointers and maps, and none of them can look inside a func.
 // The Pool overwrites it when the credential that it is of has ended. What was
 // read of it before is a Go string, which nothing can overwrite.
-type Secret struct{ access func(wipe bool) string }
+type Secret struct {
+	access func(wipe bool, before string) string
+}
 
 // NewSecret hides a copy of value.
 func NewSecret(value string) Secret {
@@ -30,8 +32,9 @@ type hidden struct {
 	bytes []byte
 }
 
-// access returns the value, or overwrites it.
-func (h *hidden) access(wipe bool) string {
+// access returns the value, if there is one, after what is to stand before it, or
+// overwrites it.
+func (h *hidden) access(wipe bool, before string) string {
 	if wipe {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -41,7 +44,10 @@ func (h *hidden) access(wipe bool) string {
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	return string(h.bytes)
+	if len(h.bytes) == 0 {
+		return ""
+	}
+	return before + string(h.bytes)
 }
 
 // open returns the value, or "" for none and for one that was wiped.
@@ -49,12 +55,12 @@ func open(s Secret) string {
 	if s.access == nil {
 		return ""
 	}
-	return s.access(false)
+	return s.access(false, "")
 }
 
 func (s Secret) wipe() {
 	if s.access != nil {
-		s.access(true)
+		s.access(true, "")
 	}
 }
 

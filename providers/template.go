@@ -102,7 +102,7 @@ func plain(value string) error {
 	}
 	for _, r := range value {
 		if !('a' <= r && r <= 'z' || 'A' <= r && r <= 'Z' || '0' <= r && r <= '9' || strings.ContainsRune("._-/:", r)) {
-			return fmt.Errorf("got the character %q, want letters, digits and any of . _ - / :", r)
+			return fmt.Errorf("got the character %q, want letters, digits and any of . _ - / : and no other", r)
 		}
 	}
 	return nil

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"mintmark/broker/bundle"
+	"mintmark/internal/egress"
 	"mintmark/internal/fault"
 )
 
@@ -23,7 +24,8 @@ var errRedirected = errors.New("the answer is a redirect, which is not followed"
 
 // HTTPClient returns the client that a provider calls its system with: TLS 1.2
 // or later against roots (nil: the system's), no proxy and nothing else from
-// the environment, no redirects, and a bound on time and size.
+// the environment, no redirects, none of the addresses that egress refuses, and a
+// bound on time and size.
 func HTTPClient(roots *x509.CertPool) *http.Client {
 	return TLSClient(&tls.Config{RootCAs: roots})
 }
@@ -36,7 +38,7 @@ func TLSClient(c *tls.Config) *http.Client {
 	return &http.Client{
 		Timeout: 10 * time.Second,
 		Transport: bounded{&http.Transport{
-			DialContext:            (&net.Dialer{Timeout: 3 * time.Second}).DialContext,
+			DialContext:            (&net.Dialer{Timeout: 3 * time.Second, Control: egress.Control}).DialContext,
 			TLSClientConfig:        c,
 			DisableKeepAlives:      c.GetClientCertificate != nil,
 			TLSHandshakeTimeout:    5 * time.Second,
@@ -111,6 +113,8 @@ func unreachable(err error) (reason string, cause error) {
 		return "did not answer in time", context.DeadlineExceeded
 	case errors.Is(err, syscall.ECONNREFUSED):
 		return "refuses connections", syscall.ECONNREFUSED
+	case errors.Is(err, egress.ErrRefused):
+		return "has an address that is called on no account, such as that of a cloud's metadata", egress.ErrRefused
 	case errors.Is(err, errRedirected):
 		return "answered with a redirect, which is not followed", errRedirected
 	case errors.Is(err, errNoSVID):

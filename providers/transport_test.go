@@ -49,6 +49,17 @@ func get(ctx context.Context, t *testing.T, c *http.Client, url string) error {
 	return resp.Body.Close()
 }
 
+// A registered name may come to mean an address where a cloud gives its
+// credentials to whoever asks from within.
+func TestHTTPClientCallsNoMetadata(t *testing.T) {
+	for _, url := range []string{"http://169.254.169.254/latest/meta-data", "https://[fd00:ec2::254]/", "http://[::ffff:169.254.169.254]/", "http://0.0.0.0/"} {
+		err := get(t.Context(), t, providers.HTTPClient(nil), url)
+		if got := fault.HintOf(providers.Unreachable("vault", err)); err == nil || !strings.Contains(got, "called on no account") {
+			t.Errorf("%s: got %v, explained as %q", url, err, got)
+		}
+	}
+}
+
 func TestHTTPClientTrustsOnlyItsRoots(t *testing.T) {
 	hello := http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})
 	s := httptest.NewTLSServer(hello)

@@ -42,6 +42,13 @@ func segmentNumber(name string) int {
 	return n
 }
 
+// Segments returns how many segments of a log are in dir. None is no log, or one
+// of which all was removed: whoever reads it has nothing to go by.
+func Segments(dir string) (int, error) {
+	numbers, err := listSegments(dir)
+	return len(numbers), err
+}
+
 // listSegments returns the numbers of dir's segments in order.
 func listSegments(dir string) ([]int, error) {
 	entries, err := os.ReadDir(dir)

@@ -11,7 +11,6 @@ import (
 	"strconv"
 	"strings"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
@@ -167,11 +166,12 @@ func isHostname(s string) bool {
 func (c checker) listenerTLS(path string, l Listener) {
 	switch {
 	case (l.Cert == "") != (l.Key == ""):
-		c.decoder.fault(path, "cert and key together", "one without the other")
+		c.decoder.faultOf([]string{path + ".cert", path + ".key"}, path, "cert and key together", "one without the other")
 	case l.Plaintext && l.Cert != "":
 		c.decoder.fault(path+".plaintext", "either plaintext or a cert", "both")
 	case !l.Plaintext && l.Cert == "" && c.config.Trust.WorkloadAPI == "":
-		c.decoder.fault(path, "cert and key, or trust.workload_api to serve the broker's own SVID", "neither")
+		c.decoder.faultOf([]string{path + ".plaintext", path + ".cert", "trust.workload_api"}, path,
+			"cert and key, or trust.workload_api to serve the broker's own SVID", "neither")
 	}
 }
 
@@ -196,8 +196,8 @@ func (c checker) authorizationServers() {
 		}
 		seen[u.String()] = true
 	}
-	if len(seen) > 0 && !slices.Contains(c.config.Schemes(), "Bearer") && !c.decoder.troubled("attestors") {
-		c.decoder.fault(path, "an attestor that takes their tokens, such as jwt-svid", "none")
+	if len(seen) > 0 && !slices.Contains(c.config.Schemes(), "Bearer") {
+		c.decoder.faultOf([]string{"attestors"}, path, "an attestor that takes their tokens, such as jwt-svid", "none")
 	}
 }
 
@@ -208,20 +208,22 @@ func (c checker) upstream(path string, u Upstream) {
 		c.oneOf(path+".other_era", u.OtherEra, "bridge", "refuse")
 		c.tools(path, u)
 	} else if u.Protocol != "" || u.OtherEra != "" || u.ToolChanges != "" || len(u.ToolDigests) > 0 {
-		c.decoder.fault(path, "kind: mcp for protocol, other_era, tool_changes and tool_digests", "kind: "+u.Kind)
+		c.decoder.faultOf([]string{path + ".kind"}, path, "kind: mcp for protocol, other_era, tool_changes and tool_digests", "kind: "+u.Kind)
 	}
 	c.upstreamURL(path, u)
 	switch {
 	case u.Unauthenticated && len(u.Credentials) > 0:
 		c.decoder.fault(path+".unauthenticated", "either unauthenticated: true or credentials", "both")
 	case !u.Unauthenticated && len(u.Credentials) == 0:
-		c.decoder.fault(path, "credentials, or unauthenticated: true for an upstream that needs none", "neither")
+		c.decoder.faultOf([]string{path + ".credentials", path + ".unauthenticated"}, path,
+			"credentials, or unauthenticated: true for an upstream that needs none", "neither")
 	}
 	for i, in := range u.Credentials {
 		at := path + ".credentials" + index(i)
-		c.injection(at, in)
+		c.injection(at, u, in)
 		if i > 0 && len(u.Credentials[i-1].Tools) == 0 {
-			c.decoder.fault(at, "an entry that some call reaches", "one behind an entry that serves every call")
+			c.decoder.faultOf([]string{path + ".credentials" + index(i-1) + ".tools"}, at,
+				"an entry that some call reaches", "one behind an entry that serves every call")
 		}
 	}
 }
@@ -244,75 +246,6 @@ func (c checker) upstreamURL(path string, u Upstream) {
 	}
 	if u.URL.Scheme == "http" && u.CA != "" {
 		c.decoder.fault(path+".ca", "an https url to verify", "an http one")
-	}
-}
-
-func (c checker) injection(path string, in Injection) {
-	if _, ok := c.config.Providers[in.Provider]; !ok && in.Provider != "" {
-		known := keys(c.config.Providers)
-		c.decoder.fault(path+".provider", "a name under providers", c.quote(in.Provider)+didYouMean(in.Provider, known))
-	}
-	if in.Scheme != "" {
-		c.oneOf(path+".scheme", in.Scheme, "bearer", "basic", "header", "sigv4")
-	}
-	c.onlyWith(path, in.Scheme, "header", map[string]string{"header": in.Header})
-	c.onlyWith(path, in.Scheme, "sigv4", map[string]string{"region": in.Region, "service": in.Service})
-	if in.Scheme == "header" {
-		c.header(path+".header", in.Header)
-		c.template(path+".template", in.Template)
-	} else if in.Template != "" {
-		c.decoder.fault(path+".template", `scheme "header"`, c.quote(in.Scheme))
-	}
-	for i, tool := range in.Tools {
-		if strings.Contains(strings.TrimSuffix(tool, "*"), "*") {
-			c.decoder.fault(path+".tools"+index(i), "a * at the end alone", c.quote(tool))
-		}
-	}
-}
-
-// onlyWith demands the fields that scheme needs and refuses them elsewhere.
-func (c checker) onlyWith(path, scheme, owner string, given map[string]string) {
-	for _, name := range keys(given) {
-		switch {
-		case scheme == owner && given[name] == "":
-			c.decoder.fault(path+"."+name, "a value, as scheme "+strconv.Quote(owner)+" needs it", "nothing")
-		case scheme != owner && given[name] != "":
-			c.decoder.fault(path+"."+name, "scheme "+strconv.Quote(owner)+", which alone reads it", c.quote(scheme))
-		}
-	}
-}
-
-// header refuses names that are no header's, and headers that frame or route
-// the request, which are the broker's to write.
-func (c checker) header(path, name string) {
-	const tokenMarks = "!#$%&'*+-.^_`|~"
-	reserved := []string{"host", "content-length", "content-type", "content-encoding", "transfer-encoding", "connection", "keep-alive",
-		"te", "trailer", "upgrade", "expect", "accept", "accept-encoding", "origin", "forwarded", "via"}
-	lower := strings.ToLower(name)
-	switch {
-	case name == "":
-	case strings.ContainsFunc(name, func(r rune) bool { return !isAlphanumeric(r) && !strings.ContainsRune(tokenMarks, r) }):
-		c.decoder.fault(path, `a header name such as "X-Api-Key"`, c.quote(name))
-	case slices.Contains(reserved, lower), strings.HasPrefix(lower, "mcp-"), strings.HasPrefix(lower, "x-forwarded-"):
-		c.decoder.fault(path, "a header that is not the protocol's own", c.quote(name))
-	}
-}
-
-// template refuses placeholders that nothing fills, and a template without
-// any: its text would be the secret.
-func (c checker) template(path, template string) {
-	rest := template
-	for _, p := range []string{"{token}", "{username}", "{password}"} {
-		rest = strings.ReplaceAll(rest, p, "")
-	}
-	switch {
-	case template == "":
-	case strings.ContainsAny(rest, "{}"):
-		c.decoder.fault(path, "no placeholders but {token}, {username} and {password}", "another or an unmatched brace")
-	case rest == template:
-		c.decoder.fault(path, "at least one of {token}, {username} and {password}", fmt.Sprintf("a literal value of %d characters", utf8.RuneCountInString(template)))
-	case strings.ContainsFunc(rest, func(r rune) bool { return r < ' ' || r > '~' }):
-		c.decoder.fault(path, "the characters a header can hold", "others")
 	}
 }
 

@@ -26,8 +26,9 @@ type PolicyFile struct {
 	Content []byte
 }
 
-// Config is mintmark.yaml. Every field is documented here and nowhere else;
-// the names in the tags are the names in the file. Names that the file gives to
+// Config is mintmark.yaml. Every field is documented here, and for operators in
+// docs/configuration.md, which a test holds to this: the names in the tags are
+// the names in the file. Names that the file gives to
 // posture, clocks, providers and upstreams are of lower-case letters, digits
 // and hyphens, begin with a letter and have at most 63 characters.
 type Config struct {
@@ -155,26 +156,6 @@ type Upstream struct {
 	ToolDigests map[string]string `yaml:"tool_digests"`
 	// Timeout bounds the wait for the upstream's answer to begin. Default 60s.
 	Timeout Duration `yaml:"timeout"`
-}
-
-// Injection says which provider's credential is put where, for which calls.
-type Injection struct {
-	Provider string `yaml:"provider" check:"required"`
-	// Scheme is "bearer", "basic", "header" or "sigv4".
-	Scheme string `yaml:"scheme" check:"required"`
-	// Header is the header of scheme "header"; Template its value, with
-	// {token}, {username} and {password} replaced. Default "{token}".
-	Header   string `yaml:"header"`
-	Template string `yaml:"template"`
-	// Region and Service are what scheme "sigv4" signs for.
-	Region  string `yaml:"region"`
-	Service string `yaml:"service"`
-	// Tools limits this credential to calls of these tools, prompts, resources
-	// or (kind http) paths; a trailing * matches any rest. Empty: every call.
-	// A call that is for none of these, such as initialize or tools/list, is
-	// served only by a credential without Tools: an upstream of kind mcp whose
-	// credentials all have them can't be initialized or listed.
-	Tools []string `yaml:"tools"`
 }
 
 // Audit is where the record is kept.

@@ -25,6 +25,7 @@ type decoder struct {
 	secrets  scanner
 	known    Problems // secrets already found in the text
 	nodes    map[string]*yaml.Node
+	unread   map[string]reflect.Value // by path, what something was wrong with
 	problems Problems
 	decoded  bool // there was a document to decode
 }
@@ -38,7 +39,7 @@ func (d *decoder) document(content []byte, config *Config) {
 		return
 	}
 	d.decoded = true
-	d.nodes = map[string]*yaml.Node{}
+	d.nodes, d.unread = map[string]*yaml.Node{}, map[string]reflect.Value{}
 	d.vet(root, "")
 	d.value(root, reflect.ValueOf(config).Elem(), "")
 }
@@ -99,6 +100,28 @@ func (d *decoder) fault(path, want, got string) {
 	if d.troubled(path) {
 		return
 	}
+	d.add(path, want, got)
+}
+
+// faultOf is fault for a rule on the value at path as a whole that reads these
+// paths alone: what is wrong with others does not silence it.
+func (d *decoder) faultOf(reads []string, path, want, got string) {
+	if !d.lost(path) && !slices.ContainsFunc(reads, func(r string) bool { return d.lost(r) || d.troubled(r) }) {
+		d.add(path, want, got)
+	}
+}
+
+// lost reports whether the value at path, or one around it, could not be read.
+func (d *decoder) lost(path string) bool {
+	for at := range d.unread {
+		if within(path, at) {
+			return true
+		}
+	}
+	return false
+}
+
+func (d *decoder) add(path, want, got string) {
 	text := "expected " + want
 	if got != "" {
 		text += ", got " + got
@@ -130,6 +153,18 @@ func (d *decoder) nearest(path string) *yaml.Node {
 
 // value decodes n into v.
 func (d *decoder) value(n *yaml.Node, v reflect.Value, path string) {
+	d.read(n, v, path)
+	if d.wrong(path) {
+		d.unread[path] = v
+	}
+}
+
+// wrong reports whether a problem with the value at path itself is known.
+func (d *decoder) wrong(path string) bool {
+	return slices.ContainsFunc(d.problems, func(p Problem) bool { return p.Path == path })
+}
+
+func (d *decoder) read(n *yaml.Node, v reflect.Value, path string) {
 	d.nodes[path] = n
 	if n.Kind == yaml.AliasNode {
 		return // vet refused it
@@ -303,6 +338,7 @@ func (d *decoder) field(n *yaml.Node, given []entry, at int, v reflect.Value, f 
 	switch {
 	case at < 0 && f.required:
 		d.report(n, name, "required, but missing")
+		d.unread[name] = v
 	case at >= 0:
 		d.value(given[at].value, v, name)
 		if f.required && empty(v) && !d.troubled(name) {
@@ -339,19 +375,6 @@ func (d *decoder) settings(n *yaml.Node, v reflect.Value, index int, rest []entr
 	}
 	d.structure(own, config.Elem(), path)
 	v.Field(index).Set(config)
-}
-
-// validate asks a type for what its own rules refuse.
-func (d *decoder) validate(v reflect.Value, path string) {
-	rules, ok := v.Addr().Interface().(Validator)
-	if !ok || d.troubled(path) {
-		return
-	}
-	var refused [][3]string // kept until the end: fault is silent where there is trouble already
-	rules.Validate(func(name, want, got string) { refused = append(refused, [3]string{name, want, got}) })
-	for _, r := range refused {
-		d.fault(below(path, r[0]), r[1], r[2])
-	}
 }
 
 // below returns the path of name under path.

@@ -57,23 +57,40 @@ type Validator interface {
 // something is wrong with what the files say: all of it, not the first. On
 // error the bundle is nil.
 func Load(dir string, kinds Kinds) (*Bundle, error) {
+	r, err := Read(dir, kinds)
+	if err != nil {
+		return nil, err
+	}
+	if err := r.Problems.Err(); err != nil {
+		return nil, err
+	}
+	return r.Bundle, nil
+}
+
+// Reading is a bundle as far as it could be read, and all that is wrong with what
+// its files say. With Problems it is for whoever looks on for more of them, and to
+// be put in force by nobody.
+type Reading struct {
+	Bundle   *Bundle
+	Problems Problems
+	Decoded  bool // mintmark.yaml is YAML, so that Bundle.Config holds what of it could be read
+}
+
+// Read reads what Load does. The error says that the files could not be read at all.
+func Read(dir string, kinds Kinds) (Reading, error) {
 	dir, err := filepath.Abs(dir)
 	if err != nil {
-		return nil, fmt.Errorf("load bundle: %w", err)
+		return Reading{}, fmt.Errorf("load bundle: %w", err)
 	}
 	config, policies, err := readFiles(dir)
 	if err != nil {
-		return nil, fmt.Errorf("load bundle: %w", err)
+		return Reading{}, fmt.Errorf("load bundle: %w", err)
 	}
-	b := &Bundle{Dir: dir, Digest: digest(config, policies), Policies: policies}
-	if err := compile(b, config, kinds).err(); err != nil {
-		return nil, err
-	}
-	return b, nil
+	return compile(&Bundle{Dir: dir, Digest: digest(config, policies), Policies: policies}, config, kinds), nil
 }
 
-// compile fills b.Config from config and returns all that is wrong with b.
-func compile(b *Bundle, config []byte, kinds Kinds) Problems {
+// compile fills b.Config from config and finds all that is wrong with b.
+func compile(b *Bundle, config []byte, kinds Kinds) Reading {
 	secrets := scanner{leaks: leaks()}
 	var all Problems
 	for _, p := range b.Policies {
@@ -88,7 +105,7 @@ func compile(b *Bundle, config []byte, kinds Kinds) Problems {
 		checker{config: &b.Config, decoder: d}.all()
 		b.places = d.remember(b.Config.Providers)
 	}
-	return append(all, d.problems...)
+	return Reading{Bundle: b, Problems: append(all, d.problems...), Decoded: d.decoded}
 }
 
 // checkText refuses what no reader should be asked to interpret.
@@ -104,6 +121,9 @@ func checkText(secrets scanner, name string, content []byte) Problems {
 
 func readFiles(dir string) ([]byte, []PolicyFile, error) {
 	config, err := readFile(filepath.Join(dir, ConfigName), MaxConfig)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil, fmt.Errorf("expected a directory with %s in it: %w", ConfigName, err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}

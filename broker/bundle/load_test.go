@@ -131,7 +131,8 @@ type (
 // Scheme says that clients can be asked for a token.
 func (jwtConfig) Scheme() string { return "Bearer" }
 
-// Validate refuses duplicate scopes, and sets a default.
+// Validate refuses duplicate scopes and fields that do not go together, and sets a
+// default.
 func (c *oauthConfig) Validate(report func(field, want, got string)) {
 	for i, s := range c.Scopes {
 		if slices.Contains(c.Scopes[:i], s) {
@@ -140,6 +141,9 @@ func (c *oauthConfig) Validate(report func(field, want, got string)) {
 	}
 	if c.ClientID == "" {
 		report("client_id", "a client id, as the token endpoint asks for one", "")
+	}
+	if len(c.Extra) > 0 && c.Backoff == 0 {
+		report("extra", "a backoff with it", "none")
 	}
 	if c.Retries == 0 {
 		c.Retries = 2

@@ -41,6 +41,11 @@ func (p Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// At reports whether one of p is with the value at path of mintmark.yaml itself.
+func (p Problems) At(path string) bool {
+	return slices.ContainsFunc(p, func(one Problem) bool { return one.File == ConfigName && one.Path == path })
+}
+
 // Unwrap returns the problems one by one, for errors.As.
 func (p Problems) Unwrap() []error {
 	all := make([]error, len(p))
@@ -50,8 +55,8 @@ func (p Problems) Unwrap() []error {
 	return all
 }
 
-// err returns p in order of position, or nil when it is empty.
-func (p Problems) err() error {
+// Err returns p in order of position, or nil when it is empty.
+func (p Problems) Err() error {
 	if len(p) == 0 {
 		return nil
 	}

@@ -290,8 +290,10 @@ func (p *Pins) ApproveOnly(upstream, tool, digest string) error {
 		switch {
 		case !ok:
 			refused = notSeen(tool, upstream)
+		case pin.Changed == "":
+			refused = fmt.Errorf("approve %s: expected a tool that has changed, got one that has not: there is nothing to approve, %s is in force", tool, pin.Digest)
 		case !strings.HasPrefix(pin.Changed, digest):
-			refused = fmt.Errorf("approve %s: expected the definition %s to be what it changed to, got %q; look at it again", tool, digest, pin.Changed)
+			refused = fmt.Errorf("approve %s: expected the definition %s to be what it changed to, got %s; look at it again", tool, digest, pin.Changed)
 		default:
 			known[upstream][tool] = Pin{Digest: pin.Changed, Since: p.clock().UTC()}
 		}
@@ -326,6 +328,13 @@ func (p *Pins) Approvals() (news []Approval) {
 	defer p.mu.Unlock()
 	news, p.news = p.news, nil
 	return news
+}
+
+// Tool returns what is remembered of one tool; nothing is the zero Pin.
+func (p *Pins) Tool(upstream, tool string) Pin {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.known[upstream][tool]
 }
 
 // Tools returns what is remembered of an upstream's tools.

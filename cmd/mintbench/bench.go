@@ -268,7 +268,9 @@ func (b *bench) hold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	b.report.SSE1000RSSMiB = optional(residentMiB(b.broker.child.pid))
+	with, ok := residentMiB(b.broker.child.pid)
+	b.report.SSE1000RSSMiB = optional(with, ok)
+	b.report.SSEStreamRSSKiB = optional(with*1024/heldStreams, ok)
 	release := b.world.target(endpoint{name: "upstream", address: b.world.upstream, path: "/mcp", headers: b.bearer(), tool: toolRelease})
 	r, err := load.Burst(ctx, release, 1)
 	if err := b.verdict(release, "release", r, err); err != nil {

@@ -33,6 +33,7 @@ type report struct {
 	DecideNs10000       *float64 `json:"decide_ns_10000"`
 	AllocsPerCall       *float64 `json:"allocs_per_call"`
 	SSE1000RSSMiB       *float64 `json:"sse_1000_rss_mb"`
+	SSEStreamRSSKiB     *float64 `json:"sse_stream_rss_kb"` // for each of them, with all else that is held
 	MintsFor1000Callers *float64 `json:"mints_for_1000_callers"`
 	RecordsMissing      *float64 `json:"records_missing"`
 
@@ -189,6 +190,15 @@ func micros(us float64) string {
 	return time.Duration(us * float64(time.Microsecond)).Round(time.Microsecond).String()
 }
 
+// cost is what something adds in µs. Less than nothing is what other programs on
+// the machine added to the other side.
+func cost(us float64) string {
+	if us <= 0 {
+		return "not above the noise"
+	}
+	return fmt.Sprintf("%.0f µs", us)
+}
+
 // notes writes what is no column.
 func (r *report) notes(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "\nmedians of %d rounds of %v for each load; %d processors: %s\n",
@@ -196,15 +206,18 @@ func (r *report) notes(w io.Writer) error {
 	for _, pair := range slices.Sorted(maps.Keys(r.Ratios)) {
 		_, _ = fmt.Fprintf(w, "%s: %.2f\n", pair, r.Ratios[pair])
 	}
+	if added := r.AddedP99Us1kRPS; added != nil {
+		_, _ = fmt.Fprintf(w, "added at the 99th percentile of 1,000 calls/s: %s\n", cost(*added))
+	}
 	for _, note := range []struct {
 		text  string
 		value *float64
 	}{
-		{"added at the 99th percentile of 1,000 calls/s: %.0f µs", r.AddedP99Us1kRPS},
 		{"one decision among 10 policies: %.0f ns", r.DecideNs10},
 		{"one decision among 10,000 policies: %.0f ns", r.DecideNs10000},
 		{"allocations per call: %.0f", r.AllocsPerCall},
 		{"memory with 1,000 streams open: %.0f MiB", r.SSE1000RSSMiB},
+		{"memory for each of them, all else that Mintmark holds among it: %.0f KiB", r.SSEStreamRSSKiB},
 		{"mints for 1,000 callers at once: %.0f", r.MintsFor1000Callers},
 		{"first call with a credential: %.0f µs", r.ColdP50Us},
 		{"answered calls without a record: %.0f", r.RecordsMissing},

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -57,6 +58,16 @@ func TestWhatWasNotMeasuredIsNil(t *testing.T) {
 	m, none := key{mintmark, closedLoop}, key{nginx, closedLoop}
 	if all.ratio(m, none, rate) != nil || all.difference(none, m, rate) != nil || all.median(none, rate) != nil {
 		t.Error("got a figure from nothing")
+	}
+}
+
+func TestCostBelowNothingIsNoise(t *testing.T) {
+	for us, want := range map[float64]string{-812.4: "not above the noise", 0: "not above the noise", 640.6: "641 µs"} {
+		var out strings.Builder
+		r := report{AddedP99Us1kRPS: &us}
+		if err := r.write(&out, false); err != nil || !strings.Contains(out.String(), "added at the 99th percentile of 1,000 calls/s: "+want+"\n") {
+			t.Errorf("%v µs: got %q, %v, want %q", us, out.String(), err, want)
+		}
 	}
 }
 

@@ -10,9 +10,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
+	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
+	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 
@@ -39,14 +42,14 @@ Without --head it can't know of records that were cut off the end: keep the
 "head" of each report, and demand it the next time.`,
 		Example: `  mintmark audit verify --log /var/lib/mintmark/audit --key auditor/log.pub | jq .head >head.json
   mintmark audit verify --log /var/lib/mintmark/audit --key auditor/log.pub --head head.json`,
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error { return v.run(cmd.OutOrStdout()) },
 	}
 	cmd.Flags().StringVar(&v.log, "log", "", "directory of the log")
 	cmd.Flags().StringVar(&v.key, "key", "", "PEM file with the public key to trust")
 	cmd.Flags().StringVar(&v.head, "head", "", `JSON file with the "head" of an earlier report: it must be in the log`)
 	cmd.Flags().StringVar(&v.since, "since", "", `JSON file with the last checkpoint of the segments that are archived: the log must go on right after it`)
-	_ = cmd.MarkFlagRequired("log")
+	required(cmd, "log")
 	return cmd
 }
 
@@ -55,6 +58,9 @@ Without --head it can't know of records that were cut off the end: keep the
 type verify struct{ log, key, head, since string }
 
 func (v verify) run(out io.Writer) error {
+	if err := findLog(v.log); err != nil {
+		return err
+	}
 	var o audit.VerifyOptions
 	var err error
 	if o.Public, err = readPublicKey(v.key); err != nil {
@@ -77,6 +83,21 @@ func (v verify) run(out io.Writer) error {
 		return errSilent
 	}
 	return nil
+}
+
+// findLog demands a log in dir: an empty table of a wrong directory would read as
+// "nobody was denied".
+func findLog(dir string) error {
+	n, err := audit.Segments(dir)
+	if err != nil || n > 0 {
+		return err
+	}
+	hint := ""
+	below := filepath.Join(dir, "audit")
+	if n, err := audit.Segments(below); err == nil && n > 0 {
+		hint = fmt.Sprintf("; did you mean %s?", below)
+	}
+	return fmt.Errorf("--log: expected the directory of a log, found no segment (00000001.log, …) in %s%s", dir, hint)
 }
 
 // readCheckpoint returns the checkpoint in a JSON file, or nil for no file. Its
@@ -130,10 +151,13 @@ func auditQueryCommand() *cobra.Command {
 		Long: `Query prints the records that match every flag given: who got which credential,
 for what, when, under which policy, oldest first. It reads the log itself; verify
 it first. A line that can't be read is named on stderr, the others are printed,
-and the exit status is 1.`,
+and the exit status is 1.
+
+In the table "-" is nothing, and a text is quoted where it has characters that
+don't print, or, but for the reason, a space.`,
 		Example: `  mintmark audit query --log audit --outcome deny --since 24h
   mintmark audit query --log audit --agent spiffe://example.org/agent/shop --json`,
-		Args: cobra.NoArgs,
+		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			q.out, q.errOut = cmd.OutOrStdout(), cmd.ErrOrStderr()
 			return q.run(time.Now())
@@ -151,7 +175,7 @@ and the exit status is 1.`,
 	f.StringVar(&q.since, "since", "", `from this time on: RFC 3339, or an age such as "24h"`)
 	f.StringVar(&q.until, "until", "", "before this time: RFC 3339, or an age")
 	f.BoolVar(&q.json, "json", false, "print JSON lines instead of a table")
-	_ = cmd.MarkFlagRequired("log")
+	required(cmd, "log")
 	return cmd
 }
 
@@ -171,6 +195,9 @@ func (q *query) run(now time.Time) (err error) {
 	}
 	if o := q.filter.Outcome; o != "" && o != "allow" && o != "deny" {
 		return fmt.Errorf("--outcome: expected allow or deny, got %q", o)
+	}
+	if err := findLog(q.log); err != nil {
+		return err
 	}
 	if q.json {
 		encoder := json.NewEncoder(q.out)
@@ -218,22 +245,28 @@ func row(r audit.Record) []string {
 		credential = r.Provider + "/" + r.Credential
 	}
 	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.Agent, r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), r.Reason}
-	for i, c := range cells {
+	last := len(cells) - 1
+	for i, c := range cells[:last] {
 		cells[i] = printable(c)
+		if strings.Contains(c, " ") { // or it could pass for two cells
+			cells[i] = strconv.Quote(c)
+		}
 	}
+	cells[last] = printable(cells[last])
 	return cells
 }
 
-// printable returns s, quoted when it holds anything but plain characters.
+// printable returns s as it is when every character of it prints, and else
+// quoted. What begins like a quoted text is quoted too, so that nobody can take
+// one for the other.
 func printable(s string) string {
-	if s == "" {
+	switch {
+	case s == "":
 		return "-"
+	case strings.HasPrefix(s, `"`), strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }):
+		return strconv.Quote(s)
 	}
-	quoted := fmt.Sprintf("%q", s)
-	if quoted == `"`+s+`"` {
-		return s
-	}
-	return quoted
+	return s
 }
 
 // instant reads a time or an age; "" is the zero time.

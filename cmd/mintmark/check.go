@@ -25,9 +25,10 @@ was expected and what was found.
 
 A stored key (kind static) is no fault, but a warning on stderr with its age.
 
-Policies are held against what mintmark.yaml registers. So faults of
-mintmark.yaml come first, all of them, and those of the policies once it has
-none.`,
+Policies are held against what mintmark.yaml registers, as far as that could be
+read. Faults come in the order of the files' names and of their lines.
+
+Every key of mintmark.yaml, with a whole example, is in docs/configuration.md.`,
 		Example: "  mintmark check /etc/mintmark",
 		Args:    one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -38,7 +39,7 @@ none.`,
 			for _, w := range bd.Warnings(time.Now()) {
 				fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d:%d: %s: warning: %s\n", filepath.Join(args[0], w.File), w.Line, w.Column, w.Path, w.Text)
 			}
-			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: %d upstreams, %d providers, %d policies, bundle %s\n",
+			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: upstreams %d, providers %d, policies %d, bundle %s\n",
 				args[0], len(bd.Config.Upstreams), len(bd.Config.Providers), len(set.IDs()), bd.Digest)
 			return err
 		},
@@ -48,18 +49,11 @@ none.`,
 // load reads a directory and compiles its policies. What is wrong with the
 // files is an error of type faults.
 func load(dir string) (*bundle.Bundle, *policies.Set, error) {
-	bd, err := bundle.Load(dir, kinds().Settings())
+	bd, set, err := broker.Load(dir, kinds().Settings())
 	if problems, ok := errors.AsType[bundle.Problems](err); ok {
 		return nil, nil, faultsIn(dir, problems)
 	}
-	if err != nil {
-		return nil, nil, err
-	}
-	set, err := broker.Compile(bd)
-	if err != nil {
-		return nil, nil, faultsIn(dir, err)
-	}
-	return bd, set, nil
+	return bd, set, err
 }
 
 // faults are what is wrong with files, each on a line that begins with its
@@ -90,7 +84,9 @@ func policyTestCommand() *cobra.Command {
 		Short: "Run the *.test.yaml cases beside the policies",
 		Long: `Test asks the policies in DIR every case of every *.test.yaml in DIR and prints
 what was expected and what came. It fails when a case fails, and when there is
-no case at all. A case reads:
+no case at all. A case has a name, an agent, an upstream, a method, a time (of
+which policies read clocks and the age of facts: there is no "now") and what to
+expect. It may have a target, posture and more: see docs/policies.md.
 
   cases:
     - name: nobody refunds at night

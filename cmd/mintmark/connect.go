@@ -48,7 +48,7 @@ server ends the session the program exits with 1, and the client starts another.
 Only MCP messages go to stdout; the log goes to stderr, one JSON object a line.`,
 		Example: `  mintmark connect orders --broker https://broker.example.org:8443
   MINTMARK_BROKER=unix:///run/mintmark/agents.sock mintmark connect orders`,
-		Args: cobra.MaximumNArgs(1),
+		Args: between(0, 1, "the name of an upstream, or no argument"),
 		RunE: func(cmd *cobra.Command, args []string) (err error) {
 			if o.Logger, err = newLogger(cmd, level); err != nil {
 				return err

@@ -21,7 +21,7 @@ policy, denied because its scan report turned bad, and forged. It shows the audi
 trail of all of them and verifies it. Then it keeps serving, and prints how to
 call it and which policies to change. It leaves nothing behind.`,
 		Example: "  mintmark demo\n  mintmark demo --once --json | tail -1",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // its terminal was closed
 			defer stop()

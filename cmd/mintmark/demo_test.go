@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"io"
+	"log/slog"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -13,6 +14,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"mintmark/cmd/mintmark/connect"
 )
 
 // screen is what a program has written so far.
@@ -71,6 +74,19 @@ func TestDemoServesOnAsItSays(t *testing.T) {
 	if got := post(t, said[3], string(token), said[2]); !strings.Contains(got, "order 7: 2 items, shipped") {
 		t.Errorf("the call as printed: got %q", got)
 	}
+	bridge := regexp.MustCompile(`echo '(.+)' \|\s+\S+ connect (\S+) --broker (\S+) --workload-api (\S+)\n`).FindStringSubmatch(out.String())
+	if bridge == nil {
+		t.Fatalf("got no line for mintmark connect in %q", out.String())
+	}
+	var answer screen
+	err = connect.Run(t.Context(), connect.Options{In: strings.NewReader(bridge[1] + "\n"), Out: &answer, Logger: slog.New(slog.DiscardHandler),
+		Upstream: bridge[2], Broker: bridge[3], WorkloadAPI: bridge[4], Audience: "mintmark", MaxMessage: 1 << 20})
+	if err != nil || !strings.Contains(answer.String(), "order 7: 2 items, shipped") {
+		t.Errorf("mintmark connect as printed: got %q, %v", answer.String(), err)
+	}
+	if got := post(t, strings.TrimSuffix(said[3], "/orders"), string(token), said[2]); !strings.Contains(got, "initialize one, or state revision 2026-07-28") {
+		t.Errorf("the call as printed, at /mcp: got %q, want what to do instead", got)
+	}
 	if got := post(t, said[3], string(token), strings.Replace(said[2], "lookup_order", "refund_order", 1)); !strings.Contains(got, "mintmark: ") || !strings.Contains(got, "-31403") {
 		t.Errorf("a call that no policy permits: got %q", got)
 	}
@@ -94,8 +110,8 @@ func TestDemoServesOnAsItSays(t *testing.T) {
 		t.Errorf("last line: got %q, %v", lines[len(lines)-1], err)
 	}
 	before := func(outcome string) int { return strings.Count(out.String(), "\n   "+outcome+" ") }
-	if counts.Allowed != before("allow")+1 || counts.Denied != before("deny")+1 {
-		t.Errorf("last line: got %d calls allowed and %d denied, want the two of the reader beside the %d and %d of the table",
+	if counts.Allowed != before("allow")+2 || counts.Denied != before("deny")+2 {
+		t.Errorf("last line: got %d calls allowed and %d denied, want the four of the reader beside the %d and %d of the table",
 			counts.Allowed, counts.Denied, before("allow"), before("deny"))
 	}
 	if _, err := os.Stat(filepath.Dir(said[1])); !os.IsNotExist(err) {

@@ -9,8 +9,14 @@ import (
 	"mintmark/broker"
 	"mintmark/providers"
 	"mintmark/providers/awssts"
+	"mintmark/providers/azure"
+	"mintmark/providers/gcp"
+	"mintmark/providers/githubapp"
+	"mintmark/providers/kubernetestoken"
 	"mintmark/providers/oauth"
+	"mintmark/providers/signedjwt"
 	"mintmark/providers/static"
+	"mintmark/providers/svidcert"
 	"mintmark/providers/vault"
 )
 
@@ -32,10 +38,16 @@ func kinds() broker.Kinds {
 			}),
 		},
 		Providers: map[string]broker.Kind[providers.Env, providers.Provider]{
-			"vault":   broker.KindOf(vault.Open),
-			"aws-sts": broker.KindOf(awssts.Open),
-			"oauth":   broker.KindOf(oauth.Open),
-			"static":  broker.KindOf(static.Open),
+			"aws-sts":          broker.KindOf(awssts.Open),
+			"azure":            broker.KindOf(azure.Open),
+			"gcp":              broker.KindOf(gcp.Open),
+			"github-app":       broker.KindOf(githubapp.Open),
+			"kubernetes-token": broker.KindOf(kubernetestoken.Open),
+			"oauth":            broker.KindOf(oauth.Open),
+			"signed-jwt":       broker.KindOf(signedjwt.Open),
+			"static":           broker.KindOf(static.Open),
+			"vault":            broker.KindOf(vault.Open),
+			"x509-svid":        broker.KindOf(svidcert.Open),
 		},
 	}
 }

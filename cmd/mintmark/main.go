@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"strconv"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -39,6 +40,8 @@ var errSilent = errors.New("")
 // position, where editors look for it.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := command()
+	root.SetVersionTemplate("{{.Version}}\n")
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misused(cmd, err.Error()) })
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -55,8 +58,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 
 func command() *cobra.Command {
 	root := &cobra.Command{
-		Use:   "mintmark",
-		Short: "A secretless credential broker for AI agents",
+		Use:     "mintmark",
+		Version: versionText(), // for --version
+		Short:   "A secretless credential broker for AI agents",
 		Long: `Mintmark lets an agent call MCP servers and APIs without holding a secret.
 
 It proves which workload is calling (SPIFFE) and how healthy it is, decides by
@@ -74,13 +78,43 @@ Then:         mintmark check DIR; mintmark serve --dir DIR`,
 }
 
 // one demands one argument, by the name that the usage line gives it.
-func one(name string) cobra.PositionalArgs {
+func one(name string) cobra.PositionalArgs { return between(1, 1, name) }
+
+// none demands no argument.
+func none(cmd *cobra.Command, args []string) error { return between(0, 0, "no arguments")(cmd, args) }
+
+// between demands a number of arguments, by what they are called.
+func between(least, most int, names string) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
-		if len(args) == 1 {
+		if least <= len(args) && len(args) <= most {
 			return nil
 		}
-		return fmt.Errorf("expected %s, got %d arguments; usage: %s", name, len(args), cmd.UseLine())
+		got := strconv.Itoa(len(args)) + " arguments"
+		switch len(args) {
+		case 0:
+			got = "none"
+		case 1:
+			got = strconv.Quote(args[0])
+		}
+		return misused(cmd, fmt.Sprintf("expected %s, got %s", names, got))
 	}
+}
+
+// required demands flags of a command, in the words of its usage line.
+func required(cmd *cobra.Command, flags ...string) {
+	cmd.PreRunE = func(cmd *cobra.Command, _ []string) error {
+		for _, name := range flags {
+			if !cmd.Flags().Changed(name) {
+				return misused(cmd, "expected --"+name+", got none")
+			}
+		}
+		return nil
+	}
+}
+
+// misused is an error of whoever wrote the command line.
+func misused(cmd *cobra.Command, what string) error {
+	return fmt.Errorf("%s; usage: %s", what, cmd.UseLine())
 }
 
 // group returns a command that has only others below it. A word that is none of
@@ -96,7 +130,7 @@ func group(name, short string, below ...*cobra.Command) *cobra.Command {
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
-		Use: "version", Short: "Print the version", Args: cobra.NoArgs,
+		Use: "version", Short: "Print the version", Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			_, err := fmt.Fprintln(cmd.OutOrStdout(), versionText())
 			return err

@@ -35,7 +35,7 @@ provider, whether each agent has a credential of its own, how long one is used
 at most ("-": as long as its system says), whether its system can renew and
 revoke one, and the upstreams that use it.`,
 		Example: "  mintmark provider list --dir /etc/mintmark",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			bd, _, err := load(dir)
 			if err != nil {

@@ -36,7 +36,7 @@ once, and leaves its leases to their own expiry.
 
 The log goes to stderr, one JSON object a line.`,
 		Example: "  mintmark check /etc/mintmark && mintmark serve --dir /etc/mintmark",
-		Args:    cobra.NoArgs,
+		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			logger, err := newLogger(cmd, level)
 			if err != nil {
@@ -47,7 +47,7 @@ The log goes to stderr, one JSON object a line.`,
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "directory with mintmark.yaml and *.cedar")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error; debug logs allowed calls too")
-	_ = cmd.MarkFlagRequired("dir")
+	required(cmd, "dir")
 	return cmd
 }
 
@@ -74,11 +74,15 @@ func serve(ctx context.Context, dir string, logger *slog.Logger) (err error) {
 	if err != nil {
 		return err
 	}
+	guarded, err := guardMemory(bd.Config.Trust.WorkloadAPI) // before there is a secret in it
+	if err != nil {
+		logger.WarnContext(ctx, "memory not guarded: set the limit of core dumps to 0 from outside", slog.Any("err", err))
+	}
 	b, err := broker.Open(ctx, broker.Options{Bundle: bd, Kinds: kinds(), Logger: logger})
 	if err != nil {
 		return err
 	}
-	logger.InfoContext(ctx, "serving", slog.String("version", version), slog.String("dir", bd.Dir), slog.String("bundle", bd.Digest), slog.Int("pid", os.Getpid()))
+	logger.InfoContext(ctx, "serving", slog.String("version", version), slog.String("dir", bd.Dir), slog.String("bundle", bd.Digest), slog.Int("pid", os.Getpid()), slog.Bool("memory_guarded", guarded))
 	ended, err := attend(ctx, b, directory, hangup)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit(bd.Config.Limits.Shutdown.Duration, time.Since(ended)))
 	defer cancel()

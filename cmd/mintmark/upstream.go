@@ -4,12 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"mintmark/broker/bundle"
 	"mintmark/broker/pins"
 )
 
@@ -23,27 +24,18 @@ func upstreamToolsCommand() *cobra.Command {
 		Use:   "tools --dir DIR UPSTREAM",
 		Short: "List the tools that were seen, and which have changed",
 		Long: `Tools lists what is remembered of an upstream's tools: the digest of the name,
-description and schema in force, since when, and the digest of what the tool
-says of itself now, where that is another.`,
+description and schemas in force, since when, and the digest of what the tool
+says of itself now, where that is another. What differs is told from the record,
+where it still has both: name, title, description, inputSchema, outputSchema,
+annotations.`,
 		Example: "  mintmark upstream tools --dir /etc/mintmark orders",
 		Args:    one("UPSTREAM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			p, err := pinsOf(dir, args[0])
+			bd, p, err := pinsOf(dir, args[0])
 			if err != nil {
 				return err
 			}
-			table := tabwriter.NewWriter(cmd.OutOrStdout(), 0, 0, 2, ' ', 0)
-			fmt.Fprintln(table, "TOOL\tIN FORCE\tSINCE\tCHANGED TO")
-			tools := p.Tools(args[0])
-			for _, name := range slices.Sorted(maps.Keys(tools)) {
-				pin := tools[name]
-				changed := pin.Changed
-				if changed == "" {
-					changed = "-"
-				}
-				fmt.Fprintf(table, "%s\t%s\t%s\t%s\n", printable(name), pin.Digest, pin.Since.Format(time.RFC3339), changed)
-			}
-			return table.Flush()
+			return showTools(cmd.OutOrStdout(), p.Tools(args[0]), partsOnRecord(string(bd.Config.Audit.Directory), args[0]))
 		},
 	}
 	dirFlag(cmd, &dir)
@@ -63,13 +55,14 @@ said when they were first seen. Where tool_changes is "refuse", the broker
 shows and calls them again at once, without a restart. The broker records it.
 
 Look at the tool first: a server that rewrites the description of a tool can
-make an agent do something else than was agreed to. With --digest, which
-"mintmark upstream tools" lists, approve does nothing if the server has changed
-the tool again since.`,
-		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order
-  mintmark upstream approve --dir /etc/mintmark orders lookup_order --digest 4f2c1b9a7d30
+make an agent do something else than was agreed to. By name or with --all, what
+the tools say at this moment is approved, and printed. With --digest, which
+"mintmark upstream tools" lists and the record of the change has, approve does
+nothing if the server has changed the tool again since you looked: prefer it.`,
+		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order --digest 4f2c1b9a7d30
+  mintmark upstream approve --dir /etc/mintmark orders lookup_order
   mintmark upstream approve --dir /etc/mintmark orders --all`,
-		Args: cobra.MinimumNArgs(1),
+		Args: between(1, math.MaxInt, "UPSTREAM"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if named := len(args) > 1; all == named {
 				got := "neither"
@@ -81,7 +74,7 @@ the tool again since.`,
 			if cmd.Flags().Changed("digest") && len(args) != 2 {
 				return errors.New("expected one tool with --digest; see: mintmark upstream tools")
 			}
-			p, err := pinsOf(dir, args[0])
+			_, p, err := pinsOf(dir, args[0])
 			if err != nil {
 				return err
 			}
@@ -94,12 +87,7 @@ the tool again since.`,
 			if err != nil {
 				return err
 			}
-			for _, tool := range approved {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s/%s: approved\n", args[0], printable(tool))
-			}
-			if len(approved) == 0 {
-				fmt.Fprintf(cmd.OutOrStdout(), "%s: no tool among these has changed\n", args[0])
-			}
+			sayApproved(cmd, p, args[0], approved)
 			return nil
 		},
 	}
@@ -109,19 +97,34 @@ the tool again since.`,
 	return cmd
 }
 
+// sayApproved says which definitions are in force now.
+func sayApproved(cmd *cobra.Command, p *pins.Pins, upstream string, approved []string) {
+	for _, tool := range approved {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s/%s: approved, in force is %s\n", upstream, printable(tool), p.Tool(upstream, tool).Digest)
+	}
+	if len(approved) == 0 {
+		fmt.Fprintf(cmd.OutOrStdout(), "%s: no tool among these has changed\n", upstream)
+		return
+	}
+	if !cmd.Flags().Changed("digest") {
+		fmt.Fprintln(cmd.ErrOrStderr(), "mintmark: approved as they were just now: with --digest only the definition that was looked at is")
+	}
+}
+
 func dirFlag(cmd *cobra.Command, dir *string) {
 	cmd.Flags().StringVar(dir, "dir", "", "the directory with mintmark.yaml (required)")
-	_ = cmd.MarkFlagRequired("dir") // fails only for a flag that does not exist
+	required(cmd, "dir")
 }
 
 // pinsOf opens what is remembered of the tools of a registered upstream.
-func pinsOf(dir, upstream string) (*pins.Pins, error) {
+func pinsOf(dir, upstream string) (*bundle.Bundle, *pins.Pins, error) {
 	bd, _, err := load(dir)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	if u, ok := bd.Config.Upstreams[upstream]; !ok || u.Kind != "mcp" {
-		return nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, slices.Sorted(maps.Keys(bd.Config.Upstreams)))
+		return nil, nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, slices.Sorted(maps.Keys(bd.Config.Upstreams)))
 	}
-	return pins.Open(string(bd.Config.State), time.Now)
+	p, err := pins.Open(string(bd.Config.State), time.Now)
+	return bd, p, err
 }

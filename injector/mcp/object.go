@@ -20,8 +20,11 @@ type Object []Member
 
 // CutObject cuts raw, one JSON object, into its members. It returns an *Error
 // for anything else, for a name that stands twice and for broken UTF-8, at any
-// depth.
+// depth, and for more members than are checked for that.
 func CutObject(raw []byte) (Object, error) {
+	if err := checkWidth(raw); err != nil {
+		return nil, err
+	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
 	if kind := dec.PeekKind(); kind != '{' && kind != 0 {
 		return nil, invalidRequest("expected a JSON object, got %s", kindName(kind))
@@ -40,22 +43,21 @@ func CutObject(raw []byte) (Object, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(o) == maxElements {
-			return nil, invalidRequest("expected at most %d members in an object that is looked into, got more", maxElements)
-		}
 		o = append(o, Member{Name: name, Value: value})
 	}
 	return o, endOf(dec, raw)
 }
 
-// maxElements is how many elements an array may have that is cut, and how many
-// members an object. One of two bytes takes a dozen times as many here, and each
+// maxElements is how many elements an array may have that is cut. One of two bytes takes a dozen times as many here, and each
 // entry of a list is judged.
 const maxElements = 1 << 16
 
 // CutArray cuts raw, one JSON array, into its elements. It refuses what
 // CutObject refuses, and more than maxElements.
 func CutArray(raw []byte) ([][]byte, error) {
+	if err := checkWidth(raw); err != nil {
+		return nil, err
+	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
 	if kind := dec.PeekKind(); kind != '[' && kind != 0 {
 		return nil, invalidRequest("expected a JSON array, got %s", kindName(kind))

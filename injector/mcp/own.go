@@ -18,12 +18,16 @@ type Own struct {
 	ids    []string // as idText has them
 	stream *lines   // nil: the answer is one JSON text
 	scan   messageScan
+
+	one  [1]string // room for what most answers need
+	room [64]byte
 }
 
 // NewOwn returns an Own for an answer of a media type to the requests with these
 // ids, and nil for a type that holds no message.
 func NewOwn(mediaType string, ids ...[]byte) *Own {
-	o := &Own{scan: messageScan{kept: make([]byte, 0, 64)}}
+	o := new(Own)
+	o.scan.kept = o.room[:0]
 	switch mediaType {
 	case "application/json":
 	case "text/event-stream":
@@ -31,7 +35,7 @@ func NewOwn(mediaType string, ids ...[]byte) *Own {
 	default:
 		return nil
 	}
-	o.ids = make([]string, 0, len(ids))
+	o.ids = o.one[:0]
 	for _, id := range ids {
 		o.ids = append(o.ids, idText(id))
 	}

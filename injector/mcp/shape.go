@@ -10,9 +10,10 @@ import (
 // space is white space in JSON, and nothing else is.
 const space = " \t\r\n"
 
-// checkShape refuses, before anything is parsed, nesting deeper than depth and
-// numbers out of the range of a 64-bit float, wherever they stand: what is 1e400
-// to one reader is Infinity, null or a fault to another, and 1e-400 is zero.
+// checkShape refuses, before anything is parsed, more members than are checked for
+// a name that stands twice, nesting deeper than depth, and numbers out of the
+// range of a 64-bit float, wherever they stand: what is 1e400 to one reader is
+// Infinity, null or a fault to another, and 1e-400 is zero.
 //
 // Within that range readers agree on every number to the precision that they
 // hold, and differ beyond it: 12345678901234567890 is itself to Python and
@@ -22,6 +23,9 @@ const space = " \t\r\n"
 func checkShape(body []byte, depth int) error {
 	if len(bytes.TrimLeft(body, space)) == 0 {
 		return parseError("expected a JSON-RPC message, got an empty body")
+	}
+	if err := checkWidth(body); err != nil {
+		return err
 	}
 	level := 0
 	for i := 0; i < len(body); i++ {

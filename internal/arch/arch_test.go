@@ -36,15 +36,15 @@ func table() []arrow {
 	return []arrow{
 		{"cmd/...", []string{"..."}},
 
-		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console")},
+		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "internal/http1")},
 		{"broker/console", leaves},
 		{"broker/*", []string{"internal/fault"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp")},
+		{"injector", with("providers", "injector/mcp", "internal/dpop", "internal/egress", "internal/http1")},
 		{"injector/mcp", []string{"internal/fault"}},
 
-		{"providers", with("attest")},
-		{"providers/*", with("attest", "providers", "providers/internal/*")},
+		{"providers", with("attest", "internal/egress")},
+		{"providers/*", with("attest", "providers", "providers/internal/*", "internal/dpop")},
 		{"providers/internal/*", with("providers")},
 
 		{"policies", with("attest", "attest/posture", "injector/mcp")},
@@ -97,6 +97,7 @@ func TestTheTableRefuses(t *testing.T) {
 		{"attest", "providers"},
 		{"providers/vault", "providers/oauth"},
 		{"providers", "injector"},
+		{"providers/internal/jsonhttp", "providers/gcp"},
 		{"injector", "attest"},
 		{"injector", "policies"},
 		{"injector", "broker"},

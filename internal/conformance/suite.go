@@ -55,8 +55,8 @@ func (s Suite) Scenario(ctx context.Context, url, revision, name string) (Run, e
 	return s.run(ctx, url, "--spec-version", revision, "--scenario", name)
 }
 
-// run runs the suite once and reads the files in which it leaves its results.
-// It gets nothing of the environment, so that no proxy setting or token of the
+// run runs the suite once against a server and reads the files in which it leaves its
+// results. It gets nothing of the environment, so that no proxy setting or token of the
 // developer's shell reaches it.
 func (s Suite) run(ctx context.Context, url string, args ...string) (_ Run, err error) {
 	dir, err := os.MkdirTemp("", "conformance-")
@@ -64,19 +64,27 @@ func (s Suite) run(ctx context.Context, url string, args ...string) (_ Run, err 
 		return Run{}, fmt.Errorf("run conformance suite: %w", err)
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
-	script := filepath.Join(s.Modules, "@modelcontextprotocol", "conformance", "dist", "index.js")
-	all := append([]string{script, "server", "--url", url, "--output-dir", dir}, args...)
-	cmd := exec.CommandContext(ctx, s.Node, all...) //nolint:gosec // which program runs is the caller's to say
-	cmd.Env = []string{"NO_COLOR=1"}
-	out, failed := cmd.CombinedOutput()
-	if exit, ok := errors.AsType[*exec.ExitError](failed); failed != nil && !(ok && exit.ExitCode() == 1) {
-		return Run{}, fmt.Errorf("run conformance suite: %w:\n%s", failed, out)
+	conforms, out, err := s.start(ctx, append([]string{"server", "--url", url, "--output-dir", dir}, args...))
+	if err != nil {
+		return Run{}, err
 	}
 	scenarios, err := read(dir)
 	if err != nil {
 		return Run{}, fmt.Errorf("run conformance suite: %w; it printed:\n%s", err, out)
 	}
-	return Run{Conforms: failed == nil, Scenarios: scenarios}, nil
+	return Run{Conforms: conforms, Scenarios: scenarios}, nil
+}
+
+// start runs the program and returns its judgement and what it printed.
+func (s Suite) start(ctx context.Context, args []string) (conforms bool, out []byte, err error) {
+	script := filepath.Join(s.Modules, "@modelcontextprotocol", "conformance", "dist", "index.js")
+	cmd := exec.CommandContext(ctx, s.Node, append([]string{script}, args...)...) //nolint:gosec // which program runs is the caller's to say
+	cmd.Env = []string{"NO_COLOR=1"}
+	out, failed := cmd.CombinedOutput()
+	if exit, ok := errors.AsType[*exec.ExitError](failed); failed != nil && !(ok && exit.ExitCode() == 1) {
+		return false, nil, fmt.Errorf("run conformance suite: %w:\n%s", failed, out)
+	}
+	return failed == nil, out, nil
 }
 
 // read reads the folders that a run leaves: one for each scenario, named

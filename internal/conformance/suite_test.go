@@ -13,9 +13,15 @@ import (
 // program. It gets the same arguments: server --url URL --output-dir DIR.
 func fake(t *testing.T, script string) conformance.Suite {
 	t.Helper()
+	return fakeList(t, "url=$3 dir=$5\nresult() { mkdir \"$dir/$1\"; printf '%s' \"$2\" >\"$dir/$1/checks.json\"; }\n"+script)
+}
+
+// fakeList returns one that gets the one argument list.
+func fakeList(t *testing.T, script string) conformance.Suite {
+	t.Helper()
 	modules := t.TempDir()
 	path := filepath.Join(modules, "@modelcontextprotocol", "conformance", "dist", "index.js")
-	body := "set -eu\nPATH=/usr/bin:/bin\nurl=$3 dir=$5\nresult() { mkdir \"$dir/$1\"; printf '%s' \"$2\" >\"$dir/$1/checks.json\"; }\n" + script
+	body := "set -eu\nPATH=/usr/bin:/bin\n" + script
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		t.Fatal(err)
 	}

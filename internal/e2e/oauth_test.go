@@ -84,8 +84,16 @@ type verifier struct {
 	issuer  *testenv.OAuthServer
 	secrets *secrets
 
-	mu sync.Mutex
-	n  int
+	mu   sync.Mutex
+	n    int
+	last string // subject of the last one
+}
+
+// subject returns who the last token was issued to.
+func (v *verifier) subject() string {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.last
 }
 
 func (v *verifier) verified() int {
@@ -118,6 +126,7 @@ func (v *verifier) verify(ctx context.Context, token string, _ *http.Request) (*
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.n++
+	v.last = claims.Subject
 	return &auth.TokenInfo{Scopes: strings.Fields(claims.Scope), Expiration: claims.Expiry.Time()}, nil
 }
 

@@ -57,6 +57,14 @@ upstreams:
     kind: http
     url: %[6]s
     credentials: [{provider: s3-identity, scheme: sigv4, region: %[1]s, service: s3}]
+  s3-unsigned:
+    kind: http
+    url: %[6]s
+    credentials: [{provider: s3-session, scheme: sigv4, region: %[1]s, service: s3, payload: unsigned}]
+  s3-streaming:
+    kind: http
+    url: %[6]s
+    credentials: [{provider: s3-session, scheme: sigv4, region: %[1]s, service: s3, payload: streaming}]
   echo:
     kind: http
     url: %[7]s
@@ -81,6 +89,9 @@ func testS3(t *testing.T, w *world) {
 	t.Run("by the broker's identity", func(t *testing.T) {
 		a.wantObject(t, "/http/s3-by-identity/payroll/", "by-identity.txt", minio, "payroll", "by-identity.txt")
 	})
+	for _, payload := range []string{"", "-unsigned", "-streaming"} {
+		t.Run("payload"+payload, func(t *testing.T) { a.wantPayloads(t, "s3"+payload, minio) })
+	}
 	t.Run("masked", func(t *testing.T) {
 		got := a.do(t, http.MethodGet, "/http/echo/x", "", nil)
 		var headers http.Header
@@ -118,6 +129,31 @@ func (w *world) discovery(t *testing.T) string {
 	}))
 	t.Cleanup(server.Close)
 	return server.URL + "/.well-known/openid-configuration"
+}
+
+// wantPayloads writes bodies of every size that matters to a way of signing them.
+func (a *agent) wantPayloads(t *testing.T, upstream string, minio *testenv.MinIOServer) {
+	const chunk = 64 << 10
+	for _, size := range []int{0, 1, chunk - 1, chunk, chunk + 1, 3*chunk + 7} {
+		path, key, content := fmt.Sprintf("/http/%s/reports/%s/%d", upstream, upstream, size), fmt.Sprintf("%s/%d", upstream, size), strings.Repeat("payload\n", size/8+1)[:size]
+		headers := http.Header{"Content-Type": {"text/plain"}, "X-Amz-Content-Sha256": {"UNSIGNED-PAYLOAD"}, "X-Amz-Security-Token": {"made-up"}}
+		if got := a.do(t, http.MethodPut, path+"?X-Amz-Signature=made-up&X-Amz-Credential=made-up", content, headers); got.status != http.StatusOK {
+			t.Errorf("PUT of %d bytes: got %d %s", size, got.status, got.body)
+			continue
+		}
+		if got := a.do(t, http.MethodGet, path, "", nil); got.status != http.StatusOK || got.body != content {
+			t.Errorf("GET of %d bytes: got %d and %d bytes", size, got.status, len(got.body))
+		}
+		bucket := "reports"
+		object, err := minio.S3().HeadObject(t.Context(), &s3.HeadObjectInput{Bucket: &bucket, Key: &key})
+		if err != nil || *object.ContentLength != int64(size) || object.ContentEncoding != nil && *object.ContentEncoding != "" {
+			t.Errorf("object of %d bytes: got %+v, %v, want it as it was written", size, object, err)
+		}
+	}
+	got := a.do(t, http.MethodPut, "/http/"+upstream+"/reports/chunked", "5;chunk-signature=0\r\nhello\r\n", http.Header{"X-Amz-Content-Sha256": {"STREAMING-AWS4-HMAC-SHA256-PAYLOAD"}})
+	if got.status != http.StatusBadRequest || !strings.Contains(got.body, "chunks") {
+		t.Errorf("PUT in the agent's own chunks: got %d %s, want a refusal", got.status, got.body)
+	}
 }
 
 func (a *agent) wantOneBucket(t *testing.T) {

@@ -14,14 +14,15 @@ import (
 )
 
 // OAuthServer is a running OAuth 2 authorization server with one client, which
-// may use client_credentials and authenticates with its secret, in the header
-// or in the body.
+// authenticates with its secret, in the header or in the body. Where keys are
+// given, there is a second client, KeyClient, which authenticates with those.
 type OAuthServer struct {
 	Issuer       string
 	TokenURL     string
 	JWKSURL      string
 	ClientID     string
 	ClientSecret string
+	KeyClient    string
 	Resource     string // resource indicator that gives JWT access tokens
 	Scopes       []string
 
@@ -34,6 +35,10 @@ type OAuthOptions struct {
 	TTL      time.Duration // life of an access token in whole seconds, 60 s if zero
 	Resource string        // "https://mcp.example.org/" if empty
 	Issuer   string        // its address if empty
+	// Keys are the public keys, as a list of JWKs, of KeyClient and of who may make
+	// assertions.
+	Keys      string
+	DPoPNonce bool // proofs of possession must hold a nonce of the server
 }
 
 // OAuth starts an OAuth 2 authorization server with a new signing key.
@@ -43,6 +48,7 @@ func OAuth(t testing.TB, options OAuthOptions) *OAuthServer {
 	s := &OAuthServer{
 		ClientID:     "mintmark",
 		ClientSecret: secret(),
+		KeyClient:    "mintmark-key",
 		Resource:     defaulted(options.Resource, "https://mcp.example.org/"),
 		Scopes:       []string{"read", "write"},
 	}
@@ -70,8 +76,13 @@ func (s *OAuthServer) locate(port int, options OAuthOptions) {
 }
 
 func (s *OAuthServer) environment(port int, options OAuthOptions) []string {
-	ttl := defaulted(options.TTL, time.Minute)
+	ttl, nonce := defaulted(options.TTL, time.Minute), ""
+	if options.DPoPNonce {
+		nonce = "yes"
+	}
 	return []string{
+		"KEYS=" + options.Keys,
+		"DPOP_NONCE=" + nonce,
 		"PORT=" + strconv.Itoa(port),
 		"ISSUER=" + s.Issuer,
 		"CLIENT_ID=" + s.ClientID,
@@ -119,7 +130,35 @@ func (s *OAuthServer) Stop() {
 	s.proc.stop()
 }
 
+// RefreshToken returns a new refresh token of the client, as if a user had agreed
+// in a browser.
+func (s *OAuthServer) RefreshToken(t testing.TB) string {
+	t.Helper()
+	return s.ask(t, http.MethodPost, "grant").RefreshToken
+}
+
+// UserToken returns a new refresh token of the client, by which it may ask
+// UserinfoURL who the user is: alice.
+func (s *OAuthServer) UserToken(t testing.TB) string {
+	t.Helper()
+	return s.ask(t, http.MethodPost, "grant?for=user").RefreshToken
+}
+
+// UserinfoURL is where the server is itself a resource (OpenID Connect Core, section
+// 5.3), for tokens that are bound to a key too.
+func (s *OAuthServer) UserinfoURL() string { return s.base + "/me" }
+
 func (s *OAuthServer) control(t testing.TB, method, action string) int {
+	t.Helper()
+	return s.ask(t, method, action).Requests
+}
+
+type controlAnswer struct {
+	Requests     int    `json:"requests"`
+	RefreshToken string `json:"refresh_token"`
+}
+
+func (s *OAuthServer) ask(t testing.TB, method, action string) controlAnswer {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, s.base+"/control/"+action, nil)
 	if err != nil {
@@ -130,9 +169,9 @@ func (s *OAuthServer) control(t testing.TB, method, action string) int {
 		t.Fatalf("control OAuth server: %v", err)
 	}
 	defer resp.Body.Close()
-	var answer struct{ Requests int }
+	var answer controlAnswer
 	if err := json.NewDecoder(resp.Body).Decode(&answer); err != nil {
 		t.Fatalf("control OAuth server: %s: %v", resp.Status, err)
 	}
-	return answer.Requests
+	return answer
 }

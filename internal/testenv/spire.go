@@ -82,12 +82,12 @@ func (s *SPIREDomain) startServer(t testing.TB, options SPIREOptions) {
 	s.server = launch(t, server{
 		name: "spire-server",
 		command: func(port int) command {
-			write(t, config, fmt.Sprintf(spireServerConfig, port, s.path("server.sock"), s.path("server"), s.TrustDomain,
+			write(t, config, fmt.Sprintf(spireServerConfig, port, s.AdminSocketPath(), s.path("server"), s.TrustDomain,
 				defaulted(options.X509TTL, time.Hour), defaulted(options.JWTTTL, 5*time.Minute), s.path("server.sqlite3")))
-			return command{path: s.program("spire-server"), args: []string{"run", "-config", config}, dir: s.dir}
+			return command{path: s.Program("spire-server"), args: []string{"run", "-config", config}, dir: s.dir}
 		},
 		ready: func(ctx context.Context, _ *process) error {
-			return run(ctx, s.program("spire-server"), "healthcheck", "-socketPath", s.path("server.sock"))
+			return run(ctx, s.Program("spire-server"), "healthcheck", "-socketPath", s.AdminSocketPath())
 		},
 	})
 }
@@ -119,9 +119,9 @@ func (s *SPIREDomain) startAgent(t testing.TB) {
 	config, bundle := s.path("agent.conf"), s.path("bundle.pem")
 	write(t, bundle, string(s.admin(t, "bundle", "show")))
 	write(t, config, fmt.Sprintf(spireAgentConfig, s.server.port, s.SocketPath, s.path("agent"), s.TrustDomain, bundle, token))
-	s.agent = start(t, "spire-agent", command{path: s.program("spire-agent"), args: []string{"run", "-config", config}, dir: s.dir})
+	s.agent = start(t, "spire-agent", command{path: s.Program("spire-agent"), args: []string{"run", "-config", config}, dir: s.dir})
 	err := s.agent.await(t.Context(), func(ctx context.Context) error {
-		return run(ctx, s.program("spire-agent"), "healthcheck", "-socketPath", s.SocketPath)
+		return run(ctx, s.Program("spire-agent"), "healthcheck", "-socketPath", s.SocketPath)
 	})
 	if err != nil {
 		t.Fatalf("start spire-agent: %v; end of its log:\n%s", err, s.agent.tail())
@@ -143,16 +143,28 @@ func (s *SPIREDomain) Register(t testing.TB, spiffeID string, selectors ...strin
 	if len(selectors) == 0 {
 		selectors = Selectors(t)
 	}
-	id := s.create(t, spiffeID, selectors)
+	return s.register(t, spiffeID, selectors)
+}
+
+// RegisterDNS is Register of this process with a DNS name, which its X.509-SVID
+// has as its common name too.
+func (s *SPIREDomain) RegisterDNS(t testing.TB, spiffeID, name string) string {
+	t.Helper()
+	return s.register(t, spiffeID, Selectors(t), "-dns", name)
+}
+
+func (s *SPIREDomain) register(t testing.TB, spiffeID string, selectors []string, more ...string) string {
+	t.Helper()
+	id := s.create(t, spiffeID, selectors, more...)
 	// The agent tells nobody but the workload itself which identities it has
 	// ready: its log is the only place where a test can see another's.
 	s.awaitLog(t, "SVID updated", id)
 	return id
 }
 
-func (s *SPIREDomain) create(t testing.TB, spiffeID string, selectors []string) string {
+func (s *SPIREDomain) create(t testing.TB, spiffeID string, selectors []string, more ...string) string {
 	t.Helper()
-	args := []string{"entry", "create", "-spiffeID", spiffeID, "-parentID", s.agentID}
+	args := append([]string{"entry", "create", "-spiffeID", spiffeID, "-parentID", s.agentID}, more...)
 	for _, selector := range selectors {
 		args = append(args, "-selector", selector)
 	}
@@ -289,14 +301,19 @@ func ProgramSelectors(t testing.TB, path string) []string {
 	return []string{"unix:path:" + program, "unix:sha256:" + hex.EncodeToString(digest[:])}
 }
 
-func (s *SPIREDomain) path(name string) string    { return filepath.Join(s.dir, name) }
-func (s *SPIREDomain) program(name string) string { return filepath.Join(s.bin, name) }
+func (s *SPIREDomain) path(name string) string { return filepath.Join(s.dir, name) }
+
+// Program returns the path of one of SPIRE's programs.
+func (s *SPIREDomain) Program(name string) string { return filepath.Join(s.bin, name) }
+
+// AdminSocketPath returns the socket by which spire-server is administered.
+func (s *SPIREDomain) AdminSocketPath() string { return s.path("server.sock") }
 
 // admin runs a subcommand of the server's command line.
 func (s *SPIREDomain) admin(t testing.TB, args ...string) []byte {
 	t.Helper()
 	// Flags end at the first argument that is none, so the socket goes last.
-	return output(t, s.program("spire-server"), append(args, "-socketPath", s.path("server.sock"))...)
+	return output(t, s.Program("spire-server"), append(args, "-socketPath", s.AdminSocketPath())...)
 }
 
 func (s *SPIREDomain) adminJSON(t testing.TB, answer any, args ...string) {

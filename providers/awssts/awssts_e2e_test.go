@@ -109,6 +109,20 @@ func TestPolicyKeepsEachAgentInItsFolder(t *testing.T) {
 	}
 }
 
+// MinIO begins no session with another's: the chain breaks at its second role.
+func TestChainThatTheRealServerRefuses(t *testing.T) {
+	t.Parallel()
+	s := testenv.MinIO(t, testenv.MinIOOptions{})
+	c := config(t, s)
+	c.Chain = []string{"arn:aws:iam::123456789012:role/hub"}
+	r := providertest.One(t, open(t, c, providers.Env{}), s.SecretKey)
+	defer r.Stop(t)
+	r.Refused(t, providertest.Agent(t, agentID), fault.Internal)
+	if reason := r.Records(t)[0].Reason; !strings.Contains(reason, "assume arn:aws:iam::123456789012:role/reports: sts answered with status 403") {
+		t.Errorf("reason: got %q, want the second role refused", reason)
+	}
+}
+
 func TestRefusalsOfTheRealServer(t *testing.T) {
 	t.Parallel()
 	s := testenv.MinIO(t, testenv.MinIOOptions{})

@@ -60,8 +60,7 @@ type journal struct {
 }
 
 func (j *journal) serve(t *testing.T) *double {
-	var d *double
-	d = serve(t, func(w http.ResponseWriter, r *http.Request) {
+	return serve(t, func(w http.ResponseWriter, r *http.Request) {
 		key := "none"
 		if _, after, signed := strings.Cut(r.Header.Get("Authorization"), "Credential="); signed {
 			key, _, _ = strings.Cut(after, "/")
@@ -78,7 +77,6 @@ func (j *journal) serve(t *testing.T) *double {
 		body := strings.Replace(issued(f.Get("Action"), time.Now().Add(time.Hour), "session-"+role), "ASIAEXAMPLE", "ASIA"+strings.Repeat("X", n), 1)
 		answer(200, body)(w, r)
 	})
-	return d
 }
 
 func TestChainOfRoles(t *testing.T) {

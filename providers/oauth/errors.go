@@ -20,8 +20,11 @@ var errNotJSON = errors.New("the answer is not JSON")
 // and a code it knows: the rest is the server's own text, which may quote a
 // secret.
 func explain(err error) error {
-	if refusal, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		return refused(refusal)
+	if known, ok := errors.AsType[*fault.Error](err); ok {
+		return known
+	}
+	if raw, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		return refused(raw)
 	}
 	if errors.Is(err, errNotJSON) {
 		return fault.Wrap("lease", fault.Unavailable, server+" did not answer with JSON", errNotJSON)
@@ -32,12 +35,36 @@ func explain(err error) error {
 	return fault.New("lease", fault.Unavailable, server+" gave no usable answer")
 }
 
+// refusal is a token endpoint's no, as much of it as reaches a text.
+type refusal struct {
+	status int
+	code   string
+}
+
+func (r refusal) Error() string {
+	return fmt.Sprintf("token endpoint answered with status %d and %s", r.status, meaning(r.code))
+}
+
+// code returns the error code of a refusal, or "".
+func code(err error) string {
+	if raw, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
+		return raw.ErrorCode
+	}
+	if explained, ok := errors.AsType[refusal](err); ok {
+		return explained.code
+	}
+	return ""
+}
+
 func refused(r *oauth2.RetrieveError) error {
 	status := 0
 	if r.Response != nil {
 		status = r.Response.StatusCode
 	}
-	cause := fmt.Errorf("token endpoint answered with status %d and %s", status, meaning(r.ErrorCode))
+	cause := refusal{status: status}
+	if meaning(r.ErrorCode) != meaning("") { // a code of its own could be anything
+		cause.code = r.ErrorCode
+	}
 	switch {
 	case status == http.StatusTooManyRequests:
 		return fault.Wrap("lease", fault.Unavailable, server+" limits how often the broker may ask", cause)
@@ -48,18 +75,26 @@ func refused(r *oauth2.RetrieveError) error {
 }
 
 // meaning returns our own words for the error codes of RFC 6749, section 5.2,
-// and RFC 8707.
+// RFC 8707, RFC 9449 and RFC 8693.
 func meaning(code string) string {
 	switch code {
 	case "invalid_client":
-		return "invalid_client: compare client_id, client_secret and auth_style"
+		return "invalid_client: compare client_id and how the client authenticates"
 	case "unauthorized_client":
-		return "unauthorized_client: the client may not use client_credentials"
+		return "unauthorized_client: the client may not use this grant"
+	case "invalid_grant":
+		return "invalid_grant: the token or assertion that was shown is not taken, or not any more"
 	case "invalid_scope":
 		return "invalid_scope: compare scopes"
 	case "invalid_target":
-		return "invalid_target: compare resource"
-	case "invalid_request", "invalid_grant", "unsupported_grant_type", "access_denied", "server_error", "temporarily_unavailable":
+		return "invalid_target: compare resource and audience"
+	case "unsupported_grant_type":
+		return "unsupported_grant_type: the server does not know this grant"
+	case "use_dpop_nonce":
+		return "use_dpop_nonce: the server wants another nonce than the one it gave"
+	case "invalid_dpop_proof":
+		return "invalid_dpop_proof: compare the clocks"
+	case "invalid_request", "access_denied", "server_error", "temporarily_unavailable":
 		return code
 	}
 	return "no error code that OAuth knows"

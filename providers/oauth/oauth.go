@@ -1,22 +1,25 @@
-// Package oauth mints access tokens by the client credentials grant of OAuth 2
-// (RFC 6749, section 4.4), with a resource indicator (RFC 8707) where the
-// registration names one.
+// Package oauth mints access tokens of OAuth 2 authorization servers: by the client
+// credentials grant (RFC 6749, section 4.4), token exchange (RFC 8693), assertions
+// (RFC 7523), identity assertion grants, and refresh tokens that rotate. It finds
+// servers by their metadata (RFC 8414, RFC 9728), binds tokens to a key where asked
+// (RFC 9449) and revokes them where it can (RFC 7009).
 package oauth
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"errors"
 	"fmt"
-	"mime"
-	"net/http"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
 
 	"golang.org/x/oauth2"
-	"golang.org/x/oauth2/clientcredentials"
 
-	"mintmark/broker/bundle"
+	"mintmark/internal/dpop"
 	"mintmark/internal/fault"
 	"mintmark/providers"
 )
@@ -24,117 +27,139 @@ import (
 // unstated is how long a token counts as good whose server does not say.
 const unstated = time.Minute
 
-// Config is the registration of one client of one authorization server.
-type Config struct {
-	// TokenURL is the server's token endpoint.
-	TokenURL bundle.URL `yaml:"token_url" check:"required"`
-	// CA is a PEM file of the only roots to trust instead of the system's.
-	CA bundle.Path `yaml:"ca"`
-	// ClientID is who the broker is to the server.
-	ClientID string `yaml:"client_id" check:"required"`
-	// ClientSecret is read anew for each mint.
-	ClientSecret bundle.Ref `yaml:"client_secret" check:"required"`
-	// AuthStyle is how the client authenticates: "basic" (default) or "post".
-	AuthStyle string `yaml:"auth_style"`
-	// Scopes are what to ask for. Empty: what the server gives by itself.
-	Scopes []string `yaml:"scopes"`
-	// Resource is the resource indicator to ask for (RFC 8707).
-	Resource string `yaml:"resource"`
-	// Audience is sent as the audience parameter that some servers want instead.
-	Audience string `yaml:"audience"`
-}
-
-// Validate reports what the fields do not say one by one.
-func (c Config) Validate(report func(field, want, got string)) {
-	providers.CheckEndpoint(report, "token_url", c.TokenURL)
-	if _, ok := style(c.AuthStyle); !ok {
-		report("auth_style", `"basic" or "post"`, strconv.Quote(c.AuthStyle))
-	}
-	for i, scope := range c.Scopes {
-		if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
-			report("scopes["+strconv.Itoa(i)+"]", "one scope, without spaces or quotes", strconv.Quote(scope))
-		}
-	}
-	if u, err := url.Parse(c.Resource); c.Resource != "" && (err != nil || !u.IsAbs() || u.Fragment != "") {
-		report("resource", "an absolute URI without a fragment", strconv.Quote(c.Resource))
-	}
-}
-
-func style(name string) (oauth2.AuthStyle, bool) {
-	switch name {
-	case "", "basic":
-		return oauth2.AuthStyleInHeader, true
-	case "post":
-		return oauth2.AuthStyleInParams, true
-	}
-	return oauth2.AuthStyleAutoDetect, false
-}
-
 type provider struct {
 	config Config
-	params url.Values
-	style  oauth2.AuthStyle
-	client *http.Client
+	server *authority
+	grant  grant
 	env    providers.Env
 }
 
 // Open returns the provider that cfg registers. It does no network I/O.
 func Open(cfg Config, env providers.Env) (providers.Provider, error) {
+	if env.Self == nil && cfg.needsSelf() {
+		return nil, errors.New("open oauth provider: the broker has no identity of its own to show: set trust.workload_api")
+	}
 	roots, err := providers.Roots(cfg.CA)
 	if err != nil {
 		return nil, fmt.Errorf("open oauth provider: %w", err)
 	}
-	authStyle, ok := style(cfg.AuthStyle)
-	if !ok {
-		return nil, fmt.Errorf("open oauth provider: got auth style %q, want basic or post", cfg.AuthStyle)
+	where := discovery{issuer: cfg.Issuer.String(), mtls: cfg.AuthStyle == styleMTLS, dpop: cfg.DPoP}
+	if cfg.Discover {
+		where.resource = cfg.Resource
 	}
-	client := providers.HTTPClient(roots)
-	client.Transport = jsonOnly{client.Transport}
-	p := &provider{config: cfg, params: url.Values{}, style: authStyle, client: client, env: env}
-	if cfg.Resource != "" {
-		p.params.Set("resource", cfg.Resource)
+	if cfg.TokenURL.URL != nil {
+		where.fixed = endpoints{token: cfg.TokenURL.String(), revocation: cfg.RevocationURL.String()}
 	}
-	if cfg.Audience != "" {
-		p.params.Set("audience", cfg.Audience)
+	server, err := newAuthority(cfg.account(), where, roots, env)
+	if err != nil {
+		return nil, err
 	}
-	return p, nil
+	var idp *authority
+	if cfg.IDJAG != nil {
+		where := discovery{issuer: cfg.IDJAG.IDP.Issuer.String(), fixed: endpoints{token: cfg.IDJAG.IDP.TokenURL.String()}}
+		if idp, err = newAuthority(cfg.IDJAG.IDP.account(), where, roots, env); err != nil {
+			return nil, err
+		}
+	}
+	return &provider{config: cfg, server: server, grant: grantOf(cfg, idp), env: env}, nil
+}
+
+func newAuthority(a account, where discovery, roots *x509.CertPool, env providers.Env) (*authority, error) {
+	var unknown error
+	a.validate(func(field, want, got string) {
+		if field == "auth_style" {
+			unknown = fmt.Errorf("open oauth provider: expected auth_style %s, got %s", want, got)
+		}
+	}, "")
+	if unknown != nil {
+		return nil, unknown
+	}
+	client := providers.TLSClient(a.secure(roots, env))
+	where.client, where.env, where.turn = client, env, make(chan struct{}, 1)
+	return &authority{account: a, where: &where, client: client, nonces: &dpop.Nonces{}, env: env}, nil
+}
+
+// needsSelf reports whether the broker's own SVID is shown.
+func (c Config) needsSelf() bool {
+	needs := c.AuthStyle == styleSVID || c.AuthStyle == styleMTLS && c.Certificate == ""
+	for _, s := range c.sources() {
+		needs = needs || s.needsSelf()
+	}
+	return needs
+}
+
+// sources returns where the grant's tokens come from.
+func (c Config) sources() (all []Source) {
+	if g := c.TokenExchange; g != nil {
+		if all = append(all, g.Subject); g.Actor != nil {
+			all = append(all, *g.Actor)
+		}
+	}
+	if c.JWTBearer != nil {
+		all = append(all, c.JWTBearer.Assertion)
+	}
+	if c.IDJAG != nil {
+		all = append(all, c.IDJAG.Subject)
+	}
+	return all
+}
+
+// PerAgent reports whether a token names the agent.
+func (p *provider) PerAgent() bool {
+	for _, s := range p.config.sources() {
+		if s.perAgent() {
+			return true
+		}
+	}
+	return false
 }
 
 // Mint asks for one token. It never retries: the Pool does.
-func (p *provider) Mint(ctx context.Context, _ providers.Request) (providers.Credential, error) {
-	secret, err := p.config.ClientSecret.Resolve()
-	if err != nil {
-		return providers.Credential{}, fault.Wrap("lease", fault.Internal, "the broker cannot read its own secret for the credential provider", err)
-	}
+func (p *provider) Mint(ctx context.Context, req providers.Request) (providers.Credential, error) {
 	start := p.env.Now()
-	grant := clientcredentials.Config{
-		ClientID:       p.config.ClientID,
-		ClientSecret:   secret,
-		TokenURL:       p.config.TokenURL.String(),
-		Scopes:         p.config.Scopes,
-		EndpointParams: p.params,
-		AuthStyle:      p.style,
-	}
-	// The source behind Token is new each time, so that it caches nothing.
-	token, err := grant.Token(context.WithValue(ctx, oauth2.HTTPClient, p.client))
+	at, err := p.server.where.find(ctx)
 	if err != nil {
-		return providers.Credential{}, explain(err)
+		return providers.Credential{}, err
 	}
-	return p.seal(token, start)
+	m := &mint{p: p, at: at, agent: req.Agent}
+	if p.config.DPoP {
+		if m.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+			return providers.Credential{}, fault.Wrap("lease", fault.Internal, "the broker cannot make a key", err)
+		}
+	}
+	token, err := p.grant(ctx, m)
+	if err != nil {
+		return providers.Credential{}, err
+	}
+	return p.seal(token, m, start)
 }
 
-func (p *provider) seal(token *oauth2.Token, start time.Time) (providers.Credential, error) {
-	if !strings.EqualFold(token.TokenType, "Bearer") { // a bound token, such as DPoP's, is no use as a bearer
+func (p *provider) seal(token *oauth2.Token, m *mint, start time.Time) (providers.Credential, error) {
+	material := providers.Material{Token: providers.NewSecret(token.AccessToken)}
+	switch {
+	case m.key == nil && !strings.EqualFold(token.TokenType, "Bearer"): // a bound token, such as DPoP's, is no use as a bearer
 		return providers.Credential{}, fault.New("lease", fault.Internal, "the authorization server issued a token that is not a bearer token")
+	case m.key != nil && !strings.EqualFold(token.TokenType, "DPoP"): // nobody would check the proofs
+		return providers.Credential{}, fault.New("lease", fault.Internal, "the authorization server issued a token that is not bound to the broker's key")
+	case m.key != nil:
+		material.Key = providers.NewPrivateKey(m.key)
 	}
 	life, err := lifetime(token.Extra("expires_in"))
 	if err != nil {
 		return providers.Credential{}, err
 	}
-	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(token.AccessToken)}, providers.Terms{
-		Scopes:   p.scopes(token.Extra("scope")),
-		NotAfter: start.Add(life),
+	return providers.Seal(providers.Token, material, providers.Terms{
+		Scopes:    p.scopes(token.Extra("scope")),
+		NotAfter:  start.Add(life),
+		Revocable: p.revocable(m.at),
 	}), nil
+}
+
+// revocable reports whether a token is to be ended early. One of a grant that goes on
+// is not: servers may end the grant with it (RFC 7009, section 2.1).
+func (p *provider) revocable(at endpoints) bool {
+	goesOn := p.config.RefreshToken != nil || p.config.AuthorizationCode != nil
+	return at.revocation != "" && !p.config.NoRevocation && !goesOn && !p.server.irrevocable.Load()
 }
 
 // scopes returns what the server granted, or what was asked for where it does
@@ -163,21 +188,4 @@ func lifetime(expiresIn any) (time.Duration, error) {
 		return 0, fault.New("lease", fault.Internal, "the authorization server issued a token without a usable lifetime")
 	}
 	return time.Duration(min(seconds, longest) * float64(time.Second)), nil
-}
-
-// jsonOnly refuses a good answer that is not JSON: the library would read other
-// forms too, which RFC 6749 does not know.
-type jsonOnly struct{ next http.RoundTripper }
-
-// RoundTrip does one exchange.
-func (j jsonOnly) RoundTrip(r *http.Request) (*http.Response, error) {
-	answer, err := j.next.RoundTrip(r)
-	if err != nil || answer.StatusCode >= 300 {
-		return answer, err
-	}
-	if kind, _, _ := mime.ParseMediaType(answer.Header.Get("Content-Type")); kind != "application/json" {
-		_ = answer.Body.Close()
-		return nil, errNotJSON
-	}
-	return answer, nil
 }

@@ -55,6 +55,14 @@ type claims struct {
 	Audience string `json:"aud"`
 	Issuer   string `json:"iss"`
 	Scope    string `json:"scope"`
+	Subject  string `json:"sub"`
+	Client   string `json:"client_id"`
+	Actor    struct {
+		Subject string `json:"sub"`
+	} `json:"act"`
+	Bound struct {
+		Thumbprint string `json:"jkt"`
+	} `json:"cnf"`
 }
 
 func claimsOf(t *testing.T, token string) (c claims) {

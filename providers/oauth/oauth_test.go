@@ -200,30 +200,6 @@ func TestSecretThatCannotBeReadIsOurOwnFault(t *testing.T) {
 	}
 }
 
-func TestConfigRules(t *testing.T) {
-	tests := map[string]struct {
-		change func(*oauth.Config)
-		want   []string
-	}{
-		"as it is":                    {func(*oauth.Config) {}, nil},
-		"plaintext beyond loopback":   {func(c *oauth.Config) { c.TokenURL = providertest.URL(t, "http://as.example.org/token") }, []string{"token_url"}},
-		"unknown style":               {func(c *oauth.Config) { c.AuthStyle = "jwt" }, []string{"auth_style"}},
-		"two scopes in one":           {func(c *oauth.Config) { c.Scopes = []string{"a", "b c"} }, []string{"scopes[1]"}},
-		"relative resource":           {func(c *oauth.Config) { c.Resource = "/mcp" }, []string{"resource"}},
-		"resource with a fragment":    {func(c *oauth.Config) { c.Resource = "https://mcp.example.org/#a" }, []string{"resource"}},
-		"resource that is just right": {func(c *oauth.Config) { c.Resource = "urn:mcp:orders" }, nil},
-	}
-	for name, tt := range tests {
-		t.Run(name, func(t *testing.T) {
-			c := oauth.Config{TokenURL: providertest.URL(t, "https://as.example.org/token"), ClientID: "id"}
-			tt.change(&c)
-			if got := providertest.Faults(c); !slices.Equal(got, tt.want) {
-				t.Errorf("faults: got %v, want %v", got, tt.want)
-			}
-		})
-	}
-}
-
 func TestOpenRefuses(t *testing.T) {
 	c := oauth.Config{TokenURL: providertest.URL(t, "https://as.example.org/token"), ClientID: "id", AuthStyle: "jwt"}
 	if p, err := oauth.Open(c, providers.Env{}); err == nil || p != nil {

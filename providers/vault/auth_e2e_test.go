@@ -45,13 +45,18 @@ func (h held) X509SVID(context.Context) ([][]byte, crypto.Signer, error) { retur
 // certified returns an identity that signed its own X.509-SVID, and that in PEM.
 func certified(t *testing.T, id string) (self held, certificate string) {
 	t.Helper()
+	return certifiedAs(t, id, "broker")
+}
+
+func certifiedAs(t *testing.T, id, commonName string) (self held, certificate string) {
+	t.Helper()
 	i := newIdentity(t, id)
 	uri, err := url.Parse(id)
 	if err != nil {
 		t.Fatal(err)
 	}
 	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "broker"}, URIs: []*url.URL{uri},
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: commonName}, URIs: []*url.URL{uri},
 		NotBefore: time.Now().Add(-time.Minute), NotAfter: time.Now().Add(time.Hour),
 		KeyUsage: x509.KeyUsageDigitalSignature, ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
 	}
@@ -77,6 +82,8 @@ func TestCertificateLogin(t *testing.T) {
 	}
 	private := string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))
 	_, foreign := certified(t, brokerID)
+	nameless, certificate := certifiedAs(t, brokerID, "")
+	bao.Write(t, "auth/cert/certs/nameless", map[string]any{"certificate": certificate, "token_policies": "reader"})
 	files := &vault.Cert{Role: "mintmark", Certificate: file(t, trusted), Key: file(t, private)}
 	own := &vault.Cert{}
 	const refused = "the credential provider refused the broker"
@@ -91,6 +98,7 @@ func TestCertificateLogin(t *testing.T) {
 		"files":                {nil, files, nil, ""},
 		"server's other name":  {self, own, func(c *vault.Config) { c.ServerName = "localhost" }, ""},
 		"another's SVID":       {stranger, own, nil, refused},
+		"no common name":       {nameless, &vault.Cert{Role: "nameless"}, nil, "vault takes no certificate without a common name"},
 		"no such role":         {self, &vault.Cert{Role: "other"}, nil, refused},
 		"key of another":       {nil, &vault.Cert{Certificate: file(t, foreign), Key: file(t, private)}, nil, "the broker cannot read its own secret for the credential provider"},
 		"no SVID":              {newIdentity(t, brokerID), own, nil, "the broker has no identity to show to vault"},

@@ -3,6 +3,7 @@ package vault
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -47,10 +48,10 @@ func newClients(cfg Config, env providers.Env) (client, auth *api.Client, err er
 	if err != nil {
 		return nil, nil, err
 	}
-	plain := providers.TLSClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName}) //nolint:gosec // TLSClient sets the version
+	plain := newHTTPClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName})
 	shown := plain
 	if cfg.Auth.Cert != nil {
-		shown = providers.TLSClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName, //nolint:gosec // as above
+		shown = newHTTPClient(&tls.Config{RootCAs: roots, ServerName: cfg.ServerName,
 			GetClientCertificate: func(r *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 				return cfg.Auth.Cert.load(r.Context(), env.Self)
 			}})
@@ -62,11 +63,20 @@ func newClients(cfg Config, env providers.Env) (client, auth *api.Client, err er
 	return client, auth, err
 }
 
+func newHTTPClient(c *tls.Config) *http.Client {
+	client := providers.TLSClient(c)
+	client.Transport = heeding{client.Transport}
+	return client
+}
+
 // load returns the certificate that the broker logs in with. Its errors are
 // explained.
 func (c Cert) load(ctx context.Context, self providers.IdentitySource) (*tls.Certificate, error) {
 	if c.Certificate == "" {
 		chain, key, err := self.X509SVID(ctx)
+		if err == nil && len(chain) == 0 {
+			err = errors.New("got an X.509-SVID without certificates, want one")
+		}
 		if err != nil {
 			return nil, fault.Wrap("lease", fault.Unavailable, "the broker has no identity to show to vault", err)
 		}

@@ -120,6 +120,19 @@ func (d *dynamic) Revoke(ctx context.Context, h providers.Held) error {
 	return d.session.revoke(ctx, h.Lease)
 }
 
+// RevokeAll has Vault end everything that was ever made at this path, by whoever
+// asked for it: for the operator who has lost the records of the leases. It needs
+// update and sudo on sys/leases/revoke-prefix.
+func (d *dynamic) RevokeAll(ctx context.Context) error {
+	if providers.PerAgent(d.path) {
+		return fault.New("revoke", fault.Internal, "the path is another one for each agent")
+	}
+	return d.with(ctx, func(t token) error {
+		_, err := d.as(d.client, t).Logical().WriteWithContext(ctx, "sys/leases/revoke-prefix/"+d.path, map[string]any{"sync": true})
+		return err
+	})
+}
+
 // fillPath fills the path for the agent, whose name cannot lead out of it.
 func fillPath(template string, req providers.Request) (string, error) {
 	path, err := providers.FillName(template, req.Agent)

@@ -230,3 +230,13 @@ func TestOwnSecretsThatCannotBeRead(t *testing.T) {
 		})
 	}
 }
+
+// A path that would climb is refused even where nobody has checked the registration.
+func TestPathThatClimbsIsNotAskedFor(t *testing.T) {
+	bot := providertest.Agent(t, botID)
+	for _, path := range []string{"a/../{subject_path}", "a//{subject_path}", "a/{subject_path}?x"} {
+		if got, err := vault.FillPath(path, bot); err == nil || got != "" {
+			t.Errorf("%s: got %q, %v, want an error", path, got, err)
+		}
+	}
+}

@@ -3,6 +3,7 @@
 package vault_test
 
 import (
+	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"slices"
@@ -10,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mintmark/internal/fault"
 	"mintmark/internal/testenv"
 	"mintmark/providers"
 	"mintmark/providers/internal/providertest"
@@ -207,5 +209,36 @@ func TestDatabaseUserIsRenewedWhileItIsUsed(t *testing.T) {
 	r.Stop(t)
 	if err := connect(t, pg, opened); err == nil {
 		t.Error("after close: the user still logs in, want it revoked")
+	}
+}
+
+// What is on no record ends by the path that made it.
+func TestEverythingOfAPathIsRevoked(t *testing.T) {
+	t.Parallel()
+	bao, pg, self := testenv.OpenBao(t), testenv.Postgres(t), newIdentity(t, brokerID)
+	bao.DatabaseRole(t, pg, "reader", time.Minute)
+	sweep := func(p providers.Provider) error {
+		return p.(interface{ RevokeAll(context.Context) error }).RevokeAll(t.Context())
+	}
+	p := userProvider(t, bao, self, time.Minute)
+	var leases []string
+	for range 3 {
+		c, err := p.Mint(t.Context(), providers.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		leases = append(leases, c.Lease())
+	}
+	if err := sweep(p); fault.KindOf(err) != fault.Internal || err == nil {
+		t.Errorf("without the right: got %v, want it refused", err)
+	}
+	login(t, bao, self, time.Minute, `path "sys/leases/revoke-prefix/database/creds/reader" { capabilities = ["update", "sudo"] }`)
+	if err := sweep(p); err != nil {
+		t.Errorf("revoke everything: %v", err)
+	}
+	for _, lease := range leases {
+		if lives(t, bao, lease) {
+			t.Errorf("lease %s lives, want none left", lease)
+		}
 	}
 }

@@ -4,9 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strconv"
 	"strings"
-	"time"
 
 	"github.com/hashicorp/vault/api"
 
@@ -23,6 +21,9 @@ func explain(err error) error {
 	if known, ok := errors.AsType[*fault.Error](err); ok {
 		return known
 	}
+	if b, ok := errors.AsType[busy](err); ok {
+		return b.explain()
+	}
 	refusal, ok := errors.AsType[*api.ResponseError](err)
 	if !ok {
 		return providers.Unreachable("vault", err)
@@ -38,7 +39,7 @@ func meaning(r *api.ResponseError) (fault.Kind, string) {
 	case r.StatusCode == http.StatusServiceUnavailable && sealed(r):
 		return fault.Unavailable, "vault is sealed"
 	case r.StatusCode == http.StatusServiceUnavailable:
-		return fault.Unavailable, "vault is not ready"
+		return fault.Unavailable, notReady
 	case r.StatusCode == http.StatusTooManyRequests:
 		return fault.Unavailable, limited
 	case r.StatusCode == http.StatusPreconditionFailed:
@@ -46,7 +47,7 @@ func meaning(r *api.ResponseError) (fault.Kind, string) {
 	case r.StatusCode == 472, r.StatusCode == 473:
 		return fault.Unavailable, "vault is a standby that does not forward requests"
 	case r.StatusCode >= 500:
-		return fault.Unavailable, "vault could not make the credential"
+		return fault.Unavailable, failed
 	case r.StatusCode == http.StatusForbidden, r.StatusCode == http.StatusUnauthorized, r.StatusCode == http.StatusBadRequest:
 		return fault.Internal, "the credential provider refused the broker"
 	case r.StatusCode == http.StatusNotFound:
@@ -55,23 +56,11 @@ func meaning(r *api.ResponseError) (fault.Kind, string) {
 	return fault.Internal, "vault gave an unexpected answer"
 }
 
-const limited = "vault limits how often the broker may ask"
-
-// maxQuiet bounds how long Vault can have the broker not ask.
-const maxQuiet = time.Minute
-
-// heed notes for how long a busy Vault wants to be left alone: no credential is
-// asked for until then, and nothing else waits.
-func (s *session) heed(answer *api.Response) {
-	if answer.StatusCode != http.StatusTooManyRequests && answer.StatusCode != http.StatusServiceUnavailable {
-		return
-	}
-	wait, err := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 31)
-	if err != nil { // a date is another clock's
-		return
-	}
-	s.quiet.Store(s.env.Now().Add(min(time.Duration(wait)*time.Second, maxQuiet)).UnixNano())
-}
+const (
+	limited  = "vault limits how often the broker may ask"
+	notReady = "vault is not ready"
+	failed   = "vault could not make the credential"
+)
 
 // sealed reads Vault's own words only to choose between two of ours.
 func sealed(r *api.ResponseError) bool {

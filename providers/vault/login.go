@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -26,19 +27,33 @@ func (s *session) login(ctx context.Context, now time.Time) (token, error) {
 		}
 		return s.exchange(ctx, or(m.Kubernetes.Mount, "kubernetes"), map[string]any{"role": m.Kubernetes.Role, "jwt": jwt}, now)
 	case m.Cert != nil:
-		// Its trouble is told here; a handshake would hide it.
-		if _, err := m.Cert.load(ctx, s.env.Self); err != nil {
-			return token{}, err
-		}
-		body := map[string]any{}
-		if m.Cert.Role != "" {
-			body["name"] = m.Cert.Role
-		}
-		return s.exchange(ctx, or(m.Cert.Mount, "cert"), body, now)
+		return s.loginCert(ctx, *m.Cert, now)
 	case m.AppRole != nil:
 		return s.loginAppRole(ctx, *m.AppRole, now)
 	}
 	return s.loginToken(ctx, now)
+}
+
+// loginCert shows a certificate, which Vault knows its holder by the common name of.
+func (s *session) loginCert(ctx context.Context, role Cert, now time.Time) (token, error) {
+	shown, err := role.load(ctx, s.env.Self) // its trouble is told here: a handshake would hide it
+	if err != nil {
+		return token{}, err
+	}
+	body := map[string]any{}
+	if role.Role != "" {
+		body["name"] = role.Role
+	}
+	t, err := s.exchange(ctx, or(role.Mount, "cert"), body, now)
+	if fault.HintOf(err) == failed && nameless(shown.Certificate) { // Vault tells it as a failure of its own
+		return token{}, fault.Wrap("lease", fault.Internal, "vault takes no certificate without a common name", err)
+	}
+	return t, err
+}
+
+func nameless(chain [][]byte) bool {
+	leaf, err := x509.ParseCertificate(chain[0])
+	return err == nil && leaf.Subject.CommonName == "" // an SVID of SPIRE, unless its entry has a DNS name
 }
 
 // exchange shows to the auth method at mount what proves the broker.

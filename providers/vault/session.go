@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"net/http"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -25,7 +24,6 @@ type session struct {
 	turn  chan struct{} // of one slot: a lock that a context can leave, of token and secret
 	token token
 
-	quiet  atomic.Int64 // until then, in Unix nanoseconds, Vault asked not to be asked
 	leases leases
 
 	report func(ctx context.Context, handle string, end time.Time) error // nil: nobody keeps a record
@@ -57,15 +55,12 @@ func (t token) fresh(now time.Time) bool {
 }
 
 // as returns a view of c that sends t.
-func (s *session) as(c *api.Client, t token) *api.Client {
-	return c.WithRequestCallbacks(func(r *api.Request) { r.ClientToken = t.value }).WithResponseCallbacks(s.heed)
+func (*session) as(c *api.Client, t token) *api.Client {
+	return c.WithRequestCallbacks(func(r *api.Request) { r.ClientToken = t.value })
 }
 
 // ask reads or, with a body, writes path, and returns the token that did.
 func (s *session) ask(ctx context.Context, path string, body map[string]any) (answer *api.Secret, by token, err error) {
-	if s.env.Now().UnixNano() < s.quiet.Load() {
-		return nil, token{}, fault.New("lease", fault.Unavailable, limited)
-	}
 	err = s.with(ctx, func(t token) error {
 		by = t
 		if body == nil {

@@ -7,6 +7,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -40,9 +41,30 @@ func parseAddress(broker, upstream string) (address, error) {
 	}
 	u, err := url.Parse(broker)
 	if err != nil || u.Scheme != "https" || u.Hostname() == "" || u.User != nil || strings.Trim(u.Path, "/") != "" || u.RawQuery != "" || u.Fragment != "" {
-		return address{}, errors.New(`--broker: expected "https://HOST:PORT" or "unix:///PATH", got something else; upstreams are named by the argument`)
+		return address{}, fmt.Errorf(`--broker: expected "https://HOST:PORT" or "unix:///PATH", got %s; %s`, shown(u, broker), instead(u))
 	}
 	return address{url: "https://" + u.Host + path}, nil
+}
+
+// shown returns what came in place of an address, by its length where it could
+// hold a password.
+func shown(u *url.URL, broker string) string {
+	if u == nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Contains(broker, "@") {
+		return fmt.Sprintf("a text of %d characters that is none", len(broker))
+	}
+	return strconv.Quote(broker)
+}
+
+// instead says what to do about an address that is none.
+func instead(u *url.URL) string {
+	switch {
+	case u == nil:
+	case u.Scheme == "http":
+		return "name a listener of the broker with TLS, or one on a Unix socket with plaintext: true: over plain http this program shows no identity"
+	case u.Scheme == "https" && u.Hostname() != "" && strings.Trim(u.Path, "/") != "":
+		return `leave out the path: the upstream is named by the argument, as in "mintmark connect orders"`
+	}
+	return `name the scheme, the host and the port of a listener, as in "https://broker.example.org:8443"`
 }
 
 // String returns the address in the words of --broker.

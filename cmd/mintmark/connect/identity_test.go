@@ -226,7 +226,7 @@ func TestOptionsAreChecked(t *testing.T) {
 	for want, change := range map[string]func(*connect.Options){
 		"--broker: required":              func(o *connect.Options) { o.Broker = "" },
 		`expected "https://HOST:PORT"`:    func(o *connect.Options) { o.Broker = "http://127.0.0.1:8080" },
-		"upstreams are named by the":      func(o *connect.Options) { o.Broker = "https://broker.example.org/mcp/orders" },
+		"the upstream is named by the":    func(o *connect.Options) { o.Broker = "https://broker.example.org/mcp/orders" },
 		"expected an absolute path":       func(o *connect.Options) { o.Broker = "unix://agents.sock" },
 		"expected the name of an":         func(o *connect.Options) { o.Upstream = "../http/orders" },
 		"--workload-api: required":        func(o *connect.Options) { o.WorkloadAPI = "" },

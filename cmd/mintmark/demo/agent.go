@@ -45,7 +45,7 @@ func (w *world) connect(ctx context.Context, e evidence) (*agent, error) {
 	t := &agentTransport{base: base, bearer: e.bearer, received: &w.received}
 	client := mcp.NewClient(&mcp.Implementation{Name: "shop-agent", Version: "1.0.0"}, nil)
 	session, err := client.Connect(ctx, &mcp.StreamableClientTransport{
-		Endpoint: w.endpoint, HTTPClient: &http.Client{Transport: t}, MaxRetries: -1, DisableStandaloneSSE: true}, nil)
+		Endpoint: w.secure + "/mcp/orders", HTTPClient: &http.Client{Transport: t}, MaxRetries: -1, DisableStandaloneSSE: true}, nil)
 	if err != nil {
 		base.CloseIdleConnections()
 		if words := t.refused.Load(); words != nil {

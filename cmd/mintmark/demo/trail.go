@@ -28,7 +28,8 @@ type counts struct {
 
 // trail shows the records of the run and returns what they come to.
 func (s *show) trail(ctx context.Context) (counts, error) {
-	s.say("\nThe audit trail:")
+	s.say("\nThe audit trail, decisions only. There are more than steps: an agent's MCP library begins each connection with\n" +
+		"server/discover (and the stranger's tries initialize too), and the broker asks each server once which era it speaks.")
 	t := tabwriter.NewWriter(s.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(t, "   OUTCOME\tMETHOD\tTOOL\tCREDENTIAL\tPOLICIES OR STEP")
 	c, report, err := s.tally(ctx, func(r audit.Record) { writeRow(t, r) })
@@ -38,7 +39,7 @@ func (s *show) trail(ctx context.Context) (counts, error) {
 	if err := t.Flush(); err != nil {
 		return c, err
 	}
-	s.say("%s in %s, chain and %s verified: %t. Secrets found in answers, log and records: %d.",
+	s.say("With how calls ended, mints, scans and the start: %s in %s, chain and %s verified: %t. Secrets found in answers, log and records: %d.",
 		several(report.Records, "record"), several(report.Segments, "segment"), several(report.Checkpoints, "checkpoint"), report.OK, c.Leaks)
 	return c, nil
 }
@@ -86,7 +87,7 @@ func writeRow(t io.Writer, r audit.Record) {
 	if r.Credential != "" {
 		credential = r.Provider + " " + r.Fingerprint[:min(12, len(r.Fingerprint))]
 	}
-	fmt.Fprintf(t, "   %s\t%s\t%s\t%s\t%s\n", outcome, r.Method, dash(r.Tool), credential, by)
+	fmt.Fprintf(t, "   %s\t%s\t%s\t%s\t%s\n", outcome, dash(r.Method), dash(r.Tool), credential, by)
 }
 
 func dash(s string) string {

@@ -32,8 +32,9 @@ type world struct {
 	issuer   *issuer
 	upstream *upstream
 	broker   *broker.Broker
-	endpoint string // of the orders upstream, over TLS
+	secure   string // where the broker listens with TLS: https://HOST:PORT
 	plain    string // the same without TLS, for curl
+	agentAPI string // the agent's own Workload API: unix:///PATH
 
 	received lockedBuffer // everything agents received
 	logged   lockedBuffer // everything the broker logged
@@ -67,16 +68,27 @@ func open(ctx context.Context, o Options) (_ *world, err error) {
 	return w, w.openBroker(ctx, o)
 }
 
-// openDomain starts the trust domain and the Workload API that gives the broker
-// its own identity.
+// openDomain starts the trust domain and the Workload APIs that give the broker
+// and the agent their own identities. A real one is one socket for both, and
+// looks at who asks.
 func (w *world) openDomain(ctx context.Context) error {
 	w.domain = trustdomain.New("demo.example", trustdomain.Options{})
-	api, err := w.domain.ServeWorkloadAPI(context.WithoutCancel(ctx), filepath.Join(w.dir, "workload.sock"), w.domain.ID("mintmark"))
+	if _, err := w.openWorkloadAPI(ctx, "workload.sock", "mintmark"); err != nil {
+		return err
+	}
+	var err error
+	w.agentAPI, err = w.openWorkloadAPI(ctx, "agent.sock", "agent", "shop")
+	return err
+}
+
+// openWorkloadAPI serves a workload's identity on a socket and returns its address.
+func (w *world) openWorkloadAPI(ctx context.Context, name string, workload ...string) (address string, err error) {
+	api, err := w.domain.ServeWorkloadAPI(context.WithoutCancel(ctx), filepath.Join(w.dir, name), w.domain.ID(workload...))
 	if err != nil {
-		return fmt.Errorf("start the Workload API: %w", err)
+		return "", fmt.Errorf("start the Workload API: %w", err)
 	}
 	w.closers = append(w.closers, func(context.Context) error { return api.Close() })
-	return nil
+	return api.Addr(), nil
 }
 
 // settings fills the configuration's template.
@@ -181,8 +193,8 @@ func (w *world) openBroker(ctx context.Context, o Options) error {
 		return w.broker.Close(ctx)
 	})
 	addresses := w.broker.Addresses()
-	w.endpoint = "https://" + addresses[0].String() + "/mcp/orders"
-	w.plain = "http://" + addresses[1].String() + "/mcp/orders"
+	w.secure = "https://" + addresses[0].String()
+	w.plain = "http://" + addresses[1].String()
 	return nil
 }
 

@@ -11,8 +11,10 @@ import (
 	"mime"
 	"net/http"
 	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -30,6 +32,9 @@ type Client struct {
 	// Explain returns what an operator compares after a refusal, in words that hold
 	// nothing of the answer; "" where there is nothing to say. Nil says nothing.
 	Explain func(status int, answer []byte) string
+	// Gone are statuses that are as good as success where no answer is wanted: what
+	// was to be ended has ended.
+	Gone []int
 }
 
 // Form returns a POST of a form.
@@ -68,7 +73,7 @@ func request(ctx context.Context, method, to, kind string, content []byte) (*htt
 // where none is wanted. Names are matched exactly, and one given twice is refused.
 // An error is a *fault.Error.
 func (c Client) Do(r *http.Request, answer any) error {
-	response, err := c.HTTP.Do(r)
+	response, err := c.HTTP.Do(r) //nolint:gosec // G704: where to is what the operator registered
 	if err != nil {
 		return providers.Unreachable(c.System, err)
 	}
@@ -76,6 +81,9 @@ func (c Client) Do(r *http.Request, answer any) error {
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
 		return providers.Unreachable(c.System, err)
+	}
+	if answer == nil && slices.Contains(c.Gone, response.StatusCode) {
+		return nil
 	}
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		return c.refused(response, content)
@@ -98,9 +106,9 @@ func (c Client) refused(response *http.Response, content []byte) error {
 	cause := fmt.Errorf("%s answered with status %d%s", c.System, response.StatusCode, c.explain(response.StatusCode, content))
 	switch status := response.StatusCode; {
 	case status == http.StatusTooManyRequests, status == http.StatusForbidden && limited(response.Header):
-		return fault.Wrap("lease", fault.Unavailable, c.System+" limits how often the broker may ask", fmt.Errorf("%w%s", cause, wait(response.Header)))
+		return fault.Wrap("lease", fault.Unavailable, c.System+" limits how often the broker may ask", wait(cause, response.Header))
 	case status >= 500, status == http.StatusRequestTimeout:
-		return fault.Wrap("lease", fault.Unavailable, c.System+" could not issue a credential", cause)
+		return fault.Wrap("lease", fault.Unavailable, c.System+" could not serve the broker", wait(cause, response.Header))
 	}
 	return fault.Wrap("lease", fault.Internal, "the credential provider refused the broker", cause)
 }
@@ -120,12 +128,11 @@ func limited(h http.Header) bool {
 	return h.Get("Retry-After") != "" || h.Get("X-Ratelimit-Remaining") == "0"
 }
 
-// wait says how long the system wants to be left alone, where it says so in
-// seconds (RFC 9110, section 10.2.3).
-func wait(h http.Header) string {
+// wait adds how long the system wants to be left alone, where it says so in seconds.
+func wait(cause error, h http.Header) error {
 	seconds, err := strconv.ParseUint(strings.TrimSpace(h.Get("Retry-After")), 10, 32)
 	if err != nil {
-		return ""
+		return cause
 	}
-	return fmt.Sprintf(", and asks to wait %d s", seconds)
+	return fmt.Errorf("%w, and %w", cause, providers.RetryAfter(time.Duration(seconds)*time.Second))
 }

@@ -26,6 +26,15 @@ type Token struct {
 	Value  providers.Secret
 	Life   time.Duration
 	Scopes []string // as granted; nil where the server does not say
+
+	authorize func(*http.Request)
+}
+
+// Authorize puts the token on r, for a provider whose token buys another.
+func (t Token) Authorize(r *http.Request) {
+	if t.authorize != nil {
+		t.authorize(r)
+	}
 }
 
 // Token sends r to a token endpoint and returns the bearer token of its answer.
@@ -46,6 +55,7 @@ func (c Client) Token(r *http.Request) (Token, error) {
 		return Token{}, fault.New("lease", fault.Internal, c.System+" issued a token that is not a bearer token")
 	}
 	token := Token{Value: providers.NewSecret(answer.AccessToken), Life: unstated, Scopes: strings.Fields(answer.Scope)}
+	token.authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+answer.AccessToken) }
 	if answer.ExpiresIn != nil {
 		token.Life = answer.ExpiresIn.Duration
 	}

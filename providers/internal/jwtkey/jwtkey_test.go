@@ -79,7 +79,7 @@ func TestKeySignsByTheAlgorithmThatFitsIt(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				signed, err := jose.ParseSigned(token, []jose.SignatureAlgorithm{tt.want})
+				signed, err := jose.ParseSignedCompact(token, []jose.SignatureAlgorithm{tt.want})
 				if err != nil {
 					t.Fatalf("parse: %v", err)
 				}

@@ -2,12 +2,15 @@ package providertest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"net/http/httputil"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mintmark/internal/fault"
 	"mintmark/providers"
@@ -37,12 +40,12 @@ func Refusals(t *testing.T, system string, open func(t *testing.T, system http.H
 		"404":                  {Answer(404, "application/json", `"`+Canary), fault.Internal, refused},
 		"429":                  {Answer(429, "application/json", `{}`, "Retry-After", "30"), fault.Unavailable, system + " limits how often the broker may ask"},
 		"429 with another why": {Answer(429, "application/json", `{}`, "Retry-After", Canary), fault.Unavailable, system + " limits how often the broker may ask"},
-		"500":                  {Answer(500, "text/plain", Canary), fault.Unavailable, system + " could not issue a credential"},
-		"503":                  {Answer(503, "application/json", `{"error":"`+Canary+`"}`), fault.Unavailable, system + " could not issue a credential"},
+		"500":                  {Answer(500, "text/plain", Canary), fault.Unavailable, system + " could not serve the broker"},
+		"503":                  {Answer(503, "application/json", `{"error":"`+Canary+`"}`), fault.Unavailable, system + " could not serve the broker"},
 		"a page":               {Answer(200, "text/html", Canary), fault.Unavailable, system + " did not answer with JSON"},
 		"broken JSON":          {Answer(200, "application/json", `{"token":"`+Canary), fault.Unavailable, system + " gave no usable answer"},
 		"another JSON":         {Answer(200, "application/json", `["`+Canary+`"]`), fault.Unavailable, system + " gave no usable answer"},
-		"a name twice":         {Answer(200, "application/json", `{"a":"`+Canary+`","a":1}`), fault.Unavailable, system + " gave no usable answer"},
+		"a name twice":         {Answer(200, "application/json", `{"`+Canary+`":0,"`+Canary+`":1}`), fault.Unavailable, system + " gave no usable answer"},
 		"too much":             {Answer(200, "application/json", `"`+strings.Repeat(Canary, 1<<16)+`"`), fault.Unavailable, system + " answered with more than 1048576 bytes"},
 		"too much of an error": {Answer(400, "application/json", strings.Repeat(Canary, 1<<16)), fault.Unavailable, system + " answered with more than 1048576 bytes"},
 		"a redirect":           {Answer(307, "text/plain", Canary, "Location", other.URL), fault.Unavailable, system + " answered with a redirect, which is not followed"},
@@ -65,9 +68,31 @@ func Refusals(t *testing.T, system string, open func(t *testing.T, system http.H
 		CheckAnswer(t, c, err, Canary)
 	})
 	t.Run("says how long to wait", func(t *testing.T) {
-		_, err := open(t, Answer(429, "text/plain", "", "Retry-After", "30")).Mint(t.Context(), providers.Request{})
-		if err == nil || !strings.HasSuffix(err.Error(), "asks to wait 30 s") {
-			t.Errorf("got %v, want the seconds of Retry-After", err)
+		for _, status := range []int{403, 429, 503} {
+			_, err := open(t, Answer(status, "text/plain", "", "Retry-After", "30")).Mint(t.Context(), providers.Request{})
+			if asked, ok := errors.AsType[providers.RetryAfter](err); !ok || time.Duration(asked) != 30*time.Second {
+				t.Errorf("%d: got %v, want the seconds of Retry-After", status, err)
+			}
+		}
+	})
+	t.Run("answered with what was asked", func(t *testing.T) {
+		var asked string
+		echo := func(w http.ResponseWriter, r *http.Request) {
+			dump, err := httputil.DumpRequest(r, true)
+			if err != nil {
+				t.Errorf("dump: %v", err)
+			}
+			asked = r.Header.Get("Authorization") + string(dump[max(0, len(dump)-200):])
+			Answer(400, "application/json", string(dump), "X-Echo", r.Header.Get("Authorization"))(w, r)
+		}
+		_, err := open(t, http.HandlerFunc(echo)).Mint(t.Context(), providers.Request{})
+		if err == nil || asked == "" {
+			t.Fatalf("got %v for %q, want a request and an error", err, asked)
+		}
+		for word := range strings.FieldsFuncSeq(asked, func(r rune) bool { return strings.ContainsRune(" \"=&\r\n", r) }) {
+			if len(word) >= 16 && strings.Contains(err.Error(), word) {
+				t.Errorf("a part of the request is in the error: %v", err)
+			}
 		}
 	})
 	if n := elsewhere.Load(); n != 0 {

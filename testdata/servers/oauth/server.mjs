@@ -1,5 +1,6 @@
 // An OAuth 2 authorization server for tests: oidc-provider, with one client that
-// may use client_credentials, and a switch that makes its token endpoint fail.
+// has a secret and, where keys are given, one of the same name and "-key" that has
+// those, and a switch that makes its token endpoint fail.
 //
 // Environment:
 //   PORT           port on 127.0.0.1
@@ -9,36 +10,48 @@
 //   RESOURCE       the resource indicator (RFC 8707) it gives JWT access tokens for
 //   SCOPE          scopes of that resource, "read write" unless given
 //   TOKEN_TTL      life of an access token in seconds, 60 unless given
+//   KEYS           public keys (a list of JWKs) of the second client, and of who may
+//                  make assertions for token exchange and jwt-bearer
+//   DPOP_NONCE     proofs of possession must hold a nonce of the server, if not empty
 //   MODULES        the node_modules folder that holds oidc-provider
 //
 // Prints "ready" on a line of its own when it listens.
 //
 // Control, for tests only: POST /control/fail?status=500, /control/stall and
 // /control/heal say what the token endpoint does from then on; GET
-// /control/requests tells how many token requests came, failed ones included.
-import { generateKeyPairSync } from 'node:crypto';
+// /control/requests tells how many token requests came, failed ones included. POST
+// /control/grant makes a refresh token of the client for its resource, or with
+// ?for=user for what /me says of the user.
+import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 
 import { Fault } from './fault.mjs';
+import { Grants, grantTypes } from './grants.mjs';
 
 // The modules are in the cache and not beside this file, where import looks.
 const modules = createRequire(join(required('MODULES'), 'oauth.js'));
 const { errors, Provider } = await import(pathToFileURL(modules.resolve('oidc-provider')));
+const jose = await import(pathToFileURL(modules.resolve('jose')));
 
 const port = Number(required('PORT'));
 const issuer = process.env.ISSUER || `http://127.0.0.1:${port}`;
 const resource = required('RESOURCE');
 const scope = process.env.SCOPE || 'read write';
 const ttl = Number(process.env.TOKEN_TTL || 60);
+const keys = JSON.parse(process.env.KEYS || '[]');
 
 const provider = new Provider(issuer, {
-  clients: [client()],
+  clients: keys.length > 0 ? [client(), keyClient()] : [client()],
   jwks: { keys: [signingKey()] },
-  scopes: scope.split(' '),
-  ttl: { ClientCredentials: ttl },
+  scopes: [...scope.split(' '), 'openid', 'offline_access'], // which makes the grant refresh_token known
+  ttl: { ClientCredentials: ttl, AccessToken: ttl, RefreshToken: 3600, Grant: 3600 },
+  rotateRefreshToken: true,
+  findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id }) }),
+  formats: { customizers: { jwt: (ctx, token, parts) => { Object.assign(parts.payload, ctx?.state?.claims); } } },
   features: {
+    dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => Boolean(process.env.DPOP_NONCE) },
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
@@ -47,7 +60,14 @@ const provider = new Provider(issuer, {
   },
 });
 
+const grants = new Grants(provider, { jose, errors, keys, info: getResourceServerInfo });
 const fault = new Fault();
+provider.use(async (ctx, next) => {
+  if (ctx.path !== '/control/grant') return next();
+  const forUser = ctx.query.for === 'user';
+  ctx.body = { refresh_token: await (forUser ? grants.userToken(required('CLIENT_ID')) : grants.refreshToken(required('CLIENT_ID'), resource, scope)) };
+  return undefined;
+});
 provider.use((ctx, next) => fault.handle(ctx, next));
 provider.listen(port, '127.0.0.1', () => console.log('ready'));
 
@@ -62,12 +82,17 @@ function client() {
   return {
     client_id: required('CLIENT_ID'),
     client_secret: required('CLIENT_SECRET'),
-    grant_types: ['client_credentials'],
+    grant_types: grantTypes,
     redirect_uris: [],
     response_types: [],
-    scope,
+    scope: `${scope} openid offline_access`,
     token_endpoint_auth_method: 'client_secret_basic',
   };
+}
+
+function keyClient() {
+  const { client_secret: none, ...rest } = client();
+  return { ...rest, client_id: `${rest.client_id}-key`, token_endpoint_auth_method: 'private_key_jwt', jwks: { keys } };
 }
 
 function signingKey() {
@@ -79,7 +104,7 @@ function getResourceServerInfo(ctx, indicator) {
   if (indicator !== resource) throw new errors.InvalidTarget();
   return {
     audience: resource,
-    scope,
+    scope: `${scope} offline_access`,
     accessTokenFormat: 'jwt',
     accessTokenTTL: ttl,
     jwt: { sign: { alg: 'RS256' } },

@@ -1,0 +1,89 @@
+package bundle
+
+import (
+	"encoding"
+	"reflect"
+	"slices"
+)
+
+// objection is what a Validator reports.
+type objection struct{ field, want, got string }
+
+// validate asks a type for what its own rules refuse. Where something in it could
+// not be read, it is asked as if that were left out, and again as if it were there:
+// what it refuses both times does not hang on it.
+func (d *decoder) validate(v reflect.Value, path string) {
+	rules, ok := v.Addr().Interface().(Validator)
+	if !ok {
+		return
+	}
+	against := objections(rules)
+	if restore := d.suppose(path); restore != nil {
+		again := objections(rules)
+		restore()
+		against = slices.DeleteFunc(against, func(r objection) bool {
+			return !slices.ContainsFunc(again, func(o objection) bool { return o.field == r.field && o.want == r.want })
+		})
+	}
+	for _, r := range against { // kept until the end: fault is silent where there is trouble already
+		d.fault(below(path, r.field), r.want, r.got)
+	}
+}
+
+func objections(rules Validator) (all []objection) {
+	rules.Validate(func(field, want, got string) { all = append(all, objection{field, want, got}) })
+	return all
+}
+
+// suppose puts something in the place of each value below path that could not be
+// read, and returns what takes it out again, or nil when there is none.
+func (d *decoder) suppose(path string) (restore func()) {
+	var values, before []reflect.Value
+	for at, v := range d.unread {
+		if at != path && within(at, path) && v.CanSet() {
+			old := reflect.New(v.Type()).Elem()
+			old.Set(v)
+			values, before = append(values, v), append(before, old)
+			plausible(v)
+		}
+	}
+	if values == nil {
+		return nil
+	}
+	return func() {
+		for i, v := range values {
+			v.Set(before[i])
+		}
+	}
+}
+
+// plausible sets v to something that is not its zero value, where that can be.
+func plausible(v reflect.Value) {
+	if u, ok := v.Addr().Interface().(encoding.TextUnmarshaler); ok {
+		for _, text := range []string{"env:X", "https://x.example/x", "1h", "1KiB", "spiffe://x.example/x", "x.example", "UTC", "/x", "x"} {
+			if u.UnmarshalText([]byte(text)) == nil {
+				return
+			}
+		}
+		return
+	}
+	switch v.Kind() {
+	case reflect.String:
+		v.SetString("x")
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 1, 1))
+	case reflect.Pointer:
+		if v.IsNil() {
+			v.Set(reflect.New(v.Type().Elem()))
+		}
+	default:
+		switch {
+		case v.CanInt():
+			v.SetInt(1)
+		case v.CanFloat():
+			v.SetFloat(1)
+		}
+	}
+}

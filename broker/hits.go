@@ -1,0 +1,40 @@
+package broker
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+
+	"mintmark/broker/audit"
+	"mintmark/injector"
+)
+
+// noticed tells of what was masked in the answer to c so far, at once: a stream
+// may go on for days. The first of an answer is a record of its own, and the
+// answer's outcome has the number of all.
+func (b *Broker) noticed(c *call) {
+	if c.scrub == nil || c.scrub.Hits() == c.hits {
+		return
+	}
+	hits, first := c.scrub.Hits(), c.hits == 0
+	b.metrics.masked(c, hits-c.hits)
+	c.hits = hits
+	if !first {
+		return
+	}
+	b.log.Note(&audit.Record{
+		Kind: audit.Admin, Event: "secret_masked", Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method,
+		Tool: c.object(), Credential: c.credential.ID(), Reason: "the upstream sent an injected secret back",
+	})
+	b.logger.WarnContext(context.WithoutCancel(c.r.Context()), "the upstream sent an injected secret back, and it was masked",
+		slog.String("call", c.id), slog.String("upstream", c.name), slog.String("credential", c.credential.ID()))
+}
+
+// inParts has the secrets followed from part to part of an answer that is made of
+// messages which clients join, as they do a model's words.
+func inParts(resp *http.Response, scrub *injector.Scrubber) {
+	switch mediaType(resp) {
+	case "text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq":
+		scrub.AcrossParts()
+	}
+}

@@ -1,0 +1,132 @@
+package broker
+
+import (
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+
+	"mintmark/internal/fault"
+)
+
+// legible holds an answer to what its head says: text that can be looked through
+// for secrets. An upstream that compresses without saying so, or a server before it
+// that lost the header, would hide them. It is asked of answers to calls with a
+// credential. It reads no further than the first bytes, and nothing of a stream,
+// which it cuts instead.
+func (b *Broker) legible(c *call, resp *http.Response) error {
+	kind := mediaType(resp)
+	if c.injection == nil || !isText(kind) {
+		return nil
+	}
+	t := &textBody{ReadCloser: resp.Body, strict: isJSONType(kind) || kind == "text/event-stream" && !c.plain}
+	resp.Body = t
+	if isStream(resp) {
+		return nil
+	}
+	defer b.streams.add(c)()
+	return t.begin()
+}
+
+// mediaType returns the type of an answer without its parameters, or "".
+func mediaType(resp *http.Response) string {
+	kind := resp.Header.Get("Content-Type")
+	if kind != "application/json" { // as most are
+		kind, _, _ = mime.ParseMediaType(kind)
+	}
+	return kind
+}
+
+// isText reports whether a media type is one of text. What has none may be.
+func isText(kind string) bool {
+	switch kind {
+	case "", "application/xml", "application/javascript", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/yaml",
+		"application/graphql", "application/x-www-form-urlencoded":
+		return true
+	}
+	return strings.HasPrefix(kind, "text/") || strings.HasSuffix(kind, "+xml") || isJSONType(kind)
+}
+
+func isJSONType(kind string) bool {
+	return kind == "application/json" || strings.HasSuffix(kind, "+json")
+}
+
+// textBody is a body that must not turn out to be compressed.
+type textBody struct {
+	io.ReadCloser
+	strict  bool // no character may be in it that JSON does not have
+	mark    [longestMark]byte
+	marked  int  // how much of mark is known
+	decided bool // mark is none
+	held    []byte
+	err     error // after what is held
+	room    [512]byte
+}
+
+// longestMark is the length of the longest beginning that is looked for.
+const longestMark = 8
+
+// begin reads until it is known whether the body may be given on, and returns a
+// *fault.Error when it may not.
+func (t *textBody) begin() error {
+	for len(t.held) < longestMark && t.err == nil {
+		var n int
+		n, t.err = t.next(t.room[len(t.held):])
+		t.held = t.room[:len(t.held)+n]
+	}
+	if isFault(t.err) {
+		return t.err
+	}
+	return nil
+}
+
+// Read implements io.Reader.
+func (t *textBody) Read(p []byte) (int, error) {
+	if len(t.held) > 0 {
+		n := copy(p, t.held)
+		if t.held = t.held[n:]; len(t.held) > 0 {
+			return n, nil
+		}
+		return n, t.err
+	}
+	if t.err != nil {
+		return 0, t.err
+	}
+	return t.next(p)
+}
+
+func (t *textBody) next(p []byte) (int, error) {
+	n, err := t.ReadCloser.Read(p)
+	if t.compressed(p[:n]) {
+		return 0, fault.New("answer", fault.BadUpstream, "the upstream sent a compressed answer and did not say so; it can't be checked for secrets")
+	}
+	return n, err
+}
+
+func (t *textBody) compressed(piece []byte) bool {
+	if t.strict {
+		for _, c := range piece {
+			if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+				return true
+			}
+		}
+	}
+	if t.decided {
+		return false
+	}
+	t.marked += copy(t.mark[t.marked:], piece)
+	first := t.mark[:t.marked]
+	t.decided = true
+	for _, mark := range [...]string{
+		"\x1f\x8b", "\x1f\x9d", "\x1f\xa0", // gzip, compress
+		"\x28\xb5\x2f\xfd",                 // zstd (RFC 8878)
+		"\x78\x01", "\x78\x9c", "\x78\xda", // zlib (RFC 1950), which HTTP calls deflate
+		"\xfd7zXZ\x00", "BZh91AY&", "\x04\x22\x4d\x18", // xz, bzip2, LZ4
+	} {
+		if strings.HasPrefix(string(first), mark) {
+			return true
+		}
+		t.decided = t.decided && !strings.HasPrefix(mark, string(first))
+	}
+	return false
+}

@@ -1,0 +1,93 @@
+package broker_test
+
+import (
+	"bytes"
+	"compress/flate"
+	"compress/zlib"
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+
+	"mintmark/internal/fault"
+)
+
+func squeezed(open func(io.Writer) io.WriteCloser, text string) string {
+	var b bytes.Buffer
+	z := open(&b)
+	_, _ = io.WriteString(z, text)
+	_ = z.Close()
+	return b.String()
+}
+
+// What is compressed can't be looked through, whether or not the upstream says so.
+func TestACompressedAnswerIsNotRelayed(t *testing.T) {
+	w := open(t)
+	deflated := squeezed(func(b io.Writer) io.WriteCloser { z, _ := flate.NewWriter(b, 9); return z }, repeat("an answer ", 9))
+	zlibbed := squeezed(func(b io.Writer) io.WriteCloser { return zlib.NewWriter(b) }, okAnswer)
+	const says = "compressed answer"
+	for name, c := range map[string]struct{ coding, kind, body string }{
+		"gzip, declared":     {"gzip", "application/json", zipped(okAnswer)},
+		"br, declared":       {"br", "application/json", "\x0b\x02\x80{}\x03"},
+		"zstd, declared":     {"zstd", "application/json", "\x28\xb5\x2f\xfd\x04\x00"},
+		"two, declared":      {"identity, gzip", "application/json", zipped(okAnswer)},
+		"one nobody knows":   {"x-odd", "application/json", "{}"},
+		"gzip":               {"", "application/json", zipped(okAnswer)},
+		"gzip, without type": {"", "", zipped(okAnswer)},
+		"gzip, HTML":         {"", "text/html; charset=utf-8", zipped(okAnswer)},
+		"zstd":               {"", "text/plain", "\x28\xb5\x2f\xfd\x04\x00"},
+		"zlib":               {"", "application/problem+json", zlibbed},
+		"deflate":            {"", "application/json", deflated},
+		"br":                 {"", "application/json", "\x0b\x02\x80{}\x03"},
+		"LZ4":                {"", "text/plain", "\x04\x22\x4d\x18 "},
+	} {
+		t.Run(name, func(t *testing.T) {
+			w.in(t)
+			w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
+				rw.Header()["Content-Type"] = []string{c.kind}
+				if c.coding != "" {
+					rw.Header().Set("Content-Encoding", c.coding)
+				}
+				_, _ = io.WriteString(rw, c.body)
+			})
+			step := "answer"
+			if c.coding != "" {
+				step = "forward"
+			}
+			w.wantRefused(w.call(get("/http/api/x")), want{502, 0, step, fault.BadUpstream, says, "shop", true})
+		})
+	}
+	w.in(t)
+}
+
+// A file may be compressed: it is what was asked for, and stays as it is.
+func TestAFileStaysAsItIs(t *testing.T) {
+	w := open(t)
+	for kind, content := range map[string]string{
+		"application/gzip": zipped(okAnswer), "application/octet-stream": "\x1f\x8b\x00", "image/png": "\x89PNG\x00",
+		"text/plain": "\x1b[1mtext\x00", "text/csv": "x", "application/json": "7", "application/xml": "",
+	} {
+		w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", kind)
+			_, _ = io.WriteString(rw, content)
+		})
+		if got := w.do(w.call(get("/http/api/x"))); got.status != 200 || got.body != content || got.err != nil {
+			t.Errorf("%s: got %d %q, %v, want it as it is", kind, got.status, got.body, got.err)
+		}
+	}
+}
+
+// A stream whose beginning is text is cut where it stops to be.
+func TestAStreamThatIsNoTextIsCut(t *testing.T) {
+	w := open(t)
+	x, e := w.stream()
+	e.event(t, ":\n\n") // shorter than any mark, and not held
+	x.want(":\n\n")
+	e.event(t, "data: "+strings.Repeat("\x1f\x8b\x08", 3)+"\n\n")
+	if rest := x.wantCut(); rest != "" {
+		t.Errorf("got %q, want nothing more", rest)
+	}
+	if rec := w.outcome(w.lastAllowed().Call); !strings.Contains(rec.Reason, "compressed") || rec.Fault != "bad_upstream" {
+		t.Errorf("outcome: got %q %q", rec.Fault, rec.Reason)
+	}
+}

@@ -1,0 +1,94 @@
+package injector
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+)
+
+// later are secrets that come and go.
+type later struct {
+	all   []*Secrets
+	count uint64
+}
+
+func (l *later) Since(seen uint64) ([]*Secrets, uint64) {
+	if seen == l.count {
+		return nil, seen
+	}
+	return l.all, l.count
+}
+
+func (l *later) are(all ...*Secrets) {
+	l.all = all
+	l.count++
+}
+
+// An answer that goes on is searched for what became known since it began, at
+// every cut.
+func TestAScrubberLearnsOfLaterSecrets(t *testing.T) {
+	one, two := secretsFrom("first-secret-0001"), secretsFrom("second-secret-0002")
+	const before, after = "a second-secret-0002 b ", "first-secret-0001 c second-secret-0002 d"
+	const want = before + "***************** c ****************** d"
+	for cut := range after {
+		var l later
+		s := one.NewScrubber()
+		s.Watch(&l, 0)
+		got := string(s.Next([]byte(before)))
+		l.are(one, two)
+		got += string(s.Next([]byte(after[:cut])))
+		got += string(s.Next([]byte(after[cut:])))
+		got += string(s.Rest())
+		if got != want || s.Hits() != 2 {
+			t.Fatalf("cut at %d: got %q with %d hits, want %q with 2", cut, got, s.Hits(), want)
+		}
+	}
+	var l later
+	s := one.NewScrubber()
+	s.Watch(&l, 0)
+	l.are(two)
+	if got := s.String("first-secret-0001 second-secret-0002"); strings.Contains(got, "secret") || s.Hits() != 2 {
+		t.Errorf("whole: got %q with %d hits", got, s.Hits())
+	}
+}
+
+// A stream that outlives many credentials looks for no more than are held, its own
+// among them, loses no byte on the way and forgets no hit.
+func TestAScrubberForgetsWhatIsGivenUp(t *testing.T) {
+	var l later
+	own := secretsFrom("stream-secret-own")
+	s := own.NewScrubber()
+	s.Watch(&l, 0)
+	var got, want strings.Builder
+	held := []*Secrets{}
+	for i := range 100 {
+		text := fmt.Sprintf("passing-secret-%03d", i)
+		held = append(held, secretsFrom(text))
+		held = held[max(0, len(held)-4):]
+		l.are(held...)
+		got.Write(s.Next([]byte(text + " stream-secret-own passing-secret-"))) // ends as each of them begins
+		want.WriteString(strings.Repeat("*", len(text)) + " ***************** passing-secret-")
+		n := 0
+		for p := s.then; p != nil; p = p.then {
+			n++
+		}
+		if n > 6 { // four, and those that gave out what they held
+			t.Fatalf("after %d: got %d scrubbers behind the own one, want at most 6", i, n)
+		}
+	}
+	got.Write(s.Rest())
+	if got.String() != want.String() || s.Hits() != 200 {
+		t.Errorf("got %d hits, want 200, in %q", s.Hits(), got.String())
+	}
+}
+
+func TestLookingForLaterSecretsAllocatesNothing(t *testing.T) {
+	var l later
+	s := secretsFrom("first-secret-0001").NewScrubber()
+	s.Watch(&l, 0)
+	piece := []byte("data: nothing of it\n\n")
+	s.Next(piece)
+	if n := testing.AllocsPerRun(100, func() { s.Next(piece) }); n != 0 {
+		t.Errorf("got %v allocations for a piece, want none", n)
+	}
+}

@@ -1,0 +1,215 @@
+package http1
+
+import (
+	"errors"
+	"fmt"
+	"net/http"
+	"net/textproto"
+	"strconv"
+	"strings"
+)
+
+// maxInterim is how many interim answers (RFC 9110, section 15.2) are passed over.
+const maxInterim = 8
+
+// head is what the lines before a body say.
+type head struct {
+	status         int    // of an answer
+	reason         string // of an answer: the status line from the code on
+	method, target string // of a request
+	old            bool   // HTTP/1.0
+	header         http.Header
+
+	length  int64 // -1: not stated
+	chunked bool
+	close   bool
+}
+
+// readHead reads the head of an answer, past interim ones. The errors hold nothing
+// of what was read: it may be what a credential was answered with.
+func (in *input) readHead(limit int) (head, error) {
+	for range maxInterim {
+		text, err := in.head(limit)
+		if err != nil {
+			return head{}, err
+		}
+		h, err := parseHead(text)
+		if err != nil || !h.interim() {
+			return h, err
+		}
+	}
+	return head{}, fmt.Errorf("expected an answer, got %d interim ones", maxInterim)
+}
+
+// interim reports whether another answer follows. None does after a switch to another
+// protocol, which is not asked for here: it is an answer that ends the connection.
+func (h *head) interim() bool {
+	return 100 <= h.status && h.status < 200 && h.status != http.StatusSwitchingProtocols
+}
+
+func parseHead(text string) (head, error) {
+	start, rest, _ := strings.Cut(text, "\r\n")
+	h, err := parseStatus(start)
+	if err != nil {
+		return head{}, err
+	}
+	if h.header, err = parseHeader(rest); err != nil {
+		return head{}, err
+	}
+	return h, h.frame()
+}
+
+// readRequest reads the head of a request.
+func (in *input) readRequest(limit int) (head, error) {
+	text, err := in.head(limit)
+	if err != nil {
+		return head{}, err
+	}
+	start, rest, _ := strings.Cut(text, "\r\n")
+	h, err := parseRequest(start)
+	if err != nil {
+		return head{}, err
+	}
+	if h.header, err = parseHeader(rest); err != nil {
+		return head{}, err
+	}
+	if host := h.header["Host"]; len(host) > 1 || len(host) == 0 && !h.old || len(host) == 1 && !isVisible(host[0]) {
+		return head{}, errors.New("expected one Host header of visible ASCII")
+	}
+	if h.old && h.header["Host"] == nil {
+		h.header["Host"] = []string{""}
+	}
+	return h, h.frame()
+}
+
+// parseRequest reads "POST /mcp HTTP/1.1" (RFC 9112, section 3), with one space
+// between its parts.
+func parseRequest(line string) (head, error) {
+	h := head{length: -1}
+	method, rest, ok := strings.Cut(line, " ")
+	target, protocol, more := strings.Cut(rest, " ")
+	if !ok || !more || !isToken(method) || target == "" || !isVisible(target) {
+		return head{}, errors.New("expected a method, what it is for, and the protocol")
+	}
+	switch protocol {
+	case "HTTP/1.1":
+	case "HTTP/1.0":
+		h.old = true
+	default:
+		return head{}, errProtocol
+	}
+	h.method, h.target = method, target
+	return h, nil
+}
+
+// parseHeader reads lines of names and values.
+func parseHeader(rest string) (http.Header, error) {
+	n := 0
+	if rest != "" {
+		n = strings.Count(rest, "\r\n") + 1
+	}
+	header := make(http.Header, n)
+	values := make([]string, 0, n) // one array for all: most headers have one value
+	for rest != "" {
+		var line string
+		line, rest, _ = strings.Cut(rest, "\r\n")
+		name, value, err := parseLine(line)
+		if err != nil {
+			return nil, err
+		}
+		if had := header[name]; had != nil {
+			header[name] = append(had, value)
+			continue
+		}
+		values = append(values, value)
+		header[name] = values[len(values)-1 : len(values) : len(values)]
+	}
+	return header, nil
+}
+
+// parseStatus reads "HTTP/1.1 200 OK" (RFC 9112, section 4).
+func parseStatus(line string) (head, error) {
+	h := head{length: -1}
+	rest, ok := strings.CutPrefix(line, "HTTP/1.1 ")
+	if !ok {
+		if rest, h.old = strings.CutPrefix(line, "HTTP/1.0 "); !h.old {
+			return head{}, errors.New("expected an answer of HTTP/1.1")
+		}
+	}
+	if len(rest) < 3 || len(rest) > 3 && rest[3] != ' ' || !isValue(rest) {
+		return head{}, errors.New("expected a status line with a code of three digits")
+	}
+	for i := range 3 {
+		if rest[i] < '0' || rest[i] > '9' {
+			return head{}, errors.New("expected a status line with a code of three digits")
+		}
+		h.status = h.status*10 + int(rest[i]-'0')
+	}
+	h.reason = rest
+	return h, nil
+}
+
+// parseLine reads one header. A line that begins with a space goes on from the one
+// before for some, and so does a name with a space at its end (RFC 9112, sections
+// 5.1 and 5.2): both are no header's name.
+func parseLine(line string) (name, value string, err error) {
+	name, value, ok := strings.Cut(line, ":")
+	if !ok || !isToken(name) {
+		return "", "", errors.New("expected a header's name, a colon and its value")
+	}
+	value = strings.Trim(value, " \t")
+	if !isValue(value) {
+		return "", "", errors.New("expected a header without control characters")
+	}
+	return textproto.CanonicalMIMEHeaderKey(name), value, nil
+}
+
+// frame reads how the body is delimited (RFC 9112, section 6.3). An answer that says
+// it twice, or in a way that some do not know, ends for others elsewhere.
+func (h *head) frame() error {
+	coding, length := h.header["Transfer-Encoding"], h.header["Content-Length"]
+	switch {
+	case len(coding) > 0 && len(length) > 0:
+		return errors.New("expected Transfer-Encoding or Content-Length, got both")
+	case len(coding) > 1, len(length) > 1:
+		return errors.New("expected Transfer-Encoding or Content-Length once")
+	case len(coding) == 1:
+		if h.old || !strings.EqualFold(coding[0], "chunked") {
+			return errCoding
+		}
+		h.chunked = true
+	case len(length) == 1:
+		n, ok := decimal(length[0])
+		if !ok {
+			return errors.New("expected a Content-Length of at most 18 digits")
+		}
+		h.length = n
+	}
+	h.close = h.old || h.method == "" && h.status < 200 || closes(h.header["Connection"])
+	return nil
+}
+
+// closes reports whether the server ends the connection after this answer.
+func closes(connection []string) bool {
+	for _, v := range connection {
+		for option := range strings.SplitSeq(v, ",") {
+			if strings.EqualFold(strings.Trim(option, " \t"), "close") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func decimal(s string) (int64, bool) {
+	if s == "" || len(s) > 18 {
+		return 0, false
+	}
+	for i := range len(s) {
+		if s[i] < '0' || s[i] > '9' { // ParseInt takes a sign too
+			return 0, false
+		}
+	}
+	n, err := strconv.ParseInt(s, 10, 64)
+	return n, err == nil
+}

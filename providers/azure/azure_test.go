@@ -1,0 +1,124 @@
+package azure_test
+
+import (
+	"errors"
+	"net/http"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"mintmark/internal/fault"
+	"mintmark/providers"
+	"mintmark/providers/azure"
+	"mintmark/providers/internal/providertest"
+)
+
+func config(t testing.TB, authority http.Handler) azure.Config {
+	return azure.Config{
+		Authority: providertest.URL(t, providertest.Serve(t, authority)), TenantID: "contoso.example", ClientID: "0000-client",
+		Scope: "https://graph.microsoft.com/.default",
+	}
+}
+
+func open(t testing.TB, c azure.Config, env providers.Env) providers.Provider {
+	t.Helper()
+	if got := providertest.Faults(c); len(got) > 0 {
+		t.Fatalf("config: got faults %v, want none", got)
+	}
+	p, err := azure.Open(c, env)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
+}
+
+func TestTokensAreForTheBrokersOwnIdentity(t *testing.T) {
+	for audience, want := range map[string]string{"": "svid-for-api://AzureADTokenExchange", "api://AzureADTokenExchangeUSGov": "svid-for-api://AzureADTokenExchangeUSGov"} {
+		var form url.Values
+		c := config(t, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if err := r.ParseForm(); err != nil || r.URL.Path != "/contoso.example/oauth2/v2.0/token" {
+				t.Errorf("request: got %s, %v", r.URL.Path, err)
+			}
+			form = r.PostForm
+			providertest.Answer(200, "application/json; charset=utf-8", `{"token_type":"Bearer","expires_in":3599,"ext_expires_in":3599,"access_token":"`+providertest.Canary+`"}`)(w, r)
+		}))
+		c.Audience = audience
+		r := providertest.One(t, open(t, c, providers.Env{Self: providertest.Self{}}), providertest.Canary)
+		leased, _ := r.Must(t, providers.Request{})
+		if got := r.Reveal(t, leased).Token(); got != providertest.Canary {
+			t.Errorf("token: got %q", got)
+		}
+		wanted := url.Values{
+			"grant_type": {"client_credentials"}, "client_id": {"0000-client"}, "scope": {"https://graph.microsoft.com/.default"},
+			"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, "client_assertion": {want},
+		}
+		if form.Encode() != wanted.Encode() {
+			t.Errorf("form: got %v, want %v", form, wanted)
+		}
+		if life := time.Until(leased.NotAfter()); life < 3500*time.Second || life > 3599*time.Second || !slices.Equal(leased.Scopes(), []string{c.Scope}) {
+			t.Errorf("terms: got a life of %v for %v", life, leased.Scopes())
+		}
+		r.Stop(t)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	providertest.Refusals(t, "azure", func(t *testing.T, system http.Handler) providers.Provider {
+		return open(t, config(t, system), providers.Env{Self: providertest.Self{}})
+	})
+}
+
+func TestWhatMicrosoftNumbers(t *testing.T) {
+	for body, want := range map[string]string{
+		`{"error":"invalid_request","error_description":"AADSTS700213: ` + providertest.Canary + `","error_codes":[700213]}`: "status 400: invalid_request: AADSTS700213: no federated credential fits",
+		`{"error":"unauthorized_client","error_codes":[700016]}`:                                                             "AADSTS700016: no such application",
+		`{"error":"invalid_client","error_codes":[1]}`:                                                                       "status 400: invalid_client",
+		`{"error":"` + providertest.Canary + `","error_codes":["` + providertest.Canary + `"]}`:                              "status 400",
+	} {
+		p := open(t, config(t, providertest.Answer(400, "application/json", body)), providers.Env{Self: providertest.Self{}})
+		c, err := p.Mint(t.Context(), providers.Request{})
+		providertest.CheckAnswer(t, c, err, providertest.Canary)
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want %q", body, err, want)
+		}
+	}
+}
+
+func TestWithoutIdentityThereIsNoRequest(t *testing.T) {
+	c := config(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("got a request") }))
+	r := providertest.One(t, open(t, c, providers.Env{Self: providertest.Self{Err: errors.New("no Workload API")}}))
+	defer r.Stop(t)
+	if hint := r.Refused(t, providers.Request{}, fault.Unavailable); hint != "the broker has no identity to show to azure" {
+		t.Errorf("hint: got %q", hint)
+	}
+	if p, err := azure.Open(c, providers.Env{}); err == nil || p != nil {
+		t.Errorf("open: got %v, %v", p, err)
+	}
+	c.CA = "/nonexistent"
+	if p, err := azure.Open(c, providers.Env{Self: providertest.Self{}}); err == nil || p != nil {
+		t.Errorf("no roots: got %v, %v", p, err)
+	}
+}
+
+func TestConfigRules(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*azure.Config)
+		want   []string
+	}{
+		"as it is":          {func(*azure.Config) {}, nil},
+		"plaintext":         {func(c *azure.Config) { c.Authority = providertest.URL(t, "http://login.example.org") }, []string{"authority"}},
+		"any directory":     {func(c *azure.Config) { c.TenantID = "common" }, []string{"tenant_id"}},
+		"a path":            {func(c *azure.Config) { c.TenantID = "a/b" }, []string{"tenant_id"}},
+		"dots":              {func(c *azure.Config) { c.TenantID = ".." }, []string{"tenant_id"}},
+		"a delegated scope": {func(c *azure.Config) { c.Scope = "User.Read" }, []string{"scope"}},
+		"two scopes":        {func(c *azure.Config) { c.Scope = "a/.default b/.default" }, []string{"scope"}},
+	} {
+		c := azure.Config{TenantID: "t", ClientID: "c", Scope: "https://vault.azure.net/.default"}
+		tt.change(&c)
+		if got := providertest.Faults(c); !slices.Equal(got, tt.want) {
+			t.Errorf("%s: got %v, want %v", name, got, tt.want)
+		}
+	}
+}
