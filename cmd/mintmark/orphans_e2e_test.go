@@ -92,7 +92,7 @@ func (s *site) kill() {
 	if err := s.process.Process.Signal(syscall.SIGKILL); err != nil {
 		s.t.Fatal(err)
 	}
-	<-s.exited
+	<-s.exited //nolint:errcheck // it was killed
 	s.exited = nil
 }
 
