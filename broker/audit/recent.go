@@ -32,7 +32,7 @@ func Recent(dir string, within time.Duration, f Filter) iter.Seq2[Record, error]
 	}
 }
 
-// newestTime returns the time of the log's last record, or zero.
+// newestTime returns the time of the log's last record that can be read, or zero.
 func newestTime(dir string, segments []int) (newest time.Time) {
 	for i := len(segments) - 1; i >= 0 && newest.IsZero(); i-- {
 		for r, err := range readSegment(dir, segments[i]) {
