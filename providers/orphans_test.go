@@ -252,6 +252,36 @@ func TestALoginWithALaterEndIsOneLogin(t *testing.T) {
 	})
 }
 
+// A login ends only when the credentials under it had their turn.
+func TestTheLoginsOfACrashWaitForItsLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := crashed(t, loggingIn(), 10)
+		b := loggingIn()
+		b.onRevoke = func(context.Context, providers.Held) error {
+			<-time.After(time.Second)
+			if n, _ := b.ended(); n != 0 {
+				t.Errorf("got %d logins ended while a lease under them is being revoked", n)
+			}
+			return nil
+		}
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: b}})
+		defer r.Stop(t)
+		if n := r.Adopt(t.Context(), left); n != 19 || r.Owed() < 19 {
+			t.Errorf("got %d adopted and %d owed, want nine leases and ten logins", n, r.Owed())
+		}
+		pass(time.Minute)
+		if logins, leases := b.ended(); logins != 10 || leases != 9 || r.Owed() != 0 {
+			t.Errorf("got %d logins and %d leases ended, and %d owed, want all", logins, leases, r.Owed())
+		}
+	})
+}
+
+func (b *bonded) ended() (logins, leases int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.loggedOut), len(b.revoked)
+}
+
 // What was minted and not recorded ends with its login.
 func TestTheLoginsOfACrashAreEnded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

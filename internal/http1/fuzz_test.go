@@ -59,7 +59,7 @@ func FuzzAnswer(f *testing.F) {
 		}
 		defer func() { _ = resp.Body.Close() }()
 		body, err := io.ReadAll(resp.Body)
-		theirs, theirBody, theirErr := foreign(raw, method) //nolint:bodyclose // it is read to its end
+		theirs, theirBody, theirErr := foreign(raw, method) //nolint:bodyclose // it was read to its end
 		if theirs == nil {
 			t.Fatalf("read as %d %v here, and refused by net/http: %v", resp.StatusCode, resp.Header, theirErr)
 		}

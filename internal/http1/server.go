@@ -135,7 +135,7 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 		if !errors.As(err, &ne) || !ne.Temporary() { //nolint:staticcheck // there is no other word for "too many open files"
 			return nil, err
 		}
-		s.logger().DebugContext(context.Background(), "no connection was accepted", slog.Any("err", err))
+		s.logger().DebugContext(context.Background(), "accept", slog.Any("err", err))
 		select {
 		case <-time.After(pause):
 		case <-s.stopped:

@@ -3,7 +3,6 @@
 package signedjwt
 
 import (
-	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -32,8 +31,8 @@ const (
 // Config is the registration of one kind of token.
 type Config struct {
 	// Key is a PEM private key that the broker signs with, read anew for each mint:
-	// PKCS #8, PKCS #1 or SEC 1. RSA keys sign by RS256, those on P-256, P-384 and
-	// P-521 by ES256, ES384 and ES512, Ed25519 by EdDSA.
+	// PKCS #8, PKCS #1 for RSA, or SEC 1 for EC. It says the algorithm: RS256, ES256,
+	// ES384, ES512 or EdDSA.
 	Key bundle.Ref `yaml:"key" check:"required"`
 	// Kid names the key in the header. Default: its thumbprint (RFC 7638, SHA-256).
 	Kid string `yaml:"kid"`
@@ -138,7 +137,7 @@ func (p *provider) Mint(_ context.Context, req providers.Request) (providers.Cre
 	claims["iss"], claims["aud"] = p.config.Issuer, p.audience()
 	claims["sub"] = strings.NewReplacer(placeholders(req.Agent)...).Replace(p.subject)
 	claims["iat"], claims["exp"], claims["jti"] = now.Unix(), end.Unix(), rand.Text()
-	token, err := key.Sign(cmp.Or(p.config.Kid, key.ID), claims)
+	token, err := key.Sign(p.config.Kid, claims)
 	if err != nil {
 		return providers.Credential{}, err
 	}

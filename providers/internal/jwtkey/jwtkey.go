@@ -24,17 +24,16 @@ import (
 // minRSA is the shortest RSA key that signs, in bits (RFC 7518, section 3.3).
 const minRSA = 2048
 
-// Key signs by the one algorithm that fits it: RS256 for RSA, which is what servers
-// know best, ES256, ES384 or ES512 by an EC key's curve, EdDSA for Ed25519.
+// Key signs by the one algorithm that fits it: RS256 for RSA, ES256, ES384 or ES512
+// for P-256, P-384 or P-521, EdDSA for Ed25519.
 type Key struct {
 	sign      func(payload []byte, header map[jose.HeaderKey]any) (string, error) // a closure, so that no printer finds the key
 	ID        string                                                              // its thumbprint (RFC 7638, SHA-256, base64url)
 	Algorithm jose.SignatureAlgorithm
 }
 
-// Read reads the key that ref names now, in PEM: PKCS #8, or the older forms of RSA
-// keys (PKCS #1) and EC keys (SEC 1). The error is a *fault.Error and holds nothing
-// of what was read.
+// Read reads the key that ref names now, in PEM: PKCS #8, PKCS #1 for RSA, or SEC 1
+// for EC. The error is a *fault.Error and holds nothing of what was read.
 func Read(ref bundle.Ref) (Key, error) {
 	text, err := ref.Resolve()
 	if err == nil {
@@ -46,13 +45,20 @@ func Read(ref bundle.Ref) (Key, error) {
 	return Key{}, fault.Wrap("lease", fault.Internal, "the broker cannot read its own secret for the credential provider", err)
 }
 
-// Sign returns claims as a signed JWT, whose header names the key as kid; "" names
-// it not at all.
+// Sign returns claims as a signed JWT. kid "" names the key by its ID.
 func (k Key) Sign(kid string, claims any) (string, error) {
-	header := map[jose.HeaderKey]any{jose.HeaderType: "JWT"}
-	if kid != "" {
-		header["kid"] = kid
+	if kid == "" {
+		kid = k.ID
 	}
+	return k.signed(claims, map[jose.HeaderKey]any{jose.HeaderType: "JWT", "kid": kid})
+}
+
+// SignUnnamed returns claims as a signed JWT that does not say by which key.
+func (k Key) SignUnnamed(claims any) (string, error) {
+	return k.signed(claims, map[jose.HeaderKey]any{jose.HeaderType: "JWT"})
+}
+
+func (k Key) signed(claims any, header map[jose.HeaderKey]any) (string, error) {
 	// Deterministic, so that one text stands for one set of claims.
 	payload, err := json.Marshal(claims, json.Deterministic(true))
 	if err == nil {
@@ -82,7 +88,7 @@ func parse(text []byte) (Key, error) {
 		return Key{}, errors.New(`parse key: got another kind of PEM block, want "PRIVATE KEY", "RSA PRIVATE KEY" or "EC PRIVATE KEY"`)
 	}
 	if err != nil {
-		return Key{}, errors.New("parse key: got a block that is no private key, want PKCS #8, PKCS #1 or SEC 1")
+		return Key{}, errors.New("parse key: got a block that is no private key, want PKCS #8, PKCS #1 for RSA, or SEC 1 for EC")
 	}
 	return newKey(parsed)
 }
@@ -96,7 +102,14 @@ func newKey(private any) (Key, error) {
 		}
 		algorithm = jose.RS256
 	case *ecdsa.PrivateKey:
-		if algorithm = byCurve(key.Curve); algorithm == "" {
+		switch key.Curve {
+		case elliptic.P256():
+			algorithm = jose.ES256
+		case elliptic.P384():
+			algorithm = jose.ES384
+		case elliptic.P521():
+			algorithm = jose.ES512
+		default:
 			return Key{}, errors.New("parse key: got an EC key of another curve, want P-256, P-384 or P-521")
 		}
 	case ed25519.PrivateKey:
@@ -110,19 +123,6 @@ func newKey(private any) (Key, error) {
 		return Key{}, errors.New("parse key: got a key without a thumbprint, want RSA, EC or Ed25519")
 	}
 	return Key{sign: signer(algorithm, private), ID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm}, nil
-}
-
-// byCurve returns what the keys of a curve sign by, or "".
-func byCurve(curve elliptic.Curve) jose.SignatureAlgorithm {
-	switch curve {
-	case elliptic.P256():
-		return jose.ES256
-	case elliptic.P384():
-		return jose.ES384
-	case elliptic.P521():
-		return jose.ES512
-	}
-	return ""
 }
 
 func signer(algorithm jose.SignatureAlgorithm, private any) func([]byte, map[jose.HeaderKey]any) (string, error) {

@@ -52,12 +52,13 @@ func ecKey(t testing.TB, curve elliptic.Curve) *ecdsa.PrivateKey {
 }
 
 func TestKeySignsByTheAlgorithmThatFitsIt(t *testing.T) {
-	r, e, e384, e521 := rsaKey(t, 2048), ecKey(t, elliptic.P256()), ecKey(t, elliptic.P384()), ecKey(t, elliptic.P521())
+	r, e := rsaKey(t, 2048), ecKey(t, elliptic.P256())
 	_, ed, err := ed25519.GenerateKey(rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
 	pkcs1 := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(r)}))
+	p384, p521 := ecKey(t, elliptic.P384()), ecKey(t, elliptic.P521())
 	der, err := x509.MarshalECPrivateKey(e)
 	if err != nil {
 		t.Fatal(err)
@@ -68,12 +69,12 @@ func TestKeySignsByTheAlgorithmThatFitsIt(t *testing.T) {
 		public crypto.PublicKey
 		want   jose.SignatureAlgorithm
 	}{
+		"P-256 in SEC 1": {sec1, e.Public(), jose.ES256},
+		"P-384":          {pkcs8(t, p384), p384.Public(), jose.ES384},
+		"P-521":          {pkcs8(t, p521), p521.Public(), jose.ES512},
 		"RSA":            {pkcs8(t, r), r.Public(), jose.RS256},
 		"RSA in PKCS #1": {pkcs1, r.Public(), jose.RS256},
 		"P-256":          {pkcs8(t, e), e.Public(), jose.ES256},
-		"P-256 in SEC 1": {sec1, e.Public(), jose.ES256},
-		"P-384":          {pkcs8(t, e384), e384.Public(), jose.ES384},
-		"P-521":          {pkcs8(t, e521), e521.Public(), jose.ES512},
 		"Ed25519":        {pkcs8(t, ed), ed.Public(), jose.EdDSA},
 	}
 	for name, tt := range tests {
@@ -82,8 +83,8 @@ func TestKeySignsByTheAlgorithmThatFitsIt(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			for _, want := range []string{"", key.ID, "mine"} {
-				token, err := key.Sign(want, map[string]any{"sub": "a", "aud": "b"})
+			for kid, want := range map[string]string{"": key.ID, "mine": "mine"} {
+				token, err := key.Sign(kid, map[string]any{"sub": "a", "aud": "b"})
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -99,6 +100,10 @@ func TestKeySignsByTheAlgorithmThatFitsIt(t *testing.T) {
 				if header.KeyID != want || header.ExtraHeaders["typ"] != "JWT" || len(key.ID) != 43 {
 					t.Errorf("header: got %v, want kid %q and typ JWT", header, want)
 				}
+			}
+			unnamed, err := key.SignUnnamed(map[string]any{})
+			if signed, parse := jose.ParseSignedCompact(unnamed, []jose.SignatureAlgorithm{tt.want}); err != nil || parse != nil || signed.Signatures[0].Header.KeyID != "" {
+				t.Errorf("unnamed: got %v, %v, want a token without kid", err, parse)
 			}
 			if shown := fmt.Sprintf("%v %+v %#v", key, key, key); len(shown) > 600 {
 				t.Errorf("printed: got %d bytes, want no key in it", len(shown))
