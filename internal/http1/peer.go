@@ -18,6 +18,7 @@ type peer struct {
 	socket net.Conn
 	net    net.Conn             // socket, or TLS over it
 	handed bool                 // to who serves HTTP/2
+	served bool                 // a request came
 	state  *tls.ConnectionState // nil: plain
 	from   string               // address
 	in     input
@@ -147,13 +148,18 @@ func (p *peer) await() bool {
 		if !p.server.rest(p, true) {
 			return false
 		}
-		p.read.want = time.Now().Add(p.server.Idle)
+		wait := p.server.Idle
+		if !p.served { // who connects has something to say
+			wait = p.server.HeadTime
+		}
+		p.read.want = time.Now().Add(wait)
 		err := p.in.fill(p.server.MaxHead)
 		if !p.server.rest(p, false) || err != nil {
 			p.debug("read", err)
 			return false
 		}
 	}
+	p.served = true
 	p.read.want = time.Now().Add(p.server.HeadTime)
 	return true
 }

@@ -387,7 +387,7 @@ func TestTheNextRequestMayComeEarly(t *testing.T) {
 	})
 	in := bufio.NewReader(conn)
 	for _, want := range []string{"/1", "/2"} {
-		resp, err := http.ReadResponse(in, nil) //nolint:bodyclose // of a connection that is read on
+		resp, err := http.ReadResponse(in, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -398,12 +398,21 @@ func TestTheNextRequestMayComeEarly(t *testing.T) {
 	}
 }
 
-// A head that dribbles in ends in time, and so does a connection that says nothing.
+// A connection ends in time on which nothing comes, or a head that dribbles in, or no
+// other request.
 func TestTimeIsLimited(t *testing.T) {
-	_, address := start(t, echo, func(s *http1.Server) { s.HeadTime, s.Idle = 1200*time.Millisecond, 1200*time.Millisecond })
-	for _, begun := range []string{"", "GET / HTTP/1.1\r\nHost:"} {
-		if got := raw(t, address, begun); got != "" {
-			t.Errorf("%q: got %q, want the end", begun, got)
+	const short = 1200 * time.Millisecond
+	for _, test := range []struct {
+		begun, want string
+		head, idle  time.Duration
+	}{
+		{"", "", short, time.Minute},
+		{"GET / HTTP/1.1\r\nHost:", "", short, time.Minute},
+		{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\n", time.Minute, short},
+	} {
+		_, address := start(t, echo, func(s *http1.Server) { s.HeadTime, s.Idle = test.head, test.idle })
+		if got := raw(t, address, test.begun); (got == "") != (test.want == "") || !strings.HasPrefix(got, test.want) {
+			t.Errorf("%q: got %q, want %q and the end", test.begun, got, test.want)
 		}
 	}
 }
