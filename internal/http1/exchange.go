@@ -56,6 +56,7 @@ func (x *exchange) begin(h head) error {
 	delete(h.header, "Host")
 	x.header = make(http.Header, 8)
 	x.last, x.length = h.close, -1
+	p.write.want = time.Time{} // a handler leaves that of its answer set
 	return x.delimit(h)
 }
 
@@ -115,8 +116,7 @@ func (b requestBody) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	if x.expects && x.status == 0 {
-		x.peer.out = append(x.peer.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
-		if err := x.peer.flush(); err != nil {
+		if err := x.peer.goOn(); err != nil {
 			return 0, err
 		}
 	}
@@ -134,6 +134,15 @@ func (b requestBody) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (requestBody) Close() error { return nil }
+
+// goOn tells the client to send its body.
+func (p *peer) goOn() error {
+	p.out = append(p.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+	p.write.want = time.Now().Add(brief)
+	err := p.flush()
+	p.write.want = time.Time{}
+	return err
+}
 
 func errorOr(err, other error) error {
 	if err != nil {
@@ -376,6 +385,9 @@ func (p *peer) send(b []byte) error {
 	return err
 }
 
+// brief is how long the few bytes that no handler writes may take.
+const brief = 5 * time.Second
+
 // lingering is how long a client is listened to that was answered before it had said
 // all: what comes to a closed connection makes the system drop the answer too.
 const lingering = 500 * time.Millisecond
@@ -415,7 +427,7 @@ func (p *peer) refuse(err error) {
 	text := strconv.Itoa(status) + " " + http.StatusText(status)
 	body := text + ": " + err.Error() + "\n"
 	p.out = append(p.out[:0], "HTTP/1.1 "+text+"\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body...)
-	p.write.want = time.Now().Add(5 * time.Second)
+	p.write.want = time.Now().Add(brief)
 	if p.flush() == nil {
 		p.linger()
 	}

@@ -26,6 +26,7 @@ type peer struct {
 	blank  http.Request // with the connection's context
 	cancel context.CancelFunc
 	watch  watch
+	known  bool // a request of it was served
 
 	read, write deadline
 }
@@ -131,6 +132,7 @@ func (p *peer) next() bool {
 		return false
 	}
 	x.respond()
+	p.known = true
 	return x.end()
 }
 
@@ -140,7 +142,11 @@ func (p *peer) await() bool {
 		if !p.server.rest(p, true) {
 			return false
 		}
-		p.read.want = time.Now().Add(p.server.Idle)
+		wait := p.server.HeadTime // for who has shown nothing yet
+		if p.known {
+			wait = p.server.Idle
+		}
+		p.read.want = time.Now().Add(wait)
 		err := p.in.fill(p.server.MaxHead)
 		if !p.server.rest(p, false) || err != nil {
 			p.debug("read", err)

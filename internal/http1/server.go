@@ -19,7 +19,7 @@ import (
 type Server struct {
 	Handler    http.Handler
 	TLS        *tls.Config   // nil: plain. Its NextProtos say whether HTTP/2 is served
-	HeadTime   time.Duration // for the handshake, and for a head once it has begun
+	HeadTime   time.Duration // for the handshake, for the first request to begin, and for a head once it has begun
 	Idle       time.Duration // between two requests
 	MaxHead    int           // bytes
 	MaxConns   int           // more wait to be accepted
