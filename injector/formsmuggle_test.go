@@ -72,3 +72,21 @@ func TestFormAuthorityReadsWhatClientsSend(t *testing.T) {
 		})
 	}
 }
+
+// Servers that read JSON and queries into protocol buffers take two names for one.
+func TestTheSchemesOwnNameInCamelCase(t *testing.T) {
+	b, err := NewBody("api_key", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Admit(http.Header{"Content-Type": {"application/json"}}, []byte(`{"apiKey":"stolen"}`)); err == nil {
+		t.Error("body: got it admitted, want it refused")
+	}
+	q, err := NewQuery("orders_code", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if query, _, _ := StripQuery("ordersCode=stolen&orders=1", q); query != "orders=1" {
+		t.Errorf("query: got %q, want orders=1", query)
+	}
+}

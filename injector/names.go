@@ -63,7 +63,7 @@ func namesMethod(name string) bool {
 // continuation-token). Hyphens and underscores count for nothing: what one API
 // calls api_key is api-key or apikey to another.
 func isAuthority(name string) bool {
-	switch strings.NewReplacer("-", "", "_", "").Replace(name) {
+	switch joined(name) {
 	case "accesstoken", "apitoken", "authtoken", "bearertoken", "idtoken", "jobtoken", "personalaccesstoken", "privatetoken", "refreshtoken",
 		"sessiontoken", "token", "usertoken", "xaccesstoken", "xapitoken", "xauthtoken", "jwt", "bearer", "pat", "ticket",
 		"accesskey", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "hapikey", "key", "privatekey", "secretkey",
@@ -81,15 +81,20 @@ func isAuthority(name string) bool {
 	return false
 }
 
-// alike reports whether some server reads the parameter name as the same as own.
+// alike reports whether some server reads the parameter name as the same as own:
+// servers of protocol buffers read apiKey as api_key.
 func alike(name, own string) bool {
+	mine := joined(fold(parameter(own)))
 	for _, spelling := range spellings(name) {
-		if spelling == fold(own) || spelling == fold(parameter(own)) {
+		if spelling == fold(own) || joined(spelling) == mine {
 			return true
 		}
 	}
 	return false
 }
+
+// joined returns name without hyphens and underscores.
+func joined(name string) string { return strings.NewReplacer("-", "", "_", "").Replace(name) }
 
 // spellings returns the names that servers read in a parameter's, without their
 // case: as it is, and as those do which are free with names, also where a bracket
