@@ -11,6 +11,7 @@ import (
 
 var (
 	errForm    = errors.New("expected a multipart form that can be read in one way")
+	errFields  = errors.New("expected a form of at most 65,536 fields")
 	errCharset = errors.New("expected a form in UTF-8: some servers read the names in it by another charset that its Content-Type says")
 )
 
@@ -45,13 +46,17 @@ func formAuthority(kind string, body []byte) (field string, err error) {
 		return "", errCharset
 	}
 	if query {
-		field = fieldAuthority(body)
+		field, err = fieldAuthority(body)
 	}
-	if field == "" && parts {
+	if field == "" && err == nil && parts {
 		return partAuthority(kind, body)
 	}
-	return field, nil
+	return field, err
 }
+
+// mostFields is how many fields of a form are looked at: each costs about a
+// microsecond.
+const mostFields = 1 << 16
 
 // inUTF8 reports whether the names of a form of this type are in UTF-8, or in
 // what is the same for them. A name in EBCDIC or UTF-16 has its own bytes.
@@ -73,15 +78,18 @@ func inUTF8(kind string) bool {
 // fieldAuthority looks at a form that is written like a query. It reads as lenient
 // servers do: a byte order mark is passed over, a semicolon may part fields, and
 // what is no escape stands for itself.
-func fieldAuthority(form []byte) string {
+func fieldAuthority(form []byte) (string, error) {
+	if bytes.Count(form, []byte("&"))+bytes.Count(form, []byte(";")) >= mostFields {
+		return "", errFields
+	}
 	form = bytes.TrimPrefix(form, []byte("\ufeff"))
 	for field := range bytes.FieldsFuncSeq(form, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := bytes.Cut(field, []byte("="))
 		if decoded := unescaped(name); namesAuthority(strings.TrimSpace(decoded)) {
-			return decoded
+			return decoded, nil
 		}
 	}
-	return ""
+	return "", nil
 }
 
 // unescaped returns a name as lenient servers read it, also with %u0061 for a

@@ -20,14 +20,18 @@ func partAuthority(kind string, body []byte) (string, error) {
 	}
 	parts := bytes.Split(body, []byte("--"+boundary))
 	last := len(parts) - 1
+	if last > mostFields {
+		return "", errFields
+	}
 	if last == 0 || len(bytes.Trim(parts[0], "\r\n")) > 0 {
 		return "", errForm
 	}
 	if end, ok := bytes.CutPrefix(parts[last], []byte("--")); !ok || len(bytes.Trim(end, "\r\n")) > 0 {
 		return "", errForm
 	}
+	parameter := regexp.MustCompile(`^[ \t]*([A-Za-z]+\*?)=("[^"\\]*"|[^"'\\;, \t]*|[^"\\;, \t]*)[ \t]*(;|$)`)
 	for _, part := range parts[1:last] {
-		if name, ok := partName(part); !ok {
+		if name, ok := partName(part, parameter); !ok {
 			return "", errForm
 		} else if namesAuthority(name) || namesAuthority(unescaped([]byte(name))) {
 			return name, nil
@@ -64,7 +68,7 @@ func isBoundary(s string) bool {
 // partName returns the name of a part, which may be none, and false where it can't
 // be read in one way. The text begins and ends with the line breaks of its
 // delimiters.
-func partName(text []byte) (name string, ok bool) {
+func partName(text []byte, parameter *regexp.Regexp) (name string, ok bool) {
 	head, _, ok := bytes.Cut(text, []byte("\r\n\r\n"))
 	if !ok || !bytes.HasPrefix(text, []byte("\r\n")) || !bytes.HasSuffix(text, []byte("\r\n")) {
 		return "", false
@@ -80,7 +84,7 @@ func partName(text []byte) (name string, ok bool) {
 		case header == "content-id":
 			name, said = strings.Trim(value, "<>"), true
 		default:
-			if name, said = disposed(value); !said {
+			if name, said = disposed(value, parameter); !said {
 				return "", false
 			}
 		}
@@ -104,13 +108,13 @@ func partHeader(line []byte) (name, value string, ok bool) {
 
 // disposed returns the name in a Content-Disposition: plain, given once, and in no
 // encoding (RFC 2047, RFC 8187).
-func disposed(value string) (name string, ok bool) {
+func disposed(value string, parameter *regexp.Regexp) (name string, ok bool) {
 	named := false
 	kind, rest, _ := strings.Cut(value, ";")
 	if strings.ContainsAny(kind, `"'=\`) {
 		return "", false
 	}
-	for parameter := regexp.MustCompile(`^[ \t]*([A-Za-z]+\*?)=("[^"\\]*"|[^"'\\;, \t]*|[^"\\;, \t]*)[ \t]*(;|$)`); rest != ""; {
+	for rest != "" {
 		found := parameter.FindStringSubmatch(rest)
 		if found == nil {
 			return "", false

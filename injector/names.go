@@ -94,7 +94,17 @@ func alike(name, own string) bool {
 }
 
 // joined returns name without hyphens and underscores.
-func joined(name string) string { return strings.NewReplacer("-", "", "_", "").Replace(name) }
+func joined(name string) string {
+	if !strings.ContainsAny(name, "-_") {
+		return name
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' {
+			return -1
+		}
+		return r
+	}, name)
+}
 
 // spellings returns the names that servers read in a parameter's, without their
 // case: as it is, and as those do which are free with names, also where a bracket
