@@ -1,7 +1,9 @@
 package injector
 
 import (
+	"fmt"
 	"net/http"
+	"strings"
 	"testing"
 )
 
@@ -88,5 +90,30 @@ func TestTheSchemesOwnNameInCamelCase(t *testing.T) {
 	}
 	if query, _, _ := StripQuery("ordersCode=stolen&orders=1", q); query != "orders=1" {
 		t.Errorf("query: got %q, want orders=1", query)
+	}
+}
+
+// What an agent sends is looked at in bounded time and memory.
+func TestABodyOfVeryManyNames(t *testing.T) {
+	many := strings.Repeat("a&", 1<<16)
+	if _, err := FormAuthority(http.Header{"Content-Type": {"application/x-www-form-urlencoded"}}, []byte(many)); err == nil {
+		t.Error("form: got it passed, want it refused")
+	}
+	parts := "--b" + strings.Repeat("\r\n\r\n\r\n--b", 1<<16+1) + "--"
+	if _, err := FormAuthority(http.Header{"Content-Type": {"multipart/form-data; boundary=b"}}, []byte(parts)); err == nil {
+		t.Error("parts: got them passed, want them refused")
+	}
+	b, err := NewBody("api_key", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var object strings.Builder
+	object.WriteString(`{"x":{"y":0`)
+	for i := range 1 << 16 {
+		_, _ = fmt.Fprintf(&object, `,"%x":0`, i)
+	}
+	object.WriteString("}}")
+	if err := b.Admit(http.Header{"Content-Type": {"application/json"}}, []byte(object.String())); err == nil {
+		t.Error("object: got it admitted, want it refused")
 	}
 }
