@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mintmark/broker/bundle"
@@ -47,6 +48,7 @@ type guard struct {
 	recheck Recheck
 	cancel  context.CancelCauseFunc
 	refusal error
+	wrote   atomic.Bool
 }
 
 // got is the trace's GotConn: the transport calls it before it writes, on the
@@ -59,13 +61,23 @@ func (g *guard) got(info httptrace.GotConnInfo) {
 	if g.refusal != nil {
 		return
 	}
-	if g.refusal = g.recheck(); g.refusal == nil {
+	// Over HTTP/2 the transport writes a request without a body once more when its
+	// stream was refused, and says that the upstream had not looked at it. Whoever
+	// refused it has the credential, and a record is of one time.
+	if g.refusal = errRefusedStream(); !g.wrote.Load() {
+		g.refusal = g.recheck()
+	}
+	if g.refusal == nil {
 		return
 	}
 	g.cancel(g.refusal)
 	if secure, ok := info.Conn.(*tls.Conn); !ok || secure.ConnectionState().NegotiatedProtocol != "h2" {
 		_ = info.Conn.Close()
 	}
+}
+
+func errRefusedStream() error {
+	return fault.New("forward", fault.BadUpstream, "the upstream refused the call before it answered; call again")
 }
 
 // OpenUpstream returns the Upstream of a registration. It opens no connection.
@@ -186,6 +198,7 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 	}
 	g := &guard{recheck: recheck, cancel: func(error) {}}
 	g.trace.GotConn = g.got
+	g.trace.WroteHeaders = func() { g.wrote.Store(true) }
 	sending := ctx
 	if u.url.Scheme == "https" { // else it is HTTP/1, where there is nothing to cancel
 		sending, g.cancel = context.WithCancelCause(ctx)
