@@ -49,6 +49,7 @@ type guard struct {
 	cancel  context.CancelCauseFunc
 	refusal error
 	wrote   atomic.Bool
+	late    atomic.Bool // and so cancelled
 }
 
 // got is the trace's GotConn: the transport calls it before it writes, on the
@@ -75,6 +76,21 @@ func (g *guard) got(info httptrace.GotConnInfo) {
 		_ = info.Conn.Close()
 	}
 }
+
+// leaveAfter ends the sending when there is no answer in time, until stop is called:
+// the transport's own limit begins when the whole request was written, which an
+// upstream that takes no more of it puts off for ever.
+func (g *guard) leaveAfter(timeout time.Duration) (stop func() bool) {
+	if timeout <= 0 {
+		return func() bool { return true }
+	}
+	return time.AfterFunc(timeout+dialTime, func() {
+		g.late.Store(true)
+		g.cancel(nil)
+	}).Stop
+}
+
+const late = "the upstream did not answer within its time limit; it may have carried the call out"
 
 func errRefusedStream() error {
 	return fault.New("forward", fault.BadUpstream, "the upstream refused the call before it answered; call again")
@@ -203,8 +219,10 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 	if u.url.Scheme == "https" { // else it is HTTP/1, where there is nothing to cancel
 		sending, g.cancel = context.WithCancelCause(ctx)
 	}
+	stop := g.leaveAfter(u.timeout)
 	// RoundTrip, and not a Client: a redirect is an answer for the agent.
 	resp, err := transport.RoundTrip(u.request(httptrace.WithClientTrace(sending, &g.trace), out))
+	stop()
 	if err != nil {
 		g.cancel(nil)
 	}
@@ -213,6 +231,9 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 			_ = resp.Body.Close()
 		}
 		return nil, g.refusal
+	}
+	if err != nil && g.late.Load() {
+		return nil, fault.Wrap("forward", fault.BadUpstream, late, err)
 	}
 	if err != nil {
 		return nil, sendError(ctx, err)
@@ -292,7 +313,7 @@ func sendError(ctx context.Context, err error) error {
 	}
 	// From here on the upstream may have the call.
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
-		return fault.Wrap("forward", fault.BadUpstream, "the upstream did not answer within its time limit; it may have carried the call out", err)
+		return fault.Wrap("forward", fault.BadUpstream, late, err)
 	}
 	return fault.Wrap("forward", fault.BadUpstream, "the upstream's answer could not be read; it may have carried the call out", err)
 }

@@ -5,12 +5,15 @@ import (
 	"io"
 	"net/http"
 	"net/http/httptest"
+	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"golang.org/x/net/http2"
 
 	"mintmark/injector"
+	"mintmark/internal/fault"
 )
 
 // An upstream that refuses the stream of a request has it all the same: the
@@ -48,5 +51,26 @@ func TestARequestThatIsRefusedByItsStreamIsNotSentAgain(t *testing.T) {
 		if n := sent.Load(); err == nil || n != 1 {
 			t.Errorf("%s: got it sent %d times (%v), want once", method, n, err)
 		}
+	}
+}
+
+// An upstream that takes a part of a request and no more has its time for that too.
+func TestAnUpstreamThatTakesNoBodyIsLeft(t *testing.T) {
+	s := httptest.NewUnstartedServer(nil)
+	s.TLS = &tls.Config{NextProtos: []string{"h2"}}
+	s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(_ *http.Server, conn *tls.Conn, _ http.Handler) {
+		framer := http2.NewFramer(conn, conn)
+		_ = framer.WriteSettings()
+		_, _ = io.Copy(io.Discard, conn) // and gives no room for more than the first 64 KiB
+	}}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	up := openUpstream(t, s, time.Second)
+	resp, err := up.Send(t.Context(), &injector.Outgoing{Method: http.MethodPost, URL: up.URL("/x", "/x", ""), Header: http.Header{}, Body: make([]byte, 1<<20)}, func() error { return nil })
+	if err == nil {
+		_ = resp.Body.Close()
+	}
+	if hint := fault.HintOf(err); !strings.Contains(hint, "time limit") {
+		t.Errorf("got %v, want to be told of the time limit", err)
 	}
 }
