@@ -2,6 +2,7 @@ package http1_test
 
 import (
 	"bufio"
+	"errors"
 	"io"
 	"net/http"
 	"strings"
@@ -27,9 +28,10 @@ func TestTheDeadlineOfAnAnswerIsNotTheNextOnes(t *testing.T) {
 	in := bufio.NewReader(conn)
 	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
 	first, err := http.ReadResponse(in, nil)
-	if err != nil || first.StatusCode != http.StatusOK {
-		t.Fatalf("got %v, %v, want an answer", first, err)
+	if err != nil {
+		t.Fatal(err)
 	}
+	_ = first.Body.Close()
 	_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n")
 	line, err := in.ReadString('\n')
 	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
@@ -43,7 +45,7 @@ func TestAConnectionThatSaysNothingEnds(t *testing.T) {
 	_, address := start(t, echo, func(s *http1.Server) { s.HeadTime = 50 * time.Millisecond })
 	conn := dial(t, address)
 	_ = conn.SetDeadline(time.Now().Add(20 * time.Second))
-	if _, err := conn.Read(make([]byte, 1)); err != io.EOF {
+	if _, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
 		t.Errorf("got %v, want the end of the connection", err)
 	}
 }
