@@ -34,6 +34,7 @@ type Options struct {
 	Clock  func() time.Time
 
 	mintTimeout time.Duration // of one mint; 0: the pool's own
+	restFor     time.Duration // of a lease whose agent ended a session; 0: the pool's own
 	settling    time.Duration // of calls that were cut; 0: 2 s
 	inputTime   time.Duration // of an agent's answer to what an upstream asks; 0: inputWithin
 }
@@ -48,6 +49,7 @@ type Broker struct {
 	clock     func() time.Time
 	limits    bundle.Limits
 	mintTime  time.Duration
+	restTime  time.Duration
 	settling  time.Duration // how long calls that were cut may take to say how they ended
 	inputTime time.Duration // how long an agent's client may take to answer
 	log       *audit.Log
@@ -91,7 +93,7 @@ type Broker struct {
 // internal/stdlog.
 func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits,
-		mintTime: o.mintTimeout, settling: cmp.Or(o.settling, 2*time.Second), inputTime: cmp.Or(o.inputTime, inputWithin)}
+		mintTime: o.mintTimeout, restTime: o.restFor, settling: cmp.Or(o.settling, 2*time.Second), inputTime: cmp.Or(o.inputTime, inputWithin)}
 	b.setDefaults()
 	defer func() {
 		if err != nil {

@@ -10,6 +10,12 @@ import (
 	"mintmark/providers"
 )
 
+// WithRestFor returns o with how long a lease may rest.
+func (o Options) WithRestFor(d time.Duration) Options {
+	o.restFor = d
+	return o
+}
+
 // WithMintTimeout returns o with a bound of one mint.
 func (o Options) WithMintTimeout(d time.Duration) Options {
 	o.mintTimeout = d

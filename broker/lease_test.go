@@ -87,3 +87,26 @@ func TestAnswersOfVaultBecomeBasicAuth(t *testing.T) {
 		t.Errorf("record: got %q by %q", rec.Provider, rec.Scheme)
 	}
 }
+
+// An agent that has ended its session needs no credential of its own any more.
+func TestTheEndOfASessionRevokesTheAgentsOwnCredential(t *testing.T) {
+	w := open(t, func(s *setup) { s.RestFor = 50 * time.Millisecond })
+	if err := w.change("mintmark.yaml", "user: {kind: vault,", "user: {kind: vault, per_agent: true,"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/database")), "result")
+	held := w.lastAllowed().Credential
+	w.do(w.call(get("/mcp/database"), method("DELETE")))
+	w.await("the revocation", func() bool {
+		for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Issuance, Credential: held}) {
+			if err == nil && r.Event == "revoke" {
+				return true
+			}
+		}
+		return false
+	})
+	w.wantOK(w.call(to("/mcp/database")), "result")
+	if next := w.lastAllowed(); next.Credential == held || next.Cached {
+		t.Errorf("got the credential %s (cached %t), want another than the revoked one", next.Credential, next.Cached)
+	}
+}

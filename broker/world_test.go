@@ -85,6 +85,7 @@ type setup struct {
 	Quiet       bool   // the broker logs nothing
 	Policy      string // after the policies that every world has
 	MintTimeout time.Duration
+	RestFor     time.Duration                 // of a lease whose agent ended a session
 	Minted      map[string]providers.Provider // by kind, without settings
 	InputTime   time.Duration
 }
@@ -292,7 +293,7 @@ func (w *world) openBroker(s setup) {
 		logger = nil
 	}
 	o := broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock}
-	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithSettling(patience).WithInputTime(s.InputTime))
+	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithRestFor(s.RestFor).WithSettling(patience).WithInputTime(s.InputTime))
 	if err != nil {
 		w.t.Fatal(err)
 	}

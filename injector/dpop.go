@@ -23,10 +23,11 @@ func (DPoP) Owns(where Place, name string) bool {
 // token or without a key. A server that asks for a nonce (section 9) gets the call
 // once more, with another proof: it has refused the first, and says so.
 func (d DPoP) Inject(out *Outgoing, c providers.Opened) error {
-	if c.Token() == "" || c.Key() == nil {
+	token := c.Token() // once: it is wiped when the credential ends
+	if token == "" || c.Key() == nil {
 		return fmt.Errorf("scheme dpop: expected a credential with a token that is bound to a key, got none")
 	}
-	value, hash := "DPoP "+c.Token(), dpop.TokenHash(c.Token())
+	hash := dpop.TokenHash(token)
 	prove := func() error {
 		proof, err := dpop.Proof(c.Key(), out.Method, out.URL, dpop.Options{TokenHash: hash, Nonce: d.nonces.For(out.URL)})
 		if err != nil {
@@ -37,7 +38,7 @@ func (d DPoP) Inject(out *Outgoing, c providers.Opened) error {
 	if err := prove(); err != nil {
 		return err
 	}
-	if err := setHeader(out, authorization, value); err != nil {
+	if err := setHeader(out, authorization, "DPoP "+token); err != nil {
 		delete(out.Header, dpop.Header)
 		return err
 	}

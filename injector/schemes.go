@@ -69,13 +69,14 @@ func (Basic) Owns(where Place, name string) bool { return where == InHeader && n
 // credential without a password and for a user name with a colon, which would
 // be read as another user (RFC 7617, section 2).
 func (Basic) Inject(out *Outgoing, c providers.Opened) error {
-	if c.Password() == "" {
+	password := c.Password() // once: it is wiped when the credential ends
+	if password == "" {
 		return fmt.Errorf("scheme basic: expected a credential with a password, got none")
 	}
 	if strings.Contains(c.Username(), ":") {
 		return fmt.Errorf("scheme basic: expected a user name without a colon")
 	}
-	pair := base64.StdEncoding.EncodeToString([]byte(c.Username() + ":" + c.Password()))
+	pair := base64.StdEncoding.EncodeToString([]byte(c.Username() + ":" + password))
 	return setHeader(out, authorization, "Basic "+pair)
 }
 

@@ -64,10 +64,10 @@ func knownPayload(payload string, more ...string) error {
 // an error for a credential that holds no AWS key. To stream is to send the body
 // in signed chunks, around the same bytes.
 func (s SigV4) Inject(out *Outgoing, c providers.Opened) error {
-	if c.SecretAccessKey() == "" {
+	key := aws.Credentials{AccessKeyID: c.Username(), SecretAccessKey: c.SecretAccessKey(), SessionToken: c.SessionToken()}
+	if key.SecretAccessKey == "" {
 		return fmt.Errorf("scheme sigv4: expected an AWS credential, got another kind")
 	}
-	key := aws.Credentials{AccessKeyID: c.Username(), SecretAccessKey: c.SecretAccessKey(), SessionToken: c.SessionToken()}
 	if s.payload == payloadStreaming && len(out.Body) > 0 {
 		return s.stream(out, key)
 	}

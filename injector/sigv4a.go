@@ -34,7 +34,8 @@ func NewSigV4A(regions, service, payload string) (SigV4A, error) {
 // Inject signs out as it stands: nothing may change it afterwards. It returns
 // an error for a credential that holds no AWS key.
 func (s SigV4A) Inject(out *Outgoing, c providers.Opened) error {
-	if c.SecretAccessKey() == "" {
+	key := credentials.Credentials{AccessKeyID: c.Username(), SecretAccessKey: c.SecretAccessKey(), SessionToken: c.SessionToken()}
+	if key.SecretAccessKey == "" {
 		return fmt.Errorf("scheme sigv4a: expected an AWS credential, got another kind")
 	}
 	r, digest := unsigned(out, s.payload)
@@ -45,8 +46,7 @@ func (s SigV4A) Inject(out *Outgoing, c providers.Opened) error {
 		o.HeaderRules = signedHeaders{}
 	})
 	err := signer.SignRequest(&sigv4a.SignRequestInput{
-		Request: r, PayloadHash: payloadHash(digest), Service: s.service, RegionSet: s.regions, Time: s.now(),
-		Credentials: credentials.Credentials{AccessKeyID: c.Username(), SecretAccessKey: c.SecretAccessKey(), SessionToken: c.SessionToken()},
+		Request: r, PayloadHash: payloadHash(digest), Service: s.service, RegionSet: s.regions, Time: s.now(), Credentials: key,
 	})
 	if err != nil {
 		return fmt.Errorf("scheme sigv4a: sign for %s in %s: %w", s.service, strings.Join(s.regions, ","), err)

@@ -359,6 +359,7 @@ func (c *compiler) set(text string) *Set {
 		facts:     newMemo[factKey, types.Record](),
 		questions: newMemo[questionKey, *question](),
 		allowed:   newMemo[given, []string](),
+		denied:    newMemo[given, Decision](),
 	}
 	for _, n := range c.options.PostureNames {
 		s.posture[n] = true

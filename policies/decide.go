@@ -32,9 +32,15 @@ func (s *Set) Decide(r Request) Decision {
 	if ids, ok := s.allowed.find(given); ok {
 		return Decision{Allow: true, Policies: ids, Facts: facts}
 	}
+	if d, ok := s.denied.find(given); ok {
+		d.Facts = facts
+		return d
+	}
 	d := s.evaluate(q, r, facts)
 	if d.Allow {
 		s.allowed.keep(given, d.Policies)
+	} else {
+		s.denied.keep(given, Decision{Policies: d.Policies, Reason: d.Reason})
 	}
 	return d
 }

@@ -90,6 +90,9 @@ type Set struct {
 
 	questions memo[questionKey, *question]
 	allowed   memo[given, []string] // the determining policies of what was allowed
+	// denied is apart, so that no agent pushes out what others may by asking for
+	// what it may not. Its Decisions have no Facts.
+	denied memo[given, Decision]
 }
 
 // Schema returns the Cedar schema the policies were checked against: what

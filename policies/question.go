@@ -45,8 +45,8 @@ func (s *Set) ask(r Request) (*question, string) {
 const maxGiven = 4
 
 // given is a question with all of the context that its policies look at. Cedar
-// reads nothing else, and policies are fixed, so that what was allowed once is
-// allowed again: for this second of each fact's age, and this minute of the clock.
+// reads nothing else, and policies are fixed, so that what was decided once is
+// decided so again: for this second of each fact's age, and this minute of the clock.
 type given struct {
 	question   *question
 	credential string

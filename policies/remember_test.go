@@ -1,6 +1,7 @@
 package policies_test
 
 import (
+	"reflect"
 	"testing"
 	"time"
 
@@ -66,6 +67,15 @@ func TestDecideAllocs(t *testing.T) {
 	}
 	if n := testing.AllocsPerRun(100, func() { set.Decide(r) }); n > 0 {
 		t.Errorf("a decision that was made before: got %v allocations, want none", n)
+	}
+	denied := r
+	denied.Method, denied.Target = "server/discover", policies.Target{}
+	first := set.Decide(denied)
+	if n := testing.AllocsPerRun(100, func() { set.Decide(denied) }); n > 0 {
+		t.Errorf("a denial that was made before: got %v allocations, want none", n)
+	}
+	if again := set.Decide(denied); first.Allow || first.Reason == "" || !reflect.DeepEqual(again, first) {
+		t.Errorf("a denial: got %+v, and then %+v", first, again)
 	}
 	n := testing.AllocsPerRun(100, func() {
 		r.Posture[0].ObservedAt = r.Posture[0].ObservedAt.Add(-time.Second)

@@ -12,7 +12,7 @@ var errNoSVID = errors.New("no valid X.509-SVID of the broker")
 // HTTPClientAs returns an HTTPClient that shows the broker's X.509-SVID to servers
 // that ask for a client certificate.
 func HTTPClientAs(roots *x509.CertPool, self IdentitySource) *http.Client {
-	return TLSClient(&tls.Config{RootCAs: roots, GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) { //nolint:gosec // TLSClient sets the version
+	return TLSClient(&tls.Config{RootCAs: roots, GetClientCertificate: func(asked *tls.CertificateRequestInfo) (*tls.Certificate, error) {
 		if self == nil {
 			return nil, errNoSVID
 		}

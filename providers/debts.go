@@ -18,6 +18,8 @@ type debts struct {
 
 	mu      sync.Mutex
 	queue   []*debt
+	ahead   int                   // adopted leases that had no round yet
+	behind  []*debt               // logins that wait for these
 	waiting map[*debt]*time.Timer // for their next round
 	workers int
 	idle    chan struct{} // closed when the last worker goes home; nil: nobody waits
@@ -44,6 +46,44 @@ func (q *debts) add(d *debt) {
 	q.hire()
 }
 
+// adopt takes on what another process left: its leases, then its logins, each
+// once every lease had its first round. A system that drops a login, with what is
+// left under it, while it is told to drop that too, may end up doing neither.
+func (q *debts) adopt(leases, logins []*debt) {
+	q.mu.Lock()
+	if !q.closed {
+		q.ahead += len(leases)
+		q.behind = append(q.behind, logins...)
+		logins = nil
+	}
+	q.mu.Unlock()
+	for _, d := range logins {
+		q.add(d) // which leaves it
+	}
+	for _, d := range leases {
+		d.first = true
+		q.add(d)
+	}
+	q.follow(nil)
+}
+
+// follow notes that d had a round, and lets the logins go that wait for it.
+func (q *debts) follow(d *debt) {
+	q.mu.Lock()
+	if d != nil && d.first {
+		d.first = false
+		q.ahead--
+	}
+	var logins []*debt
+	if q.ahead == 0 {
+		logins, q.behind = q.behind, nil
+	}
+	q.mu.Unlock()
+	for _, d := range logins {
+		q.add(d)
+	}
+}
+
 // hire sees to it that someone works on the queue. The caller holds mu.
 func (q *debts) hire() {
 	if q.workers < payWorkers {
@@ -54,7 +94,9 @@ func (q *debts) hire() {
 
 func (q *debts) drain() {
 	for d := q.next(); d != nil; d = q.next() {
-		if q.pay(q.ctx, d) {
+		paid := q.pay(q.ctx, d)
+		q.follow(d)
+		if paid {
 			d.settle()
 			continue
 		}
@@ -113,7 +155,7 @@ func (q *debts) next() *debt {
 func (q *debts) owed() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.queue) + q.workers + len(q.waiting) + len(q.left)
+	return len(q.queue) + q.workers + len(q.behind) + len(q.waiting) + len(q.left)
 }
 
 // finish has everything tried a last time, and returns when that is done or ctx
@@ -165,6 +207,9 @@ func (q *debts) close(ctx context.Context) int {
 	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	q.wait(brief)
+	q.mu.Lock()
+	q.left, q.behind = append(q.left, q.behind...), nil
+	q.mu.Unlock()
 	return q.owed() - q.leftOf(eventLogout)
 }
 

@@ -65,44 +65,39 @@ func orphan(r audit.Record) audit.Record {
 	}
 }
 
-// Adopt has the Pool end what another left behind, by the providers of the same
-// names, whatever these are registered to do now: logins first, because much ends
-// with them. It returns how many it took on; the rest has ended by itself, or no
-// such provider is registered any more, which is recorded. It does not wait.
-func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
-	n := 0
-	for _, logins := range []bool{true, false} {
-		for _, r := range orphans {
-			if isLogin(r.Event) == logins && p.adopt(r) {
-				n++
-			}
-		}
-	}
-	if n > 0 {
-		p.logger.LogAttrs(ctx, slog.LevelWarn, "a process before this one left leases behind; revoking them", slog.Int("count", n))
-	}
-	return n
-}
-
 func isLogin(event string) bool {
 	return event == eventLogin || event == eventLogout || event == eventLogout+"_failed" || event == eventOrphanLogin
 }
 
-func (p *Pool) adopt(r audit.Record) bool {
-	d := &debt{reg: p.registrations[r.Provider], record: r, held: Held{Lease: r.Lease}, end: r.SystemEnd}
-	if !d.lives(p.clock()) {
-		return false
+// Adopt has the Pool end what another left behind, by the providers of the same
+// names, whatever these are registered to do now: the credentials first, then the
+// logins. It returns how many it took on; the rest has ended by itself, or no such
+// provider is registered any more, which is recorded. It does not wait.
+func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
+	var leases, logins []*debt
+	for _, r := range orphans {
+		d := &debt{reg: p.registrations[r.Provider], record: r, held: Held{Lease: r.Lease}, end: r.SystemEnd}
+		login := isLogin(r.Event)
+		if d.record.Event = "revoke"; login {
+			d.record.Event = eventLogout
+		}
+		switch {
+		case !d.lives(p.clock()):
+		case !d.payable():
+			p.recordCause(d.failed(), fault.New(d.record.Event, fault.Internal, "no provider is registered by this name that can end it: revoke it by hand"))
+			p.debts.giveUp(d)
+		case login:
+			logins = append(logins, d)
+		default:
+			leases = append(leases, d)
+		}
 	}
-	if d.record.Event = "revoke"; isLogin(r.Event) {
-		d.record.Event = eventLogout
+	n := len(leases) + len(logins)
+	if n > 0 {
+		p.logger.LogAttrs(ctx, slog.LevelWarn, "a process before this one left leases behind; revoking them", slog.Int("count", n))
 	}
-	if !d.payable() {
-		p.recordCause(d.failed(), fault.New(d.record.Event, fault.Internal, "no provider is registered by this name that can end it: revoke it by hand"))
-		p.debts.giveUp(d)
-		return false
-	}
-	p.debts.add(d)
-	return true
+	p.debts.adopt(leases, logins)
+	return n
 }
 
 // payable reports whether d's provider can end it.

@@ -245,11 +245,41 @@ func TestALoginWithALaterEndIsOneLogin(t *testing.T) {
 			t.Fatal(err)
 		}
 		left := slices.DeleteFunc(r.Orphans(t), func(r audit.Record) bool { return r.Event != "orphan_login" })
-		if len(left) != 1 || left[0].SystemEnd.Sub(time.Now()) != 5*time.Hour {
+		if len(left) != 1 || time.Until(left[0].SystemEnd) != 5*time.Hour {
 			t.Errorf("got %+v, want one login with its later end", left)
 		}
 		r.Stop(t)
 	})
+}
+
+// A login ends only when the credentials under it had their turn.
+func TestTheLoginsOfACrashWaitForItsLeases(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := crashed(t, loggingIn(), 10)
+		b := loggingIn()
+		b.onRevoke = func(context.Context, providers.Held) error {
+			<-time.After(time.Second)
+			if n, _ := b.ended(); n != 0 {
+				t.Errorf("got %d logins ended while a lease under them is being revoked", n)
+			}
+			return nil
+		}
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: b}})
+		defer r.Stop(t)
+		if n := r.Adopt(t.Context(), left); n != 19 || r.Owed() < 19 {
+			t.Errorf("got %d adopted and %d owed, want nine leases and ten logins", n, r.Owed())
+		}
+		pass(time.Minute)
+		if logins, leases := b.ended(); logins != 10 || leases != 9 || r.Owed() != 0 {
+			t.Errorf("got %d logins and %d leases ended, and %d owed, want all", logins, leases, r.Owed())
+		}
+	})
+}
+
+func (b *bonded) ended() (logins, leases int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.loggedOut), len(b.revoked)
 }
 
 // What was minted and not recorded ends with its login.

@@ -20,6 +20,7 @@ const (
 	defaultMaxAge  = 5 * time.Minute
 	defaultMint    = 10 * time.Second
 	defaultClosing = 10 * time.Second
+	defaultRest    = 30 * time.Second
 )
 
 // Entry is one registered provider.
@@ -51,6 +52,8 @@ type PoolOptions struct {
 	Bundle func() string
 	// MintTimeout bounds one mint. Default 10 s.
 	MintTimeout time.Duration
+	// RestFor is how long a lease may rest before it is given up. Default 30 s.
+	RestFor time.Duration
 	// MaxLeases is how many leases are held; past it the least used are given
 	// up. Default 65,536.
 	MaxLeases int
@@ -70,6 +73,7 @@ type Pool struct {
 	key           []byte
 	bundle        func() string
 	mintTimeout   time.Duration
+	restFor       time.Duration
 
 	ctx    context.Context // of all mints: a caller's cancellation ends no mint that others wait for
 	cancel context.CancelFunc
@@ -111,6 +115,7 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		key:           append([]byte(nil), o.FingerprintKey...),
 		bundle:        o.Bundle,
 		mintTimeout:   o.MintTimeout,
+		restFor:       o.RestFor,
 		flights:       make(map[key]*flight),
 		failures:      make(failures),
 	}
@@ -130,6 +135,9 @@ func (p *Pool) setDefaults() {
 	}
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
+	}
+	if p.restFor <= 0 {
+		p.restFor = defaultRest
 	}
 	if p.mintTimeout <= 0 {
 		p.mintTimeout = defaultMint

@@ -47,7 +47,7 @@ func TestALeaseInUseIsRenewed(t *testing.T) {
 		first, _ := lease(t, r)
 		for i := range 3 {
 			pass(40*time.Minute + time.Second)
-			if c, cached := lease(t, r); !cached || c.ID() != first.ID() || !r.Valid(first) || c.NotAfter().Sub(time.Now()) < 59*time.Minute {
+			if c, cached := lease(t, r); !cached || c.ID() != first.ID() || !r.Valid(first) || time.Until(c.NotAfter()) < 59*time.Minute {
 				t.Fatalf("renewal %d: got %v until %v (cached %t), want the first, for an hour more, and so for who holds it", i+1, c, c.NotAfter(), cached)
 			}
 		}

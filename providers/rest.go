@@ -2,12 +2,9 @@ package providers
 
 import "time"
 
-// restFor is how long a lease may rest before it is given up.
-const restFor = 30 * time.Second
-
 // Rest says that an agent has ended what it held a credential of its own for,
 // such as a session: the credential is given up, and revoked, if nothing of the
-// agent uses it in the next half minute. So a session that goes on beside it is
+// agent uses it for RestFor. So a session that goes on beside it is
 // not disturbed, and an agent that begins and ends sessions without pause causes
 // no more mints than one that stays. A credential that agents share stays.
 func (p *Pool) Rest(provider string, req Request) {
@@ -22,7 +19,7 @@ func (p *Pool) Rest(provider string, req Request) {
 	if l := p.held(t); l != nil {
 		l.resting.Store(true)
 		l.used.Store(false)
-		l.refresh.Reset(min(restFor, l.dueIn(p.clock())))
+		l.refresh.Reset(min(p.restFor, l.dueIn(p.clock())))
 	}
 }
 

@@ -24,6 +24,7 @@ type debt struct {
 	held   Held
 	end    time.Time     // when the system ends it by itself; zero: never
 	pause  time.Duration // before the last round; zero: before there was one
+	first  bool          // logins wait for its first round
 	paid   func()        // called when nobody will try again; may be nil
 
 	credential Credential // that it is the end of; none for a login or an orphan

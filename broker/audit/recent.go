@@ -21,11 +21,8 @@ func Recent(dir string, within time.Duration, f Filter) iter.Seq2[Record, error]
 			return
 		}
 		if err == nil {
-			var newest time.Time
-			if newest, err = newestTime(dir, segments); err == nil {
-				f.Since, f.skims = newest.Add(-within), f.Kind != ""
-				segments, err = sinceThen(dir, segments, f.Since)
-			}
+			f.Since, f.skims = newestTime(dir, segments).Add(-within), f.Kind != ""
+			segments, err = sinceThen(dir, segments, f.Since)
 		}
 		if err != nil {
 			yield(Record{}, err)
@@ -35,8 +32,8 @@ func Recent(dir string, within time.Duration, f Filter) iter.Seq2[Record, error]
 	}
 }
 
-// newestTime returns the time of the log's last record, or zero.
-func newestTime(dir string, segments []int) (newest time.Time, err error) {
+// newestTime returns the time of the log's last record that can be read, or zero.
+func newestTime(dir string, segments []int) (newest time.Time) {
 	for i := len(segments) - 1; i >= 0 && newest.IsZero(); i-- {
 		for r, err := range readSegment(dir, segments[i]) {
 			if err == nil {
@@ -44,7 +41,7 @@ func newestTime(dir string, segments []int) (newest time.Time, err error) {
 			}
 		}
 	}
-	return newest, nil
+	return newest
 }
 
 // sinceThen returns the segments that hold records from since on: all but those

@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"mintmark/internal/egress"
 )
 
 // checker holds the rules that reach across fields.
@@ -243,6 +245,9 @@ func (c checker) upstreamURL(path string, u Upstream) {
 	}
 	if u.URL.Scheme == "http" && !u.AllowPlaintext && !u.URL.Loopback() {
 		c.decoder.fault(path+".url", "https, a loopback host, or allow_plaintext: true", "http to "+c.quote(u.URL.Hostname()))
+	}
+	if ip, err := netip.ParseAddr(u.URL.Hostname()); err == nil && egress.Refused(ip) {
+		c.decoder.fault(path+".url", "the address of a server: link-local, multicast and metadata addresses are never called", c.quote(u.URL.Hostname()))
 	}
 	if u.URL.Scheme == "http" && u.CA != "" {
 		c.decoder.fault(path+".ca", "an https url to verify", "an http one")

@@ -38,6 +38,7 @@ func table() []arrow {
 
 		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "internal/http1")},
 		{"broker/console", leaves},
+		{"broker/bundle", []string{"internal/fault", "internal/egress"}},
 		{"broker/*", []string{"internal/fault"}}, // the leaves
 
 		{"injector", with("providers", "injector/mcp", "internal/dpop", "internal/egress", "internal/http1")},

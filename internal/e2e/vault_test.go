@@ -132,8 +132,8 @@ upstreams:
 	if err := logIn(pg, user, password); err == nil {
 		t.Error("after the broker stopped: the user still logs in, want it revoked")
 	}
-	if events := m.issuances(t); !slices.Equal(events, []string{"mint", "revoke"}) {
-		t.Errorf("issuances: got %v, want mint and revoke", events)
+	if events := m.issuances(t); !slices.Equal(events, []string{"login", "mint", "revoke", "logout"}) {
+		t.Errorf("issuances: got %v, want a login, mint and revoke, and the end of the login", events)
 	}
 	for _, kind := range []string{"jwt", "client_token", "password", "password at the upstream"} {
 		if !s.has(kind) {

@@ -356,7 +356,7 @@ func TestTheLastCheckIsBeforeTheFirstByte(t *testing.T) {
 	})
 	c := newClient(t, s.Addr().String())
 	refused := errors.New("refused")
-	if _, err := c.Send(t.Context(), post("refused"), func() error { return refused }); !errors.Is(err, refused) {
+	if _, err := c.Send(t.Context(), post("refused"), func() error { return refused }); !errors.Is(err, refused) { //nolint:bodyclose // there is none
 		t.Errorf("got %v, want the refusal", err)
 	}
 	if _, body, err := call(t.Context(), c, post("served")); err != nil || body != "ok" {
@@ -425,6 +425,7 @@ func TestOnlyTheHeadIsWaitedForInTime(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	defer func() { _ = resp.Body.Close() }()
 	close(answer)
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || string(body) != "ok" {

@@ -57,8 +57,9 @@ func FuzzAnswer(f *testing.F) {
 		if err != nil {
 			return
 		}
+		defer func() { _ = resp.Body.Close() }()
 		body, err := io.ReadAll(resp.Body)
-		theirs, theirBody, theirErr := foreign(raw, method)
+		theirs, theirBody, theirErr := foreign(raw, method) //nolint:bodyclose // it was read to its end
 		if theirs == nil {
 			t.Fatalf("read as %d %v here, and refused by net/http: %v", resp.StatusCode, resp.Header, theirErr)
 		}

@@ -75,7 +75,7 @@ func (p *peer) serve() {
 	defer p.cancel()
 	defer func() {
 		if v := recover(); v != nil && v != http.ErrAbortHandler { //nolint:errorlint,err113 // the very value, as in net/http
-			p.server.logger().Error("a handler panicked", slog.String("stack", string(debug.Stack())))
+			p.server.logger().ErrorContext(context.Background(), "a handler panicked", slog.String("stack", string(debug.Stack())))
 		}
 		if !p.handed {
 			_ = p.net.Close()
@@ -91,9 +91,9 @@ func (p *peer) serve() {
 	}
 }
 
-func (p *peer) debug(what string, err error) {
+func (p *peer) debug(step string, err error) {
 	if err != nil && !errors.Is(err, io.EOF) {
-		p.server.logger().Debug(what, slog.String("from", p.from), slog.Any("err", err))
+		p.server.logger().DebugContext(context.Background(), "a connection ended", slog.String("step", step), slog.String("from", p.from), slog.Any("err", err))
 	}
 }
 

@@ -129,8 +129,11 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 		if !errors.As(err, &ne) || !ne.Temporary() { //nolint:staticcheck // there is no other word for "too many open files"
 			return nil, err
 		}
-		s.logger().Debug("accept", slog.Any("err", err))
-		time.Sleep(pause)
+		s.logger().DebugContext(context.Background(), "accept", slog.Any("err", err))
+		select {
+		case <-time.After(pause):
+		case <-s.stopped:
+		}
 	}
 }
 

@@ -387,7 +387,7 @@ func TestTheNextRequestMayComeEarly(t *testing.T) {
 	})
 	in := bufio.NewReader(conn)
 	for _, want := range []string{"/1", "/2"} {
-		resp, err := http.ReadResponse(in, nil)
+		resp, err := http.ReadResponse(in, nil) //nolint:bodyclose // of a connection that is read on
 		if err != nil {
 			t.Fatal(err)
 		}

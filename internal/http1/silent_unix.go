@@ -8,5 +8,5 @@ import "syscall"
 func silent(fd uintptr) bool {
 	var b [1]byte
 	_, err := syscall.Read(int(fd), b[:])
-	return err == syscall.EAGAIN //nolint:errorlint // a plain errno
+	return err == syscall.EAGAIN
 }

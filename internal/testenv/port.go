@@ -2,35 +2,39 @@ package testenv
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"testing"
 )
 
+// The ports to choose from: below those that kernels give to connections and to
+// listeners that leave it to them, which would take one before its server does.
+const (
+	firstPort = 10000
+	lastPort  = 32767
+)
+
 // FreePort returns a loopback port that nobody listens on, and that no other
 // test gets, in this process or another, until t ends. A program that is not a
-// test may still take it.
+// test, and asks for the very port, may still take it.
 func FreePort(t testing.TB) int {
 	t.Helper()
 	for range 100 {
-		port, err := unusedPort()
-		if err != nil {
-			t.Fatalf("find free port: %v", err)
-		}
-		if reserve(t, port) {
+		if port := firstPort + rand.IntN(lastPort-firstPort+1); unused(port) && reserve(t, port) {
 			return port
 		}
 	}
-	t.Fatal("find free port: every one tried belongs to another test")
+	t.Fatal("find free port: every one tried is in use or belongs to another test")
 	return 0
 }
 
-func unusedPort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
+func unused(port int) bool {
+	l, err := net.Listen("tcp", address(port))
 	if err != nil {
-		return 0, err
+		return false
 	}
-	defer l.Close()
-	return l.Addr().(*net.TCPAddr).Port, nil
+	_ = l.Close()
+	return true
 }
 
 func address(port int) string {

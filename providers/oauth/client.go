@@ -56,13 +56,9 @@ func (a account) login(ctx context.Context, at endpoints, env providers.Env) (lo
 			l.style = oauth2.AuthStyleInHeader
 		}
 	case styleKey:
-		key, err := readKey(a.key)
+		assertion, err := sign(a.key, statement{issuer: a.id, subject: a.id, audience: audience, keyID: a.keyID}, env.Now())
 		if err != nil {
-			return login{}, ownSecret(err)
-		}
-		assertion, err := sign(key, statement{issuer: a.id, subject: a.id, audience: audience, keyID: a.keyID}, env.Now())
-		if err != nil {
-			return login{}, ownSecret(err)
+			return login{}, err
 		}
 		l.assert("jwt-bearer", assertion)
 	case styleSVID:

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
+	"time"
 
 	"golang.org/x/oauth2"
 
@@ -61,10 +63,11 @@ func refused(r *oauth2.RetrieveError) error {
 	if r.Response != nil {
 		status = r.Response.StatusCode
 	}
-	cause := refusal{status: status}
+	said := refusal{status: status}
 	if meaning(r.ErrorCode) != meaning("") { // a code of its own could be anything
-		cause.code = r.ErrorCode
+		said.code = r.ErrorCode
 	}
+	cause := wait(said, r.Response)
 	switch {
 	case status == http.StatusTooManyRequests:
 		return fault.Wrap("lease", fault.Unavailable, server+" limits how often the broker may ask", cause)
@@ -72,6 +75,18 @@ func refused(r *oauth2.RetrieveError) error {
 		return fault.Wrap("lease", fault.Unavailable, server+" could not issue a token", cause)
 	}
 	return fault.Wrap("lease", fault.Internal, "the credential provider refused the broker", cause)
+}
+
+// wait adds how long the server wants to be left alone, where it says so in seconds.
+func wait(cause error, answer *http.Response) error {
+	if answer == nil {
+		return cause
+	}
+	seconds, err := strconv.ParseUint(answer.Header.Get("Retry-After"), 10, 32)
+	if err != nil {
+		return cause
+	}
+	return fmt.Errorf("%w, and %w", cause, providers.RetryAfter(time.Duration(seconds)*time.Second))
 }
 
 // meaning returns our own words for the error codes of RFC 6749, section 5.2,

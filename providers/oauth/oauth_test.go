@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"errors"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -100,6 +101,20 @@ func TestRefusalsAreExplainedAndNotQuoted(t *testing.T) {
 				t.Errorf("hint: got %q, want %q", hint, tt.hint)
 			}
 		})
+	}
+}
+
+func TestServerSaysHowLongToWait(t *testing.T) {
+	for said, want := range map[string]time.Duration{"120": 2 * time.Minute, "soon " + canary: 0, "-1": 0} {
+		c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Retry-After", said)
+			answer(503, "application/json", `{"error":"temporarily_unavailable"}`)(w, r)
+		})
+		_, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{})
+		got, _ := errors.AsType[providers.RetryAfter](err)
+		if time.Duration(got) != want || fault.KindOf(err) != fault.Unavailable || strings.Contains(err.Error(), canary) {
+			t.Errorf("%s: got %v in %v, want %v", said, time.Duration(got), err, want)
+		}
 	}
 }
 

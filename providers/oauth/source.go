@@ -7,7 +7,6 @@ import (
 
 	"mintmark/attest"
 	"mintmark/broker/bundle"
-	"mintmark/internal/fault"
 	"mintmark/providers"
 )
 
@@ -40,8 +39,8 @@ type Signed struct {
 	KeyID string `yaml:"key_id"`
 	// Issuer is the iss.
 	Issuer string `yaml:"issuer" check:"required"`
-	// Subject is the sub. {subject} stands for the agent's SPIFFE ID, {subject_path}
-	// for its path without the first slash, {trust_domain} for its trust domain.
+	// Subject is the sub, with {agent}, {subject_path} and {trust_domain} as
+	// providers.FillText fills them.
 	Subject string `yaml:"subject" check:"required"`
 	// Audience is the aud, instead of the server's issuer.
 	Audience string `yaml:"audience"`
@@ -54,14 +53,14 @@ func (s Source) validate(report reporter, field string) {
 	if s.Type != "" && strings.ContainsFunc(s.Type, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		report(field+".type", "a token type such as id_token, or a URN", strconv.Quote(s.Type))
 	}
-	if s.Signed != nil && strings.ContainsAny(fill(s.Signed.Subject, "", "", ""), "{}") {
-		report(field+".signed.subject", "no other placeholders than {subject}, {subject_path} and {trust_domain}", strconv.Quote(s.Signed.Subject))
+	if s.Signed != nil {
+		providers.CheckText(report, field+".signed.subject", s.Signed.Subject)
 	}
 }
 
 // perAgent reports whether the token of s names the agent.
 func (s Source) perAgent() bool {
-	return s.Signed != nil && fill(s.Signed.Subject, "", "", "") != s.Signed.Subject
+	return s.Signed != nil && providers.PerAgent(s.Signed.Subject)
 }
 
 // stored reports whether the token of s may be good for other servers than the one
@@ -101,22 +100,9 @@ func (s Source) token(ctx context.Context, agent attest.Identity, at endpoints, 
 }
 
 func (s Signed) token(agent attest.Identity, issuer string, env providers.Env) (string, error) {
-	id := agent.ID()
-	subject := fill(s.Subject, agent.Subject(), strings.TrimPrefix(id.Path(), "/"), id.TrustDomain().Name())
-	if agent.IsZero() && subject != s.Subject {
-		return "", fault.New("lease", fault.Internal, "the credential names the agent, and there is none")
-	}
-	key, err := readKey(s.Key)
+	subject, err := providers.FillText(s.Subject, agent)
 	if err != nil {
-		return "", ownSecret(err)
+		return "", err
 	}
-	token, err := sign(key, statement{issuer: s.Issuer, subject: subject, audience: or(s.Audience, issuer), keyID: s.KeyID}, env.Now())
-	if err != nil {
-		return "", ownSecret(err)
-	}
-	return token, nil
-}
-
-func fill(template, subject, path, domain string) string {
-	return strings.NewReplacer("{subject}", subject, "{subject_path}", path, "{trust_domain}", domain).Replace(template)
+	return sign(s.Key, statement{issuer: s.Issuer, subject: subject, audience: or(s.Audience, issuer), keyID: s.KeyID}, env.Now())
 }

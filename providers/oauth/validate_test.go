@@ -46,7 +46,7 @@ func TestConfigRules(t *testing.T) {
 		"a subject for who is found":       {list(alone, func(c *oauth.Config) { c.TokenExchange = &oauth.TokenExchange{Subject: ref} }), list("issuer")},
 		"an actor for who is found":        {list(alone, func(c *oauth.Config) { c.TokenExchange = &oauth.TokenExchange{Subject: signed("a"), Actor: &ref} }), list("issuer")},
 		"a refresh token for who is found": {list(alone, func(c *oauth.Config) { c.RefreshToken = &oauth.RefreshToken{Token: secret, State: "s"} }), list("issuer")},
-		"an assertion for who is found":    {list(alone, func(c *oauth.Config) { c.JWTBearer = &oauth.JWTBearer{Assertion: signed("{subject}")} }), nil},
+		"an assertion for who is found":    {list(alone, func(c *oauth.Config) { c.JWTBearer = &oauth.JWTBearer{Assertion: signed("{agent}")} }), nil},
 
 		"another's assertion for who is found": {list(alone, func(c *oauth.Config) { c.AssertionAudience = "https://as.example.org" }), list("issuer")},
 		"another's SVID for who is found": {list(alone, func(c *oauth.Config) {
@@ -78,7 +78,7 @@ func TestConfigRules(t *testing.T) {
 		"two sources": {list(func(c *oauth.Config) {
 			c.JWTBearer = &oauth.JWTBearer{Assertion: oauth.Source{Token: secret, SVID: "a"}}
 		}), list("jwt_bearer.assertion")},
-		"unknown placeholder": {list(func(c *oauth.Config) { c.JWTBearer = &oauth.JWTBearer{Assertion: signed("{agent}")} }), list("jwt_bearer.assertion.signed.subject")},
+		"unknown placeholder": {list(func(c *oauth.Config) { c.JWTBearer = &oauth.JWTBearer{Assertion: signed("{nobody}")} }), list("jwt_bearer.assertion.signed.subject")},
 		"a type with a space": {list(func(c *oauth.Config) {
 			c.TokenExchange = &oauth.TokenExchange{Subject: ref, Actor: &oauth.Source{Token: secret, Type: "a b"}}
 		}), list("token_exchange.actor.type")},

@@ -31,7 +31,8 @@ const (
 // Config is the registration of one kind of token.
 type Config struct {
 	// Key is a PEM private key that the broker signs with, read anew for each mint:
-	// PKCS #8 (RSA: RS256, P-256: ES256, Ed25519: EdDSA), or PKCS #1 for RSA.
+	// PKCS #8, PKCS #1 for RSA, or SEC 1 for EC. It says the algorithm: RS256, ES256,
+	// ES384, ES512 or EdDSA.
 	Key bundle.Ref `yaml:"key" check:"required"`
 	// Kid names the key in the header. Default: its thumbprint (RFC 7638, SHA-256).
 	Kid string `yaml:"kid"`

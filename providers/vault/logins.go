@@ -84,9 +84,15 @@ func (s *session) forget(ctx context.Context, accessor string) (t token, own boo
 	return t, own, nil
 }
 
-// unknownAccessor reports whether Vault says that there is no such token. It
-// reads Vault's own words because it says so under the status of a refusal.
+// unknownAccessor reports whether Vault says that there is no such token, or
+// ("token not found") that it is being dropped already, which goes on when nobody
+// waits for it. It reads Vault's own words because it says so under the status of
+// a refusal.
 func unknownAccessor(err error) bool {
 	refusal, ok := errors.AsType[*api.ResponseError](err)
-	return ok && strings.Contains(strings.ToLower(strings.Join(refusal.Errors, " ")), "invalid accessor")
+	if !ok {
+		return false
+	}
+	said := strings.ToLower(strings.Join(refusal.Errors, " "))
+	return strings.Contains(said, "invalid accessor") || strings.Contains(said, "token not found")
 }

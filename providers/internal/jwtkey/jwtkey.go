@@ -24,16 +24,16 @@ import (
 // minRSA is the shortest RSA key that signs, in bits (RFC 7518, section 3.3).
 const minRSA = 2048
 
-// Key signs by the one algorithm that fits it: RS256 for RSA, ES256 for P-256,
-// EdDSA for Ed25519.
+// Key signs by the one algorithm that fits it: RS256 for RSA, ES256, ES384 or ES512
+// for P-256, P-384 or P-521, EdDSA for Ed25519.
 type Key struct {
 	sign      func(payload []byte, header map[jose.HeaderKey]any) (string, error) // a closure, so that no printer finds the key
 	ID        string                                                              // its thumbprint (RFC 7638, SHA-256, base64url)
 	Algorithm jose.SignatureAlgorithm
 }
 
-// Read reads the key that ref names now, in PEM: PKCS #8, or PKCS #1 for RSA. The
-// error is a *fault.Error and holds nothing of what was read.
+// Read reads the key that ref names now, in PEM: PKCS #8, PKCS #1 for RSA, or SEC 1
+// for EC. The error is a *fault.Error and holds nothing of what was read.
 func Read(ref bundle.Ref) (Key, error) {
 	text, err := ref.Resolve()
 	if err == nil {
@@ -50,11 +50,20 @@ func (k Key) Sign(kid string, claims any) (string, error) {
 	if kid == "" {
 		kid = k.ID
 	}
+	return k.signed(claims, map[jose.HeaderKey]any{jose.HeaderType: "JWT", "kid": kid})
+}
+
+// SignUnnamed returns claims as a signed JWT that does not say by which key.
+func (k Key) SignUnnamed(claims any) (string, error) {
+	return k.signed(claims, map[jose.HeaderKey]any{jose.HeaderType: "JWT"})
+}
+
+func (k Key) signed(claims any, header map[jose.HeaderKey]any) (string, error) {
 	// Deterministic, so that one text stands for one set of claims.
 	payload, err := json.Marshal(claims, json.Deterministic(true))
 	if err == nil {
 		var token string
-		if token, err = k.sign(payload, map[jose.HeaderKey]any{jose.HeaderType: "JWT", "kid": kid}); err == nil {
+		if token, err = k.sign(payload, header); err == nil {
 			return token, nil
 		}
 	}
@@ -73,11 +82,13 @@ func parse(text []byte) (Key, error) {
 		parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes)
 	case "RSA PRIVATE KEY":
 		parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
+	case "EC PRIVATE KEY":
+		parsed, err = x509.ParseECPrivateKey(block.Bytes)
 	default:
-		return Key{}, errors.New(`parse key: got another kind of PEM block, want "PRIVATE KEY" or "RSA PRIVATE KEY"`)
+		return Key{}, errors.New(`parse key: got another kind of PEM block, want "PRIVATE KEY", "RSA PRIVATE KEY" or "EC PRIVATE KEY"`)
 	}
 	if err != nil {
-		return Key{}, errors.New("parse key: got a block that is no private key, want PKCS #8, or PKCS #1 for RSA")
+		return Key{}, errors.New("parse key: got a block that is no private key, want PKCS #8, PKCS #1 for RSA, or SEC 1 for EC")
 	}
 	return newKey(parsed)
 }
@@ -91,19 +102,25 @@ func newKey(private any) (Key, error) {
 		}
 		algorithm = jose.RS256
 	case *ecdsa.PrivateKey:
-		if key.Curve != elliptic.P256() {
-			return Key{}, errors.New("parse key: got an EC key of another curve, want P-256")
+		switch key.Curve {
+		case elliptic.P256():
+			algorithm = jose.ES256
+		case elliptic.P384():
+			algorithm = jose.ES384
+		case elliptic.P521():
+			algorithm = jose.ES512
+		default:
+			return Key{}, errors.New("parse key: got an EC key of another curve, want P-256, P-384 or P-521")
 		}
-		algorithm = jose.ES256
 	case ed25519.PrivateKey:
 		algorithm = jose.EdDSA
 	default:
-		return Key{}, errors.New("parse key: got a key that does not sign, want RSA, P-256 or Ed25519")
+		return Key{}, errors.New("parse key: got a key that does not sign, want RSA, EC or Ed25519")
 	}
 	public := jose.JSONWebKey{Key: private.(crypto.Signer).Public()}
 	thumbprint, err := public.Thumbprint(crypto.SHA256)
 	if err != nil {
-		return Key{}, errors.New("parse key: got a key without a thumbprint, want RSA, P-256 or Ed25519")
+		return Key{}, errors.New("parse key: got a key without a thumbprint, want RSA, EC or Ed25519")
 	}
 	return Key{sign: signer(algorithm, private), ID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm}, nil
 }

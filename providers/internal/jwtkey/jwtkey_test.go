@@ -58,11 +58,20 @@ func TestKeySignsByTheAlgorithmThatFitsIt(t *testing.T) {
 		t.Fatal(err)
 	}
 	pkcs1 := string(pem.EncodeToMemory(&pem.Block{Type: "RSA PRIVATE KEY", Bytes: x509.MarshalPKCS1PrivateKey(r)}))
+	p384, p521 := ecKey(t, elliptic.P384()), ecKey(t, elliptic.P521())
+	der, err := x509.MarshalECPrivateKey(e)
+	if err != nil {
+		t.Fatal(err)
+	}
+	sec1 := string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: der}))
 	tests := map[string]struct {
 		pem    string
 		public crypto.PublicKey
 		want   jose.SignatureAlgorithm
 	}{
+		"P-256 in SEC 1": {sec1, e.Public(), jose.ES256},
+		"P-384":          {pkcs8(t, p384), p384.Public(), jose.ES384},
+		"P-521":          {pkcs8(t, p521), p521.Public(), jose.ES512},
 		"RSA":            {pkcs8(t, r), r.Public(), jose.RS256},
 		"RSA in PKCS #1": {pkcs1, r.Public(), jose.RS256},
 		"P-256":          {pkcs8(t, e), e.Public(), jose.ES256},
@@ -92,6 +101,10 @@ func TestKeySignsByTheAlgorithmThatFitsIt(t *testing.T) {
 					t.Errorf("header: got %v, want kid %q and typ JWT", header, want)
 				}
 			}
+			unnamed, err := key.SignUnnamed(map[string]any{})
+			if signed, parse := jose.ParseSignedCompact(unnamed, []jose.SignatureAlgorithm{tt.want}); err != nil || parse != nil || signed.Signatures[0].Header.KeyID != "" {
+				t.Errorf("unnamed: got %v, %v, want a token without kid", err, parse)
+			}
 			if shown := fmt.Sprintf("%v %+v %#v", key, key, key); len(shown) > 600 {
 				t.Errorf("printed: got %d bytes, want no key in it", len(shown))
 			}
@@ -108,7 +121,7 @@ func TestKeysThatAreRefused(t *testing.T) {
 	tests := map[string]string{
 		"no PEM":       "canary-secret",
 		"short RSA":    pkcs8(t, rsaKey(t, 1024)),
-		"P-384":        pkcs8(t, ecKey(t, elliptic.P384())),
+		"P-224":        pkcs8(t, ecKey(t, elliptic.P224())),
 		"two keys":     good + good,
 		"text after":   good + "canary-secret",
 		"public":       string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: public})),
