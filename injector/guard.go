@@ -30,17 +30,19 @@ func (g *guard) got(info httptrace.GotConnInfo) {
 	if g.refusal != nil {
 		return
 	}
+	secure, ok := info.Conn.(*tls.Conn)
+	shared := ok && secure.ConnectionState().NegotiatedProtocol == "h2"
 	// Over HTTP/2 the transport writes a request without a body once more when its
 	// stream was refused, and says that the upstream had not looked at it. Whoever
 	// refused it has the credential, and a record is of one time.
-	if g.refusal = errRefusedStream(); !g.wrote.Load() {
+	if g.refusal = errRefusedStream(); !shared || !g.wrote.Load() {
 		g.refusal = g.recheck()
 	}
 	if g.refusal == nil {
 		return
 	}
 	g.cancel(g.refusal)
-	if secure, ok := info.Conn.(*tls.Conn); !ok || secure.ConnectionState().NegotiatedProtocol != "h2" {
+	if !shared {
 		_ = info.Conn.Close()
 	}
 }
