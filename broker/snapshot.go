@@ -246,7 +246,7 @@ func (b *Broker) newPool(entries map[string]providers.Entry, digest func() strin
 
 func (b *Broker) providerEnv() providers.Env {
 	env := providers.Env{Clock: b.clock}
-	if b.trust.HasIdentity() {
+	if b.trust != nil && b.trust.HasIdentity() { // none is open: see entryOnTrial
 		env.Self = b.trust
 	}
 	return env
