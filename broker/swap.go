@@ -29,7 +29,8 @@ func (b *Broker) Apply(ctx context.Context, bd *bundle.Bundle) error {
 	return err
 }
 
-func (b *Broker) apply(ctx context.Context, bd *bundle.Bundle, old *snapshot) error {
+func (b *Broker) apply(ctx context.Context, bd *bundle.Bundle, old *snapshot) (err error) {
+	defer b.guard(ctx, "apply bundle "+bd.Digest, &err)
 	if err := sameFrame(old.bundle.Config, bd.Config); err != nil {
 		return err
 	}

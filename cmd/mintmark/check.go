@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -21,7 +20,8 @@ func checkCommand() *cobra.Command {
 		Short: "Check the registrations and policies in a directory",
 		Long: `Check reads DIR as serve would and opens nothing: neither secrets nor servers
 have to be there. Every fault is printed with its file, line and column, what
-was expected and what was found.
+was expected and what was found. A file that others than its owner can write is
+refused before it is read.
 
 A stored key (kind static) is no fault, but a warning on stderr with its age.
 
@@ -118,7 +118,7 @@ func testPolicies(cmd *cobra.Command, set *policies.Set, dir string) error {
 	}
 	all, failed := 0, 0
 	for _, file := range files {
-		content, err := os.ReadFile(file)
+		content, err := bundle.Path(file).Read(bundle.MaxPolicy)
 		if err != nil {
 			return err
 		}

@@ -18,6 +18,7 @@ import (
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
+	"mintmark/internal/owned"
 )
 
 func providerCommand() *cobra.Command {
@@ -89,6 +90,10 @@ has one writer. While a broker serves from DIR, give test a log of its own with
 --log. The fingerprint is under the key of that log: it can be compared with
 others of the same log only.
 
+Run it as the broker's user, also with --log: the broker's secrets, its identity
+and what providers keep are that user's. Root is refused where the broker's log
+is another's. The Workload API is asked only by a provider that needs it.
+
 Where each agent has a credential of its own, --agent says for whom to make
 it. That needs no proof: whoever may run this holds the broker's rights.`,
 		Example: `  mintmark provider test --dir /etc/mintmark orders-db
@@ -97,6 +102,10 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			bd, _, err := load(dir)
 			if err != nil {
+				return err
+			}
+			brokers := string(bd.Config.Audit.Directory)
+			if err := refuseRoot(owned.Me(), brokers); err != nil {
 				return err
 			}
 			var agent attest.Identity
@@ -118,7 +127,7 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
 					return errors.Join(err, wrote)
 				}
 			}
-			return advised(err)
+			return asOwner(advised(err), brokers)
 		},
 	}
 	dirFlag(cmd, &dir)

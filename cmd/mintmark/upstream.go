@@ -58,7 +58,9 @@ Look at the tool first: a server that rewrites the description of a tool can
 make an agent do something else than was agreed to. By name or with --all, what
 the tools say at this moment is approved, and printed. With --digest, which
 "mintmark upstream tools" lists and the record of the change has, approve does
-nothing if the server has changed the tool again since you looked: prefer it.`,
+nothing if the server has changed the tool again since you looked: prefer it.
+
+Run it as the broker's user, or as root: what it writes stays the broker's.`,
 		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order --digest 4f2c1b9a7d30
   mintmark upstream approve --dir /etc/mintmark orders lookup_order
   mintmark upstream approve --dir /etc/mintmark orders --all`,
@@ -74,7 +76,7 @@ nothing if the server has changed the tool again since you looked: prefer it.`,
 			if cmd.Flags().Changed("digest") && len(args) != 2 {
 				return errors.New("expected one tool with --digest; see: mintmark upstream tools")
 			}
-			_, p, err := pinsOf(dir, args[0])
+			bd, p, err := pinsOf(dir, args[0])
 			if err != nil {
 				return err
 			}
@@ -85,7 +87,7 @@ nothing if the server has changed the tool again since you looked: prefer it.`,
 				approved, err = p.Approve(args[0], args[1:]...)
 			}
 			if err != nil {
-				return err
+				return asOwner(err, string(bd.Config.State))
 			}
 			sayApproved(cmd, p, args[0], approved)
 			return nil
@@ -126,5 +128,5 @@ func pinsOf(dir, upstream string) (*bundle.Bundle, *pins.Pins, error) {
 		return nil, nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, slices.Sorted(maps.Keys(bd.Config.Upstreams)))
 	}
 	p, err := pins.Open(string(bd.Config.State), time.Now)
-	return bd, p, err
+	return bd, p, asOwner(err, string(bd.Config.State))
 }
