@@ -121,7 +121,7 @@ func checkText(secrets scanner, name string, content []byte) Problems {
 }
 
 func readFiles(dir string) ([]byte, []PolicyFile, error) {
-	config, err := Path(filepath.Join(dir, ConfigName)).readHeld(MaxConfig, 0o002)
+	config, err := Path(filepath.Join(dir, ConfigName)).ReadShared(MaxConfig)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil, fmt.Errorf("expected a directory with %s in it: %w", ConfigName, err)
 	}
@@ -137,7 +137,7 @@ func readFiles(dir string) ([]byte, []PolicyFile, error) {
 		if filepath.Ext(e.Name()) != ".cedar" || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		content, err := Path(filepath.Join(dir, e.Name())).readHeld(MaxPolicy, 0o002)
+		content, err := Path(filepath.Join(dir, e.Name())).ReadShared(MaxPolicy)
 		if err != nil {
 			return nil, nil, err
 		}

@@ -120,6 +120,10 @@ func (p Path) String() string { return string(p) }
 // read it is for the operator to say. No error repeats what was read.
 func (p Path) Read(limit int64) ([]byte, error) { return p.readHeld(limit, 0o022) }
 
+// ReadShared is Read of a file that its group may write too: who is in it is for
+// the operator to say, and with many systems' umask every file is so.
+func (p Path) ReadShared(limit int64) ([]byte, error) { return p.readHeld(limit, 0o002) }
+
 // readHeld is Read of a file that those of the given permission bits can't write.
 func (p Path) readHeld(limit int64, others fs.FileMode) ([]byte, error) {
 	f, info, err := openRegular(string(p))

@@ -118,7 +118,7 @@ func testPolicies(cmd *cobra.Command, set *policies.Set, dir string) error {
 	}
 	all, failed := 0, 0
 	for _, file := range files {
-		content, err := bundle.Path(file).Read(bundle.MaxPolicy)
+		content, err := bundle.Path(file).ReadShared(bundle.MaxPolicy)
 		if err != nil {
 			return err
 		}
