@@ -326,7 +326,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	for _, e := range given {
-		d.report(e.key, d.join(path, e.key.Value), "unknown key%s", didYouMean(e.key.Value, names))
+		d.report(e.key, d.join(path, e.key.Value), "unknown key%s", DidYouMean(e.key.Value, names))
 	}
 	d.validate(v, path)
 }
@@ -364,7 +364,7 @@ func (d *decoder) settings(n *yaml.Node, v reflect.Value, index int, rest []entr
 		if at := d.join(path, "kind"); !d.troubled(at) {
 			known := slices.Sorted(maps.Keys(table))
 			d.report(d.nearest(at), at, "unknown kind %s: known kinds are %s%s",
-				d.secrets.quote(kind), strings.Join(known, ", "), didYouMean(kind, known))
+				d.secrets.quote(kind), strings.Join(known, ", "), DidYouMean(kind, known))
 		}
 		return
 	}

@@ -67,7 +67,7 @@ func (in Injection) settings() []setting {
 func (c checker) injection(path string, u Upstream, in Injection) {
 	if _, ok := c.config.Providers[in.Provider]; !ok && in.Provider != "" && !c.decoder.lost("providers") {
 		known := keys(c.config.Providers)
-		c.decoder.fault(path+".provider", "a name under providers", c.quote(in.Provider)+didYouMean(in.Provider, known))
+		c.decoder.fault(path+".provider", "a name under providers", c.quote(in.Provider)+DidYouMean(in.Provider, known))
 	}
 	for i, tool := range in.Tools {
 		if strings.Contains(strings.TrimSuffix(tool, "*"), "*") {

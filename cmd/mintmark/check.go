@@ -86,7 +86,8 @@ func policyTestCommand() *cobra.Command {
 what was expected and what came. It fails when a case fails, and when there is
 no case at all. A case has a name, an agent, an upstream, a method, a time (of
 which policies read clocks and the age of facts: there is no "now") and what to
-expect. It may have a target, posture and more: see docs/policies.md.
+expect. It may have a target, posture and more: see docs/policies.md. A case that
+names what is not registered is a fault, as it would be denied by any policies.
 
   cases:
     - name: nobody refunds at night
@@ -99,16 +100,30 @@ expect. It may have a target, posture and more: see docs/policies.md.
 		Example: "  mintmark policy test /etc/mintmark",
 		Args:    one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, set, err := load(args[0])
+			bd, set, err := load(args[0])
 			if err != nil {
 				return err
 			}
-			return testPolicies(cmd, set, args[0])
+			return testPolicies(cmd, set, knownOf(bd), args[0])
 		},
 	}
 }
 
-func testPolicies(cmd *cobra.Command, set *policies.Set, dir string) error {
+// knownOf is what the cases of test files may name.
+func knownOf(bd *bundle.Bundle) policies.Known {
+	known := policies.Known{TrustDomains: []string{bd.Config.TrustDomain.Name()}, Credentials: map[string][]string{}}
+	for _, b := range bd.Config.Trust.Bundles {
+		known.TrustDomains = append(known.TrustDomains, b.TrustDomain.Name())
+	}
+	for name, u := range bd.Config.Upstreams {
+		for _, in := range u.Credentials {
+			known.Credentials[name] = append(known.Credentials[name], in.Provider)
+		}
+	}
+	return known
+}
+
+func testPolicies(cmd *cobra.Command, set *policies.Set, known policies.Known, dir string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.test.yaml"))
 	if err != nil {
 		return err
@@ -122,7 +137,7 @@ func testPolicies(cmd *cobra.Command, set *policies.Set, dir string) error {
 		if err != nil {
 			return err
 		}
-		results, err := policies.RunTests(set, file, content)
+		results, err := policies.RunTests(set, known, file, content)
 		if err != nil {
 			return faults{err.Error()}
 		}
