@@ -23,7 +23,9 @@ func checkCommand() *cobra.Command {
 have to be there. Every fault is printed with its file, line and column, what
 was expected and what was found.
 
-A stored key (kind static) is no fault, but a warning on stderr with its age.
+A stored key (kind static) is no fault, but a warning on stderr with its age. So
+are no policy at all, a policy that can match no call, and an upstream of kind
+mcp whose credentials leave out what every session begins with.
 
 Policies are held against what mintmark.yaml registers, as far as that could be
 read. Faults come in the order of the files' names and of their lines.
@@ -37,13 +39,22 @@ Every key of mintmark.yaml, with a whole example, is in docs/configuration.md.`,
 				return err
 			}
 			for _, w := range bd.Warnings(time.Now()) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d:%d: %s: warning: %s\n", filepath.Join(args[0], w.File), w.Line, w.Column, w.Path, w.Text)
+				warn(cmd, args[0], w.Problem)
+			}
+			for _, w := range set.Warnings() {
+				warn(cmd, args[0], w)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: upstreams %d, providers %d, policies %d, bundle %s\n",
 				args[0], len(bd.Config.Upstreams), len(bd.Config.Providers), len(set.IDs()), bd.Digest)
 			return err
 		},
 	}
+}
+
+// warn says of a directory what is no fault.
+func warn(cmd *cobra.Command, dir string, p bundle.Problem) {
+	p.File, p.Text = filepath.Join(dir, p.File), "warning: "+p.Text
+	fmt.Fprintln(cmd.ErrOrStderr(), p)
 }
 
 // load reads a directory and compiles its policies. What is wrong with the

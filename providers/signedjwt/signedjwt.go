@@ -154,3 +154,6 @@ func (p *provider) audience() any {
 	}
 	return p.config.Audience
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (Config) Mints() string { return string(providers.Token) }

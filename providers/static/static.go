@@ -128,3 +128,11 @@ func (p *provider) Mint(context.Context, providers.Request) (providers.Credentia
 	}
 	return providers.Seal(kind, material, providers.Terms{NotAfter: end}), nil
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (c Config) Mints() string {
+	if c.Token.IsZero() {
+		return string(providers.Password)
+	}
+	return string(providers.Token)
+}
