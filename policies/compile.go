@@ -247,13 +247,22 @@ func parseProblem(file string, tokens []token, err error) problem {
 	at.col, _ = strconv.Atoi(m[2])
 	if _, rest, ok := strings.Cut(text, "exact got "); ok {
 		got, want, _ := strings.Cut(rest, " want ")
+		if got == "" {
+			return problem{at, fmt.Sprintf("syntax, expected %q, got %s", want, endOfFile)}
+		}
 		return problem{before(tokens, at, got), fmt.Sprintf("syntax, expected %q, got %q", want, got)}
 	}
 	if i := strings.LastIndex(text, `": `); i >= 0 {
 		text = text[i+3:]
 	}
+	text = strings.TrimPrefix(text, "<input>:"+strings.Trim(m[0], ": ")+": ")
+	if !slices.ContainsFunc(tokens, func(t token) bool { return t.line > at.line || t.line == at.line && t.col >= at.col }) {
+		text += ", got " + endOfFile
+	}
 	return problem{at, "syntax, " + text}
 }
+
+const endOfFile = "the end of the file"
 
 // before returns the position of the token before at if it reads got.
 func before(tokens []token, at position, got string) position {

@@ -339,6 +339,9 @@ func (d *decoder) field(n *yaml.Node, given []entry, at int, v reflect.Value, f 
 	case at < 0 && f.required:
 		d.report(n, name, "required, but missing")
 		d.unread[name] = v
+	case at >= 0 && f.json && given[at].value.Kind == yaml.MappingNode:
+		d.refuse(given[at].value, name, `JSON in quotes, such as '{"role": "reader"}'`)
+		d.unread[name] = v
 	case at >= 0:
 		d.value(given[at].value, v, name)
 		if f.required && empty(v) && !d.troubled(name) {
@@ -451,6 +454,7 @@ type field struct {
 	name     string
 	index    int
 	required bool
+	json     bool // text that is JSON
 	settings bool // takes the keys that the other fields leave
 }
 
@@ -468,6 +472,7 @@ func fields(t reflect.Type) []field {
 			name:     name,
 			index:    i,
 			required: t.Field(i).Tag.Get("check") == "required",
+			json:     t.Field(i).Tag.Get("check") == "json",
 			settings: option == "settings",
 		})
 	}

@@ -136,3 +136,6 @@ func (c Config) Mints() string {
 	}
 	return string(providers.Token)
 }
+
+// Kept is always true: nothing ends a stored key but whoever made it.
+func (p *provider) Kept() bool { return true }
