@@ -45,7 +45,7 @@ type gift struct {
 // over reports whether nobody can use the credential any more. One that the broker
 // no longer uses may still be good at its system, and is not over before its end.
 func (g gift) over(now time.Time) bool {
-	end := g.credential.NotAfter()
+	end := g.credential.GoodUntil()
 	return g.credential.Revoked() || !end.IsZero() && now.After(end)
 }
 

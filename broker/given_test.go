@@ -146,7 +146,7 @@ func (e *ending) Revoke(context.Context, providers.Held) error {
 // of each the credentials that somebody could still use.
 func TestWhatAnUpstreamGotIsBounded(t *testing.T) {
 	e := &ending{revokes: make(chan struct{})}
-	pool := openPool(t, e)
+	pool := openPool(t, providers.Entry{Provider: e, Digest: "d"})
 	lease := func() providers.Credential {
 		c, _, err := pool.Lease(t.Context(), "p", providers.Request{})
 		if err != nil {
@@ -185,13 +185,35 @@ func TestWhatAnUpstreamGotIsBounded(t *testing.T) {
 	close(e.revokes)
 }
 
-func openPool(t *testing.T, p providers.Provider) *providers.Pool {
+// A credential that is used for a while only may be good at its system for longer.
+func TestAnAgedCredentialIsLookedForUntilItsSystemEndsIt(t *testing.T) {
+	e := &ending{revokes: make(chan struct{})}
+	pool := openPool(t, providers.Entry{Provider: e, Digest: "d", MaxAge: time.Minute})
+	defer close(e.revokes)
+	var g broker.Given
+	now := time.Now()
+	for _, want := range []struct {
+		after  time.Duration
+		others int
+	}{{0, 0}, {2 * time.Minute, 1}, {2 * time.Hour, 0}} {
+		c, _, err := pool.Lease(t.Context(), "p", providers.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if others, _ := g.Add("first", c, now.Add(want.after)); others != want.others {
+			t.Errorf("after %v: got %d others, want %d", want.after, others, want.others)
+		}
+		pool.Drop(t.Context(), c.ID())
+	}
+}
+
+func openPool(t *testing.T, entry providers.Entry) *providers.Pool {
 	t.Helper()
 	log, err := audit.Open(audit.Options{Directory: t.TempDir(), SigningKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := providers.NewPool(map[string]providers.Entry{"p": {Provider: p, Digest: "d"}},
+	pool, err := providers.NewPool(map[string]providers.Entry{"p": entry},
 		providers.PoolOptions{Log: log, FingerprintKey: slices.Repeat([]byte{7}, 32)})
 	if err != nil {
 		t.Fatal(err)

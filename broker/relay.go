@@ -36,9 +36,11 @@ func (b *Broker) answerBody(c *call, resp *http.Response, scrub *injector.Scrubb
 	b.streams.put(c)
 	defer b.streams.remove(c)
 	if r.stream {
+		r.within()
 		if err := r.control.Flush(); err != nil {
 			return 0, err
 		}
+		_ = r.control.SetWriteDeadline(time.Time{}) // as below
 	}
 	// Set anew before each write, and left set at the end: the server writes the
 	// last of the answer after this returns.

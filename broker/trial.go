@@ -13,6 +13,7 @@ import (
 	"mintmark/attest/trust"
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
+	"mintmark/internal/fault"
 	"mintmark/providers"
 )
 
@@ -37,41 +38,69 @@ type Trial struct {
 // a call by agent (zero: by any), and ends it again. All of it is on record. With
 // an error, the Trial says what was made nevertheless.
 func Try(ctx context.Context, o Options, name string, agent attest.Identity) (t Trial, err error) {
+	err = aside(ctx, o, name, "trial", func(_ *Broker, entry providers.Entry, pool *providers.Pool) error {
+		c, _, err := pool.Lease(ctx, name, providers.Request{Agent: agent})
+		if err == nil {
+			t = trialOf(c, o.Bundle.Config.Providers[name].Kind, entry)
+			if entry.PerAgent {
+				t.Agent = agent.Subject()
+			}
+		}
+		return err
+	})
+	t.Revoked = t.Revocable && err == nil
+	return t, err
+}
+
+// RevokeAll has the system of the named provider of o.Bundle end everything that was
+// ever made as it is registered, on record or not, also what a broker is using. That
+// it was ordered is on record, and where it failed why.
+func RevokeAll(ctx context.Context, o Options, name string) error {
+	return aside(ctx, o, name, "revoke_all", func(b *Broker, entry providers.Entry, _ *providers.Pool) error {
+		all, ok := entry.Provider.(providers.AllRevoker)
+		if !ok {
+			return fmt.Errorf("revoke all: provider %s: its system has no such order, or its credentials are none that can be revoked", name)
+		}
+		err := all.RevokeAll(ctx)
+		if err != nil {
+			b.log.Note(&audit.Record{
+				Kind: audit.Admin, Event: "revoke_all_failed", Bundle: o.Bundle.Digest, Provider: name, Fault: fault.KindOf(err).String(), Reason: err.Error(),
+			})
+		}
+		return err
+	})
+}
+
+// aside opens what the named provider needs, without a broker that serves, puts
+// the event on record and does what is to be done with the provider. It closes all of it.
+func aside(ctx context.Context, o Options, name, event string, do func(*Broker, providers.Entry, *providers.Pool) error) (err error) {
 	p, ok := o.Bundle.Config.Providers[name]
 	if !ok {
-		return Trial{}, fmt.Errorf("try provider: expected a registered one, got %q; registered: %v", name, slices.Sorted(maps.Keys(o.Bundle.Config.Providers)))
+		return fmt.Errorf("open provider: expected a registered one, got %q; registered: %v", name, slices.Sorted(maps.Keys(o.Bundle.Config.Providers)))
 	}
 	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits, mintTime: o.mintTimeout}
 	b.setDefaults()
 	if err := b.openLog(ctx, o.Bundle.Config.Audit); err != nil {
-		return Trial{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, b.log.Close()) }()
 	if b.trust, err = trust.Open(ctx, o.Bundle.Config.Trust, o.Bundle.Config.TrustDomain, trust.Options{Logger: b.logger, Clock: b.clock}); err != nil {
-		return Trial{}, err
+		return err
 	}
 	defer func() { err = errors.Join(err, b.trust.Close()) }()
 	entry, err := b.entry(name, p, o.Bundle.Digest)
 	if err != nil {
-		return Trial{}, err
+		return err
 	}
 	pool, err := b.newPool(map[string]providers.Entry{name: entry}, func() string { return o.Bundle.Digest })
 	if err != nil {
-		return Trial{}, err
+		return err
 	}
-	if _, err := b.log.Append(ctx, &audit.Record{Kind: audit.Admin, Event: "trial", Bundle: o.Bundle.Digest, Provider: name}); err != nil {
-		return Trial{}, errors.Join(err, pool.Close(ctx))
+	defer func() { err = errors.Join(err, pool.Close(context.WithoutCancel(ctx))) }() // what was made is ended, whoever waits
+	if _, err := b.log.Append(ctx, &audit.Record{Kind: audit.Admin, Event: event, Bundle: o.Bundle.Digest, Provider: name}); err != nil {
+		return err
 	}
-	c, _, err := pool.Lease(ctx, name, providers.Request{Agent: agent})
-	if err == nil {
-		t = trialOf(c, p.Kind, entry)
-		if entry.PerAgent {
-			t.Agent = agent.Subject()
-		}
-	}
-	closing := pool.Close(context.WithoutCancel(ctx)) // what was made is ended, whoever waits
-	t.Revoked = t.Revocable && closing == nil
-	return t, errors.Join(err, closing)
+	return do(b, entry, pool)
 }
 
 func trialOf(c providers.Credential, kind string, entry providers.Entry) Trial {

@@ -77,6 +77,8 @@ type Terms struct {
 	// Revocable says that the system ends the credential where it is shown the
 	// secret itself, as in RFC 7009; a handle is then not needed.
 	Revocable bool
+
+	systemEnd time.Time // what NotAfter was, before the Pool set an earlier one
 }
 
 // Credential is a leased credential. Its secret is revealed only against the
@@ -143,6 +145,15 @@ func (c Credential) Scopes() []string { return c.sealed().terms().Scopes }
 
 // NotAfter returns the instant after which c must not be used.
 func (c Credential) NotAfter() time.Time { return c.sealed().terms().NotAfter }
+
+// GoodUntil returns the instant after which nobody can use c: when its system ends it
+// by itself, or NotAfter where the system set no end.
+func (c Credential) GoodUntil() time.Time {
+	if end := c.sealed().terms().systemEnd; !end.IsZero() {
+		return end
+	}
+	return c.NotAfter()
+}
 
 // Revoked reports whether the issuing system has ended c when the Pool asked it to,
 // so that nobody can use it any more. What the Pool no longer hands out may still

@@ -134,7 +134,7 @@ func (l *lease) agree(t Terms, start time.Time) {
 	systemEnd := t.NotAfter
 	// The end is compared by the wall clock and the timers go by the monotonic
 	// one, which stands still while a machine sleeps: whichever is first ends l.
-	t.NotAfter = l.reg.end(systemEnd, l.born).Round(0)
+	t.NotAfter, t.systemEnd = l.reg.end(systemEnd, l.born).Round(0), systemEnd.Round(0)
 	margin := min(5*time.Second, t.NotAfter.Sub(start)/10)
 	l.span.Store(&span{since: start, systemEnd: systemEnd, until: t.NotAfter.Add(-margin), margin: margin})
 	l.credential.lease.agreed.Store(&t)

@@ -67,6 +67,13 @@ type Renewer interface {
 	Renew(ctx context.Context, h Held) (Terms, error)
 }
 
+// AllRevoker is a Provider whose system can end everything that was ever made as it is
+// registered, by whoever asked for it: for the operator who has lost the records.
+// It returns an error where each agent's is another registration there.
+type AllRevoker interface {
+	RevokeAll(ctx context.Context) error
+}
+
 // IdentitySource gives the broker's own identity documents, so that a provider
 // logs in to its system without a stored secret.
 type IdentitySource interface {

@@ -21,7 +21,7 @@ import (
 )
 
 func providerCommand() *cobra.Command {
-	return group("provider", "List the credential providers and try one", providerListCommand(), providerTestCommand())
+	return group("provider", "List the credential providers, try one, and end all that one made", providerListCommand(), providerTestCommand(), providerRevokeCommand())
 }
 
 func providerListCommand() *cobra.Command {
@@ -116,10 +116,7 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
 				}
 				agent = attest.Assumed(parsed)
 			}
-			if log != "" {
-				bd.Config.Audit.Directory = bundle.Path(log)
-				bd.Config.Audit.SigningKey = bundle.Path(log + "/signing.key")
-			}
+			logElsewhere(bd, log)
 			logger, err := newLogger(cmd, "error")
 			if err != nil {
 				return err
@@ -139,10 +136,62 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
 		},
 	}
 	dirFlag(cmd, &dir)
-	cmd.Flags().StringVar(&log, "log", "", "directory of the log to write to, instead of the broker's; made where there is none")
+	logFlag(cmd, &log)
 	cmd.Flags().StringVar(&id, "agent", "", "SPIFFE ID of the agent to mint for")
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	return cmd
+}
+
+func providerRevokeCommand() *cobra.Command {
+	var dir, log string
+	cmd := &cobra.Command{
+		Use:   "revoke --dir DIR NAME",
+		Short: "End everything that a provider ever made",
+		Long: `Revoke has the provider's system end every credential that was ever made as NAME
+is registered, whether or not it is on record, also those that a broker is using:
+its calls fail until it has noticed and made others. It is for when the records
+are lost, or the system's own are to be emptied at once.
+
+Vault alone has such an order, for database and dynamic: it ends all leases below
+the path, by whoever they were asked for. The broker's role needs update and sudo
+on sys/leases/revoke-prefix/PATH. A path that names the agent is refused.
+
+It is on record (revoke_all). While a broker serves from DIR, give revoke a log
+of its own with --log.`,
+		Example: "  mintmark provider revoke --dir /etc/mintmark orders-db",
+		Args:    one("NAME"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			bd, _, err := load(dir)
+			if err != nil {
+				return err
+			}
+			logElsewhere(bd, log)
+			logger, err := newLogger(cmd, "error")
+			if err != nil {
+				return err
+			}
+			if err := broker.RevokeAll(cmd.Context(), broker.Options{Bundle: bd, Kinds: kinds(), Logger: logger}, args[0]); err != nil {
+				return advised(err)
+			}
+			_, err = fmt.Fprintln(cmd.OutOrStdout(), "ok")
+			return err
+		},
+	}
+	dirFlag(cmd, &dir)
+	logFlag(cmd, &log)
+	return cmd
+}
+
+func logFlag(cmd *cobra.Command, log *string) {
+	cmd.Flags().StringVar(log, "log", "", "directory of the log to write to, instead of the broker's; made where there is none")
+}
+
+// logElsewhere has a bundle's records written to the folder log, unless that is "".
+func logElsewhere(bd *bundle.Bundle, log string) {
+	if log != "" {
+		bd.Config.Audit.Directory = bundle.Path(log)
+		bd.Config.Audit.SigningKey = bundle.Path(log + "/signing.key")
+	}
 }
 
 // advised adds what to do to the errors that an option of the command mends.

@@ -76,3 +76,39 @@ func wantTrial(t *testing.T, log, want string) {
 		t.Errorf("records: got %q, want %q", got, want)
 	}
 }
+
+// What no record knows of ends by the path that made it.
+func TestEverythingOfAProviderIsRevoked(t *testing.T) {
+	bao, pg := testenv.OpenBao(t), testenv.Postgres(t)
+	s, _ := newMint(t, bao, pg)
+	for range 2 {
+		if _, err := bao.Client(t).Logical().ReadWithContext(t.Context(), "database/creds/reader"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	revoke := func() (status int, out, failed string) {
+		var stdout, stderr bytes.Buffer
+		status = run(t.Context(), []string{"provider", "revoke", "--dir", s.dir, "orders"}, &stdout, &stderr)
+		return status, stdout.String(), stderr.String()
+	}
+	if status, out, failed := revoke(); status != 1 || out != "" || !strings.Contains(failed, "status 403") {
+		t.Errorf("without the right: got status %d, %s%s", status, out, failed)
+	}
+	if n := len(leases(t, bao)); n != 2 {
+		t.Errorf("without the right: got %d leases, want 2", n)
+	}
+	bao.PutPolicy(t, "broker", `path "sys/leases/revoke-prefix/database/creds/reader" { capabilities = ["update", "sudo"] }`)
+	if status, out, failed := revoke(); status != 0 || out != "ok\n" || failed != "" {
+		t.Errorf("got status %d, %s%s", status, out, failed)
+	}
+	if n := len(leases(t, bao)) + len(users(t, pg)); n != 0 {
+		t.Errorf("got %d leases and users left in Vault and PostgreSQL, want none", n)
+	}
+	var events []string
+	for _, r := range check(t, filepath.Join(s.dir, "audit")) {
+		events = append(events, r.Event)
+	}
+	if got := strings.Join(events, " "); got != "revoke_all login revoke_all_failed logout revoke_all login logout" {
+		t.Errorf("records: got %q", got)
+	}
+}

@@ -35,7 +35,7 @@ func (a *answer) begin(bodyless bool) error {
 	}
 	a.reuse = !h.close
 	a.delimit(h, bodyless)
-	if !a.done && a.body.left != int64(len(a.conn.in.buffered())) {
+	if !a.done && (a.body.chunked || a.body.left != int64(len(a.conn.in.buffered()))) {
 		_ = a.conn.net.SetReadDeadline(time.Time{}) // the wait is over: a stream may be silent for long
 		if a.ctx.Err() != nil {
 			a.conn.interrupt() // which that may have undone

@@ -1,8 +1,8 @@
-// Package http1 sends requests to one server over kept connections of HTTP/1.1
-// (RFC 9112). A request is written and its answer read by the goroutine that asks,
-// so that no call waits for another goroutine to be woken. It reads what a server
-// may send in one way only: where servers and proxies are known to differ, the
-// answer is refused and the connection closed.
+// Package http1 serves HTTP/1.1 (RFC 9112), and sends requests to one server over kept
+// connections. A message is written and its answer read by one goroutine, so that no
+// call waits for another to be woken. It reads what the other side may send in one way
+// only: where servers and proxies are known to differ, the message is refused and the
+// connection closed.
 package http1
 
 import (

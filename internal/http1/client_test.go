@@ -420,17 +420,46 @@ func TestOnlyTheHeadIsWaitedForInTime(t *testing.T) {
 	if _, _, err := call(t.Context(), c, post("silent")); !errors.As(err, &timeout) || !timeout.Timeout() {
 		t.Errorf("got %v, want a timeout", err)
 	}
-	c2 := newClient(t, s.Addr().String())
+	var timed *timedConn
+	c2 := http1.New(http1.Options{
+		Dial: func(ctx context.Context) (net.Conn, error) {
+			conn, err := new(net.Dialer).DialContext(ctx, "tcp", s.Addr().String())
+			timed = &timedConn{Conn: conn}
+			return timed, err
+		},
+		Wait:    time.Minute,
+		MaxHead: 1 << 10, MaxIdle: 1, Idle: time.Minute,
+	})
+	defer c2.Close()
 	resp, err := c2.Send(t.Context(), post("x"), yes)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = resp.Body.Close() }()
+	if !timed.read.IsZero() {
+		t.Errorf("after the head alone: a read may wait until %v, want no end", timed.read)
+	}
 	close(answer)
 	body, err := io.ReadAll(resp.Body)
 	if err != nil || string(body) != "ok" {
 		t.Errorf("got %q %v", body, err)
 	}
+}
+
+// timedConn knows until when a read may wait.
+type timedConn struct {
+	net.Conn
+	read time.Time
+}
+
+func (c *timedConn) SetDeadline(t time.Time) error {
+	c.read = t
+	return c.Conn.SetDeadline(t)
+}
+
+func (c *timedConn) SetReadDeadline(t time.Time) error {
+	c.read = t
+	return c.Conn.SetReadDeadline(t)
 }
 
 // A server may answer before it has the whole request. The rest isn't left on the

@@ -16,7 +16,6 @@ type exchange struct {
 	peer    *peer
 	request http.Request
 	body    body
-	begun   bool // the body is being read
 	read    bool // the body was read to its end
 	bodyErr error
 	expects bool // the client waits to be told to send its body
@@ -55,6 +54,7 @@ func (x *exchange) begin(h head) error {
 	}
 	delete(h.header, "Host")
 	x.header = make(http.Header, 8)
+	p.write.want = time.Time{} // the last answer's is over
 	x.last, x.length = h.close, -1
 	return x.delimit(h)
 }
@@ -115,12 +115,12 @@ func (b requestBody) Read(p []byte) (int, error) {
 		return 0, nil
 	}
 	if x.expects && x.status == 0 {
-		x.peer.out = append(x.peer.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
-		if err := x.peer.flush(); err != nil {
+		if err := x.peer.goOn(); err != nil {
+			x.bodyErr = err
 			return 0, err
 		}
 	}
-	x.begun, x.expects = true, false
+	x.expects = false
 	n, err := x.body.read(&x.peer.in, p)
 	switch {
 	case errors.Is(err, io.EOF):
@@ -134,6 +134,16 @@ func (b requestBody) Read(p []byte) (int, error) {
 
 // Close implements io.Closer.
 func (requestBody) Close() error { return nil }
+
+// goOn tells a client that waits for it to send the body, in the time of a head.
+func (p *peer) goOn() error {
+	was := p.write.want
+	p.write.want = time.Now().Add(p.server.HeadTime)
+	p.out = append(p.out, "HTTP/1.1 100 Continue\r\n\r\n"...)
+	err := p.flush()
+	p.write.want = was
+	return err
+}
 
 func errorOr(err, other error) error {
 	if err != nil {
@@ -248,7 +258,7 @@ func (x *exchange) SetReadDeadline(t time.Time) error {
 }
 
 // SetWriteDeadline is found by an http.ResponseController. It holds for the writes
-// that follow.
+// that follow, to the end of this answer.
 func (x *exchange) SetWriteDeadline(t time.Time) error {
 	x.peer.write.want = t
 	return nil
@@ -286,7 +296,7 @@ func (x *exchange) frame(whole bool, held int64) {
 	default:
 		x.chunked = true
 	}
-	if closes(x.header["Connection"]) || x.request.ProtoMinor == 0 || !x.read {
+	if closes(x.header["Connection"]) || x.request.ProtoMinor == 0 || !x.read || x.peer.server.ends() {
 		x.last = true
 	}
 	delete(x.header, "Connection")
@@ -376,6 +386,9 @@ func (p *peer) send(b []byte) error {
 	return err
 }
 
+// brief is how long the few bytes that no handler writes may take.
+const brief = 5 * time.Second
+
 // lingering is how long a client is listened to that was answered before it had said
 // all: what comes to a closed connection makes the system drop the answer too.
 const lingering = 500 * time.Millisecond
@@ -415,7 +428,7 @@ func (p *peer) refuse(err error) {
 	text := strconv.Itoa(status) + " " + http.StatusText(status)
 	body := text + ": " + err.Error() + "\n"
 	p.out = append(p.out[:0], "HTTP/1.1 "+text+"\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body...)
-	p.write.want = time.Now().Add(5 * time.Second)
+	p.write.want = time.Now().Add(brief)
 	if p.flush() == nil {
 		p.linger()
 	}

@@ -18,6 +18,7 @@ type peer struct {
 	socket net.Conn
 	net    net.Conn             // socket, or TLS over it
 	handed bool                 // to who serves HTTP/2
+	served bool                 // a request came
 	state  *tls.ConnectionState // nil: plain
 	from   string               // address
 	in     input
@@ -98,7 +99,9 @@ func (p *peer) debug(step string, err error) {
 
 // handshake agrees on TLS, and hands the connection over where that said HTTP/2.
 func (p *peer) handshake() error {
-	p.server.rest(p, true) // it may be ended
+	if !p.server.rest(p, true) { // it may be ended
+		return http.ErrServerClosed
+	}
 	secure := tls.Server(p.socket, p.server.TLS)
 	ctx, cancel := context.WithTimeout(context.Background(), p.server.HeadTime)
 	defer cancel()
@@ -111,7 +114,9 @@ func (p *peer) handshake() error {
 	if p.server.second == nil || state.NegotiatedProtocol != "h2" {
 		return nil
 	}
-	p.handed = p.server.handover(ctx, secure)
+	if p.handed = p.server.handover(ctx, secure); !p.handed {
+		return errors.New("expected someone to serve HTTP/2, got none in time")
+	}
 	return nil
 }
 
@@ -136,17 +141,25 @@ func (p *peer) next() bool {
 
 // await returns true when a request has begun and is to be served.
 func (p *peer) await() bool {
+	if p.server.ends() {
+		return false
+	}
 	if len(p.in.buffered()) == 0 {
 		if !p.server.rest(p, true) {
 			return false
 		}
-		p.read.want = time.Now().Add(p.server.Idle)
+		wait := p.server.Idle
+		if !p.served { // who connects has something to say
+			wait = p.server.HeadTime
+		}
+		p.read.want = time.Now().Add(wait)
 		err := p.in.fill(p.server.MaxHead)
 		if !p.server.rest(p, false) || err != nil {
 			p.debug("read", err)
 			return false
 		}
 	}
+	p.served = true
 	p.read.want = time.Now().Add(p.server.HeadTime)
 	return true
 }

@@ -15,11 +15,16 @@ import (
 // Server serves HTTP/1.1 (RFC 9112) to a Handler, one goroutine a connection. What
 // servers and proxies are known to read in two ways, it refuses. Connections that
 // agree on HTTP/2 within TLS are net/http's to serve. All fields but TLS and Logger
-// are required, and none changes once it serves.
+// are required, and none changes once it serves. HeadTime and Idle are of a second or
+// more.
+//
+// Unlike with net/http, the context of a request ends with its connection and not with
+// its Handler, which ends what it began; and neither the request's body nor the
+// ResponseWriter is used once the Handler has returned.
 type Server struct {
 	Handler    http.Handler
 	TLS        *tls.Config   // nil: plain. Its NextProtos say whether HTTP/2 is served
-	HeadTime   time.Duration // for the handshake, and for a head once it has begun
+	HeadTime   time.Duration // for the handshake, for the first byte, and for a head once it has begun
 	Idle       time.Duration // between two requests
 	MaxHead    int           // bytes
 	MaxConns   int           // more wait to be accepted
@@ -35,7 +40,6 @@ type Server struct {
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
 	conns     map[*peer]bool // true: between two requests
-	draining  bool
 	serving   sync.WaitGroup // of connections
 }
 
@@ -44,7 +48,7 @@ type Server struct {
 func (s *Server) Serve(l net.Listener) error {
 	s.open()
 	s.mu.Lock()
-	if s.draining {
+	if s.ends() {
 		s.mu.Unlock()
 		return http.ErrServerClosed
 	}
@@ -58,6 +62,7 @@ func (s *Server) Serve(l net.Listener) error {
 		}
 		nc, err := s.accept(l)
 		if err != nil {
+			<-s.room
 			return err
 		}
 		p := newPeer(s, &socket{Conn: nc, room: s.room})
@@ -100,7 +105,8 @@ func (s *Server) open() {
 		}
 		s.handed = &handover{conns: make(chan net.Conn), done: make(chan struct{})}
 		s.second = &http.Server{
-			Handler: s.Handler, TLSConfig: s.TLS, ReadHeaderTimeout: s.HeadTime, IdleTimeout: s.Idle, MaxHeaderBytes: s.MaxHead,
+			Handler: s.Handler, TLSConfig: s.TLS.Clone(), // it is written to
+			ReadHeaderTimeout: s.HeadTime, IdleTimeout: s.Idle, MaxHeaderBytes: s.MaxHead,
 			DisableGeneralOptionsHandler: true, // a request for * is the Handler's, as any
 			ErrorLog:                     slog.NewLogLogger(s.logger().Handler(), slog.LevelDebug),
 		}
@@ -122,7 +128,7 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 		if err == nil {
 			return nc, nil
 		}
-		if s.isDraining() {
+		if s.ends() {
 			return nil, http.ErrServerClosed
 		}
 		var ne net.Error
@@ -137,16 +143,20 @@ func (s *Server) accept(l net.Listener) (net.Conn, error) {
 	}
 }
 
-func (s *Server) isDraining() bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.draining
+// ends reports whether Shutdown or Close was called.
+func (s *Server) ends() bool {
+	select {
+	case <-s.stopped:
+		return true
+	default:
+		return false
+	}
 }
 
 func (s *Server) add(p *peer) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.draining {
+	if s.ends() {
 		return false
 	}
 	s.conns[p] = false
@@ -167,7 +177,7 @@ func (s *Server) rest(p *peer, idle bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[p] = idle
-	return !s.draining
+	return !s.ends()
 }
 
 // Shutdown stops listening, ends each connection when its request has, and returns
@@ -207,8 +217,7 @@ func (s *Server) Close() error {
 func (s *Server) stop(which func(idle bool) bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !s.draining {
-		s.draining = true
+	if !s.ends() {
 		close(s.stopped)
 	}
 	for l := range s.listeners {

@@ -387,36 +387,78 @@ func TestTheNextRequestMayComeEarly(t *testing.T) {
 	})
 	in := bufio.NewReader(conn)
 	for _, want := range []string{"/1", "/2"} {
-		resp, err := http.ReadResponse(in, nil) //nolint:bodyclose // of a connection that is read on
+		resp, err := http.ReadResponse(in, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if got, err := io.ReadAll(resp.Body); err != nil || string(got) != want {
 			t.Errorf("got %q %v, want %q", got, err, want)
 		}
+		_ = resp.Body.Close()
 	}
 }
 
-// A head that dribbles in ends in time, and so does a connection that says nothing.
+// A connection ends in time on which nothing comes, or a head that dribbles in, or no
+// other request.
 func TestTimeIsLimited(t *testing.T) {
-	_, address := start(t, echo, func(s *http1.Server) { s.HeadTime, s.Idle = 1200*time.Millisecond, 1200*time.Millisecond })
-	for _, begun := range []string{"", "GET / HTTP/1.1\r\nHost:"} {
-		if got := raw(t, address, begun); got != "" {
-			t.Errorf("%q: got %q, want the end", begun, got)
+	const short = 1200 * time.Millisecond
+	for _, test := range []struct {
+		begun, want string
+		head, idle  time.Duration
+	}{
+		{"", "", short, time.Minute},
+		{"GET / HTTP/1.1\r\nHost:", "", short, time.Minute},
+		{"GET / HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 200 OK\r\n", time.Minute, short},
+	} {
+		_, address := start(t, echo, func(s *http1.Server) { s.HeadTime, s.Idle = test.head, test.idle })
+		if got := raw(t, address, test.begun); (got == "") != (test.want == "") || !strings.HasPrefix(got, test.want) {
+			t.Errorf("%q: got %q, want %q and the end", test.begun, got, test.want)
 		}
+	}
+}
+
+// The time for the writes of an answer is not that of the next one on its connection.
+func TestTheTimeOfAnAnswerEndsWithIt(t *testing.T) {
+	_, address := start(t, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "2")
+		_, _ = io.WriteString(w, r.URL.Path)
+		control := http.NewResponseController(w)
+		if err := control.Flush(); err != nil {
+			t.Errorf("%s: %v", r.URL.Path, err)
+		}
+		if err := control.SetWriteDeadline(time.Unix(1, 0)); err != nil {
+			t.Errorf("%s: %v", r.URL.Path, err)
+		}
+	})
+	conn := dial(t, address)
+	in := bufio.NewReader(conn)
+	for _, path := range []string{"/1", "/2"} {
+		_, _ = io.WriteString(conn, "GET "+path+" HTTP/1.1\r\nHost: h\r\n\r\n")
+		resp, err := http.ReadResponse(in, nil)
+		if err != nil {
+			t.Fatalf("%s: %v", path, err)
+		}
+		if got, err := io.ReadAll(resp.Body); err != nil || string(got) != path {
+			t.Errorf("got %q %v, want %q", got, err, path)
+		}
+		_ = resp.Body.Close()
 	}
 }
 
 // Shutdown lets a request end and takes no other.
 func TestShutdown(t *testing.T) {
 	began, goOn := make(chan struct{}), make(chan struct{})
-	s, address := start(t, func(w http.ResponseWriter, _ *http.Request) {
+	s, address := start(t, func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != "/" {
+			t.Errorf("%s is served", r.URL.Path)
+			return
+		}
 		close(began)
 		<-goOn
 		_, _ = io.WriteString(w, "ok")
 	})
 	idle, busy := dial(t, address), dial(t, address)
-	_, _ = io.WriteString(busy, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	_, _ = io.WriteString(busy, "GET / HTTP/1.1\r\nHost: h\r\n\r\nGET /after HTTP/1.1\r\nHost: h\r\n\r\n")
 	<-began
 	short, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -431,8 +473,8 @@ func TestShutdown(t *testing.T) {
 		t.Error("a connection was accepted")
 	}
 	close(goOn)
-	if all, err := io.ReadAll(busy); err != nil || !strings.HasSuffix(string(all), "ok") {
-		t.Errorf("got %q %v, want the answer and then the end", all, err)
+	if all, err := io.ReadAll(busy); err != nil || !strings.HasSuffix(string(all), "ok") || !strings.Contains(string(all), end) {
+		t.Errorf("got %q %v, want an answer that says it is the last, and then the end", all, err)
 	}
 	if err := s.Shutdown(t.Context()); err != nil {
 		t.Errorf("got %v, want all ended", err)

@@ -38,7 +38,7 @@ func (w *watch) start() {
 
 func (w *watch) look() {
 	w.mu.Lock()
-	if !w.armed {
+	if !w.armed || w.reading { // a late one of the request before may have come first
 		w.mu.Unlock()
 		return
 	}

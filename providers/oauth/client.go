@@ -90,11 +90,7 @@ func (a account) secure(roots *x509.CertPool, env providers.Env) *tls.Config {
 
 func (a account) ownCertificate(ctx context.Context, env providers.Env) (*tls.Certificate, error) {
 	if a.certificate == "" {
-		chain, key, err := env.Self.X509SVID(ctx)
-		if err != nil {
-			return nil, err
-		}
-		return &tls.Certificate{Certificate: chain, PrivateKey: key}, nil
+		return providers.OwnCertificate(ctx, env.Self)
 	}
 	chain, err := a.certificate.Read(maxCertificate)
 	if err != nil {

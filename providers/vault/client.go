@@ -3,7 +3,6 @@ package vault
 import (
 	"context"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"net/http"
 	"strings"
@@ -73,14 +72,11 @@ func newHTTPClient(c *tls.Config) *http.Client {
 // explained.
 func (c Cert) load(ctx context.Context, self providers.IdentitySource) (*tls.Certificate, error) {
 	if c.Certificate == "" {
-		chain, key, err := self.X509SVID(ctx)
-		if err == nil && len(chain) == 0 {
-			err = errors.New("got an X.509-SVID without certificates, want one")
-		}
+		own, err := providers.OwnCertificate(ctx, self)
 		if err != nil {
 			return nil, fault.Wrap("lease", fault.Unavailable, "the broker has no identity to show to vault", err)
 		}
-		return &tls.Certificate{Certificate: chain, PrivateKey: key}, nil
+		return own, nil
 	}
 	certificate, err := c.Certificate.Read(maxFile)
 	if err != nil {

@@ -55,7 +55,7 @@ func (d *dynamic) Mint(ctx context.Context, req providers.Request) (providers.Cr
 	}
 	terms, err := d.terms(answer, start, by)
 	if err != nil {
-		return providers.Credential{}, err
+		return d.unusable(ctx, providers.Terms{Lease: answer.LeaseID}, err)
 	}
 	terms.Scopes = []string{path}
 	material, err := d.fields.material(answer.Data)

@@ -3,7 +3,6 @@
 package vault_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/x509"
 	"slices"
@@ -218,7 +217,7 @@ func TestEverythingOfAPathIsRevoked(t *testing.T) {
 	bao, pg, self := testenv.OpenBao(t), testenv.Postgres(t), newIdentity(t, brokerID)
 	bao.DatabaseRole(t, pg, "reader", time.Minute)
 	sweep := func(p providers.Provider) error {
-		return p.(interface{ RevokeAll(context.Context) error }).RevokeAll(t.Context())
+		return p.(providers.AllRevoker).RevokeAll(t.Context())
 	}
 	p := userProvider(t, bao, self, time.Minute)
 	var leases []string
