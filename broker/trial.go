@@ -28,7 +28,8 @@ type Trial struct {
 	Fingerprint string    `json:"fingerprint"`
 	Credential  string    `json:"credential"`      // the id in the records
 	Lease       string    `json:"lease,omitempty"` // the issuing system's handle
-	Revocable   bool      `json:"revocable"`       // else it ends by itself
+	Revocable   bool      `json:"revocable"`       // else it ends by itself, where it is not Stored
+	Stored      bool      `json:"stored"`          // a stored key, which lives on and is read again at NotAfter
 	Renewable   bool      `json:"renewable"`
 	Revoked     bool      `json:"revoked"`
 }
@@ -116,7 +117,9 @@ func (b *Broker) entryOnTrial(ctx context.Context, bd *bundle.Bundle, name strin
 
 func trialOf(c providers.Credential, kind string, entry providers.Entry) Trial {
 	_, renews := entry.Provider.(providers.Renewer)
+	keeper, keeps := entry.Provider.(providers.Keeper)
 	return Trial{
+		Stored:   keeps && keeper.Kept(),
 		Provider: c.Provider(), Kind: kind, Type: string(c.Kind()), Scopes: c.Scopes(), NotAfter: c.NotAfter().UTC(), Fingerprint: c.Fingerprint(),
 		Credential: c.ID(), Lease: c.Lease(), Revocable: c.Revocable(entry.Provider), Renewable: renews && c.Lease() != "",
 	}
@@ -130,6 +133,7 @@ type Registered struct {
 	MaxAgeS   int64    `json:"max_age_s,omitempty"` // 0: as the system says
 	Renews    bool     `json:"renews"`              // its system can prolong a credential
 	Revokes   bool     `json:"revokes"`             // its system can end a credential
+	IfOffered bool     `json:"revokes_if_offered"`  // it Revokes where its server says that it has an endpoint for that
 	Upstreams []string `json:"upstreams"`
 }
 
@@ -147,6 +151,10 @@ func ListProviders(bd *bundle.Bundle, kinds Kinds) ([]Registered, error) {
 		r := Registered{Name: name, Kind: p.Kind, PerAgent: p.PerAgent || ok && bound.PerAgent(), MaxAgeS: int64(p.MaxAge.Seconds()), Upstreams: []string{}}
 		_, r.Renews = opened.(providers.Renewer)
 		_, r.Revokes = opened.(providers.Revoker)
+		if reserved, ok := opened.(providers.Reserved); ok {
+			ever, sure := reserved.Revokes()
+			r.Revokes, r.IfOffered = ever, ever && !sure
+		}
 		for _, upstream := range slices.Sorted(maps.Keys(bd.Config.Upstreams)) {
 			if slices.ContainsFunc(bd.Config.Upstreams[upstream].Credentials, func(c bundle.Injection) bool { return c.Provider == name }) {
 				r.Upstreams = append(r.Upstreams, upstream)

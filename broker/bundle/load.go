@@ -102,9 +102,11 @@ func compile(b *Bundle, config []byte, kinds Kinds) Reading {
 	d := &decoder{dir: b.Dir, kinds: kinds.byRegistration(), secrets: secrets, known: text}
 	d.document(config, &b.Config)
 	if d.decoded {
+		check := checker{config: &b.Config, decoder: d}
+		check.zeroes() // which the defaults would hide
 		b.Config.setDefaults(b.Dir)
-		checker{config: &b.Config, decoder: d}.all()
-		b.places = d.remember(b.Config.Providers)
+		check.all()
+		b.places = d.remember(&b.Config)
 	}
 	return Reading{Bundle: b, Problems: append(all, d.problems...), Decoded: d.decoded}
 }

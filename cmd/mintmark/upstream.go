@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -125,8 +124,20 @@ func pinsOf(dir, upstream string) (*bundle.Bundle, *pins.Pins, error) {
 		return nil, nil, err
 	}
 	if u, ok := bd.Config.Upstreams[upstream]; !ok || u.Kind != "mcp" {
-		return nil, nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, slices.Sorted(maps.Keys(bd.Config.Upstreams)))
+		return nil, nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, ofMCP(bd))
 	}
 	p, err := pins.Open(string(bd.Config.State), time.Now)
 	return bd, p, asOwner(err, string(bd.Config.State))
+}
+
+// ofMCP returns the names of the upstreams that have tools.
+func ofMCP(bd *bundle.Bundle) []string {
+	var names []string
+	for name, u := range bd.Config.Upstreams {
+		if u.Kind == "mcp" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }
