@@ -227,5 +227,7 @@ func (a *across) nextLine() {
 	for old < len(a.parts) && a.parts[old].until <= a.lines {
 		old++
 	}
-	a.parts = append(a.parts[:0], a.parts[old:]...)
+	if old > 0 {
+		a.parts = append(a.parts[:0], a.parts[old:]...)
+	}
 }

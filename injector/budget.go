@@ -1,8 +1,8 @@
 package injector
 
 // What the search in one answer may cost, in steps: ways that are looked at, and
-// parts that are kept. Ordinary text costs less than one a byte, and the worst that
-// a server writes of itself a few dozen.
+// parts that are kept, for each credential that is searched for. Ordinary text costs
+// less than one a byte. A token that does not repeat itself never comes to the bound.
 const (
 	firstSteps   = 1 << 21 // whatever its length
 	stepsPerByte = 64
@@ -13,9 +13,9 @@ const (
 // secrets in good time, and is to be cut.
 func (s *Scrubber) Spent() bool { return s.spent || s.then != nil && s.then.Spent() }
 
-// spend notes that what was read up to now may not go on when it cost too much.
+// spend ends the search when what was read up to now cost too much.
 func (s *Scrubber) spend(now int64) {
-	if int64(s.ways.seen) > firstSteps+stepsPerByte*now {
+	if int64(s.ways.seen) > firstSteps+stepsPerByte*(now+s.aside) {
 		s.spent = true
 	}
 }

@@ -29,6 +29,7 @@ type Scrubber struct {
 	then    *Scrubber // of other secrets, in what this one gives out; nil: none
 	late    Late      // or nil
 	seen    uint64    // of late
+	aside   int64     // bytes that were read and are none of the stream
 	spent   bool      // see Spent
 }
 
@@ -77,15 +78,22 @@ func (s *Scrubber) ErrorText(text string) string {
 	return text
 }
 
+// masked counts what text costs to what the stream may cost.
 func (s *Scrubber) masked(text string, parts *across) string {
+	if s.spent {
+		return strings.Repeat(string(mask), len(text))
+	}
 	b := []byte(text)
+	s.aside += int64(len(b))
 	if s.matcher == nil || s.matcher.skip(b, 0) == len(b) {
 		return text
 	}
-	whole := &Scrubber{matcher: s.matcher, across: parts}
+	whole := &Scrubber{matcher: s.matcher, across: parts, aside: s.at + s.aside - int64(len(b))}
+	whole.ways.seen = s.ways.seen
 	out := append([]byte(nil), whole.Next(b)...)
 	out = append(out, whole.Rest()...)
 	s.hits += whole.hits
+	s.ways.seen = whole.ways.seen
 	switch {
 	case whole.spent:
 		s.spent = true
