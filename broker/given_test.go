@@ -227,7 +227,7 @@ func TestWhatHasEndedIsLetGoOfByItself(t *testing.T) {
 			after time.Duration
 			kept  int
 		}{{30 * time.Second, 12}, {2 * time.Minute, 2}, {time.Hour + 3*time.Minute, 1}, {3*time.Hour + 3*time.Minute, 0}} {
-			time.Sleep(want.after - time.Since(began))
+			<-time.After(want.after - time.Since(began))
 			synctest.Wait()
 			if got := g.Kept(); got != want.kept {
 				t.Errorf("after %v: got %d credentials, want %d", want.after, got, want.kept)

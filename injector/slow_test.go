@@ -101,11 +101,11 @@ func TestWhatIsTooSlowToSearchIsNotGivenOut(t *testing.T) {
 			t.Errorf("message: %d bytes, spent is %t, want none and true", len(out), s.Spent())
 		}
 		s = secrets[0].NewScrubber(secrets[1:]...)
-		for range 1000 {
+		for range 20 {
 			s.String(slow[:3000])
 		}
 		if !s.Spent() {
-			t.Error("a thousand headers: got none that is too slow")
+			t.Error("twenty headers: got none that is too slow")
 		}
 		for name, mask := range map[string]func(*Scrubber, string) string{"header": (*Scrubber).String, "error": (*Scrubber).ErrorText} {
 			s = secrets[0].NewScrubber(secrets[1:]...)
