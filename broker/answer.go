@@ -2,7 +2,6 @@ package broker
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -116,8 +115,12 @@ func (b *Broker) outcome(c *call, status int, written int64, err error) {
 	}
 	b.metrics.ended(c, now, "allow", "") // before the record, so that who has read that reads this too
 	b.log.Note(rec)
-	if level := levelOf(err); b.logger.Enabled(c.r.Context(), level) {
-		b.logger.LogAttrs(c.r.Context(), level, "call", c.attrs(now, "allow", status)...)
+	if level := levelOf(c.r.Context(), err); b.logger.Enabled(c.r.Context(), level) {
+		attrs := c.attrs(now, "allow", status)
+		if err != nil { // what a hint does not say may be an upstream's own words
+			attrs = append(attrs, slog.String("step", rec.Step), slog.String("kind", rec.Fault), slog.String("reason", rec.Reason))
+		}
+		b.logger.LogAttrs(c.r.Context(), level, "call", attrs...)
 	}
 }
 
@@ -138,7 +141,7 @@ func (b *Broker) refuse(c *call, err error) {
 		c.name, c.path = shorten(c.name), shorten(c.path)
 		short := r
 		short.Text = shorten(r.Text)
-		b.tell(c, short, now, outcome, errors.New(shorten(err.Error())))
+		b.tell(c, short, now, outcome, shortened{err})
 	}
 	if !c.head.sent {
 		r.write(c)
@@ -148,7 +151,7 @@ func (b *Broker) refuse(c *call, err error) {
 // tell puts a refusal on record and into the log.
 func (b *Broker) tell(c *call, r refusal, now time.Time, outcome string, err error) {
 	b.recordRefusal(c, r)
-	b.logger.LogAttrs(c.r.Context(), levelOf(err), "call", append(c.attrs(now, outcome, r.Status), errAttrs(r, err)...)...)
+	b.logger.LogAttrs(c.r.Context(), levelOf(c.r.Context(), err), "call", append(c.attrs(now, outcome, r.Status), errAttrs(r, err)...)...)
 }
 
 // recordRefusal puts a refusal on record. A refusal stands whether or not the

@@ -3,7 +3,18 @@ package broker
 import (
 	"fmt"
 	"strings"
+
+	"mintmark/internal/owned"
 )
+
+// approver returns as whom an operator has to approve: as whoever can leave the file
+// with the broker.
+func approver(broker owned.User) string {
+	if broker.IsRoot() {
+		return "root"
+	}
+	return "root or " + broker.Name()
+}
 
 // approval is the command that puts a changed definition in force, and no other.
 // A tool's name is a server's own words, and is quoted: an operator pastes them

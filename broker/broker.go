@@ -23,6 +23,7 @@ import (
 	"mintmark/broker/bundle"
 	"mintmark/broker/pins"
 	"mintmark/injector/mcp"
+	"mintmark/internal/owned"
 	"mintmark/providers"
 )
 
@@ -55,6 +56,7 @@ type Broker struct {
 	log       *audit.Log
 	orphans   []audit.Record // what the process before this one left behind
 	pins      *pins.Pins
+	approver  string // as whom an operator approves tools
 	trust     *trust.Trust
 	reader    *mcp.Reader
 	sessions  *sessions
@@ -142,6 +144,7 @@ func (b *Broker) setDefaults() {
 	}
 	b.reader = mcp.NewReader(b.limits.Depth)
 	b.strangers = newStrangers()
+	b.approver = approver(owned.Me())
 	b.buffers.New = func() any { return new([bufferSize]byte) }
 	b.slots = make(chan struct{}, b.limits.Concurrent)
 	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) }, func() float64 { return float64(b.owed()) })

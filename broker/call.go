@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -201,12 +202,28 @@ func (b *Broker) decideOne(c *call) error {
 }
 
 // known refuses a request of a method that policies do not know in the protocol's
-// own words: clients ask for what they can do without.
+// own words: clients ask for what they can do without. A message that has for its
+// method what policies call something else by would be judged as that.
 func (c *call) known() error {
-	if c.msg.Kind != mcp.Request || c.snap.policies.Knows(c.method) {
+	switch c.msg.Kind {
+	case mcp.Request:
+		if c.snap.policies.Knows(c.msg.Method) && !isWordOfPolicy(c.msg.Method) {
+			return nil
+		}
+	case mcp.Notification:
+		if !isWordOfPolicy(c.msg.Method) {
+			return nil
+		}
+	default:
 		return nil
 	}
 	return fault.Wrap("decide", fault.Denied, "", mcp.UnknownMethod(&c.msg))
+}
+
+// isWordOfPolicy reports whether an action stands for what is no message with a
+// method: a GET, a DELETE, the answer to a server's request, a plain call.
+func isWordOfPolicy(action string) bool {
+	return action == "stream" || action == "end" || action == "response" || strings.HasPrefix(action, "http/")
 }
 
 // lease gets the credential, held or minted.

@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -23,13 +25,20 @@ func errAttrs(r refusal, err error) []slog.Attr {
 }
 
 // levelOf keeps the log readable: an allowed call is a debug line (the record
-// has it), a refusal an info line, our own failure an error.
-func levelOf(err error) slog.Level {
-	switch {
-	case err == nil:
+// has it), what a caller brought upon itself an info line, what an operator may have
+// to see to (an upstream or an issuing system that is down, or breaks the protocol) a
+// warning, our own failure an error. ctx is of the caller's request: what ends with
+// it is no trouble of the operator's.
+func levelOf(ctx context.Context, err error) slog.Level {
+	if err == nil {
 		return slog.LevelDebug
-	case fault.KindOf(err) == fault.Internal && !isProtocolError(err):
+	}
+	left := ctx.Err() != nil || errors.Is(err, context.Canceled) || errors.Is(err, errCancelled)
+	switch kind := fault.KindOf(err); {
+	case kind == fault.Internal && !isProtocolError(err):
 		return slog.LevelError
+	case (kind == fault.Unavailable || kind == fault.BadUpstream) && !left:
+		return slog.LevelWarn
 	}
 	return slog.LevelInfo
 }

@@ -90,7 +90,7 @@ func (b *Broker) recordTool(c *call, tool, digest string, text []byte, v pins.Ve
 		approve := approval(c.snap.bundle.Dir, c.name, tool, digest)
 		rec.Reason += "; to approve it: " + approve
 		b.logger.WarnContext(context.WithoutCancel(c.ctx), "a tool is not what it was",
-			slog.String("upstream", c.name), slog.String("tool", tool), slog.Bool("refused", c.upstream.holds), slog.String("approve", approve))
+			slog.String("upstream", c.name), slog.String("tool", tool), slog.Bool("refused", c.upstream.holds), slog.String("approve", approve), slog.String("as", b.approver))
 	case pins.Restored:
 		rec.Event = "tool_restored"
 	}
@@ -118,8 +118,12 @@ func (b *Broker) closePins() error {
 	return b.pins.Flush()
 }
 
-// recordApprovals puts on record what an operator approved.
+// recordApprovals puts on record what an operator approved, and says where that
+// can't be read.
 func (b *Broker) recordApprovals() {
+	if err := b.pins.Unread(); err != nil {
+		b.logger.ErrorContext(context.Background(), "the tools approved can't be read: what was in force stays so", slog.String("as", b.approver), slog.Any("err", err))
+	}
 	for _, a := range b.pins.Approvals() {
 		b.log.Note(&audit.Record{Kind: audit.Admin, Event: "tool_approved", Upstream: a.Upstream, Tool: a.Tool, Reason: "definition sha256:" + a.Digest})
 	}
@@ -146,5 +150,5 @@ func (b *Broker) approvalOf(c *call, tool string) string {
 	if digest == "" { // it changed again, too soon after to be kept
 		return fmt.Sprintf("look at it with: mintmark upstream tools --dir %s %s", shellQuoted(c.snap.bundle.Dir), c.name)
 	}
-	return "approve it with: " + approval(c.snap.bundle.Dir, c.name, tool, digest)
+	return "approve it, as " + b.approver + ", with: " + approval(c.snap.bundle.Dir, c.name, tool, digest)
 }

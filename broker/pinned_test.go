@@ -116,7 +116,7 @@ func (w *world) wantApprovalSaid(t *testing.T) {
 		}
 		return false
 	})
-	if !strings.Contains(string(w.logged.bytes()), `"err":"decide: what this tool says of itself has changed: its calls are refused until an operator of the broker has looked and approved: approve it with: `+command) {
+	if !strings.Contains(string(w.logged.bytes()), `"err":"decide: what this tool says of itself has changed: its calls are refused until an operator of the broker has looked and approved: approve it, as `+w.broker.Approver()+`, with: `+command) {
 		t.Errorf("the log of the refused call does not say %q", command)
 	}
 	if strings.Contains(string(w.received.bytes()), "upstream approve") {

@@ -125,6 +125,10 @@ func TestRefusesBodiesThatASchemeCannotTake(t *testing.T) {
 		{"a form that logs in", post("application/x-www-form-urlencoded", "a=1&%61ccess_token=mine"), refused(`expected no field "access_token"`)},
 		{"a form of parts that logs in", post("multipart/form-data; boundary=x", "--x\r\nContent-Disposition: form-data; name=client_secret\r\n\r\nx\r\n--x--\r\n"),
 			refused(`expected no field "client_secret"`)},
+		{"parts that call themselves a query", post("multipart/form-data; boundary=urlencoded", "--urlencoded\r\nContent-Disposition: form-data; name=client_secret\r\n\r\nx\r\n--urlencoded--\r\n"),
+			refused(`expected no field "client_secret"`)},
+		{"a form that says nothing of itself", w.call(to("/http/api/orders"), body("api_token=mine"), func(r *request) { delete(r.header, "Content-Type") }),
+			refused(`expected no field "api_token"`)},
 		{"a form that can't be read", post("multipart/form-data; boundary=x", "--x\r\n"), refused("multipart")},
 	})
 }

@@ -111,14 +111,17 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 			s.retire(ctx, old)
 		}
 	}()
+	defer b.guard(ctx, "put a bundle together", &err)
 	if s.policies, err = Compile(bd); err != nil {
 		return nil, err
 	}
 	for name, u := range bd.Config.Upstreams {
-		if s.upstreams[name], err = openUpstream(u); err != nil {
+		up, err := openUpstream(u)
+		if err != nil {
 			return nil, fmt.Errorf("upstream %s: %w", name, err)
 		}
-		s.upstreams[name].given = givenBy(old, name, u)
+		up.given = givenBy(old, name, u)
+		s.upstreams[name] = up // only now: retire ends all that is in it
 	}
 	if err := b.registerTools(bd.Config); err != nil {
 		return nil, err
@@ -144,6 +147,7 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 	for _, c := range u.Credentials {
 		scheme, err := injector.Open(c)
 		if err != nil {
+			send.Close()
 			return nil, err
 		}
 		up.injections = append(up.injections, injection{
@@ -194,8 +198,11 @@ func (b *Broker) buildChain(s, old *snapshot) error {
 		attestors = append(attestors, opened)
 	}
 	chain, err := attest.NewChain(attestors, attest.ChainOptions{Clock: b.clock, Generation: b.trust.Generation})
+	if err != nil {
+		return err
+	}
 	s.chain = chain
-	return err
+	return nil
 }
 
 func (b *Broker) buildPool(s, old *snapshot) error {
@@ -212,8 +219,11 @@ func (b *Broker) buildPool(s, old *snapshot) error {
 		entries[name] = entry
 	}
 	pool, err := b.newPool(entries, func() string { return b.digestOr(s.bundle.Digest) })
+	if err != nil {
+		return err
+	}
 	s.pool = pool
-	return err
+	return nil
 }
 
 // entry opens one registered provider of a bundle.
@@ -236,7 +246,7 @@ func (b *Broker) newPool(entries map[string]providers.Entry, digest func() strin
 
 func (b *Broker) providerEnv() providers.Env {
 	env := providers.Env{Clock: b.clock}
-	if b.trust.HasIdentity() {
+	if b.trust != nil && b.trust.HasIdentity() { // none is open: see entryOnTrial
 		env.Self = b.trust
 	}
 	return env

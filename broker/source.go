@@ -186,7 +186,7 @@ func (b *Broker) tallied(f *call, err error) {
 		outcome = "fail"
 	}
 	b.metrics.ended(f, now, outcome, r.Step)
-	b.logger.LogAttrs(f.r.Context(), levelOf(err), "call", append(f.attrs(now, outcome, r.Status), errAttrs(r, err)...)...)
+	b.logger.LogAttrs(f.r.Context(), levelOf(f.r.Context(), err), "call", append(f.attrs(now, outcome, r.Status), errAttrs(r, err)...)...)
 }
 
 // leftAt is why c ended before it was answered.

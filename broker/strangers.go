@@ -52,6 +52,15 @@ func shorten(text string) string {
 	}, text)
 }
 
+// shortened is an error whose text is short, and which stays of its kind.
+type shortened struct{ err error }
+
+// Error returns the text, shortened.
+func (s shortened) Error() string { return shorten(s.err.Error()) }
+
+// Unwrap returns the error.
+func (s shortened) Unwrap() error { return s.err }
+
 // count returns the record of what was skipped since the last, or nil.
 func (s *strangers) count() *audit.Record {
 	n := s.skipped.Swap(0)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"reflect"
+	"time"
 
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
@@ -28,7 +29,8 @@ func (b *Broker) Apply(ctx context.Context, bd *bundle.Bundle) error {
 	return err
 }
 
-func (b *Broker) apply(ctx context.Context, bd *bundle.Bundle, old *snapshot) error {
+func (b *Broker) apply(ctx context.Context, bd *bundle.Bundle, old *snapshot) (err error) {
+	defer b.guard(ctx, "apply bundle "+bd.Digest, &err)
 	if err := sameFrame(old.bundle.Config, bd.Config); err != nil {
 		return err
 	}
@@ -60,13 +62,37 @@ func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
 	before := b.before
 	b.before = old.retired
 	b.retiring.Go(func() { // old calls may be long streams; their parts end with them
-		old.calls.Wait()
+		old.finish(context.WithoutCancel(ctx), snap)
 		if before != nil {
 			<-before // and so do those of the snapshot that old took parts from
 		}
 		old.retire(context.WithoutCancel(ctx), snap)
 	})
 	return nil
+}
+
+// leftTime is how long the calls under way may use credentials of registrations that
+// are in force no longer: as long as that of a lease which was replaced.
+const leftTime = 5 * time.Second
+
+// finish returns when the last call of s has ended. A stream may last for long, so
+// the leases do not wait for that: those that now does not keep end before.
+func (s *snapshot) finish(ctx context.Context, now *snapshot) {
+	ended := make(chan struct{})
+	go func() {
+		s.calls.Wait()
+		close(ended)
+	}()
+	if s.pool != now.pool {
+		select {
+		case <-ended:
+		case <-time.After(leftTime):
+			for name := range s.bundle.Config.Providers {
+				s.pool.Drop(ctx, name)
+			}
+		}
+	}
+	<-ended
 }
 
 // recordBundle puts the bundle in force on record.

@@ -28,14 +28,15 @@ type Trial struct {
 	Fingerprint string    `json:"fingerprint"`
 	Credential  string    `json:"credential"`      // the id in the records
 	Lease       string    `json:"lease,omitempty"` // the issuing system's handle
-	Revocable   bool      `json:"revocable"`       // else it ends by itself
+	Revocable   bool      `json:"revocable"`       // else it ends by itself, where it is not Stored
+	Stored      bool      `json:"stored"`          // a stored key, which lives on and is read again at NotAfter
 	Renewable   bool      `json:"renewable"`
 	Revoked     bool      `json:"revoked"`
 }
 
 // Try has the named provider of o.Bundle make one credential, as Broker does for
-// a call by agent (zero: by any), and ends it again. All of it is on record. With
-// an error, the Trial says what was made nevertheless.
+// a call by agent (zero: by any), and ends it again. All of it is on record; what
+// fails before the log is open leaves none behind. With an error, the Trial says what was made nevertheless.
 func Try(ctx context.Context, o Options, name string, agent attest.Identity) (t Trial, err error) {
 	err = aside(ctx, o, name, "trial", func(_ *Broker, entry providers.Entry, pool *providers.Pool) error {
 		c, _, err := pool.Lease(ctx, name, providers.Request{Agent: agent})
@@ -79,18 +80,18 @@ func aside(ctx context.Context, o Options, name, event string, do func(*Broker, 
 	}
 	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits, mintTime: o.mintTimeout}
 	b.setDefaults()
+	entry, err := b.entryOnTrial(ctx, o.Bundle, name, p)
+	if b.trust != nil {
+		defer func() { err = errors.Join(err, b.trust.Close()) }()
+	}
+	if err != nil {
+		return err
+	}
+	// Only now: what can't be tried leaves no log behind.
 	if err := b.openLog(ctx, o.Bundle.Config.Audit); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.log.Close()) }()
-	if b.trust, err = trust.Open(ctx, o.Bundle.Config.Trust, o.Bundle.Config.TrustDomain, trust.Options{Logger: b.logger, Clock: b.clock}); err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, b.trust.Close()) }()
-	entry, err := b.entry(name, p, o.Bundle.Digest)
-	if err != nil {
-		return err
-	}
 	pool, err := b.newPool(map[string]providers.Entry{name: entry}, func() string { return o.Bundle.Digest })
 	if err != nil {
 		return err
@@ -102,9 +103,23 @@ func aside(ctx context.Context, o Options, name, event string, do func(*Broker, 
 	return do(b, entry, pool)
 }
 
+// entryOnTrial opens a provider, and what the broker is known by where the provider
+// needs that, as every one does that does not open without.
+func (b *Broker) entryOnTrial(ctx context.Context, bd *bundle.Bundle, name string, p bundle.Provider) (entry providers.Entry, err error) {
+	if entry, err = b.entry(name, p, bd.Digest); err == nil || bd.Config.Trust.WorkloadAPI == "" {
+		return entry, err
+	}
+	if b.trust, err = trust.Open(ctx, bd.Config.Trust, bd.Config.TrustDomain, trust.Options{Logger: b.logger, Clock: b.clock}); err != nil {
+		return providers.Entry{}, fmt.Errorf("provider %s needs the broker's identity: %w; run it as the broker's user, where the broker runs", name, err)
+	}
+	return b.entry(name, p, bd.Digest)
+}
+
 func trialOf(c providers.Credential, kind string, entry providers.Entry) Trial {
 	_, renews := entry.Provider.(providers.Renewer)
+	keeper, keeps := entry.Provider.(providers.Keeper)
 	return Trial{
+		Stored:   keeps && keeper.Kept(),
 		Provider: c.Provider(), Kind: kind, Type: string(c.Kind()), Scopes: c.Scopes(), NotAfter: c.NotAfter().UTC(), Fingerprint: c.Fingerprint(),
 		Credential: c.ID(), Lease: c.Lease(), Revocable: c.Revocable(entry.Provider), Renewable: renews && c.Lease() != "",
 	}
@@ -118,6 +133,7 @@ type Registered struct {
 	MaxAgeS   int64    `json:"max_age_s,omitempty"` // 0: as the system says
 	Renews    bool     `json:"renews"`              // its system can prolong a credential
 	Revokes   bool     `json:"revokes"`             // its system can end a credential
+	IfOffered bool     `json:"revokes_if_offered"`  // it Revokes where its server says that it has an endpoint for that
 	Upstreams []string `json:"upstreams"`
 }
 
@@ -135,6 +151,10 @@ func ListProviders(bd *bundle.Bundle, kinds Kinds) ([]Registered, error) {
 		r := Registered{Name: name, Kind: p.Kind, PerAgent: p.PerAgent || ok && bound.PerAgent(), MaxAgeS: int64(p.MaxAge.Seconds()), Upstreams: []string{}}
 		_, r.Renews = opened.(providers.Renewer)
 		_, r.Revokes = opened.(providers.Revoker)
+		if reserved, ok := opened.(providers.Reserved); ok {
+			ever, sure := reserved.Revokes()
+			r.Revokes, r.IfOffered = ever, ever && !sure
+		}
 		for _, upstream := range slices.Sorted(maps.Keys(bd.Config.Upstreams)) {
 			if slices.ContainsFunc(bd.Config.Upstreams[upstream].Credentials, func(c bundle.Injection) bool { return c.Provider == name }) {
 				r.Upstreams = append(r.Upstreams, upstream)

@@ -236,7 +236,8 @@ func (w *world) kinds() broker.Kinds {
 			"stated": broker.KindOf(func(struct{}, broker.PostureEnv) (posture.Source, error) { return w.scan, nil }),
 		},
 		Providers: map[string]broker.Kind[providers.Env, providers.Provider]{
-			"static": broker.KindOf(static.Open),
+			"static":  broker.KindOf(static.Open),
+			"thrower": broker.KindOf(openThrower),
 
 			"oauth": broker.KindOf(oauth.Open),
 			"vault": broker.KindOf(vault.Open),

@@ -13,6 +13,7 @@ import (
 
 	"github.com/go-json-experiment/json/jsontext"
 
+	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
 	"mintmark/providers"
 )
@@ -37,12 +38,15 @@ func NewBody(field, text string) (Body, error) {
 // Owns reports whether some server takes a member of this name for the scheme's.
 func (b Body) Owns(where Place, name string) bool { return where == InBody && alike(name, b.field) }
 
-// Admit demands a body that is one JSON object, in UTF-8 and without a second
-// member of any name, which has none that some server takes for the scheme's own.
+// Admit demands a body that is one JSON object, in UTF-8, of at most 65,536 members
+// in one place, and without a second member of any name, which has none that some server takes for the scheme's own.
 func (b Body) Admit(header http.Header, body []byte) error {
 	const want = "expected a JSON object in UTF-8 as the body, where the credential of this upstream goes"
 	if !isJSON(header) {
 		return fault.New("receive", fault.Invalid, want+"; the Content-Type says something else")
+	}
+	if err := mcp.CheckWidth(body); err != nil {
+		return fault.Wrap("receive", fault.Invalid, err.Error(), err)
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(body))
 	if first, err := dec.ReadToken(); err != nil || first.Kind() != '{' {

@@ -15,8 +15,11 @@ type dialer struct {
 	tls *tls.Config
 }
 
+// dialTime bounds the making of a connection, with TLS.
+const dialTime = 5 * time.Second
+
 func newDialer(config *tls.Config) *dialer {
-	return &dialer{net: net.Dialer{Timeout: 5 * time.Second, KeepAlive: 30 * time.Second, Control: egress.Control}, tls: config}
+	return &dialer{net: net.Dialer{Timeout: dialTime, KeepAlive: 30 * time.Second, Control: egress.Control}, tls: config}
 }
 
 func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, error) {

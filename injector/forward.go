@@ -41,33 +41,6 @@ type Upstream struct {
 // waited for one.
 type Recheck func() error
 
-// guard asks a Recheck at the last moment that there is.
-type guard struct {
-	trace   httptrace.ClientTrace
-	recheck Recheck
-	cancel  context.CancelCauseFunc
-	refusal error
-}
-
-// got is the trace's GotConn: the transport calls it before it writes, on the
-// connection that it made for the call or on one that became idle meanwhile. After
-// a refusal nothing is written. Over HTTP/2 the transport sees to that itself: it
-// looks at the request's context with the connection locked, and the calls of
-// others on it go on. Over HTTP/1 it does not look again, but the connection is
-// this call's alone.
-func (g *guard) got(info httptrace.GotConnInfo) {
-	if g.refusal != nil {
-		return
-	}
-	if g.refusal = g.recheck(); g.refusal == nil {
-		return
-	}
-	g.cancel(g.refusal)
-	if secure, ok := info.Conn.(*tls.Conn); !ok || secure.ConnectionState().NegotiatedProtocol != "h2" {
-		_ = info.Conn.Close()
-	}
-}
-
 // OpenUpstream returns the Upstream of a registration. It opens no connection.
 func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
@@ -186,12 +159,15 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 	}
 	g := &guard{recheck: recheck, cancel: func(error) {}}
 	g.trace.GotConn = g.got
+	g.trace.WroteHeaders = func() { g.wrote.Store(true) }
 	sending := ctx
 	if u.url.Scheme == "https" { // else it is HTTP/1, where there is nothing to cancel
 		sending, g.cancel = context.WithCancelCause(ctx)
 	}
+	stop := g.leaveAfter(u.timeout)
 	// RoundTrip, and not a Client: a redirect is an answer for the agent.
 	resp, err := transport.RoundTrip(u.request(httptrace.WithClientTrace(sending, &g.trace), out))
+	stop()
 	if err != nil {
 		g.cancel(nil)
 	}
@@ -200,6 +176,9 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 			_ = resp.Body.Close()
 		}
 		return nil, g.refusal
+	}
+	if err != nil && g.late.Load() {
+		return nil, fault.Wrap("forward", fault.BadUpstream, late, err)
 	}
 	if err != nil {
 		return nil, sendError(ctx, err)
@@ -279,7 +258,7 @@ func sendError(ctx context.Context, err error) error {
 	}
 	// From here on the upstream may have the call.
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
-		return fault.Wrap("forward", fault.BadUpstream, "the upstream did not answer within its time limit; it may have carried the call out", err)
+		return fault.Wrap("forward", fault.BadUpstream, late, err)
 	}
 	return fault.Wrap("forward", fault.BadUpstream, "the upstream's answer could not be read; it may have carried the call out", err)
 }

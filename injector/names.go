@@ -58,28 +58,52 @@ func namesMethod(name string) bool {
 	})
 }
 
-// isAuthority names the parameters by which calls are authenticated: exactly,
-// because much else that an API needs has "token" or "key" in its name
-// (page_token, continuation-token).
+// isAuthority names the parameters by which calls are authenticated: whole, because
+// much else that an API needs has "token" or "key" in its name (page_token,
+// continuation-token). Hyphens and underscores count for nothing: what one API
+// calls api_key is api-key or apikey to another.
 func isAuthority(name string) bool {
-	switch name {
-	case "access_token", "accesstoken", "auth_token", "authtoken", "id_token", "refresh_token", "oauth_token", "bearer_token", "token", "jwt",
-		"api_key", "api-key", "apikey", "key", "auth", "authorization", "secret", "client_secret", "client_assertion", "password", "passwd",
-		"awsaccesskeyid", "signature", "sig", "googleaccessid", "private_token", "session_token", "sessionid", "subscription-key",
-		"access_key", "accesskey", "private_key", "session", "pat", "bearer", "pass", "pwd", "ticket", "hmac", "hapikey", "credential", "credentials":
+	switch joined(name) {
+	case "accesstoken", "apitoken", "authtoken", "bearertoken", "idtoken", "jobtoken", "personalaccesstoken", "privatetoken", "refreshtoken",
+		"sessiontoken", "token", "usertoken", "xaccesstoken", "xapitoken", "xauthtoken", "jwt", "bearer", "pat", "ticket",
+		"accesskey", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "hapikey", "key", "privatekey", "secretkey",
+		"subscriptionkey", "xapikey", "googleaccessid",
+		"auth", "authorization", "credential", "credentials", "hmac", "oauthsignature", "sig", "signature",
+		"clientassertion", "clientsecret", "secret", "pass", "passphrase", "passwd", "password", "pwd",
+		"jsessionid", "phpsessid", "session", "sessionid":
 		return true
 	}
-	return strings.HasPrefix(name, "x-amz-") || strings.HasPrefix(name, "x-goog-") || strings.HasPrefix(name, "x-ms-")
-}
-
-// alike reports whether some server reads the parameter name as the same as own.
-func alike(name, own string) bool {
-	for _, spelling := range spellings(name) {
-		if spelling == fold(own) || spelling == fold(parameter(own)) {
+	for _, begin := range [...]string{"x-amz-", "x-goog-", "x-ms-", "oauth_"} {
+		if strings.HasPrefix(name, begin) {
 			return true
 		}
 	}
 	return false
+}
+
+// alike reports whether some server reads the parameter name as the same as own:
+// servers of protocol buffers read apiKey as api_key.
+func alike(name, own string) bool {
+	mine := joined(fold(parameter(own)))
+	for _, spelling := range spellings(name) {
+		if spelling == fold(own) || joined(spelling) == mine {
+			return true
+		}
+	}
+	return false
+}
+
+// joined returns name without hyphens and underscores.
+func joined(name string) string {
+	if !strings.ContainsAny(name, "-_") {
+		return name
+	}
+	return strings.Map(func(r rune) rune {
+		if r == '-' || r == '_' {
+			return -1
+		}
+		return r
+	}, name)
 }
 
 // spellings returns the names that servers read in a parameter's, without their

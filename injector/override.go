@@ -15,6 +15,7 @@ import (
 // DELETE. Where types are several, or none that is known, the body is read in
 // each way.
 func Overrides(h http.Header, body []byte) bool {
+	body = bytes.TrimPrefix(body, []byte("\ufeff")) // as servers do
 	if len(body) == 0 {
 		return false
 	}
@@ -101,7 +102,6 @@ func isPart(text []byte) bool { return (&spelled{text: text, part: true}).isMeth
 
 // memberOverrides looks at the names of the outermost object.
 func memberOverrides(body []byte) bool {
-	body = bytes.TrimPrefix(body, []byte("\ufeff"))
 	dec := jsontext.NewDecoder(bytes.NewBuffer(body), jsontext.AllowDuplicateNames(true), jsontext.AllowInvalidUTF8(true))
 	if tok, err := dec.ReadToken(); err != nil || tok.Kind() != '{' {
 		return false

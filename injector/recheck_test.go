@@ -179,7 +179,7 @@ func TestARefusedCallLeavesOthersTheirConnection(t *testing.T) {
 }
 
 // openUpstream returns the Upstream of a TLS test server.
-func openUpstream(t *testing.T, s *httptest.Server) *injector.Upstream {
+func openUpstream(t *testing.T, s *httptest.Server, timeout ...time.Duration) *injector.Upstream {
 	t.Helper()
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
@@ -189,7 +189,11 @@ func openUpstream(t *testing.T, s *httptest.Server) *injector.Upstream {
 	if err != nil {
 		t.Fatal(err)
 	}
-	up, err := injector.OpenUpstream(bundle.Upstream{URL: bundle.URL{URL: target}, CA: bundle.Path(ca)})
+	registered := bundle.Upstream{URL: bundle.URL{URL: target}, CA: bundle.Path(ca)}
+	for _, limit := range timeout {
+		registered.Timeout = bundle.Duration{Duration: limit}
+	}
+	up, err := injector.OpenUpstream(registered)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -108,6 +108,15 @@ func TestOverridesOfSeveralTypes(t *testing.T) {
 	}
 }
 
+// A byte order mark before a body is none of it to many servers.
+func TestOverridesAfterAByteOrderMark(t *testing.T) {
+	for kind, body := range map[string]string{"application/x-www-form-urlencoded": "_method=DELETE", "application/json": `{"_method":"DELETE"}`} {
+		if !Overrides(http.Header{"Content-Type": {kind}}, []byte("\ufeff"+body)) {
+			t.Errorf("%s: got it passed, want it refused", kind)
+		}
+	}
+}
+
 // No header that names another method reaches a server.
 func TestNoHeaderNamesAnotherMethod(t *testing.T) {
 	in := http.Header{"X-Http-Method-Override": {"DELETE"}, "X-Http-Method": {"DELETE"}, "X-Method-Override": {"DELETE"}, "X_http_method_override": {"DELETE"}}

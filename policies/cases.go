@@ -32,7 +32,11 @@ func (r Result) String() string {
 	if r.Pass {
 		return fmt.Sprintf("%s:%d: pass %q: %s %v", r.File, r.Line, r.Name, r.Got, r.Policies)
 	}
-	return fmt.Sprintf("%s:%d: FAIL %q: got %s by %v (%s), want %s", r.File, r.Line, r.Name, r.Got, r.Policies, r.Reason, r.Want)
+	why := ""
+	if r.Reason != "" { // what is allowed has none
+		why = " (" + r.Reason + ")"
+	}
+	return fmt.Sprintf("%s:%d: FAIL %q: got %s by %v%s, want %s", r.File, r.Line, r.Name, r.Got, r.Policies, why, r.Want)
 }
 
 // Results are those of one file, in its order.
@@ -45,7 +49,10 @@ func (r Results) Failed() Results {
 
 // cases is a test file: NAME.test.yaml.
 type cases struct {
-	Cases []testCase `yaml:"cases"`
+	// TrustDomains are those of agents that come from elsewhere, beside the
+	// registered ones: a deny of one that is mistyped would test nothing.
+	TrustDomains []string   `yaml:"trust_domains"`
+	Cases        []testCase `yaml:"cases"`
 }
 
 type testCase struct {
@@ -86,18 +93,21 @@ func (l *line) UnmarshalYAML(n *yaml.Node) error {
 
 // RunTests runs the cases of a NAME.test.yaml file against set. The error says
 // what is wrong with the file itself, all at once; a file without cases is
-// wrong, because it would pass whatever the policies are.
-func RunTests(set *Set, file string, content []byte) (Results, error) {
-	list, err := decodeCases(file, content)
+// wrong, because it would pass whatever the policies are, and so is a case of
+// what is not known, because that is denied whatever they are.
+func RunTests(set *Set, known Known, file string, content []byte) (Results, error) {
+	doc, err := decodeCases(file, content)
 	if err != nil {
 		return nil, err
 	}
+	known.TrustDomains = slices.Concat(known.TrustDomains, doc.TrustDomains)
 	var out Results
 	var errs []error
 	where := positions(content)
 	seen := map[string]bool{}
-	for i, tc := range list {
+	for i, tc := range doc.Cases {
 		r, slips := tc.request(set)
+		slips = append(slips, known.slips(set, tc, r)...)
 		if seen[tc.Name.text] {
 			slips = append(slips, slip{"name", fmt.Errorf("name: got %q twice, want each case named once", tc.Name.text)})
 		}
@@ -116,7 +126,7 @@ func RunTests(set *Set, file string, content []byte) (Results, error) {
 	return out, nil
 }
 
-func decodeCases(file string, content []byte) ([]testCase, error) {
+func decodeCases(file string, content []byte) (*cases, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(content))
 	dec.KnownFields(true)
 	var doc cases
@@ -132,7 +142,7 @@ func decodeCases(file string, content []byte) ([]testCase, error) {
 	if len(doc.Cases) == 0 {
 		return nil, fmt.Errorf("%s:1: cases: got none, want at least one", file)
 	}
-	return doc.Cases, nil
+	return &doc, nil
 }
 
 // yamlError gives each fault its file and line.
@@ -149,8 +159,8 @@ func yamlError(file string, err error) error {
 	for _, text := range typed.Errors {
 		text = strings.TrimPrefix(text, "line ")
 		at, rest, _ := strings.Cut(text, ": ")
-		if key, _, ok := strings.Cut(strings.TrimPrefix(rest, "field "), " not found in type"); ok {
-			rest = fmt.Sprintf("got unknown key %q, want one of those documented for test files", key)
+		if key, of, ok := strings.Cut(strings.TrimPrefix(rest, "field "), " not found in type "); ok {
+			rest = unknownKey(key, of)
 		}
 		errs = append(errs, fmt.Errorf("%s:%s: %s", file, at, rest))
 	}

@@ -27,7 +27,7 @@ func TestExamples(t *testing.T) {
 	}
 	for _, file := range tests {
 		t.Run(filepath.Base(file), func(t *testing.T) {
-			results, err := policies.RunTests(set, filepath.Base(file), read(t, file))
+			results, err := policies.RunTests(set, known(), filepath.Base(file), read(t, file))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -78,6 +78,11 @@ func read(t *testing.T, file string) []byte {
 	return content
 }
 
+// known is what the tests' cases may name.
+func known() policies.Known {
+	return policies.Known{TrustDomains: []string{"acme.example"}, Credentials: map[string][]string{"github": {"gh", "github-app"}}}
+}
+
 const goodCase = `cases:
   - name: one
     agent: spiffe://acme.example/team/a/agent
@@ -89,7 +94,8 @@ const goodCase = `cases:
 `
 
 func TestRunTestsJudges(t *testing.T) {
-	set := compile(t, `@id("all") permit (principal, action, resource) when { context.credential == "" };`)
+	set := compile(t, `@id("all") permit (principal, action, resource) when { context.credential == "" };
+		@id("other") forbid (principal, action == Action::"tools/list", resource);`)
 	for _, tc := range []struct {
 		name, more string
 		pass       bool
@@ -101,7 +107,7 @@ func TestRunTestsJudges(t *testing.T) {
 		{"with another credential", "    credential: gh\n", false},
 		{"without the reason", "    reason_contains: because\n", false},
 	} {
-		results, err := policies.RunTests(set, "x.test.yaml", []byte(goodCase+tc.more))
+		results, err := policies.RunTests(set, known(), "x.test.yaml", []byte(goodCase+tc.more))
 		if err != nil || len(results) != 1 {
 			t.Fatalf("%s: got %v, %v", tc.name, results, err)
 		}
@@ -112,7 +118,14 @@ func TestRunTestsJudges(t *testing.T) {
 			t.Errorf("%s: failed %v", tc.name, failed)
 		}
 	}
-	results, _ := policies.RunTests(set, "x.test.yaml", []byte(strings.Replace(goodCase, "allow", "deny", 1)))
+	elsewhere := strings.Replace("trust_domains: [b.example]\n"+goodCase, "acme.example", "b.example", 1)
+	if results, err := policies.RunTests(set, known(), "x.test.yaml", []byte(elsewhere)); err != nil || len(results.Failed()) != 0 {
+		t.Errorf("an agent of a trust domain that the file lists: got %v, %v, want a pass", results, err)
+	}
+	results, _ := policies.RunTests(set, known(), "x.test.yaml", []byte(strings.Replace(goodCase, "allow", "deny", 1)))
+	if len(results) == 1 && strings.Contains(results[0].String(), "()") {
+		t.Errorf("got %s, want no empty reason", results[0])
+	}
 	if len(results) != 1 || results[0].Pass || results[0].Got != "allow" || !slices.Equal(results[0].Policies, []string{"all"}) {
 		t.Errorf("a wrong expectation: got %v, want it to fail and say by which policy", results)
 	}
@@ -124,7 +137,16 @@ func TestRunTestsRefuses(t *testing.T) {
 	for _, tc := range []struct{ name, file, want string }{
 		{"nothing", "", "at least one"},
 		{"no cases", "cases: []", "at least one"},
-		{"unknown key", change("tool:", "tols:"), `x.test.yaml:6: got unknown key "tols"`},
+		{"unknown key", change("tool:", "tols:"), `x.test.yaml:6: got unknown key "tols", want one of name, agent, `},
+		{"unknown key, nearly one", change("tool:", "tol:"), `did you mean "tool"?`},
+		{"unknown upstream", change("upstream: github", "upstream: githob"), `x.test.yaml:4:15: case "one": upstream: got "githob", want the name of a registered upstream: did you mean "github"?`},
+		{"unknown method", change("tools/call", "tools/cal"), `x.test.yaml:5:13: case "one": method: got "tools/cal", want an action of the model, see: mintmark policy schema: did you mean "tools/call"?`},
+		{"unknown trust domain", change("acme.example", "acme.exmaple"), `x.test.yaml:3:12: case "one": agent: got one of trust domain "acme.exmaple", want one of acme.example, or list it under trust_domains beside cases: did you mean "acme.example"?`},
+		{"agent without a path", change("spiffe://acme.example/team/a/agent", "spiffe://acme.example"), "the agent is not proven"},
+		{"method of another kind", change("upstream: github", "upstream: api"), `got "tools/call" on upstream "api", want what can be asked: the upstream is of kind http, and the method is for kind mcp`},
+		{"method without its target", change("    tool: create_issue\n", ""), "the method is for a tool, and none was named"},
+		{"unknown credential", goodCase + "    credential: github-ap\n", `x.test.yaml:9:17: case "one": credential: got "github-ap", want a provider that upstream "github" has under credentials: did you mean "github-app"?`},
+		{"unknown policy", goodCase + "    policies: [al]\n", `x.test.yaml:9:15: case "one": policies: got "al", want ids of policies`},
 		{"unknown key at the top", "case:\n  - x", `unknown key "case"`},
 		{"no expectation", change("    expect: allow\n", ""), `x.test.yaml:2:5: case "one": expect: required, but missing: want allow or deny`},
 		{"wrong expectation", change("expect: allow", "expect: Allow"), `got "Allow", want allow or deny`},
@@ -143,7 +165,7 @@ func TestRunTestsRefuses(t *testing.T) {
 		{"not yaml further down", goodCase + "  - {name: [}\n", "x.test.yaml:8: expected YAML: "},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			results, err := policies.RunTests(set, "x.test.yaml", []byte(tc.file))
+			results, err := policies.RunTests(set, known(), "x.test.yaml", []byte(tc.file))
 			if err == nil || results != nil || !strings.Contains(err.Error(), tc.want) {
 				t.Errorf("got %v and %d results, want none and an error with %q", err, len(results), tc.want)
 			}
@@ -194,7 +216,7 @@ func TestDocumentationCompiles(t *testing.T) {
 	set := compile(t, strings.Join(cedars, "\n"))
 	for _, y := range yamls {
 		y = strings.Replace(y, "    reason_contains", "    # reason_contains", 1) // the case allows
-		results, err := policies.RunTests(set, "policies.md", []byte(y))
+		results, err := policies.RunTests(set, known(), "policies.md", []byte(y))
 		if err != nil || len(results) == 0 || len(results.Failed()) > 0 {
 			t.Errorf("got %v, %v", results, err)
 		}

@@ -48,6 +48,7 @@ type compiler struct {
 	checks     checks
 	policies   []policy
 	problems   []problem
+	idle       []problem // what is right and can match no call
 	owners     map[types.PolicyID]position
 }
 
@@ -176,6 +177,7 @@ func (c *compiler) policy(p *cedar.Policy, n int, where place) {
 		// The validator would repeat our findings in other words.
 		c.problems = append(c.problems, validatorProblems(c.validator(tree.Action).Policy("", tree), where)...)
 	}
+	c.idle = append(c.idle, c.checks.idle(tree, where)...)
 	c.policies = append(c.policies, policy{
 		id: id, cedar: p, permit: p.Effect() == cedar.Permit,
 		hint:  strings.TrimSpace(string(p.Annotations()["hint"])),
@@ -245,13 +247,22 @@ func parseProblem(file string, tokens []token, err error) problem {
 	at.col, _ = strconv.Atoi(m[2])
 	if _, rest, ok := strings.Cut(text, "exact got "); ok {
 		got, want, _ := strings.Cut(rest, " want ")
+		if got == "" {
+			return problem{at, fmt.Sprintf("syntax, expected %q, got %s", want, endOfFile)}
+		}
 		return problem{before(tokens, at, got), fmt.Sprintf("syntax, expected %q, got %q", want, got)}
 	}
 	if i := strings.LastIndex(text, `": `); i >= 0 {
 		text = text[i+3:]
 	}
+	text = strings.TrimPrefix(text, "<input>:"+strings.Trim(m[0], ": ")+": ")
+	if !slices.ContainsFunc(tokens, func(t token) bool { return t.line > at.line || t.line == at.line && t.col >= at.col }) {
+		text += ", got " + endOfFile
+	}
 	return problem{at, "syntax, " + text}
 }
+
+const endOfFile = "the end of the file"
 
 // before returns the position of the token before at if it reads got.
 func before(tokens []token, at position, got string) position {
@@ -333,10 +344,18 @@ func validatorProblem(text string, where place) problem {
 }
 
 func joinProblems(list []problem) error {
+	sortProblems(list)
+	return placed(list)
+}
+
+func sortProblems(list []problem) {
 	slices.SortStableFunc(list, func(a, b problem) int {
 		return cmp.Or(cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line),
 			cmp.Compare(a.at.col, b.at.col), cmp.Compare(a.text, b.text))
 	})
+}
+
+func placed(list []problem) bundle.Problems {
 	all := make(bundle.Problems, len(list))
 	for i, p := range list {
 		all[i] = bundle.Problem{File: p.at.file, Line: p.at.line, Column: p.at.col, Text: p.text}
@@ -364,6 +383,7 @@ func (c *compiler) set(text string) *Set {
 	for _, n := range c.options.PostureNames {
 		s.posture[n] = true
 	}
+	s.warnings = c.warnings()
 	s.index = newIndex(s.policies)
 	return s
 }

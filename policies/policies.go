@@ -15,6 +15,7 @@ import (
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"mintmark/attest/posture"
+	"mintmark/broker/bundle"
 )
 
 // File is one policy file, as text.
@@ -78,6 +79,7 @@ type Set struct {
 	policies []policy // sorted by id
 	index    index
 	schema   string
+	warnings []bundle.Problem
 
 	actions   map[string]action
 	upstreams map[string]upstream

@@ -48,6 +48,19 @@ type Revoker interface {
 	Revoke(ctx context.Context, h Held) error
 }
 
+// Reserved is a Revoker whose system may offer no revocation: ever is whether it can
+// be told to end a credential at all, and sure whether that is known before it is
+// asked.
+type Reserved interface {
+	Revokes() (ever, sure bool)
+}
+
+// Keeper is a Provider that makes nothing: it reads what somebody has stored, which
+// lives on whatever its Terms say.
+type Keeper interface {
+	Kept() bool
+}
+
 // Renewer is a Provider whose system can prolong a credential that it issued.
 // Renew returns the terms that hold from now on, of the same credential.
 type Renewer interface {

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 	"time"
 
@@ -101,6 +102,15 @@ func Unreachable(system string, err error) *fault.Error {
 	return fault.Wrap("lease", fault.Unavailable, system+" "+reason, cause)
 }
 
+// unresolved is for the operator, and nil for a name that is none of a host.
+func unresolved(name string) error {
+	plain := strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
+	if name == "" || len(name) > 253 || !plain {
+		return nil
+	}
+	return fmt.Errorf("no address of %q", name)
+}
+
 func unreachable(err error) (reason string, cause error) {
 	var dns *net.DNSError
 	var certificate *tls.CertificateVerificationError
@@ -122,7 +132,7 @@ func unreachable(err error) (reason string, cause error) {
 	case errors.As(err, &tooLong):
 		return fmt.Sprintf("answered with more than %d bytes", tooLong.Limit), nil
 	case errors.As(err, &dns):
-		return "has a host name that does not resolve", nil
+		return "has a host name that does not resolve", unresolved(dns.Name)
 	case errors.As(err, &certificate):
 		return "shows a certificate that the configured roots do not vouch for", nil
 	}

@@ -95,7 +95,7 @@ type report struct {
 	w              io.Writer
 	packages       map[string]*pkg
 	builds         map[string][]string // output of the compiler, by import path
-	running        string              // the test that started last
+	running        []string            // tests under way, the one that went on last at the end
 	passed, failed int
 }
 
@@ -118,9 +118,9 @@ func (r *report) consume(lines <-chan string, silence time.Duration) {
 				tick.Reset(silence)
 			}
 		case <-tick.C:
-			what := r.running
-			if what == "" {
-				what = "building"
+			what := "building"
+			if n := len(r.running); n > 0 {
+				what = r.running[n-1]
 			}
 			_, _ = fmt.Fprintf(r.w, "...  %s (%d s so far)\n", what, int(time.Since(began).Seconds()))
 		}
@@ -148,14 +148,23 @@ func (r *report) line(text string) bool {
 func (r *report) test(e event) {
 	p := r.of(e.Package)
 	t := p.of(e.Test)
+	what := e.Package + " " + e.Test
 	switch e.Action {
-	case "run":
-		r.running = e.Package + " " + e.Test
+	case "run", "cont":
+		r.running = append(r.running, what)
+	case "pause":
+		r.leave(what)
 	case "output":
 		t.output = append(t.output, e.Output)
 	case "pass", "fail", "skip":
 		t.result = e.Action
+		r.leave(what)
 	}
+}
+
+// leave takes a test out of those under way.
+func (r *report) leave(what string) {
+	r.running = slices.DeleteFunc(r.running, func(other string) bool { return other == what })
 }
 
 func (r *report) of(name string) *pkg {
@@ -208,6 +217,7 @@ func (r *report) close(e event, p *pkg) {
 	before := r.passed
 	for _, name := range p.order {
 		r.settle(e.Package, p, name)
+		r.leave(e.Package + " " + name) // also what never ended
 	}
 	if e.Action == "fail" && !p.failed { // it did not build, or ended by itself
 		r.fail(e.Package, slices.Concat(r.builds[e.FailedBuild], p.output))

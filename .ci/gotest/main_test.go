@@ -122,10 +122,14 @@ func TestSilence(t *testing.T) {
 		go func() {
 			defer close(c)
 			c <- `{"Action":"run","Package":"m","Test":"TestSlow"}`
+			c <- `{"Action":"run","Package":"n","Test":"TestFast"}`
+			c <- `{"Action":"pass","Package":"n","Test":"TestFast"}`
 			<-time.After(25 * time.Second)
+			c <- `{"Action":"pass","Package":"m","Test":"TestSlow"}`
+			<-time.After(10 * time.Second)
 		}()
 		r.consume(c, 10*time.Second)
-		want := "...  m TestSlow (10 s so far)\n...  m TestSlow (20 s so far)\n"
+		want := "...  m TestSlow (10 s so far)\n...  m TestSlow (20 s so far)\n...  building (30 s so far)\n"
 		if out.String() != want {
 			t.Errorf("got %q, want %q", out.String(), want)
 		}

@@ -261,11 +261,27 @@ func (c checker) audit() {
 	}
 }
 
+// The most that limits counted in numbers can be.
+const (
+	maxDepth = 10_000
+	maxCount = 1 << 20
+)
+
+// zeroes refuses limits of 0 that the file itself says: who writes that means
+// none, or no limit, and neither is to be had.
+func (c checker) zeroes() {
+	for path, high := range map[string]int64{"limits.depth": maxDepth, "limits.concurrent": maxCount, "limits.connections": maxCount} {
+		if n, ok := c.decoder.nodes[path]; ok && n.Value == "0" {
+			c.between(path, 0, 1, high)
+		}
+	}
+}
+
 func (c checker) limits() {
 	l := c.config.Limits
-	c.between("limits.depth", int64(l.Depth), 1, 10_000)
-	c.between("limits.concurrent", int64(l.Concurrent), 1, 1<<20)
-	c.between("limits.connections", int64(l.Connections), 1, 1<<20)
+	c.between("limits.depth", int64(l.Depth), 1, maxDepth)
+	c.between("limits.concurrent", int64(l.Concurrent), 1, maxCount)
+	c.between("limits.connections", int64(l.Connections), 1, maxCount)
 	c.between("limits.body", int64(l.Body), 1<<10, 1<<30)
 	c.between("limits.answer", int64(l.Answer), 1<<10, 1<<30)
 	c.between("limits.header", int64(l.Header), 1<<10, 1<<20)

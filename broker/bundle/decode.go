@@ -326,7 +326,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		return
 	}
 	for _, e := range given {
-		d.report(e.key, d.join(path, e.key.Value), "unknown key%s", didYouMean(e.key.Value, names))
+		d.report(e.key, d.join(path, e.key.Value), "unknown key%s", DidYouMean(e.key.Value, names))
 	}
 	d.validate(v, path)
 }
@@ -338,6 +338,9 @@ func (d *decoder) field(n *yaml.Node, given []entry, at int, v reflect.Value, f 
 	switch {
 	case at < 0 && f.required:
 		d.report(n, name, "required, but missing")
+		d.unread[name] = v
+	case at >= 0 && f.json && given[at].value.Kind == yaml.MappingNode:
+		d.refuse(given[at].value, name, `JSON in quotes, such as '{"role": "reader"}'`)
 		d.unread[name] = v
 	case at >= 0:
 		d.value(given[at].value, v, name)
@@ -364,7 +367,7 @@ func (d *decoder) settings(n *yaml.Node, v reflect.Value, index int, rest []entr
 		if at := d.join(path, "kind"); !d.troubled(at) {
 			known := slices.Sorted(maps.Keys(table))
 			d.report(d.nearest(at), at, "unknown kind %s: known kinds are %s%s",
-				d.secrets.quote(kind), strings.Join(known, ", "), didYouMean(kind, known))
+				d.secrets.quote(kind), strings.Join(known, ", "), DidYouMean(kind, known))
 		}
 		return
 	}
@@ -451,6 +454,7 @@ type field struct {
 	name     string
 	index    int
 	required bool
+	json     bool // text that is JSON
 	settings bool // takes the keys that the other fields leave
 }
 
@@ -468,6 +472,7 @@ func fields(t reflect.Type) []field {
 			name:     name,
 			index:    i,
 			required: t.Field(i).Tag.Get("check") == "required",
+			json:     t.Field(i).Tag.Get("check") == "json",
 			settings: option == "settings",
 		})
 	}

@@ -67,7 +67,7 @@ func (in Injection) settings() []setting {
 func (c checker) injection(path string, u Upstream, in Injection) {
 	if _, ok := c.config.Providers[in.Provider]; !ok && in.Provider != "" && !c.decoder.lost("providers") {
 		known := keys(c.config.Providers)
-		c.decoder.fault(path+".provider", "a name under providers", c.quote(in.Provider)+didYouMean(in.Provider, known))
+		c.decoder.fault(path+".provider", "a name under providers", c.quote(in.Provider)+DidYouMean(in.Provider, known))
 	}
 	for i, tool := range in.Tools {
 		if strings.Contains(strings.TrimSuffix(tool, "*"), "*") {
@@ -89,6 +89,7 @@ func (c checker) injection(path string, u Upstream, in Injection) {
 	c.field(path+".field", in.Field)
 	c.template(path+".template", in)
 	c.fits(path, u, in)
+	c.minted(path, in)
 }
 
 // setting demands a field of the schemes that need it and refuses it of those
@@ -193,6 +194,8 @@ func (c checker) template(path string, in Injection) {
 		c.decoder.fault(path, "no placeholders but {token}, {username} and {password}", "another or an unmatched brace")
 	case rest == template:
 		c.decoder.fault(path, "at least one of {token}, {username} and {password}", fmt.Sprintf("a literal value of %d characters", utf8.RuneCountInString(template)))
+	case strings.Contains(template, "{token}") && (strings.Contains(template, "{username}") || strings.Contains(template, "{password}")):
+		c.decoder.fault(path, "either {token}, or {username} and {password}, as no credential has both", "both")
 	case strings.ContainsFunc(rest, func(r rune) bool { return r < ' ' || r > '~' }):
 		c.decoder.fault(path, "the characters a header can hold", "others")
 	}

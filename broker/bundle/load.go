@@ -53,7 +53,8 @@ type Validator interface {
 
 // Load reads the bundle in dir: mintmark.yaml and every *.cedar file whose name
 // does not begin with a dot. Files may be symbolic links, as a mounted
-// ConfigMap's are, but must lead to regular files. The error is Problems when
+// ConfigMap's are, but must lead to regular files that only their owner and group can write:
+// who writes a policy may do anything. The error is Problems when
 // something is wrong with what the files say: all of it, not the first. On
 // error the bundle is nil.
 func Load(dir string, kinds Kinds) (*Bundle, error) {
@@ -101,9 +102,11 @@ func compile(b *Bundle, config []byte, kinds Kinds) Reading {
 	d := &decoder{dir: b.Dir, kinds: kinds.byRegistration(), secrets: secrets, known: text}
 	d.document(config, &b.Config)
 	if d.decoded {
+		check := checker{config: &b.Config, decoder: d}
+		check.zeroes() // which the defaults would hide
 		b.Config.setDefaults(b.Dir)
-		checker{config: &b.Config, decoder: d}.all()
-		b.places = d.remember(b.Config.Providers)
+		check.all()
+		b.places = d.remember(&b.Config)
 	}
 	return Reading{Bundle: b, Problems: append(all, d.problems...), Decoded: d.decoded}
 }
@@ -120,7 +123,7 @@ func checkText(secrets scanner, name string, content []byte) Problems {
 }
 
 func readFiles(dir string) ([]byte, []PolicyFile, error) {
-	config, err := readFile(filepath.Join(dir, ConfigName), MaxConfig)
+	config, err := Path(filepath.Join(dir, ConfigName)).ReadShared(MaxConfig)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
 		return nil, nil, fmt.Errorf("expected a directory with %s in it: %w", ConfigName, err)
 	}
@@ -136,22 +139,13 @@ func readFiles(dir string) ([]byte, []PolicyFile, error) {
 		if filepath.Ext(e.Name()) != ".cedar" || strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		content, err := readFile(filepath.Join(dir, e.Name()), MaxPolicy)
+		content, err := Path(filepath.Join(dir, e.Name())).ReadShared(MaxPolicy)
 		if err != nil {
 			return nil, nil, err
 		}
 		policies = append(policies, PolicyFile{Name: e.Name(), Content: content})
 	}
 	return config, policies, nil
-}
-
-func readFile(name string, limit int64) ([]byte, error) {
-	f, _, err := openRegular(name)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { _ = f.Close() }() // read only: nothing to lose
-	return readAtMost(f, name, limit)
 }
 
 func readAtMost(f io.Reader, name string, limit int64) ([]byte, error) {

@@ -310,6 +310,24 @@ func TestFilesThatAreNotRead(t *testing.T) {
 	check("a directory", "want a regular file")
 }
 
+// Who can write a file of the bundle says who may do what.
+func TestFilesThatOthersCanWriteAreRefused(t *testing.T) {
+	for _, name := range []string{bundle.ConfigName, "a.cedar"} {
+		for _, mode := range []os.FileMode{0o666, 0o602} {
+			dir := t.TempDir()
+			write(t, dir, bundle.ConfigName, minimal)
+			write(t, dir, "a.cedar", "")
+			if err := os.Chmod(filepath.Join(dir, name), mode); err != nil {
+				t.Fatal(err)
+			}
+			b, err := bundle.Load(dir, kinds())
+			if err == nil || b != nil || !strings.Contains(err.Error(), filepath.Join(dir, name)+": got mode") || !strings.Contains(err.Error(), "chmod go-w") {
+				t.Errorf("%s with mode %v: got %v, %v, want it refused by name", name, mode, b, err)
+			}
+		}
+	}
+}
+
 func TestSymbolicLinksAreFollowed(t *testing.T) {
 	elsewhere, dir := t.TempDir(), t.TempDir()
 	write(t, elsewhere, "config", minimal)

@@ -77,7 +77,7 @@ func found(name string) string { return fmt.Sprintf("found %s: %s", name, useRef
 // quote shows a value in a message: in full when it is short and harmless,
 // else by its length alone.
 func (sc scanner) quote(s string) string {
-	const longest = 48
+	const longest = 32 // longer than the words that are mistyped, no longer than most keys
 	if s == "" {
 		return "nothing"
 	}

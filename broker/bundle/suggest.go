@@ -5,8 +5,9 @@ import (
 	"strconv"
 )
 
-// didYouMean returns a hint at the name nearest to got, or "" when none is near.
-func didYouMean(got string, names []string) string {
+// DidYouMean returns a hint at the one of names nearest to got, `: did you mean "x"?`,
+// or "" when none is near.
+func DidYouMean(got string, names []string) string {
 	best, distance := "", len(got)/3+2
 	for _, name := range names {
 		if n := editDistance(got, name); n < distance {

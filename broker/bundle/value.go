@@ -4,6 +4,7 @@ import (
 	"encoding"
 	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"net/netip"
 	"net/url"
@@ -117,14 +118,21 @@ func (p Path) String() string { return string(p) }
 // regular one of at most limit bytes, which nobody but its owner can write. It
 // may be readable by others, as files mounted by an orchestrator are: who may
 // read it is for the operator to say. No error repeats what was read.
-func (p Path) Read(limit int64) ([]byte, error) {
+func (p Path) Read(limit int64) ([]byte, error) { return p.readHeld(limit, 0o022) }
+
+// ReadShared is Read of a file that its group may write too: who is in it is for
+// the operator to say, and with many systems' umask every file is so.
+func (p Path) ReadShared(limit int64) ([]byte, error) { return p.readHeld(limit, 0o002) }
+
+// readHeld is Read of a file that those of the given permission bits can't write.
+func (p Path) readHeld(limit int64, others fs.FileMode) ([]byte, error) {
 	f, info, err := openRegular(string(p))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // read only: nothing to lose
-	if mode := info.Mode().Perm(); mode&0o022 != 0 {
-		return nil, fmt.Errorf("read %s: got mode %#o, want a file that only its owner can write: chmod go-w", p, mode)
+	if mode := info.Mode().Perm(); mode&others != 0 {
+		return nil, fmt.Errorf("read %s: got mode %#o, want a file that others cannot write: chmod go-w", p, mode)
 	}
 	return readAtMost(f, string(p), limit)
 }

@@ -15,14 +15,14 @@ type Warning struct{ Problem }
 // Warnings returns what an operator should be reminded of at now, in order of
 // position.
 func (b *Bundle) Warnings(now time.Time) []Warning {
-	var all []Warning
+	all := b.partly()
 	for _, name := range keys(b.Config.Providers) {
 		settings, ok := b.Config.Providers[name].Settings.(Warner)
 		if !ok {
 			continue
 		}
 		for _, text := range settings.Warnings(now) {
-			at := b.places[name]
+			at := b.places["providers."+name]
 			at.Text = text
 			all = append(all, Warning{at})
 		}
@@ -31,13 +31,33 @@ func (b *Bundle) Warnings(now time.Time) []Warning {
 	return all
 }
 
-// remember keeps where each provider is registered.
-func (d *decoder) remember(providers map[string]Provider) map[string]Problem {
-	places := make(map[string]Problem, len(providers))
-	for name := range providers {
-		path := d.join("providers", name)
-		n := d.nearest(path)
-		places[name] = Problem{File: ConfigName, Line: n.Line, Column: n.Column, Path: path}
+// partly warns of MCP upstreams that can be called but neither initialized nor
+// listed: each of their credentials is for some tools alone.
+func (b *Bundle) partly() (all []Warning) {
+	for _, name := range keys(b.Config.Upstreams) {
+		u := b.Config.Upstreams[name]
+		whole := slices.ContainsFunc(u.Credentials, func(in Injection) bool { return len(in.Tools) == 0 })
+		if u.Kind != "mcp" || len(u.Credentials) == 0 || whole {
+			continue
+		}
+		at := b.places["upstreams."+name]
+		at.Text = "all credentials have tools, so that none serves initialize, server/discover and tools/list: add one without"
+		all = append(all, Warning{at})
 	}
+	return all
+}
+
+// remember keeps where providers and upstreams are registered.
+func (d *decoder) remember(c *Config) map[string]Problem {
+	places := make(map[string]Problem, len(c.Providers)+len(c.Upstreams))
+	keep := func(group string, names []string) {
+		for _, name := range names {
+			path := d.join(group, name)
+			n := d.nearest(path)
+			places[group+"."+name] = Problem{File: ConfigName, Line: n.Line, Column: n.Column, Path: path}
+		}
+	}
+	keep("providers", keys(c.Providers))
+	keep("upstreams", keys(c.Upstreams))
 	return places
 }

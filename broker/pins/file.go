@@ -10,6 +10,8 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"mintmark/internal/owned"
 )
 
 // file is where pins are kept: pins.json, and a lock beside it, because a broker
@@ -26,7 +28,7 @@ type stamp struct {
 }
 
 func openFile(dir string) (file, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
+	if err := owned.MakeDirectory(dir); err != nil {
 		return file{}, fmt.Errorf("make the directory of state: %w", err)
 	}
 	return file{path: filepath.Join(dir, "pins.json"), lock: filepath.Join(dir, "pins.lock"), patience: 5 * time.Second}, nil
@@ -75,7 +77,7 @@ func (f file) changed(since stamp) bool {
 // nothing can end a wait for such a lock, and one that is held for ever must not
 // hold those who list, nor the end of the broker.
 func (f file) hold() (unlock func(), err error) {
-	lock, err := os.OpenFile(f.lock, os.O_CREATE|os.O_RDWR, 0o600)
+	lock, err := f.openLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock the pinned tools: %w", err)
 	}
@@ -99,6 +101,36 @@ func (f file) hold() (unlock func(), err error) {
 	}
 }
 
+// openLock makes the lock where there is none. One that root makes is the broker's
+// all the same.
+func (f file) openLock() (*os.File, error) {
+	lock, err := os.OpenFile(f.lock, os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
+	if errors.Is(err, fs.ErrExist) {
+		return os.OpenFile(f.lock, os.O_RDWR|syscall.O_NOFOLLOW, 0)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if err := f.keepOwner(lock); err != nil {
+		return nil, errors.Join(err, lock.Close(), os.Remove(f.lock))
+	}
+	return lock, nil
+}
+
+// keepOwner gives what was made beside the file, or in its place, to whom the file
+// belongs, and where there is none to whom the directory does: an operator's command
+// may run as root, and the broker has to read it after that.
+func (f file) keepOwner(made *os.File) error {
+	if info, err := os.Stat(f.path); err == nil {
+		return owned.Keep(made, info)
+	}
+	info, err := os.Stat(filepath.Dir(f.path))
+	if err != nil {
+		return err
+	}
+	return owned.Leave(made, info)
+}
+
 // write replaces the file whole, so that a crash leaves the old or the new.
 // It returns the stamp of what it wrote.
 func (f file) write(known pinned) (stamp, error) {
@@ -113,7 +145,7 @@ func (f file) write(known pinned) (stamp, error) {
 	defer func() { _ = os.Remove(next.Name()) }() // fails once it is renamed
 	_, err = next.Write(append(content, '\n'))
 	info, unknown := next.Stat()
-	if err = errors.Join(err, unknown, next.Sync(), next.Close()); err == nil {
+	if err = errors.Join(err, unknown, f.keepOwner(next), next.Sync(), next.Close()); err == nil {
 		err = os.Rename(next.Name(), f.path)
 	}
 	if err != nil {

@@ -62,6 +62,7 @@ type Pins struct {
 	retry    time.Time // when to try again after a write failed; zero: none did
 	restless map[string]*restless
 	news     []Approval
+	unread   unread
 }
 
 // pinned is what is remembered, by upstream and tool.
@@ -213,6 +214,10 @@ func (known pinned) clone() pinned {
 		c[upstream] = maps.Clone(tools)
 	}
 	return c
+}
+
+func (known pinned) equal(other pinned) bool {
+	return maps.EqualFunc(known, other, func(a, b map[string]Pin) bool { return maps.Equal(a, b) })
 }
 
 // Pending reports whether a tool has changed and nobody has approved it, or whether

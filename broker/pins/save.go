@@ -98,10 +98,14 @@ func (p *Pins) commit(change func(known pinned)) error {
 	if err != nil {
 		return p.fail(p.cut(), err)
 	}
-	next := known.clone()
+	said, next := known.clone(), known.clone() // begin adds to known
 	b := p.begin(known, s)
 	b.apply(next)
 	change(next)
+	if next.equal(said) { // a file that says it already is not written again
+		p.succeed(b, next, s)
+		return nil
+	}
 	if s, err = p.file.write(next); err != nil {
 		return p.fail(b, err)
 	}
@@ -170,6 +174,7 @@ func (p *Pins) refresh() (overtaken bool) {
 		return false
 	}
 	known, s, err := p.file.read()
+	p.noteUnread(err)
 	if err != nil {
 		return false // what is known stands
 	}

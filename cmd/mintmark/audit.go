@@ -18,6 +18,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"mintmark/broker/audit"
 )
@@ -196,6 +197,9 @@ func (q *query) run(now time.Time) (err error) {
 	if o := q.filter.Outcome; o != "" && o != "allow" && o != "deny" {
 		return fmt.Errorf("--outcome: expected allow or deny, got %q", o)
 	}
+	if _, err := spiffeid.FromString(q.filter.Agent); err != nil && q.filter.Agent != "" {
+		return fmt.Errorf("--agent: expected a SPIFFE ID such as spiffe://example.org/agent/shop, got %q", q.filter.Agent)
+	}
 	if err := findLog(q.log); err != nil {
 		return err
 	}
@@ -215,6 +219,7 @@ func (q *query) run(now time.Time) (err error) {
 // each shows every record that can be read. What can't be read is named at
 // once, and fails the query at its end.
 func (q *query) each(show func(audit.Record) error) (failed error) {
+	found := false
 	for r, err := range audit.Query(q.log, q.filter) {
 		if err != nil {
 			failed = errSilent
@@ -224,6 +229,10 @@ func (q *query) each(show func(audit.Record) error) (failed error) {
 		if err := show(r); err != nil {
 			return err
 		}
+		found = true
+	}
+	if q.filter.Call != "" && !found && failed == nil {
+		return errors.New("--call: expected the id of a call as its refusal and its records have it, 32 hex digits, found no such record; it may be in the log of another broker, or archived")
 	}
 	return failed
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -21,9 +20,12 @@ func checkCommand() *cobra.Command {
 		Short: "Check the registrations and policies in a directory",
 		Long: `Check reads DIR as serve would and opens nothing: neither secrets nor servers
 have to be there. Every fault is printed with its file, line and column, what
-was expected and what was found.
+was expected and what was found. A file that others than its owner can write is
+refused before it is read.
 
-A stored key (kind static) is no fault, but a warning on stderr with its age.
+A stored key (kind static) is no fault, but a warning on stderr with its age. So
+are no policy at all, a policy that can match no call, and an upstream of kind
+mcp whose credentials leave out what every session begins with.
 
 Policies are held against what mintmark.yaml registers, as far as that could be
 read. Faults come in the order of the files' names and of their lines.
@@ -37,13 +39,22 @@ Every key of mintmark.yaml, with a whole example, is in docs/configuration.md.`,
 				return err
 			}
 			for _, w := range bd.Warnings(time.Now()) {
-				fmt.Fprintf(cmd.ErrOrStderr(), "%s:%d:%d: %s: warning: %s\n", filepath.Join(args[0], w.File), w.Line, w.Column, w.Path, w.Text)
+				warn(cmd, args[0], w.Problem)
+			}
+			for _, w := range set.Warnings() {
+				warn(cmd, args[0], w)
 			}
 			_, err = fmt.Fprintf(cmd.OutOrStdout(), "%s: ok: upstreams %d, providers %d, policies %d, bundle %s\n",
 				args[0], len(bd.Config.Upstreams), len(bd.Config.Providers), len(set.IDs()), bd.Digest)
 			return err
 		},
 	}
+}
+
+// warn says of a directory what is no fault.
+func warn(cmd *cobra.Command, dir string, p bundle.Problem) {
+	p.File, p.Text = filepath.Join(dir, p.File), "warning: "+p.Text
+	fmt.Fprintln(cmd.ErrOrStderr(), p)
 }
 
 // load reads a directory and compiles its policies. What is wrong with the
@@ -86,7 +97,8 @@ func policyTestCommand() *cobra.Command {
 what was expected and what came. It fails when a case fails, and when there is
 no case at all. A case has a name, an agent, an upstream, a method, a time (of
 which policies read clocks and the age of facts: there is no "now") and what to
-expect. It may have a target, posture and more: see docs/policies.md.
+expect. It may have a target, posture and more: see docs/policies.md. A case that
+names what is not registered is a fault, as it would be denied by any policies.
 
   cases:
     - name: nobody refunds at night
@@ -99,16 +111,30 @@ expect. It may have a target, posture and more: see docs/policies.md.
 		Example: "  mintmark policy test /etc/mintmark",
 		Args:    one("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			_, set, err := load(args[0])
+			bd, set, err := load(args[0])
 			if err != nil {
 				return err
 			}
-			return testPolicies(cmd, set, args[0])
+			return testPolicies(cmd, set, knownOf(bd), args[0])
 		},
 	}
 }
 
-func testPolicies(cmd *cobra.Command, set *policies.Set, dir string) error {
+// knownOf is what the cases of test files may name.
+func knownOf(bd *bundle.Bundle) policies.Known {
+	known := policies.Known{TrustDomains: []string{bd.Config.TrustDomain.Name()}, Credentials: map[string][]string{}}
+	for _, b := range bd.Config.Trust.Bundles {
+		known.TrustDomains = append(known.TrustDomains, b.TrustDomain.Name())
+	}
+	for name, u := range bd.Config.Upstreams {
+		for _, in := range u.Credentials {
+			known.Credentials[name] = append(known.Credentials[name], in.Provider)
+		}
+	}
+	return known
+}
+
+func testPolicies(cmd *cobra.Command, set *policies.Set, known policies.Known, dir string) error {
 	files, err := filepath.Glob(filepath.Join(dir, "*.test.yaml"))
 	if err != nil {
 		return err
@@ -118,11 +144,11 @@ func testPolicies(cmd *cobra.Command, set *policies.Set, dir string) error {
 	}
 	all, failed := 0, 0
 	for _, file := range files {
-		content, err := os.ReadFile(file)
+		content, err := bundle.Path(file).ReadShared(bundle.MaxPolicy)
 		if err != nil {
 			return err
 		}
-		results, err := policies.RunTests(set, file, content)
+		results, err := policies.RunTests(set, known, file, content)
 		if err != nil {
 			return faults{err.Error()}
 		}

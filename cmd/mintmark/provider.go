@@ -18,6 +18,7 @@ import (
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
+	"mintmark/internal/owned"
 )
 
 func providerCommand() *cobra.Command {
@@ -33,7 +34,8 @@ func providerListCommand() *cobra.Command {
 		Long: `List shows what DIR registers, and asks no system: the name and kind of each
 provider, whether each agent has a credential of its own, how long one is used
 at most ("-": as long as its system says), whether its system can renew and
-revoke one, and the upstreams that use it.`,
+revoke one ("if offered": where its server's metadata names an endpoint), and
+the upstreams that use it.`,
 		Example: "  mintmark provider list --dir /etc/mintmark",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -64,9 +66,16 @@ func writeProviders(out io.Writer, list []broker.Registered) error {
 		if p.MaxAgeS > 0 {
 			age = (time.Duration(p.MaxAgeS) * time.Second).String()
 		}
-		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Kind, yesNo(p.PerAgent), age, yesNo(p.Renews), yesNo(p.Revokes), cmp.Or(strings.Join(p.Upstreams, " "), "-"))
+		fmt.Fprintf(table, "%s\t%s\t%s\t%s\t%s\t%s\t%s\n", p.Name, p.Kind, yesNo(p.PerAgent), age, yesNo(p.Renews), revokes(p), cmp.Or(strings.Join(p.Upstreams, " "), "-"))
 	}
 	return table.Flush()
+}
+
+func revokes(p broker.Registered) string {
+	if p.IfOffered {
+		return "if offered"
+	}
+	return yesNo(p.Revokes)
 }
 
 func providerTestCommand() *cobra.Command {
@@ -79,7 +88,8 @@ func providerTestCommand() *cobra.Command {
 		Short: "Mint one credential, show what it is, and revoke it",
 		Long: `Test has a provider make one credential, as serve does for a call, shows what
 it is, and revokes it where its system can. The secret is not shown. A
-credential that can't be revoked ends by itself.
+credential that can't be revoked ends by itself, but a stored key lives on: of
+that, test shows when it is read again, and warns of its age on stderr.
 
 It says "ok" and exits with 0 when all of that worked; it exits with 1 and says
 why when nothing was made, or when what was made could not be revoked.
@@ -89,6 +99,10 @@ has one writer. While a broker serves from DIR, give test a log of its own with
 --log. The fingerprint is under the key of that log: it can be compared with
 others of the same log only.
 
+Run it as the broker's user, also with --log: the broker's secrets, its identity
+and what providers keep are that user's. Root is refused where the broker's log
+is another's. The Workload API is asked only by a provider that needs it.
+
 Where each agent has a credential of its own, --agent says for whom to make
 it. That needs no proof: whoever may run this holds the broker's rights.`,
 		Example: `  mintmark provider test --dir /etc/mintmark orders-db
@@ -97,6 +111,10 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			bd, _, err := load(dir)
 			if err != nil {
+				return err
+			}
+			brokers := string(bd.Config.Audit.Directory)
+			if err := refuseRoot(owned.Me(), brokers); err != nil {
 				return err
 			}
 			var agent attest.Identity
@@ -114,11 +132,16 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
 			}
 			t, err := broker.Try(cmd.Context(), broker.Options{Bundle: bd, Kinds: kinds(), Logger: logger}, args[0], agent)
 			if t.Credential != "" {
+				for _, w := range bd.Warnings(time.Now()) {
+					if w.Path == "providers."+args[0] {
+						warn(cmd, dir, w.Problem)
+					}
+				}
 				if wrote := writeTrial(cmd.OutOrStdout(), t, err == nil, asJSON); wrote != nil {
 					return errors.Join(err, wrote)
 				}
 			}
-			return advised(err)
+			return asOwner(advised(err), brokers)
 		},
 	}
 	dirFlag(cmd, &dir)
@@ -204,7 +227,11 @@ func writeTrial(out io.Writer, t broker.Trial, ok, asJSON bool) error {
 	}
 	fmt.Fprintf(table, "type\t%s\n", t.Type)
 	fmt.Fprintf(table, "scopes\t%s\n", printable(cmp.Or(strings.Join(t.Scopes, " "), "-")))
-	fmt.Fprintf(table, "ends\t%s\n", t.NotAfter.Format(time.RFC3339))
+	end := "ends"
+	if t.Stored {
+		end = "read again at"
+	}
+	fmt.Fprintf(table, "%s\t%s\n", end, t.NotAfter.Format(time.RFC3339))
 	fmt.Fprintf(table, "fingerprint\t%s\n", t.Fingerprint)
 	fmt.Fprintf(table, "renewable\t%s\n", yesNo(t.Renewable))
 	fmt.Fprintf(table, "revocable\t%s\n", revocability(t))
@@ -216,6 +243,8 @@ func writeTrial(out io.Writer, t broker.Trial, ok, asJSON bool) error {
 
 func revocability(t broker.Trial) string {
 	switch {
+	case !t.Revocable && t.Stored:
+		return "no: it is a stored key and lives on"
 	case !t.Revocable:
 		return "no: it ends by itself"
 	case t.Revoked:

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -18,7 +19,10 @@ import (
 	"mintmark/broker/audit"
 )
 
-func TestMain(m *testing.M) { testscript.Main(m, map[string]func(){"mintmark": main}) }
+func TestMain(m *testing.M) {
+	syscall.Umask(0o022) // or the scripts' files are refused where the group may write what one makes
+	testscript.Main(m, map[string]func(){"mintmark": main})
+}
 
 // TestScripts runs testdata/script: one behaviour of the program a file, whose
 // name is the claim.

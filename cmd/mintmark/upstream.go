@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"time"
@@ -58,7 +57,9 @@ Look at the tool first: a server that rewrites the description of a tool can
 make an agent do something else than was agreed to. By name or with --all, what
 the tools say at this moment is approved, and printed. With --digest, which
 "mintmark upstream tools" lists and the record of the change has, approve does
-nothing if the server has changed the tool again since you looked: prefer it.`,
+nothing if the server has changed the tool again since you looked: prefer it.
+
+Run it as the broker's user, or as root: what it writes stays the broker's.`,
 		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order --digest 4f2c1b9a7d30
   mintmark upstream approve --dir /etc/mintmark orders lookup_order
   mintmark upstream approve --dir /etc/mintmark orders --all`,
@@ -74,7 +75,7 @@ nothing if the server has changed the tool again since you looked: prefer it.`,
 			if cmd.Flags().Changed("digest") && len(args) != 2 {
 				return errors.New("expected one tool with --digest; see: mintmark upstream tools")
 			}
-			_, p, err := pinsOf(dir, args[0])
+			bd, p, err := pinsOf(dir, args[0])
 			if err != nil {
 				return err
 			}
@@ -85,7 +86,7 @@ nothing if the server has changed the tool again since you looked: prefer it.`,
 				approved, err = p.Approve(args[0], args[1:]...)
 			}
 			if err != nil {
-				return err
+				return asOwner(err, string(bd.Config.State))
 			}
 			sayApproved(cmd, p, args[0], approved)
 			return nil
@@ -123,8 +124,20 @@ func pinsOf(dir, upstream string) (*bundle.Bundle, *pins.Pins, error) {
 		return nil, nil, err
 	}
 	if u, ok := bd.Config.Upstreams[upstream]; !ok || u.Kind != "mcp" {
-		return nil, nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, slices.Sorted(maps.Keys(bd.Config.Upstreams)))
+		return nil, nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, ofMCP(bd))
 	}
 	p, err := pins.Open(string(bd.Config.State), time.Now)
-	return bd, p, err
+	return bd, p, asOwner(err, string(bd.Config.State))
+}
+
+// ofMCP returns the names of the upstreams that have tools.
+func ofMCP(bd *bundle.Bundle) []string {
+	var names []string
+	for name, u := range bd.Config.Upstreams {
+		if u.Kind == "mcp" {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
 }

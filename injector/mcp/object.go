@@ -22,7 +22,7 @@ type Object []Member
 // for anything else, for a name that stands twice and for broken UTF-8, at any
 // depth, and for more members than are checked for that.
 func CutObject(raw []byte) (Object, error) {
-	if err := checkWidth(raw); err != nil {
+	if err := CheckWidth(raw); err != nil {
 		return nil, err
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))
@@ -55,7 +55,7 @@ const maxElements = 1 << 16
 // CutArray cuts raw, one JSON array, into its elements. It refuses what
 // CutObject refuses, and more than maxElements.
 func CutArray(raw []byte) ([][]byte, error) {
-	if err := checkWidth(raw); err != nil {
+	if err := CheckWidth(raw); err != nil {
 		return nil, err
 	}
 	dec := jsontext.NewDecoder(bytes.NewBuffer(raw))

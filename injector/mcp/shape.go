@@ -24,7 +24,7 @@ func checkShape(body []byte, depth int) error {
 	if len(bytes.TrimLeft(body, space)) == 0 {
 		return parseError("expected a JSON-RPC message, got an empty body")
 	}
-	if err := checkWidth(body); err != nil {
+	if err := CheckWidth(body); err != nil {
 		return err
 	}
 	level := 0

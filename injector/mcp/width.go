@@ -9,9 +9,9 @@ const maxMembers = maxElements
 // deepest is where the decoder ends, whatever a message holds.
 const deepest = 10_000
 
-// checkWidth refuses more than maxMembers, before anything is parsed. Of what is no
+// CheckWidth refuses more than 65,536 members, before anything is parsed. Of what is no
 // JSON it may say so or not.
-func checkWidth(text []byte) error {
+func CheckWidth(text []byte) error {
 	if len(text) < len(`"":0,`)*maxMembers { // it has no room for them
 		return nil
 	}

@@ -36,10 +36,10 @@ func table() []arrow {
 	return []arrow{
 		{"cmd/...", []string{"..."}},
 
-		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "internal/http1")},
+		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "internal/http1", "internal/owned")},
 		{"broker/console", leaves},
 		{"broker/bundle", []string{"internal/fault", "internal/egress"}},
-		{"broker/*", []string{"internal/fault"}}, // the leaves
+		{"broker/*", []string{"internal/fault", "internal/owned"}}, // the leaves
 
 		{"injector", with("providers", "injector/mcp", "internal/dpop", "internal/egress", "internal/http1")},
 		{"injector/mcp", []string{"internal/fault"}},

@@ -46,6 +46,11 @@ func TestFirstCall(t *testing.T) {
 	if !regexp.MustCompile(`(?m)^\S+ +decision +allow +spiffe://example.org/agent/shop +everything +tools/call +echo `).MatchString(record) || !strings.Contains(record, `"ok":true`) {
 		t.Errorf("the record: got %q", record)
 	}
+	for _, method := range []string{"server/discover", "initialize"} {
+		if !strings.Contains(text, "`"+method+"`") || !strings.Contains(record, " "+method+" ") {
+			t.Errorf("the record: got %q, want %s in it, as the page says", record, method)
+		}
+	}
 }
 
 // block returns the code block of a page in a language.

@@ -58,6 +58,7 @@ func refused() []netip.Prefix {
 		netip.MustParsePrefix("fe80::/10"),              // link-local
 		netip.MustParsePrefix("fec0::/10"),              // site-local, deprecated (RFC 3879)
 		netip.MustParsePrefix("fd00:ec2::254/128"),      // metadata: AWS
+		netip.MustParsePrefix("fd00:ec2::23/128"),       // credentials: EKS Pod Identity
 		netip.MustParsePrefix("fd20:ce::254/128"),       // metadata: GCP
 		netip.MustParsePrefix("fd00:42::42/128"),        // metadata: Scaleway
 		netip.MustParsePrefix("fd00:c1::a9fe:a9fe/128"), // metadata: Oracle Cloud

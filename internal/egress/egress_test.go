@@ -15,7 +15,7 @@ func TestRefused(t *testing.T) {
 		"0.0.0.0": true, "0.1.2.3": true, "255.255.255.255": true, "224.0.0.1": true, "239.255.255.255": true,
 		"100.100.100.200": true, "192.0.0.192": true, "168.63.129.16": true, // metadata elsewhere
 		"::": true, "fe80::1": true, "fe80::1%eth0": true, "febf::1": true, "fec0::1": true, "ff02::1": true, "ff05::2": true,
-		"fd00:ec2::254": true, "fd20:ce::254": true, "fd00:42::42": true, "fd00:c1::a9fe:a9fe": true,
+		"fd00:ec2::254": true, "fd00:ec2::23": true, "fd20:ce::254": true, "fd00:42::42": true, "fd00:c1::a9fe:a9fe": true,
 		"::ffff:169.254.169.254": true, "::ffff:0.0.0.0": true, "::ffff:100.100.100.200": true, "::169.254.169.254": true, // mapped, compatible
 		"64:ff9b::169.254.169.254": true, "64:ff9b::100.100.100.200": true, "64:ff9b::0.0.0.1": true, // NAT64
 		"64:ff9b:1::169.254.169.254": true, "64:ff9b:1:a9fe:a9:fe00::": true,

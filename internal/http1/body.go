@@ -37,7 +37,27 @@ func (b *body) readChunked(in *input, p []byte) (int, error) {
 	}
 	n, err := in.read(p[:min(int64(len(p)), b.left)])
 	b.left -= int64(n)
+	for err == nil && b.left == 0 && n < len(p) && nextIsHere(in.buffered()) {
+		if err = b.nextChunk(in); err != nil {
+			break
+		}
+		var more int
+		more, err = in.read(p[n : n+int(min(int64(len(p)-n), b.left))])
+		n, b.left = n+more, b.left-int64(more)
+	}
 	return n, cut(err)
+}
+
+// nextIsHere reports whether some data of a next chunk has come already: what is
+// said in chunks of a byte each would cost whoever reads a step for each.
+func nextIsHere(buffered []byte) bool {
+	rest, ok := bytes.CutPrefix(buffered, []byte("\r\n"))
+	end := bytes.IndexByte(rest[:min(len(rest), maxChunkLine)], '\n')
+	if !ok || end < 1 || rest[end-1] != '\r' || end+1 == len(rest) {
+		return false
+	}
+	size, err := chunkSize(rest[:end-1])
+	return err == nil && size > 0
 }
 
 const (

@@ -386,6 +386,9 @@ func (p *peer) send(b []byte) error {
 	return err
 }
 
+// brief is how long the few bytes that no handler writes may take.
+const brief = 5 * time.Second
+
 // lingering is how long a client is listened to that was answered before it had said
 // all: what comes to a closed connection makes the system drop the answer too.
 const lingering = 500 * time.Millisecond
@@ -425,7 +428,7 @@ func (p *peer) refuse(err error) {
 	text := strconv.Itoa(status) + " " + http.StatusText(status)
 	body := text + ": " + err.Error() + "\n"
 	p.out = append(p.out[:0], "HTTP/1.1 "+text+"\r\nContent-Type: text/plain; charset=utf-8\r\nConnection: close\r\nContent-Length: "+strconv.Itoa(len(body))+"\r\n\r\n"+body...)
-	p.write.want = time.Now().Add(5 * time.Second)
+	p.write.want = time.Now().Add(brief)
 	if p.flush() == nil {
 		p.linger()
 	}

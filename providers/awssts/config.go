@@ -124,3 +124,6 @@ func (c Config) validateSelf(report func(field, want, got string)) {
 		report("web_identity", "either web_identity or an access key", "none")
 	}
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (Config) Mints() string { return string(providers.AWS) }

@@ -157,3 +157,6 @@ func meaning(code int) string {
 	}
 	return ""
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (Config) Mints() string { return string(providers.Token) }

@@ -92,3 +92,6 @@ func isAccount(s string) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '.' && r != '_'
 	})
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (Config) Mints() string { return string(providers.Token) }

@@ -197,3 +197,6 @@ func explain(status int, _ []byte) string {
 	}
 	return ""
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (Config) Mints() string { return string(providers.Token) }

@@ -117,3 +117,6 @@ func isSubdomain(s string) bool {
 	}
 	return len(s) <= 253
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (Config) Mints() string { return string(providers.Token) }

@@ -2,6 +2,7 @@ package oauth
 
 import (
 	"mintmark/broker/bundle"
+	"mintmark/providers"
 )
 
 // Config is the registration of one client of one authorization server, and how
@@ -138,4 +139,12 @@ func (c Config) account() account {
 
 func (i IDP) account() account {
 	return account{id: i.ClientID, style: i.AuthStyle, keyID: i.KeyID, secret: i.ClientSecret, key: i.Key}
+}
+
+// Mints says what the provider makes; see bundle.Minter.
+func (c Config) Mints() string {
+	if c.DPoP {
+		return bundle.BoundToken
+	}
+	return string(providers.Token)
 }

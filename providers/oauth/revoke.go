@@ -16,6 +16,16 @@ import (
 	"mintmark/providers"
 )
 
+// Revokes says what the registration knows: a server with metadata tells of its
+// revocation endpoint there.
+func (p *provider) Revokes() (ever, sure bool) {
+	if p.config.NoRevocation {
+		return false, true
+	}
+	fixed := p.config.TokenURL.URL != nil
+	return !fixed || p.config.RevocationURL.URL != nil, fixed
+}
+
 // Revoke ends a token by RFC 7009. It returns an error where the token itself is
 // no longer known, since the server has no other name for it.
 func (p *provider) Revoke(ctx context.Context, h providers.Held) error {

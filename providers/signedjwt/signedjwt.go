@@ -47,7 +47,7 @@ type Config struct {
 	// TTL is how long a token is good: from 10s to 24h, 5m by default.
 	TTL bundle.Duration `yaml:"ttl"`
 	// Claims are further claims, the same in each token, as a JSON object.
-	Claims string `yaml:"claims"`
+	Claims string `yaml:"claims" check:"json"`
 }
 
 // Validate reports what the fields do not say one by one.
@@ -59,7 +59,7 @@ func (c Config) Validate(report func(field, want, got string)) {
 		report("ttl", "whole seconds, from 10s to 24h", d.String())
 	}
 	if _, err := c.claims(); err != nil {
-		report("claims", "a JSON object of claims other than iss, sub, aud, exp, nbf, iat and jti", err.Error())
+		report("claims", `JSON in quotes, such as '{"role": "reader"}', of claims other than iss, sub, aud, exp, nbf, iat and jti`, err.Error())
 	}
 	if i := slices.Index(c.Audience, ""); i >= 0 {
 		report("audience["+strconv.Itoa(i)+"]", "a name", "nothing")
@@ -154,3 +154,6 @@ func (p *provider) audience() any {
 	}
 	return p.config.Audience
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (Config) Mints() string { return string(providers.Token) }

@@ -128,3 +128,14 @@ func (p *provider) Mint(context.Context, providers.Request) (providers.Credentia
 	}
 	return providers.Seal(kind, material, providers.Terms{NotAfter: end}), nil
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (c Config) Mints() string {
+	if c.Token.IsZero() {
+		return string(providers.Password)
+	}
+	return string(providers.Token)
+}
+
+// Kept is always true: nothing ends a stored key but whoever made it.
+func (p *provider) Kept() bool { return true }

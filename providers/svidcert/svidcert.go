@@ -60,3 +60,6 @@ func parse(chain [][]byte) (*x509.Certificate, error) {
 	}
 	return leaf, nil
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (Config) Mints() string { return string(providers.X509) }

@@ -140,3 +140,14 @@ func climbs(path string) error {
 	}
 	return nil
 }
+
+// Mints says what the provider makes; see bundle.Minter.
+func (c Config) Mints() string {
+	switch {
+	case c.Dynamic != nil:
+		return string(c.Dynamic.Fields.kind())
+	case c.KV1 != nil && c.KV1.Field != "", c.KV2 != nil && c.KV2.Field != "":
+		return string(providers.Token)
+	}
+	return string(providers.Password)
+}

@@ -78,3 +78,6 @@ func plainText(data map[string]any, field string) (string, error) {
 	}
 	return value, nil
 }
+
+// Kept is always true: Vault only keeps the secret, and nothing ends it there.
+func (k *kv) Kept() bool { return true }

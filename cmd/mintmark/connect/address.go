@@ -47,9 +47,9 @@ func parseAddress(broker, upstream string) (address, error) {
 }
 
 // shown returns what came in place of an address, by its length where it could
-// hold a password.
+// hold a password or be one.
 func shown(u *url.URL, broker string) string {
-	if u == nil || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Contains(broker, "@") {
+	if u == nil || u.Scheme == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" || strings.Contains(broker, "@") {
 		return fmt.Sprintf("a text of %d characters that is none", len(broker))
 	}
 	return strconv.Quote(broker)

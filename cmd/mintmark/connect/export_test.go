@@ -1,6 +1,7 @@
 package connect
 
 import (
+	"context"
 	"errors"
 	"io"
 )
@@ -37,3 +38,8 @@ func OneLine(message []byte) ([]byte, error) { return oneLine(message) }
 
 // KeyOf returns what ids of the same request have in common.
 func KeyOf(id []byte) string { return keyOf(id) }
+
+// Explain returns what is said of an error of a request to a broker at socket.
+func Explain(ctx context.Context, socket string, err error) error {
+	return (&link{address: address{socket: socket}}).explain(ctx, err)
+}

@@ -15,6 +15,7 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -138,6 +139,14 @@ func TestBrokerThatIsNotThere(t *testing.T) {
 			c.send(ping)
 			c.wantError(1.0, -31503, "can't reach the broker at "+broker, "is it running")
 		})
+	}
+}
+
+// The user of a test may be root, whom no mode keeps out: the error is made here.
+func TestSocketOfAnotherGroup(t *testing.T) {
+	err := connect.Explain(t.Context(), "/run/mintmark.sock", &net.OpError{Op: "dial", Net: "unix", Err: os.NewSyscallError("connect", syscall.EACCES)})
+	if got := err.Error(); !strings.Contains(got, "unix:///run/mintmark.sock: this user may not write to the socket") || strings.Contains(got, "is it running") {
+		t.Errorf("got %q, want word of the socket's group", got)
 	}
 }
 

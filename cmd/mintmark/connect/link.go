@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptrace"
@@ -189,6 +190,9 @@ func (l *link) explain(ctx context.Context, err error) error {
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
 		return refusef(http.StatusBadGateway, hint, l.address, "it does not speak TLS")
+	}
+	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" && errors.Is(e.Err, fs.ErrPermission) {
+		return refusef(http.StatusServiceUnavailable, "can't reach the broker at %s: this user may not write to the socket: let it be in the group that the socket belongs to (mode 0660), and into the socket's directory", l.address)
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" {
 		return refusef(http.StatusServiceUnavailable, "can't reach the broker at %s: %v; is it running, and is --broker right?", l.address, e.Err)

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"mintmark/internal/owned"
+)
+
+// another returns a directory of a user that is not root.
+func another(t *testing.T) (dir string, user owned.User) {
+	t.Helper()
+	dir, user = t.TempDir(), owned.Me()
+	if user.IsRoot() {
+		user = 65534
+		if err := os.Chown(dir, int(user), os.Getegid()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, user
+}
+
+func TestRootIsNotTheBrokersUser(t *testing.T) {
+	dir, user := another(t)
+	for _, log := range []string{dir, filepath.Join(dir, "audit"), filepath.Join(dir, "var", "audit")} {
+		err := refuseRoot(0, log)
+		if err == nil || !strings.Contains(err.Error(), "the broker's user, "+user.Name()+", to whom "+dir+" belongs, got root") {
+			t.Errorf("root at %s: got %v", log, err)
+		}
+		if err := refuseRoot(user, log); err != nil {
+			t.Errorf("the broker's user at %s: got %v", log, err)
+		}
+	}
+	if err := refuseRoot(0, "/"); err != nil {
+		t.Errorf("root at its own: got %v", err)
+	}
+}
+
+func TestWhatIsAnothersSaysWhose(t *testing.T) {
+	dir, user := another(t)
+	denied := fmt.Errorf("open the log: %w", fs.ErrPermission)
+	got := asOwner(denied, filepath.Join(dir, "audit")).Error()
+	if want := "run it as the broker's user: " + dir + " belongs to " + user.Name(); strings.Contains(got, want) == (user == owned.Me()) {
+		t.Errorf("got %q, want %q for another user alone", got, want)
+	}
+	if other := errors.New("else"); !errors.Is(asOwner(other, dir), other) || asOwner(nil, dir) != nil {
+		t.Error("got another error, want the same")
+	}
+}
+
+// triable is a directory whose broker is known by a Workload API that is not there.
+func triable(t *testing.T, provider string) (dir, log string) {
+	t.Helper()
+	dir = t.TempDir()
+	for name, content := range map[string]string{
+		"token": "a-token",
+		"mintmark.yaml": `
+trust_domain: example.org
+trust: {workload_api: "unix://` + dir + `/nowhere.sock"}
+listeners: [{address: "127.0.0.1:0", plaintext: true}]
+attestors: [{kind: jwt-svid, audience: mintmark}]
+upstreams: {orders: {url: "http://127.0.0.1:1/mcp", unauthenticated: true}}
+providers: {one: ` + provider + `}
+`,
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return dir, filepath.Join(dir, "audit")
+}
+
+func TestATrialThatNeedsNoIdentityAsksForNone(t *testing.T) {
+	dir, _ := triable(t, `{kind: static, token: "file:token", since: 2026-11-01}`)
+	var out, failed bytes.Buffer
+	if status := run(t.Context(), []string{"provider", "test", "--dir", dir, "one"}, &out, &failed); status != 0 || !strings.Contains(out.String(), "\nok\n") {
+		t.Errorf("got status %d, %s%s", status, out.String(), failed.String())
+	}
+}
+
+// What can't be tried leaves no log behind, which would be of whoever tried it.
+func TestATrialWithoutTheIdentityItNeedsLeavesNoLog(t *testing.T) {
+	dir, log := triable(t, `{kind: x509-svid}`)
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // nobody will answer
+	var out, failed bytes.Buffer
+	status := run(ctx, []string{"provider", "test", "--dir", dir, "one"}, &out, &failed)
+	if status != 1 || !strings.Contains(failed.String(), "provider one needs the broker's identity: ") || !strings.Contains(failed.String(), "run it as the broker's user") {
+		t.Errorf("got status %d, %s", status, failed.String())
+	}
+	if _, err := os.Stat(log); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the log: got %v, want none", err)
+	}
+}
