@@ -109,6 +109,21 @@ type Given struct{ g given }
 // Add notes that agent got c, and returns how many other credentials of it are
 // looked for, and how many workloads are known.
 func (g *Given) Add(agent string, c providers.Credential, now time.Time) (others, known int) {
-	found, _, _ := g.g.add(workload{subject: agent}, c, new(injector.Secrets), now)
+	found, _, _ := g.g.add(workload{subject: agent}, c, new(injector.Secrets), func() time.Time { return now })
 	return len(found), len(g.g.late)
+}
+
+// Keep notes that agent got c, by the clock.
+func (g *Given) Keep(agent string, c providers.Credential) {
+	g.g.add(workload{subject: agent}, c, new(injector.Secrets), time.Now)
+}
+
+// Kept returns how many credentials are kept.
+func (g *Given) Kept() (n int) {
+	g.g.mu.Lock()
+	defer g.g.mu.Unlock()
+	for _, e := range g.g.late {
+		n += len(e.Value.(*gifts).late)
+	}
+	return n
 }

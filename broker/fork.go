@@ -117,7 +117,11 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 	}
 	var m mcp.Answer
 	if err == nil && len(message) > 0 {
-		m, err = mcp.ReadAnswer(a.scrub.Message(message))
+		if message = a.scrub.Message(message); a.scrub.Spent() {
+			b.noticed(a.call)
+			return mcp.Answer{}, unsearched()
+		}
+		m, err = mcp.ReadAnswer(message)
 	}
 	b.noticed(a.call)
 	if err != nil {

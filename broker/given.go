@@ -26,6 +26,9 @@ type given struct {
 	mu   sync.Mutex
 	late map[workload]*list.Element // of *gifts
 	used list.List                  // the last first
+
+	timer *time.Timer // nil: nothing that is kept has an end
+	wakes time.Time   // the end for which it is due, or zero
 }
 
 // gifts are what one workload got. An answer under way looks for what is added to
@@ -66,7 +69,7 @@ func (b *Broker) scrubber(c *call, secrets *injector.Secrets) *injector.Scrubber
 	if secrets == nil {
 		return secrets.NewScrubber()
 	}
-	others, late, count := c.upstream.given.add(workloadOf(c.identity), c.credential, secrets, b.clock())
+	others, late, count := c.upstream.given.add(workloadOf(c.identity), c.credential, secrets, b.clock)
 	scrub := secrets.NewScrubber(others...)
 	scrub.Watch(late, count)
 	return scrub
@@ -75,16 +78,18 @@ func (b *Broker) scrubber(c *call, secrets *injector.Secrets) *injector.Scrubber
 // add notes that agent was served by c, whose secrets these are. It returns those
 // of the others that still hold, and the workload's gifts with their count as of
 // then.
-func (g *given) add(agent workload, c providers.Credential, secrets *injector.Secrets, now time.Time) (others []*injector.Secrets, to *gifts, count uint64) {
-	to = g.to(agent, now)
+func (g *given) add(agent workload, c providers.Credential, secrets *injector.Secrets, clock func() time.Time) (others []*injector.Secrets, to *gifts, count uint64) {
+	now := clock()
+	to = g.to(agent, c.GoodUntil(), clock)
 	others, count = to.add(gift{secrets, c}, now)
 	return others, to, count
 }
 
-// to returns what agent got, and makes room for it.
-func (g *given) to(agent workload, now time.Time) *gifts {
+// to returns what agent got, and makes room for it and one more, which ends at end.
+func (g *given) to(agent workload, end time.Time, clock func() time.Time) *gifts {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	g.ends(end, clock)
 	if e, ok := g.late[agent]; ok {
 		g.used.MoveToFront(e)
 		return e.Value.(*gifts)
@@ -92,7 +97,7 @@ func (g *given) to(agent workload, now time.Time) *gifts {
 	// Each that comes makes two go that have nothing left, so that what has ended
 	// goes though its workload never calls again.
 	for range 2 {
-		if last := g.used.Back(); last != nil && (g.used.Len() >= givenToMost || last.Value.(*gifts).over(now)) {
+		if last := g.used.Back(); last != nil && (g.used.Len() >= givenToMost || last.Value.(*gifts).over(clock())) {
 			delete(g.late, g.used.Remove(last).(*gifts).of)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"mintmark/broker"
@@ -205,6 +206,34 @@ func TestAnAgedCredentialIsLookedForUntilItsSystemEndsIt(t *testing.T) {
 		}
 		pool.Drop(t.Context(), c.ID())
 	}
+}
+
+// What has ended goes though nobody calls again; what has no end yet stays.
+func TestWhatHasEndedIsLetGoOfByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g broker.Given
+		began := time.Now()
+		keep := func(agent string, n int, life time.Duration) {
+			c := providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(fmt.Sprint("token-of-a-test-", n))},
+				providers.Terms{NotAfter: time.Now().Add(life)})
+			g.Keep(agent, c)
+		}
+		keep("long", 1, 3*time.Hour)
+		for i := range 10 {
+			keep(fmt.Sprint("short-", i), 2, time.Second)
+		}
+		keep("hour", 3, time.Hour)
+		for _, want := range []struct {
+			after time.Duration
+			kept  int
+		}{{30 * time.Second, 12}, {2 * time.Minute, 2}, {time.Hour + 3*time.Minute, 1}, {3*time.Hour + 3*time.Minute, 0}} {
+			<-time.After(want.after - time.Since(began))
+			synctest.Wait()
+			if got := g.Kept(); got != want.kept {
+				t.Errorf("after %v: got %d credentials, want %d", want.after, got, want.kept)
+			}
+		}
+	})
 }
 
 func openPool(t *testing.T, entry providers.Entry) *providers.Pool {

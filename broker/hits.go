@@ -7,6 +7,7 @@ import (
 
 	"mintmark/broker/audit"
 	"mintmark/injector"
+	"mintmark/internal/fault"
 )
 
 // noticed tells of what was masked in the answer to c so far, at once: a stream
@@ -37,4 +38,9 @@ func inParts(resp *http.Response, scrub *injector.Scrubber) {
 	case "text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq":
 		scrub.AcrossParts()
 	}
+}
+
+// unsearched ends an answer that was made to be slow to search for secrets.
+func unsearched() error {
+	return fault.New("answer", fault.BadUpstream, "the upstream's answer can't be searched for secrets in good time")
 }

@@ -25,7 +25,11 @@ func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) 
 	}
 	limit := int(b.limits.Answer)
 	edit := func(message []byte) ([]byte, error) {
-		return b.shown(c, []byte(scrub.String(string(message)))) // names in it go on record
+		text := scrub.String(string(message)) // names in it go on record
+		if scrub.Spent() {
+			return nil, unsearched()
+		}
+		return b.shown(c, []byte(text))
 	}
 	kind := mediaType(resp)
 	switch kind {
@@ -113,7 +117,11 @@ func filterWhole(resp *http.Response, limit int, edit func([]byte) ([]byte, erro
 		return fault.New("answer", fault.BadUpstream, "the upstream's answer is larger than limits.answer, and only a whole one can be read")
 	}
 	if len(bytes.TrimSpace(content)) > 0 {
-		if content, err = edit(content); err != nil {
+		content, err = edit(content)
+		if isFault(err) {
+			return err
+		}
+		if err != nil {
 			return unreadable(err)
 		}
 	}

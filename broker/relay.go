@@ -75,6 +75,9 @@ func (r *relay) copy(body io.Reader, buf []byte) error {
 // write gives the agent one scrubbed piece.
 func (r *relay) write(piece []byte) error {
 	r.broker.noticed(r.call)
+	if r.scrub.Spent() {
+		return unsearched()
+	}
 	if len(piece) == 0 {
 		return nil
 	}

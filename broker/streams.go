@@ -53,12 +53,26 @@ func (s *streams) supervise(ctx context.Context, clock func() time.Time) {
 	}
 }
 
+// check judges outside of the lock, since an attestor may take its time and no
+// answer that begins or ends has to wait for that.
 func (s *streams) check(now time.Time) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.open {
+	for _, c := range s.hold() {
 		if err := c.stillAllowed(now); err != nil {
 			c.end(err)
 		}
+		c.snap.calls.Done()
 	}
+}
+
+// hold returns the answers under way. Each counts as a call of its snapshot until
+// it is judged, so that nothing it is judged by ends meanwhile.
+func (s *streams) hold() []*call {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	held := make([]*call, 0, len(s.open))
+	for c := range s.open {
+		c.snap.calls.Add(1) // what put c under watch holds it above zero
+		held = append(held, c)
+	}
+	return held
 }

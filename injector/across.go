@@ -70,7 +70,7 @@ func edgeAfter(piece []byte, i int) int {
 // readParts is read for a stream whose parts are followed.
 func (s *Scrubber) readParts(piece []byte) {
 	a, edge := s.across, -1
-	for i := 0; i < len(piece); {
+	for i := 0; i < len(piece) && !s.spent; {
 		if edge <= i {
 			if isEdge(piece[i]) {
 				s.endParts(s.at+int64(i), piece[i])
@@ -161,6 +161,7 @@ func (s *Scrubber) endParts(now int64, c byte) {
 		}
 		if !r.place.framing() && (r.place.at != backslash || c != '"') {
 			s.across.keep(*r)
+			s.ways.seen += 1 + len(s.across.parts)/8
 		}
 	}
 	if c == '\n' {
@@ -226,5 +227,7 @@ func (a *across) nextLine() {
 	for old < len(a.parts) && a.parts[old].until <= a.lines {
 		old++
 	}
-	a.parts = append(a.parts[:0], a.parts[old:]...)
+	if old > 0 {
+		a.parts = append(a.parts[:0], a.parts[old:]...)
+	}
 }

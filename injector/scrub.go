@@ -1,6 +1,9 @@
 package injector
 
-import "math/bits"
+import (
+	"math/bits"
+	"strings"
+)
 
 // mask replaces each byte of a secret: the length of an answer does not change
 // and neither does the validity of its JSON.
@@ -26,6 +29,8 @@ type Scrubber struct {
 	then    *Scrubber // of other secrets, in what this one gives out; nil: none
 	late    Late      // or nil
 	seen    uint64    // of late
+	aside   int64     // bytes that were read and are none of the stream
+	spent   bool      // see Spent
 }
 
 // span is a secret that was found, by its place in the stream.
@@ -73,23 +78,35 @@ func (s *Scrubber) ErrorText(text string) string {
 	return text
 }
 
+// masked counts what text costs to what the stream may cost.
 func (s *Scrubber) masked(text string, parts *across) string {
+	if s.spent {
+		return strings.Repeat(string(mask), len(text))
+	}
 	b := []byte(text)
+	s.aside += int64(len(b))
 	if s.matcher == nil || s.matcher.skip(b, 0) == len(b) {
 		return text
 	}
-	whole := &Scrubber{matcher: s.matcher, across: parts}
+	whole := &Scrubber{matcher: s.matcher, across: parts, aside: s.at + s.aside - int64(len(b))}
+	whole.ways.seen = s.ways.seen
 	out := append([]byte(nil), whole.Next(b)...)
 	out = append(out, whole.Rest()...)
 	s.hits += whole.hits
-	if whole.hits == 0 {
+	s.ways.seen = whole.ways.seen
+	switch {
+	case whole.spent:
+		s.spent = true
+		return strings.Repeat(string(mask), len(text))
+	case whole.hits == 0:
 		return text
 	}
 	return string(out)
 }
 
 // Next takes a piece of the stream and returns what may be given out. The
-// returned slice is good until the next call. At the end call Rest.
+// returned slice is good until the next call; it is nil once s is Spent. At the end
+// call Rest.
 func (s *Scrubber) Next(piece []byte) []byte {
 	s.catchUp()
 	var out []byte
@@ -102,6 +119,9 @@ func (s *Scrubber) Next(piece []byte) []byte {
 			s.read(piece)
 		}
 		s.at += int64(len(piece))
+		if s.spent {
+			return nil
+		}
 		out = s.release(piece, s.oldest())
 	}
 	if s.then != nil {
@@ -116,6 +136,9 @@ func (s *Scrubber) Rest() []byte {
 		s.endParts(s.at, 0)
 	}
 	s.under.reset()
+	if s.Spent() {
+		return nil
+	}
 	out := s.release(nil, s.at)
 	if s.then == nil {
 		return out
@@ -126,7 +149,7 @@ func (s *Scrubber) Rest() []byte {
 
 // read follows every secret that may be under way through a piece.
 func (s *Scrubber) read(piece []byte) {
-	for i := 0; i < len(piece); i++ {
+	for i := 0; i < len(piece) && !s.spent; i++ {
 		if len(s.under.list) == 0 {
 			if i = s.matcher.skip(piece, i); i == len(piece) {
 				break
@@ -156,6 +179,7 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 		}
 	}
 	s.under, s.next = s.next, s.under
+	s.spend(now)
 }
 
 // prepare makes room, in an answer that needs it.
@@ -169,8 +193,12 @@ func (s *Scrubber) prepare() {
 
 // follow goes from one place to all that the byte leads to.
 func (s *Scrubber) follow(r reading, now int64) {
+	s.ways.seen++
 	f := &s.matcher.forms[r.place.form]
-	if !f.takes(r.place, byte(s.ways.only&0xff)) {
+	if c := byte(s.ways.only & 0xff); f.stays(r.place, c) {
+		s.next.add(r)
+		return
+	} else if !f.takes(r.place, c) {
 		return
 	}
 	s.ways.list = s.ways.list[:0]

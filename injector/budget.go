@@ -1,0 +1,27 @@
+package injector
+
+// What the search in one answer may cost, in steps: ways that are looked at, and
+// parts that are kept, for each credential that is searched for. Ordinary text costs
+// less than one a byte. A token that does not repeat itself never comes to the bound.
+const (
+	firstSteps   = 1 << 21 // whatever its length
+	stepsPerByte = 64
+)
+
+// Spent reports whether the search took more steps than an answer of this length
+// may cost. From then on nothing is given out: the answer can't be searched for
+// secrets in good time, and is to be cut.
+func (s *Scrubber) Spent() bool { return s.spent || s.then != nil && s.then.Spent() }
+
+// spend ends the search when what was read up to now cost too much.
+func (s *Scrubber) spend(now int64) {
+	if int64(s.ways.seen) > firstSteps+stepsPerByte*(now+s.aside) {
+		s.spent = true
+	}
+}
+
+// stays reports whether c leads from p to p alone: one more backslash of many, where
+// they are not counted.
+func (f *form) stays(p place, c byte) bool {
+	return c == '\\' && p.at == backslash && f.text[p.pos] != '\\'
+}
