@@ -92,3 +92,22 @@ func TestLookingForLaterSecretsAllocatesNothing(t *testing.T) {
 		t.Errorf("got %v allocations for a piece, want none", n)
 	}
 }
+
+// What became known meanwhile is followed over the parts of a stream as well.
+func TestALaterSecretIsFollowedOverParts(t *testing.T) {
+	const late = "second-secret-that-came-later-0002"
+	var l later
+	s := secretsFrom("first-secret-0001").NewScrubber()
+	s.Watch(&l, 0)
+	s.AcrossParts()
+	got := string(s.Next([]byte("data: {\"delta\":\"hello\"}\n\n")))
+	l.are(secretsFrom(late))
+	for i := 0; i < len(late); i += 5 {
+		got += string(s.Next([]byte("data: {\"delta\":\"" + late[i:min(i+5, len(late))] + "\"}\n\n")))
+	}
+	got += string(s.Rest())
+	said := strings.NewReplacer("data: {\"delta\":\"", "", "\"}\n\n", "").Replace(got)
+	if !strings.HasPrefix(said, "hello"+late[:5]) || strings.Contains(said, late[:mostShown]) || !strings.Contains(said, "**********") {
+		t.Errorf("got %q, want no more than the beginning of %q", said, late)
+	}
+}

@@ -363,7 +363,11 @@ func TestARequestEndsWithItsClient(t *testing.T) {
 			_, _ = io.WriteString(conn, "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\nok")
 			<-began
 			_ = conn.Close()
-			<-ended
+			select {
+			case <-ended:
+			case <-time.After(time.Minute):
+				t.Error("the request goes on without its client")
+			}
 		})
 	}
 }
