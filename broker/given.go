@@ -94,12 +94,10 @@ func (g *given) to(agent workload, end time.Time, clock func() time.Time) *gifts
 		g.used.MoveToFront(e)
 		return e.Value.(*gifts)
 	}
-	// Each that comes makes two go that have nothing left, so that what has ended
-	// goes though its workload never calls again.
-	for range 2 {
-		if last := g.used.Back(); last != nil && (g.used.Len() >= givenToMost || last.Value.(*gifts).over(clock())) {
-			delete(g.late, g.used.Remove(last).(*gifts).of)
-		}
+	// One that has nothing left stays until there is need of room: an answer under
+	// way may look there for what comes next.
+	if last := g.used.Back(); last != nil && g.used.Len() >= givenToMost {
+		delete(g.late, g.used.Remove(last).(*gifts).of)
 	}
 	if g.late == nil {
 		g.late = make(map[workload]*list.Element)
@@ -129,13 +127,6 @@ func (to *gifts) add(one gift, now time.Time) (others []*injector.Secrets, count
 		to.count.Add(1)
 	}
 	return others, to.count.Load()
-}
-
-// over reports whether there is nothing left that could be found in an answer.
-func (to *gifts) over(now time.Time) bool {
-	to.mu.Lock()
-	defer to.mu.Unlock()
-	return !slices.ContainsFunc(to.late, func(g gift) bool { return !g.over(now) })
 }
 
 // Since implements injector.Late.
