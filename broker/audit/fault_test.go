@@ -400,8 +400,16 @@ func TestAppendGivesUpWithItsContext(t *testing.T) {
 	free := sync.OnceFunc(func() { close(stuck) })
 	defer free() // whatever fails: Close waits for the disk
 	d.set(func(d *disk) { d.writing = stuck })
+	first := make(chan error, 1)
+	go func() {
+		_, err := l.Append(context.Background(), decision(2))
+		first <- err
+	}()
+	for d.writes.Load() == 0 { // until the first one writes, itself
+		runtime.Gosched()
+	}
 	ctx, cancel := context.WithCancel(context.Background())
-	rec := decision(2)
+	rec := decision(3)
 	ended := make(chan error, 1)
 	go func() {
 		receipt, err := l.Append(ctx, rec)
@@ -410,9 +418,6 @@ func TestAppendGivesUpWithItsContext(t *testing.T) {
 		}
 		ended <- err
 	}()
-	for d.writes.Load() == 0 { // until the writer has the record
-		runtime.Gosched()
-	}
 	cancel()
 	err := <-ended
 	if !errors.Is(err, context.Canceled) || fault.KindOf(err) != fault.Unavailable {
@@ -422,6 +427,9 @@ func TestAppendGivesUpWithItsContext(t *testing.T) {
 		t.Fatal("got a record that was changed after Append gave up")
 	}
 	free()
+	if err := <-first; err != nil {
+		t.Fatalf("got %v of the one that the disk kept waiting", err)
+	}
 	mustClose(t, l)
 	mustVerify(t, dir)
 }

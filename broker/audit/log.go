@@ -70,6 +70,7 @@ type Log struct {
 	syncAlways bool
 	logger     *slog.Logger
 	lock       *os.File
+	writer     *writer
 	queue      chan *entry
 	entries    *sync.Pool
 	gauges     *gauges
@@ -117,7 +118,8 @@ type entry struct {
 //
 // On error there is no receipt, and the error is a *fault.Error of kind
 // Unavailable. When ctx ends first, the error wraps ctx's, and the record may
-// be written all the same: the log then holds a decision that led to nothing.
+// be written all the same: the log then holds a decision that led to nothing. One
+// caller at a time writes itself, and waits for the kernel whatever ctx says.
 func (l *Log) Append(ctx context.Context, rec *Record) (Receipt, error) {
 	if err := check(rec); err != nil {
 		return Receipt{}, fault.Wrap("record", fault.Internal, "", err)
@@ -132,7 +134,8 @@ func (l *Log) Append(ctx context.Context, rec *Record) (Receipt, error) {
 }
 
 // Note writes rec after all that was appended before, without waiting for it:
-// for Outcome records. It blocks only while the queue is full. A record that
+// for Outcome records. It is with the kernel when the next record is, or within
+// milliseconds. It blocks only while the queue is full. A record that
 // cannot be written is counted in the next log_gap record.
 func (l *Log) Note(rec *Record) {
 	if err := check(rec); err != nil {
@@ -141,7 +144,7 @@ func (l *Log) Note(rec *Record) {
 	}
 	e := l.entry(rec)
 	e.noted = true
-	if err := l.send(context.Background(), e); err != nil {
+	if err := l.send(context.Background(), e, l.note); err != nil {
 		l.drop(err)
 	}
 }
@@ -195,7 +198,7 @@ func (l *Log) Stats() Stats {
 
 // do sends e and waits for it. An entry given up is left to the writer.
 func (l *Log) do(ctx context.Context, e *entry) error {
-	err := l.send(ctx, e)
+	err := l.send(ctx, e, l.append)
 	if err == nil {
 		select {
 		case err = <-e.done:
@@ -212,7 +215,8 @@ func (l *Log) do(ctx context.Context, e *entry) error {
 	return fault.Wrap("record", fault.Unavailable, hintUnwritable, err)
 }
 
-func (l *Log) send(ctx context.Context, e *entry) error {
+// send has e written at once, if shortcut does that, or by the writer.
+func (l *Log) send(ctx context.Context, e *entry, shortcut func(*entry) bool) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -220,6 +224,9 @@ func (l *Log) send(ctx context.Context, e *entry) error {
 	defer l.sending.RUnlock()
 	if l.closed {
 		return errClosed
+	}
+	if shortcut(e) {
+		return nil
 	}
 	select {
 	case l.queue <- e:

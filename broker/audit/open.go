@@ -66,6 +66,7 @@ func start(o Options, w *writer, lock *os.File) *Log {
 		syncAlways: o.SyncAlways,
 		logger:     o.Logger,
 		lock:       lock,
+		writer:     w,
 		queue:      queue,
 		entries:    w.entries,
 		gauges:     w.gauges,

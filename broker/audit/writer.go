@@ -19,6 +19,8 @@ const (
 	retryEvery      = time.Second
 	maxBatch        = 1024    // entries of one write
 	maxBatchBytes   = 1 << 20 // bytes of bodies after which a batch takes no more
+	maxNoted        = 64      // records that nobody waits for are kept together,
+	noteEvery       = 5 * time.Millisecond
 )
 
 // place is a point of the log in the segment that is being written.
@@ -27,10 +29,12 @@ type place struct {
 	size int64
 }
 
-// writer owns the segment and all that is known of it: one goroutine, so that
-// order on the disk is order of the queue, and everything queued while a write
-// runs shares the next one. Only fsync runs beside it.
+// writer owns the segment and all that is known of it. Its goroutine writes what is
+// queued, so that everything queued while a write runs shares the next one; a caller
+// that finds it idle writes its own record, see inline. Only fsync runs beside them.
 type writer struct {
+	mu sync.Mutex // held by whoever writes, and guards all below but the channels
+
 	dir         string
 	segmentSize int64
 	clock       func() time.Time
@@ -48,6 +52,8 @@ type writer struct {
 	unsure  bool     // a failed fsync may have lost bytes between safe and at
 	owed    []Record // to be written before anything else
 	batch   []*entry
+	noted   []*entry // to be written with the next batch
+	noteBy  time.Time
 	encoder lineWriter
 
 	requests chan file  // to the syncer
@@ -70,25 +76,45 @@ func (w *writer) run() error {
 	defer close(w.requests)
 	defer w.timer.Stop()
 	for {
-		w.schedule(time.Now())
 		select {
 		case e, open := <-w.queue:
 			if !open {
 				return w.finish()
 			}
-			w.commit(w.gather(e), false)
+			w.serve(e)
 		case err := <-w.results:
-			_ = w.endSync(err) // fail has it
+			w.synced(err)
 		case now := <-w.timer.C:
-			w.armed = time.Time{}
-			w.tick(now)
+			w.wake(now)
 		}
 	}
 }
 
-// gather returns e and what else is queued by now.
+func (w *writer) serve(e *entry) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.commit(w.gather(e), false)
+	w.schedule()
+}
+
+func (w *writer) synced(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	_ = w.endSync(err) // fail has it
+	w.schedule()
+}
+
+func (w *writer) wake(now time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = time.Time{}
+	w.tick(now)
+	w.schedule()
+}
+
+// gather returns what was noted, e, and what else is queued by now.
 func (w *writer) gather(e *entry) []*entry {
-	w.batch = append(w.batch[:0], e)
+	w.batch = append(w.takeNoted(), e)
 	for bytes := len(e.body); len(w.batch) < maxBatch && bytes < maxBatchBytes; {
 		select {
 		case e, open := <-w.queue:
@@ -278,16 +304,16 @@ func (w *writer) create(number int) (file, error) {
 
 // schedule starts a sync if someone waits for one, and sets the timer for
 // what is due next.
-func (w *writer) schedule(now time.Time) {
+func (w *writer) schedule() {
 	if len(w.unsynced) > 0 {
-		w.startSync(now)
+		w.startSync(time.Now())
 	}
 	due := w.due()
 	if due.IsZero() || !w.armed.IsZero() && !due.Before(w.armed) {
 		return
 	}
 	w.armed = due
-	w.timer.Reset(due.Sub(now))
+	w.timer.Reset(time.Until(due))
 }
 
 // due returns when tick next has something to do, or zero.
@@ -304,6 +330,9 @@ func (w *writer) due() time.Time {
 	case w.at.unsigned > 0:
 		sooner(w.signBy)
 	}
+	if len(w.noted) > 0 {
+		sooner(w.noteBy)
+	}
 	if w.dirty() && !w.inflight {
 		sooner(w.syncedAt.Add(syncEvery))
 	}
@@ -314,10 +343,12 @@ func (w *writer) tick(now time.Time) {
 	switch {
 	case w.failed():
 		if !now.Before(w.retryAt) {
-			w.commit(nil, false)
+			w.commit(w.takeNoted(), false)
 		}
 	case w.signDue(now):
-		w.commit(nil, true)
+		w.commit(w.takeNoted(), true)
+	case len(w.noted) > 0 && !now.Before(w.noteBy):
+		w.commit(w.takeNoted(), false)
 	}
 	if w.dirty() && !now.Before(w.syncedAt.Add(syncEvery)) {
 		w.startSync(now)
@@ -330,7 +361,9 @@ func (w *writer) failed() bool { return w.gauges.failure.Load() != nil }
 
 // finish writes the last checkpoint and lets go of everything.
 func (w *writer) finish() error {
-	w.commit(nil, true)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.commit(w.takeNoted(), true)
 	err := w.unsaved()
 	if !w.unsure {
 		if syncErr := w.syncNow(); syncErr != nil {
