@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -42,6 +43,39 @@ type speaks struct {
 	registered era
 	learned    atomic.Uint32
 	until      atomic.Int64 // Unix seconds: when it is asked again
+	barred     barred
+}
+
+// barred are the agents that policy did not let ask of late: they are not judged anew
+// for each of their calls.
+type barred struct {
+	mu    sync.Mutex
+	since time.Time
+	all   map[workload]struct{}
+}
+
+const barredMost = 4096 // agents; more are judged each time
+
+func (b *barred) has(agent workload, now time.Time) bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.since) >= unknownFor {
+		clear(b.all)
+		b.since = now
+	}
+	_, ok := b.all[agent]
+	return ok
+}
+
+func (b *barred) add(agent workload) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.all == nil {
+		b.all = make(map[workload]struct{})
+	}
+	if len(b.all) < barredMost {
+		b.all[agent] = struct{}{}
+	}
 }
 
 const (
@@ -132,8 +166,14 @@ func (b *Broker) upstreamEra(c *call) era {
 // What one agent may not ask, or asks and does not wait for, says nothing about
 // the upstream, so that it counts as not asked: what is learned serves all agents.
 func (b *Broker) discover(c *call) (found era, asked bool) {
-	with, ok := c.snap.upstreams[c.name].injectionFor("")
+	u := c.snap.upstreams[c.name]
+	agent := workloadOf(c.identity)
+	if u.speaks.barred.has(agent, b.clock()) {
+		return eraUnknown, false
+	}
+	with, ok := u.injectionFor("")
 	if !ok || !c.ask(b.clock(), "server/discover", policies.Target{}, with).Allow {
+		u.speaks.barred.add(agent)
 		return eraUnknown, false // and no refusal is on record that the agent did not ask for
 	}
 	f, err := b.fork(c, worded{upstream: c.name, body: asBroker().Discover(mcp.Quote("mintmark"))})

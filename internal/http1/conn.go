@@ -21,13 +21,15 @@ type conn struct {
 	net    net.Conn
 	raw    syscall.RawConn // nil: it can't be looked at without reading
 	look   func(fd uintptr) bool
-	open   bool  // look found it so
-	in     input // what was read and not yet taken
+	open   bool   // look found it so
+	cut    func() // interrupt, made once
+	in     input  // what was read and not yet taken
 	since  time.Time
 }
 
 func newConn(c *Client, nc net.Conn) *conn {
 	k := &conn{client: c, net: nc}
+	k.cut = k.interrupt
 	k.in.from = nc
 	if s, ok := nc.(syscall.Conn); ok {
 		k.raw, _ = s.SyscallConn()
@@ -63,7 +65,7 @@ func (k *conn) close() { _ = k.net.Close() }
 // exchange writes a request and reads the head of its answer.
 func (k *conn) exchange(ctx context.Context, req *Request) (*http.Response, error) {
 	a := &answer{conn: k, ctx: ctx}
-	a.stop = context.AfterFunc(ctx, k.interrupt)
+	a.stop = context.AfterFunc(ctx, k.cut)
 	err := k.send(req, a)
 	if err == nil {
 		err = a.begin(req.Method == http.MethodHead)
