@@ -53,7 +53,8 @@ func (x *exchange) begin(h head) error {
 		r.Host = target.Host
 	}
 	delete(h.header, "Host")
-	x.header = make(http.Header, 8)
+	clear(p.header) // no handler keeps it: with its return the answer is over
+	x.header = p.header
 	p.write.want = time.Time{} // the last answer's is over
 	x.last, x.length = h.close, -1
 	return x.delimit(h)

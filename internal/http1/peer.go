@@ -24,6 +24,7 @@ type peer struct {
 	in     input
 	out    []byte // of the answer, not yet written
 	spare  []byte
+	header http.Header  // of the answer, one after another
 	blank  http.Request // with the connection's context
 	cancel context.CancelFunc
 	watch  watch
@@ -32,7 +33,7 @@ type peer struct {
 }
 
 func newPeer(s *Server, nc net.Conn) *peer {
-	p := &peer{server: s, socket: nc, net: nc, from: nc.RemoteAddr().String()}
+	p := &peer{server: s, socket: nc, net: nc, from: nc.RemoteAddr().String(), header: make(http.Header, 8)}
 	ctx, cancel := context.WithCancel(context.Background())
 	p.blank, p.cancel = *(&http.Request{}).WithContext(ctx), cancel
 	p.read.set, p.write.set = nc.SetReadDeadline, nc.SetWriteDeadline
