@@ -11,6 +11,7 @@ type matcher struct {
 	limit  int64
 	filter [4][256]uint16 // which buckets may have a byte as the first, second, ...
 	bucket [buckets][]uint8
+	clean  clean
 }
 
 // buckets keeps apart what begins differently: a set for each byte that

@@ -83,9 +83,12 @@ func (s *Scrubber) masked(text string, parts *across) string {
 	if s.spent {
 		return strings.Repeat(string(mask), len(text))
 	}
+	if s.matcher == nil || parts == nil && s.matcher.clean.has(text) {
+		return text
+	}
 	b := []byte(text)
 	s.aside += int64(len(b))
-	if s.matcher == nil || s.matcher.skip(b, 0) == len(b) {
+	if s.matcher.skip(b, 0) == len(b) {
 		return text
 	}
 	whole := &Scrubber{matcher: s.matcher, across: parts, aside: s.at + s.aside - int64(len(b))}
@@ -99,6 +102,9 @@ func (s *Scrubber) masked(text string, parts *across) string {
 		s.spent = true
 		return strings.Repeat(string(mask), len(text))
 	case whole.hits == 0:
+		if parts == nil {
+			s.matcher.clean.add(text)
+		}
 		return text
 	}
 	return string(out)
