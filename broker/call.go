@@ -75,6 +75,7 @@ type call struct {
 
 	// record
 	out      *injector.Outgoing
+	outgoing injector.Outgoing // what out points at
 	stripped []string
 	written  written
 	recorded bool // the allowed decision is in the log; of a batch, one of them
@@ -256,7 +257,8 @@ func (b *Broker) record(c *call) (audit.Receipt, error) {
 // outgoing makes the request to the upstream from what was judged, without
 // anything that could carry the agent's own authority.
 func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
-	out := &injector.Outgoing{Method: c.verb, Body: c.body}
+	out := &c.outgoing
+	*out = injector.Outgoing{Method: c.verb, Body: c.body}
 	out.Header, c.stripped = injector.Strip(c.header, c.plain, c.injection.schemeOrNil())
 	query, names, ok := injector.StripQuery(c.r.URL.RawQuery, c.injection.schemeOrNil())
 	if !ok {

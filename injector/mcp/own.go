@@ -206,7 +206,7 @@ func (s *messageScan) named() error {
 // member takes a member, which ended.
 func (s *messageScan) member(ids []string) {
 	if s.value && s.isID {
-		s.other = s.other || !slices.Contains(ids, idText(s.kept))
+		s.other = s.other || !isOneOf(ids, s.kept)
 	}
 	s.value, s.kept = false, s.kept[:0]
 }
@@ -220,4 +220,17 @@ func (s *messageScan) close(inMessage bool, ids []string) error {
 		return invalidRequest("expected an answer to the request that was sent, got one to another")
 	}
 	return nil
+}
+
+// isOneOf reports whether id is one of ids, which are as idText has them.
+func isOneOf(ids []string, id []byte) bool {
+	if len(id) > 0 && id[0] == '"' {
+		return slices.Contains(ids, idText(id))
+	}
+	for _, one := range ids {
+		if one == string(id) {
+			return true
+		}
+	}
+	return false
 }
