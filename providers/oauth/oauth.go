@@ -74,9 +74,9 @@ func newAuthority(a account, where discovery, roots *x509.CertPool, env provider
 	if unknown != nil {
 		return nil, unknown
 	}
-	client := providers.TLSClient(a.secure(roots, env))
+	client := a.metadataClient(roots, env)
 	where.client, where.env, where.turn = client, env, make(chan struct{}, 1)
-	return &authority{account: a, where: &where, client: client, nonces: &dpop.Nonces{}, env: env}, nil
+	return &authority{account: a, where: &where, client: client, roots: roots, nonces: &dpop.Nonces{}, env: env}, nil
 }
 
 // needsSelf reports whether the broker's own SVID is shown.

@@ -61,7 +61,8 @@ type claims struct {
 		Subject string `json:"sub"`
 	} `json:"act"`
 	Bound struct {
-		Thumbprint string `json:"jkt"`
+		Thumbprint  string `json:"jkt"`
+		Certificate string `json:"x5t#S256"`
 	} `json:"cnf"`
 }
 

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"crypto"
+	"crypto/x509"
 	"maps"
 	"mime"
 	"net/http"
@@ -21,6 +22,7 @@ type authority struct {
 	account account
 	where   *discovery
 	client  *http.Client
+	roots   *x509.CertPool
 	nonces  *dpop.Nonces
 	env     providers.Env
 
@@ -39,23 +41,20 @@ func (a *authority) ask(ctx context.Context, at endpoints, key crypto.Signer, pa
 	if key != nil && code(err) == "use_dpop_nonce" {
 		token, err = a.once(ctx, at, key, params)
 	}
-	if err != nil {
-		return nil, explain(err)
-	}
-	return token, nil
+	return token, err
 }
 
 func (a *authority) once(ctx context.Context, at endpoints, key crypto.Signer, params form) (*oauth2.Token, error) {
 	own, err := params()
 	if err != nil {
-		return nil, err
+		return nil, explain(err, "")
 	}
 	shown, err := a.account.login(ctx, at, a.env)
 	if err != nil {
-		return nil, err
+		return nil, explain(err, "")
 	}
 	maps.Copy(own, shown.params)
-	client := *a.client
+	client := *a.showing(shown)
 	client.Transport = jsonOnly{proving{next: client.Transport, key: key, nonces: a.nonces, env: a.env}}
 	// A new source each time caches nothing. What it calls client credentials is
 	// any request of a client: the grant is among the parameters.
@@ -63,7 +62,11 @@ func (a *authority) once(ctx context.Context, at endpoints, key crypto.Signer, p
 		ClientID: shown.id, ClientSecret: shown.secret, AuthStyle: shown.style,
 		TokenURL: at.token, EndpointParams: own,
 	}
-	return request.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
+	token, err := request.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
+	if err != nil {
+		return nil, explain(err, shown.shown())
+	}
+	return token, nil
 }
 
 // proving adds the proof of possession to each request, and keeps the nonces that
