@@ -233,6 +233,46 @@ func TestCertificateOfTheClient(t *testing.T) {
 	}
 }
 
+// A certificate or key that cannot be used is named as that, without a request.
+func TestCertificateThatCannotBeShown(t *testing.T) {
+	one, other := newIssuer(t).issue(t, "mintmark"), newIssuer(t).issue(t, "mintmark")
+	pemOf := func(label string, der []byte) string {
+		return string(pem.EncodeToMemory(&pem.Block{Type: label, Bytes: der}))
+	}
+	keyOf := func(i *issued) string {
+		der, err := x509.MarshalPKCS8PrivateKey(i.key)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pemOf("PRIVATE KEY", der)
+	}
+	const pair = "expected a PEM chain in certificate, and in key the PEM private key of its first one"
+	for name, tt := range map[string]struct{ chain, key, want string }{
+		"no certificate":          {canary, keyOf(one), pair},
+		"no key":                  {pemOf("CERTIFICATE", one.der), canary, pair},
+		"a key of strange type":   {pemOf("CERTIFICATE", one.der), pemOf(canary, []byte(canary)), pair},
+		"the key of another":      {pemOf("CERTIFICATE", one.der), keyOf(other), pair},
+		"the two, the wrong way":  {keyOf(one), pemOf("CERTIFICATE", one.der), pair},
+		"a certificate, but none": {"", keyOf(one), "no such file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") })
+			path := filepath.Join(t.TempDir(), "client.pem")
+			if tt.chain != "" {
+				if err := os.WriteFile(path, []byte(tt.chain), 0o600); err != nil {
+					t.Fatal(err)
+				}
+			}
+			c.AuthStyle, c.ClientSecret, c.Certificate, c.Key = "mtls", bundle.Ref{}, bundle.Path(path), providertest.Ref(t, strings.TrimSpace(tt.key))
+			leased, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{})
+			providertest.CheckAnswer(t, leased, err, canary)
+			if err == nil || fault.HintOf(err) != "the broker cannot use its own certificate for the credential provider" || !strings.Contains(err.Error(), tt.want) {
+				t.Errorf("got %v, want %s", err, tt.want)
+			}
+		})
+	}
+}
+
 func TestOpenRefusesWithoutAnIdentity(t *testing.T) {
 	base := oauth.Config{TokenURL: providertest.URL(t, "https://as.example.org/token"), ClientID: "id"}
 	for name, change := range map[string]func(*oauth.Config){
