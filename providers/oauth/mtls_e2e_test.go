@@ -3,6 +3,7 @@
 package oauth_test
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
@@ -48,6 +49,7 @@ func clientsOfCertificates(t *testing.T, pinned ...*issued) string {
 		return more
 	}
 	text, err := json.Marshal([]map[string]any{
+		{"client_id": "unbound", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "mintmark.example.org"},
 		bound(map[string]any{"client_id": "by-dns", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_dns": "mintmark.example.org"}),
 		bound(map[string]any{"client_id": "by-subject", "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_subject_dn": "CN=mintmark,O=Example"}),
 		bound(map[string]any{"client_id": brokerID, "token_endpoint_auth_method": "tls_client_auth", "tls_client_auth_san_uri": brokerID}),
@@ -80,6 +82,7 @@ func byCertificate(t *testing.T, s *testenv.OAuthServer, id string, d onDisk) oa
 	t.Helper()
 	c := found(t, s)
 	c.AuthStyle, c.ClientID, c.ClientSecret, c.CA, c.NoRevocation = "mtls", id, bundle.Ref{}, bundle.Path(s.MTLS.CA), true
+	c.CertificateBound = true
 	c.Certificate, c.Key = bundle.Path(filepath.Join(d.folder, "client.pem")), providertest.Parse[bundle.Ref](t, "file:"+filepath.Join(d.folder, "client.key"))
 	return c
 }
@@ -117,7 +120,11 @@ func TestClientThatShowsACertificateToTheRealServer(t *testing.T) {
 				d.put(t, shown)
 				r.Drop(t.Context(), "db")
 				leased, _ := r.Must(t, providers.Request{})
-				got := claimsOf(t, r.Reveal(t, leased).Token())
+				opened := r.Reveal(t, leased)
+				got := claimsOf(t, opened.Token())
+				if len(opened.Chain()) != 1 || !bytes.Equal(opened.Chain()[0], shown.der) || !shown.key.Equal(opened.Key()) {
+					t.Error("got another certificate or key with the token than was shown for it")
+				}
 				if got.Client != id || got.Audience != s.Resource || got.Bound.Certificate != thumbprint(shown.der) {
 					t.Errorf("got a token for %+v, want one of %s for %s, bound to %s", got, id, s.Resource, thumbprint(shown.der))
 				}
@@ -142,6 +149,34 @@ func wantRefused(t *testing.T, p providers.Provider, shown *issued, s *testenv.O
 	}
 	if text := fmt.Sprint(err); !strings.Contains(text, "invalid_client") || !strings.Contains(text, thumbprint(shown.der)) {
 		t.Errorf("got %v, want which certificate was shown: %s", err, thumbprint(shown.der))
+	}
+}
+
+// What the server binds tokens to is what was registered, or no token is given out.
+func TestBondThatIsNotTheRegisteredOne(t *testing.T) {
+	t.Parallel()
+	roots := newIssuer(t)
+	s := testenv.OAuth(t, testenv.OAuthOptions{MTLS: true, ClientRoots: roots.pem(), Clients: clientsOfCertificates(t)})
+	d := onDisk{t.TempDir()}
+	d.put(t, roots.issue(t, "mintmark"))
+	for id, tt := range map[string]struct {
+		bound bool
+		want  string
+	}{
+		"by-dns":  {false, "upstreams refuse it without: set certificate_bound"},
+		"unbound": {true, "got another or none"},
+	} {
+		c := byCertificate(t, s, id, d)
+		c.CertificateBound = tt.bound
+		leased, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{})
+		providertest.CheckAnswer(t, leased, err, "")
+		if fault.KindOf(err) != fault.Internal || !strings.Contains(fmt.Sprint(err), tt.want) {
+			t.Errorf("%s: got %v, want %s", id, err, tt.want)
+		}
+		c.CertificateBound = !tt.bound
+		if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); err != nil {
+			t.Errorf("%s, as it is: got %v", id, err)
+		}
 	}
 }
 

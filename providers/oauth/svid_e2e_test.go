@@ -6,6 +6,7 @@ import (
 	"bytes"
 	"context"
 	"crypto"
+	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
@@ -104,13 +105,18 @@ func TestOwnX509SVIDAtTheRealServer(t *testing.T) {
 	s := testenv.OAuth(t, testenv.OAuthOptions{MTLS: true, ClientRoots: roots.String(), Clients: clientsOfCertificates(t)})
 	c := found(t, s)
 	c.AuthStyle, c.ClientID, c.ClientSecret, c.CA = "mtls", brokerID, bundle.Ref{}, bundle.Path(s.MTLS.CA)
+	c.CertificateBound = true
 	p := open(t, c, providers.Env{Self: self})
 	r := providertest.One(t, p)
 	bound := map[string]bool{}
 	awaitFor(t, 3*time.Minute, func() bool {
 		r.Drop(t.Context(), "db")
 		leased, _ := r.Must(t, providers.Request{})
-		got := claimsOf(t, r.Reveal(t, leased).Token())
+		opened := r.Reveal(t, leased)
+		got := claimsOf(t, opened.Token())
+		if leaf, err := x509.ParseCertificate(opened.Chain()[0]); err != nil || leased.NotAfter().After(leaf.NotAfter) || thumbprint(leaf.Raw) != got.Bound.Certificate {
+			t.Fatalf("got a lease until %s with %v, want it to end with the certificate it is bound to", leased.NotAfter(), leaf)
+		}
 		if got.Client != brokerID || !self.hasShown(got.Bound.Certificate) {
 			t.Fatalf("got a token for %+v, want one of %s bound to its SVID", got, brokerID)
 		}
