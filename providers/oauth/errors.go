@@ -68,7 +68,7 @@ func refused(r *oauth2.RetrieveError, shown string) error {
 	if meaning(r.ErrorCode) != meaning("") { // a code of its own could be anything
 		said.code = r.ErrorCode
 	}
-	if said.code == "invalid_client" {
+	if said.code == "invalid_client" || said.code == "" { // "": whatever ends TLS before the server
 		said.shown = shown
 	}
 	cause := wait(said, r.Response)

@@ -7,7 +7,6 @@ import (
 	"context"
 	"crypto"
 	"crypto/x509"
-	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"os"
@@ -261,37 +260,3 @@ func TestJWTSVIDThatTheRealServerRefuses(t *testing.T) {
 	})
 	refused("expired", c, stale{svid: old}, old, `"exp" claim timestamp check failed`)
 }
-
-// With assertion_type jwt-bearer the SVID has to keep to RFC 7523 and to the server's
-// own rules: this one wants iss to be the client and a jti. SPIRE gives neither.
-func TestJWTSVIDByRFC7523(t *testing.T) {
-	t.Parallel()
-	spire := testenv.SPIRE(t, testenv.SPIREOptions{})
-	spire.Register(t, brokerID)
-	key := newKey(t)
-	for name, tt := range map[string]struct {
-		source providers.IdentitySource
-		keys   []byte // of the client
-		why    string // of the refusal; "" for none
-	}{
-		"SPIRE's":                             {newRealSelf(t, spire), spire.JWKS(t), "unique jti (JWT ID) must be provided in the client_assertion JWT"},
-		"one of another iss":                  {self{key: key.key}, keySet(key), "iss (JWT issuer) must be the client_id"},
-		"one of the client, with iss and jti": {self{key: key.key, issuer: brokerID}, keySet(key), ""},
-	} {
-		client, err := json.Marshal([]map[string]any{{"client_id": brokerID, "token_endpoint_auth_method": "private_key_jwt", "jwks": json.RawMessage(tt.keys)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		s := testenv.OAuth(t, testenv.OAuthOptions{Clients: string(client)})
-		c := withSVID(t, s)
-		c.AssertionType = "jwt-bearer"
-		leased, err := open(t, c, providers.Env{Self: tt.source}).Mint(t.Context(), providers.Request{})
-		providertest.CheckAnswer(t, leased, err, "")
-		if got := s.Refusal(t); got != tt.why || (err == nil) != (tt.why == "") {
-			t.Errorf("%s: got %v and refusal %q, want %q", name, err, got, tt.why)
-		}
-	}
-}
-
-// keySet returns the public key of k as a server is told it.
-func keySet(k keyPair) []byte { return []byte(`{"keys":` + k.public + `}`) }
