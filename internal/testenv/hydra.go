@@ -104,6 +104,9 @@ func (s *HydraServer) Active(t testing.TB, token string) bool {
 	return answer.Active
 }
 
+// Log returns what the server has logged: why it refused a request, among others.
+func (s *HydraServer) Log() string { return s.proc.output() }
+
 // ask makes a request of the administrator's.
 func (s *HydraServer) ask(ctx context.Context, method, path string, body []byte) ([]byte, error) {
 	r, err := http.NewRequestWithContext(ctx, method, s.admin+path, bytes.NewReader(body))

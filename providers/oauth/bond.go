@@ -32,6 +32,8 @@ func (p *provider) bind(token *oauth2.Token, b bond) (providers.Material, error)
 	}
 	bound, known := certificateOf(token.AccessToken)
 	switch {
+	case p.config.CertificateBound && b.certificate == nil:
+		return providers.Material{}, fault.New("lease", fault.Internal, "the broker showed no certificate that a token could be bound to")
 	case p.config.CertificateBound && known && bound != thumbprint(b.certificate):
 		return providers.Material{}, fault.Wrap("lease", fault.Internal, server+" issued a token that is not bound to the broker's certificate",
 			fmt.Errorf("expected cnf with x5t#S256 %s, got another or none", thumbprint(b.certificate)))
