@@ -23,8 +23,8 @@ func (DPoP) Owns(where Place, name string) bool {
 // token or without a key. A server that asks for a nonce (section 9) gets the call
 // once more, with another proof: it has refused the first, and says so.
 func (d DPoP) Inject(out *Outgoing, c providers.Opened) error {
-	token := c.Token() // once: it is wiped when the credential ends
-	if token == "" || c.Key() == nil {
+	token := c.Token()                                       // once: it is wiped when the credential ends
+	if token == "" || c.Key() == nil || len(c.Chain()) > 0 { // a certificate's key makes no proofs
 		return fmt.Errorf("scheme dpop: expected a credential with a token that is bound to a key, got none")
 	}
 	hash := dpop.TokenHash(token)

@@ -28,11 +28,24 @@ func (MTLS) Inject(out *Outgoing, c providers.Opened) error {
 	if len(c.Chain()) == 0 || c.Key() == nil {
 		return fmt.Errorf("scheme mtls: expected a credential with a certificate and its key, got none")
 	}
-	if out.URL.Scheme != "https" {
-		return fmt.Errorf("scheme mtls: expected an https upstream, got %s", out.URL.Scheme)
+	if c.Token() != "" {
+		return fmt.Errorf("scheme mtls: expected a certificate alone, got one with a token that is bound to it; scheme bearer sends both")
 	}
-	out.certificate = &certificate{show: func() *tls.Certificate { return &tls.Certificate{Certificate: c.Chain(), PrivateKey: c.Key()} }}
+	shown, err := showing(out, c)
+	if err != nil {
+		return fmt.Errorf("scheme mtls: %w", err)
+	}
+	out.certificate = shown
 	return nil
+}
+
+// showing returns the certificate of c for the connection of out. It returns an error
+// where that is none of TLS.
+func showing(out *Outgoing, c providers.Opened) (*certificate, error) {
+	if out.URL.Scheme != "https" {
+		return nil, fmt.Errorf("expected an https upstream, got %s", out.URL.Scheme)
+	}
+	return &certificate{show: func() *tls.Certificate { return &tls.Certificate{Certificate: c.Chain(), PrivateKey: c.Key()} }}, nil
 }
 
 // certificate is what a connection must show, and whose it is. It hides the key as

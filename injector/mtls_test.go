@@ -59,7 +59,11 @@ func newLeases(t *testing.T, material map[string]providers.Material) *leases {
 	t.Cleanup(func() { log.Close() })
 	entries := map[string]providers.Entry{}
 	for name, m := range material {
-		entries[name] = providers.Entry{Provider: fixed(providers.Seal(providers.X509, m, providers.Terms{NotAfter: time.Now().Add(time.Hour)}))}
+		kind := providers.X509
+		if !m.Token.IsZero() {
+			kind = providers.Token
+		}
+		entries[name] = providers.Entry{Provider: fixed(providers.Seal(kind, m, providers.Terms{NotAfter: time.Now().Add(time.Hour)}))}
 	}
 	pool, err := providers.NewPool(entries, providers.PoolOptions{Log: log, FingerprintKey: []byte("0123456789abcdef")})
 	if err != nil {
@@ -71,6 +75,10 @@ func newLeases(t *testing.T, material map[string]providers.Material) *leases {
 
 // call sends a request with the credential of a name, and returns the answer's body.
 func (l *leases) call(ctx context.Context, up *Upstream, name string) (string, error) {
+	return l.callBy(ctx, up, name, MTLS{})
+}
+
+func (l *leases) callBy(ctx context.Context, up *Upstream, name string, scheme Scheme) (string, error) {
 	c, _, err := l.pool.Lease(ctx, name, providers.Request{})
 	if err != nil {
 		return "", err
@@ -80,7 +88,7 @@ func (l *leases) call(ctx context.Context, up *Upstream, name string) (string, e
 		return "", err
 	}
 	out := &Outgoing{Method: http.MethodGet, URL: up.URL("/x", "/x", ""), Header: http.Header{}}
-	if _, err := Inject(out, MTLS{}, c, receipt); err != nil {
+	if _, err := Inject(out, scheme, c, receipt); err != nil {
 		return "", err
 	}
 	answer, err := up.Send(ctx, out, func() error { return nil })
@@ -104,7 +112,7 @@ func newAsking(t *testing.T, auth tls.ClientAuthType, http2 bool) (*asking, *Ups
 	t.Helper()
 	a := &asking{open: map[net.Conn]string{}}
 	a.Server = httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		io.WriteString(w, r.TLS.PeerCertificates[0].Subject.CommonName)
+		io.WriteString(w, r.TLS.PeerCertificates[0].Subject.CommonName+r.Header.Get("Authorization"))
 	}))
 	a.EnableHTTP2 = http2
 	a.TLS = &tls.Config{ClientAuth: auth}

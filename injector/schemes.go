@@ -45,18 +45,30 @@ type Bearer struct{}
 // Owns reports whether name is the header Authorization.
 func (Bearer) Owns(where Place, name string) bool { return where == InHeader && name == authorization }
 
-// Inject writes the token. It returns an error for a credential without one, for
-// a token that is bound to a key (RFC 9449, section 7.2: it is no bearer token), and
-// for one that is no header value.
+// Inject writes the token, and has one that is bound to a certificate sent on a
+// connection that shows it (RFC 8705, section 3). It returns an error for a credential
+// without a token, for a token that is bound to a key alone (RFC 9449, section 7.2: it
+// is no bearer token), and for one that is no header value.
 func (Bearer) Inject(out *Outgoing, c providers.Opened) error {
 	value := c.TokenBehind("Bearer ")
 	if value == "" {
 		return fmt.Errorf("scheme bearer: expected a credential with a token, got none")
 	}
-	if c.Key() != nil {
+	if c.Key() == nil {
+		return setHeader(out, authorization, value)
+	}
+	if len(c.Chain()) == 0 {
 		return fmt.Errorf("scheme bearer: expected a token that its bearer may use, got one that is bound to a key; scheme dpop sends it")
 	}
-	return setHeader(out, authorization, value)
+	shown, err := showing(out, c)
+	if err != nil {
+		return fmt.Errorf("scheme bearer: %w", err)
+	}
+	if err := setHeader(out, authorization, value); err != nil {
+		return err
+	}
+	out.certificate = shown
+	return nil
 }
 
 // Basic puts a Password into Authorization (RFC 7617).

@@ -6,10 +6,12 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"mintmark/broker/bundle"
@@ -71,6 +73,34 @@ func TestHTTPClientAsShowsTheSVIDOfNow(t *testing.T) {
 		err := get(t.Context(), t, providers.HTTPClientAs(roots, self), s.URL)
 		if got := fault.HintOf(providers.Unreachable("it", err)); got != "it is to be shown the broker's X.509-SVID, and the broker has none" {
 			t.Errorf("identity %s: got %q, %v", name, got, err)
+		}
+	}
+}
+
+func TestServerThatTakesNoSuchCertificate(t *testing.T) {
+	known, stranger := trustdomain.New("example.org", trustdomain.Options{}), trustdomain.New("example.org", trustdomain.Options{})
+	authorities := x509.NewCertPool()
+	for _, a := range known.Bundle().X509Authorities() {
+		authorities.AddCert(a)
+	}
+	s := httptest.NewUnstartedServer(http.NotFoundHandler())
+	// Before TLS 1.3 the client waits for the server's verdict, and so always sees it.
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAndVerifyClientCert, ClientCAs: authorities, MaxVersion: tls.VersionTLS12}
+	s.Config.ErrorLog = slog.NewLogLogger(slog.DiscardHandler, slog.LevelError)
+	s.StartTLS()
+	defer s.Close()
+	roots := x509.NewCertPool()
+	roots.AddCert(s.Certificate())
+	for name, tt := range map[string]struct {
+		client *http.Client
+		alert  string
+	}{
+		"none":      {providers.HTTPClient(roots), "tls: handshake failure"},
+		"another's": {providers.HTTPClientAs(roots, rotating{domain: stranger}), "tls: unknown certificate authority"},
+	} {
+		f := providers.Unreachable("it", get(t.Context(), t, tt.client, s.URL))
+		if f.Hint != "it ended TLS with an alert, as it does when it does not take the certificate that it is shown" || !strings.Contains(f.Error(), tt.alert) {
+			t.Errorf("%s: got %q, want the alert %q", name, f, tt.alert)
 		}
 	}
 }

@@ -18,7 +18,7 @@ type Kind string
 
 // The kinds of material.
 const (
-	Token    Kind = "token"    // one opaque value: Material.Token, bound to Material.Key where there is one
+	Token    Kind = "token"    // one opaque value: Material.Token, bound to Material.Key, or to Material.Chain with it
 	Password Kind = "password" // Material.Username and Material.Password
 	AWS      Kind = "aws"      // Material.AccessKeyID, SecretAccessKey, SessionToken
 	X509     Kind = "x509"     // Material.Chain, leaf first, and Material.Key

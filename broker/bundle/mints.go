@@ -7,19 +7,23 @@ import (
 )
 
 // Minter is the settings of a provider that say what they make, before anything
-// is made: a kind of providers.Kind ("token", "password", "aws", "x509"), or
-// BoundToken; "" where that is not known.
+// is made: a kind of providers.Kind ("token", "password", "aws", "x509"),
+// BoundToken or CertificateBoundToken; "" where that is not known.
 type Minter interface{ Mints() string }
 
 // BoundToken is a token that is of no use without the key it is bound to.
 const BoundToken = "bound token"
+
+// CertificateBoundToken is a token that is of no use on a connection that does not
+// show the certificate it is bound to.
+const CertificateBoundToken = "certificate-bound token"
 
 // needs returns the kinds of credential that can be put where in says, or nil
 // where its scheme says nothing of that.
 func (in Injection) needs() []string {
 	switch in.Scheme {
 	case "bearer":
-		return []string{"token"}
+		return []string{"token", CertificateBoundToken}
 	case "basic":
 		return []string{"password"}
 	case "dpop":
@@ -77,6 +81,8 @@ func inWords(kind string) string {
 		return "a certificate with its key"
 	case BoundToken:
 		return "a token bound to a key"
+	case CertificateBoundToken:
+		return "a token bound to a certificate"
 	}
 	return "a token"
 }

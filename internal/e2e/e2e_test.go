@@ -45,6 +45,7 @@ func TestMintmark(t *testing.T) {
 		"puts a secret where it is registered":     testPlaces,
 		"proves that it holds a token's key":       testDPoP,
 		"shows its certificate to an upstream":     testClientCertificate,
+		"sends a token with its certificate":       testCertificateBound,
 		"carries sessions":                         testSessions,
 		"bridges a stateless agent to sessions":    testStatelessOnSessions,
 		"keeps a session to its agent":             testSessionOfAnother,

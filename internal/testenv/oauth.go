@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -25,6 +26,7 @@ type OAuthServer struct {
 	KeyClient    string
 	Resource     string // resource indicator that gives JWT access tokens
 	Scopes       []string
+	MTLS         *OAuthMTLS // nil: not asked for
 
 	base string
 	proc *process
@@ -39,6 +41,16 @@ type OAuthOptions struct {
 	// assertions.
 	Keys      string
 	DPoPNonce bool // proofs of possession must hold a nonce of the server
+	// Clients are more of them, as a list of their metadata (RFC 7591, section 2),
+	// without what all have.
+	Clients string
+	// MTLS has the server ask for client certificates too; see OAuthServer.MTLS.
+	// Those of tls_client_auth are to be issued by ClientRoots, which is PEM.
+	MTLS        bool
+	ClientRoots string
+	// SVIDClient is the SPIFFE ID and name of one more client, which shows JWT-SVIDs of
+	// the trust domain whose bundle is in the file TrustBundle, as it is then.
+	SVIDClient, TrustBundle string
 }
 
 // OAuth starts an OAuth 2 authorization server with a new signing key.
@@ -56,6 +68,9 @@ func OAuth(t testing.TB, options OAuthOptions) *OAuthServer {
 		name: "oauth",
 		command: func(port int) command {
 			s.locate(port, options)
+			if options.MTLS {
+				s.MTLS = newOAuthMTLS(t, options.ClientRoots)
+			}
 			return command{
 				path: nodePath(t, modules),
 				args: []string{script},
@@ -80,7 +95,14 @@ func (s *OAuthServer) environment(port int, options OAuthOptions) []string {
 	if options.DPoPNonce {
 		nonce = "yes"
 	}
+	svids := ""
+	if options.SVIDClient != "" {
+		svids = encode(map[string]string{"id": options.SVIDClient, "bundle": options.TrustBundle})
+	}
 	return []string{
+		"CLIENTS=" + options.Clients,
+		"MTLS=" + s.MTLS.environment(),
+		"SVIDS=" + svids,
 		"KEYS=" + options.Keys,
 		"DPOP_NONCE=" + nonce,
 		"PORT=" + strconv.Itoa(port),
@@ -125,6 +147,13 @@ func (s *OAuthServer) Requests(t testing.TB) int {
 	return s.control(t, http.MethodGet, "requests")
 }
 
+// Refusal returns why the server refused the last request that it did refuse. It
+// tells no client.
+func (s *OAuthServer) Refusal(t testing.TB) string {
+	t.Helper()
+	return s.ask(t, http.MethodGet, "requests").Refusal
+}
+
 // Stop ends the server, so that connections to it are refused.
 func (s *OAuthServer) Stop() {
 	s.proc.stop()
@@ -141,7 +170,13 @@ func (s *OAuthServer) RefreshToken(t testing.TB) string {
 // UserinfoURL who the user is: alice.
 func (s *OAuthServer) UserToken(t testing.TB) string {
 	t.Helper()
-	return s.ask(t, http.MethodPost, "grant?for=user").RefreshToken
+	return s.UserTokenOf(t, s.ClientID)
+}
+
+// UserTokenOf is UserToken for another client.
+func (s *OAuthServer) UserTokenOf(t testing.TB, client string) string {
+	t.Helper()
+	return s.ask(t, http.MethodPost, "grant?for=user&client="+url.QueryEscape(client)).RefreshToken
 }
 
 // UserinfoURL is where the server is itself a resource (OpenID Connect Core, section
@@ -155,6 +190,7 @@ func (s *OAuthServer) control(t testing.TB, method, action string) int {
 
 type controlAnswer struct {
 	Requests     int    `json:"requests"`
+	Refusal      string `json:"refusal"`
 	RefreshToken string `json:"refresh_token"`
 }
 

@@ -3,22 +3,15 @@ package testenv
 import (
 	"context"
 	"crypto/sha256"
-	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/go-jose/go-jose/v4"
-	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
-	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
 
 // SPIREDomain is a running SPIRE server and one agent of it, which together
@@ -211,56 +204,6 @@ func logged(log, message, entry string) bool {
 		}
 	}
 	return false
-}
-
-// Bundle returns the trust bundle as it is now, in SPIFFE's JSON format.
-func (s *SPIREDomain) Bundle(t testing.TB) []byte {
-	t.Helper()
-	return s.admin(t, "bundle", "show", "-format", "spiffe")
-}
-
-// JWKS returns the keys that sign JWT-SVIDs now, as a key set that verifiers
-// which know nothing of SPIFFE take.
-func (s *SPIREDomain) JWKS(t testing.TB) []byte {
-	t.Helper()
-	var set jose.JSONWebKeySet
-	for id, key := range s.bundle(t).JWTAuthorities() {
-		set.Keys = append(set.Keys, jose.JSONWebKey{Key: key, KeyID: id, Use: "sig"})
-	}
-	slices.SortFunc(set.Keys, func(a, b jose.JSONWebKey) int { return strings.Compare(a.KeyID, b.KeyID) })
-	out, err := json.Marshal(set)
-	if err != nil {
-		t.Fatalf("encode JWKS: %v", err)
-	}
-	return out
-}
-
-// JWTKeys returns the keys that sign JWT-SVIDs now, each in PEM.
-func (s *SPIREDomain) JWTKeys(t testing.TB) []string {
-	t.Helper()
-	var keys []string
-	for _, key := range s.bundle(t).JWTAuthorities() {
-		der, err := x509.MarshalPKIXPublicKey(key)
-		if err != nil {
-			t.Fatalf("encode JWT key: %v", err)
-		}
-		keys = append(keys, string(pem.EncodeToMemory(&pem.Block{Type: "PUBLIC KEY", Bytes: der})))
-	}
-	slices.Sort(keys)
-	return keys
-}
-
-func (s *SPIREDomain) bundle(t testing.TB) *spiffebundle.Bundle {
-	t.Helper()
-	domain, err := spiffeid.TrustDomainFromString(s.TrustDomain)
-	if err != nil {
-		t.Fatalf("parse trust domain: %v", err)
-	}
-	bundle, err := spiffebundle.Parse(domain, s.Bundle(t))
-	if err != nil {
-		t.Fatalf("parse bundle: %v", err)
-	}
-	return bundle
 }
 
 // StopAgent ends the agent, so that the Workload API is gone.

@@ -1,5 +1,5 @@
 // Package testenv starts the real servers that Mintmark's tests run against:
-// OpenBao, PostgreSQL, SPIRE, MinIO, an OAuth provider and an MCP server. Each
+// OpenBao, PostgreSQL, SPIRE, MinIO, two OAuth servers and an MCP server. Each
 // listens on a loopback port of its own, is ready when its constructor returns,
 // and is gone when the test ends, however it ends.
 //

@@ -3,7 +3,6 @@ package oauth
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"net/url"
 
 	"golang.org/x/oauth2"
@@ -35,13 +34,14 @@ func (a account) styleName() string {
 
 // login is what one request shows of the client.
 type login struct {
-	id, secret string
-	style      oauth2.AuthStyle
-	params     url.Values
+	id, secret  string
+	style       oauth2.AuthStyle
+	params      url.Values
+	certificate *tls.Certificate // nil: none
 }
 
 // login authenticates the broker to the server of at, anew each time: an
-// assertion is good once.
+// assertion is good once, and a certificate may have been replaced.
 func (a account) login(ctx context.Context, at endpoints, env providers.Env) (login, error) {
 	l := login{id: a.id, style: oauth2.AuthStyleInParams, params: url.Values{}}
 	audience := or(a.assertionAudience, or(at.issuer, at.token))
@@ -67,6 +67,12 @@ func (a account) login(ctx context.Context, at endpoints, env providers.Env) (lo
 			return login{}, err
 		}
 		l.assert(or(a.assertionType, "jwt-spiffe"), svid)
+	case styleMTLS:
+		shown, err := a.ownCertificate(ctx, env)
+		if err != nil {
+			return login{}, err
+		}
+		l.certificate = shown
 	}
 	return l, nil
 }
@@ -75,37 +81,6 @@ func (l *login) assert(kind, assertion string) {
 	l.params.Set("client_assertion_type", assertionTypes+kind)
 	l.params.Set("client_assertion", assertion)
 }
-
-// secure returns what the account says about TLS: under mtls every connection shows
-// the certificate as it is then, so that a file or an SVID that was renewed is used.
-func (a account) secure(roots *x509.CertPool, env providers.Env) *tls.Config {
-	settings := &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	if a.style == styleMTLS {
-		settings.GetClientCertificate = func(info *tls.CertificateRequestInfo) (*tls.Certificate, error) {
-			return a.ownCertificate(info.Context(), env)
-		}
-	}
-	return settings
-}
-
-func (a account) ownCertificate(ctx context.Context, env providers.Env) (*tls.Certificate, error) {
-	if a.certificate == "" {
-		return providers.OwnCertificate(ctx, env.Self)
-	}
-	chain, err := a.certificate.Read(maxCertificate)
-	if err != nil {
-		return nil, err
-	}
-	key, err := a.key.Resolve()
-	if err != nil {
-		return nil, err
-	}
-	pair, err := tls.X509KeyPair(chain, []byte(key))
-	return &pair, err
-}
-
-// maxCertificate bounds the file of a client certificate.
-const maxCertificate = 64 << 10
 
 // ownSVID returns a JWT-SVID of the broker.
 func ownSVID(ctx context.Context, env providers.Env, audience string) (string, error) {

@@ -1,22 +1,16 @@
 package oauth_test
 
 import (
-	"context"
 	"crypto"
 	"crypto/ecdsa"
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rand"
 	"crypto/rsa"
-	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
-	"math/big"
 	"net/http"
-	"net/http/httptest"
 	"net/url"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -161,74 +155,6 @@ func TestOwnIdentityAsTheClients(t *testing.T) {
 		}
 		if form.Get("client_assertion_type") != want || form.Has("client_id") {
 			t.Errorf("%q: got %v, want type %s", kind, form, want)
-		}
-	}
-}
-
-// ownCertificate is the broker's own identity: an X.509-SVID.
-type ownCertificate struct {
-	self
-	chain [][]byte
-}
-
-// X509SVID returns it.
-func (o ownCertificate) X509SVID(context.Context) ([][]byte, crypto.Signer, error) {
-	return o.chain, o.key, nil
-}
-
-func TestCertificateOfTheClient(t *testing.T) {
-	key := newKey(t)
-	template := &x509.Certificate{SerialNumber: big.NewInt(7), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, key.key.Public(), key.key)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var shown [][]byte
-	server := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		for _, c := range r.TLS.PeerCertificates {
-			shown = append(shown, c.Raw)
-		}
-		if err := r.ParseForm(); err != nil || r.PostForm.Get("client_id") != "mintmark" || r.PostForm.Has("client_secret") || r.Header.Get("Authorization") != "" {
-			t.Errorf("got %v, %v, want client_id alone", r.PostForm, err)
-		}
-		ok(bearer)(w, r)
-	}))
-	server.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
-	server.StartTLS()
-	t.Cleanup(server.Close)
-	folder := t.TempDir()
-	write := func(name string, block *pem.Block) bundle.Path {
-		path := filepath.Join(folder, name)
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-		return bundle.Path(path)
-	}
-	c := oauth.Config{
-		TokenURL: providertest.URL(t, server.URL+"/token"), ClientID: "mintmark", AuthStyle: "mtls",
-		CA: write("ca.pem", &pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw}),
-	}
-	own := c
-	fromFile := c
-	fromFile.Certificate, fromFile.Key = write("client.pem", &pem.Block{Type: "CERTIFICATE", Bytes: der}), key.ref
-	for name, tt := range map[string]struct {
-		config oauth.Config
-		env    providers.Env
-	}{
-		"of files":        {fromFile, providers.Env{}},
-		"the own X.509":   {own, providers.Env{Self: ownCertificate{self{key: key.key}, [][]byte{der}}}},
-		"the own, absent": {own, providers.Env{Self: self{key: key.key}}},
-	} {
-		shown = nil
-		_, err := open(t, tt.config, tt.env).Mint(t.Context(), providers.Request{})
-		if name == "the own, absent" {
-			if fault.KindOf(err) != fault.Unavailable {
-				t.Errorf("%s: got %v, want no token without a certificate", name, err)
-			}
-			continue
-		}
-		if err != nil || len(shown) != 1 || string(shown[0]) != string(der) {
-			t.Errorf("%s: got %d certificates, %v, want the client's", name, len(shown), err)
 		}
 	}
 }

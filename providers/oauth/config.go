@@ -52,6 +52,9 @@ type Config struct {
 	Audience string `yaml:"audience"`
 	// DPoP asks for a token that is bound to a key of the lease (RFC 9449).
 	DPoP bool `yaml:"dpop"`
+	// CertificateBound says that the server binds the client's tokens to the
+	// certificate that mtls shows (RFC 8705, section 3): upstreams are shown it too.
+	CertificateBound bool `yaml:"certificate_bound"`
 
 	// TokenExchange is RFC 8693.
 	TokenExchange *TokenExchange `yaml:"token_exchange"`
@@ -143,8 +146,11 @@ func (i IDP) account() account {
 
 // Mints says what the provider makes; see bundle.Minter.
 func (c Config) Mints() string {
-	if c.DPoP {
+	switch {
+	case c.DPoP:
 		return bundle.BoundToken
+	case c.CertificateBound:
+		return bundle.CertificateBoundToken
 	}
 	return string(providers.Token)
 }

@@ -20,13 +20,13 @@ var errNotJSON = errors.New("the answer is not JSON")
 
 // explain makes a *fault.Error of an error of the library. It keeps the status
 // and a code it knows: the rest is the server's own text, which may quote a
-// secret.
-func explain(err error) error {
+// secret. Shown says by which certificate the client was not known.
+func explain(err error, shown string) error {
 	if known, ok := errors.AsType[*fault.Error](err); ok {
 		return known
 	}
 	if raw, ok := errors.AsType[*oauth2.RetrieveError](err); ok {
-		return refused(raw)
+		return refused(raw, shown)
 	}
 	if errors.Is(err, errNotJSON) {
 		return fault.Wrap("lease", fault.Unavailable, server+" did not answer with JSON", errNotJSON)
@@ -41,10 +41,11 @@ func explain(err error) error {
 type refusal struct {
 	status int
 	code   string
+	shown  string
 }
 
 func (r refusal) Error() string {
-	return fmt.Sprintf("token endpoint answered with status %d and %s", r.status, meaning(r.code))
+	return fmt.Sprintf("token endpoint answered with status %d and %s%s", r.status, meaning(r.code), r.shown)
 }
 
 // code returns the error code of a refusal, or "".
@@ -58,7 +59,7 @@ func code(err error) string {
 	return ""
 }
 
-func refused(r *oauth2.RetrieveError) error {
+func refused(r *oauth2.RetrieveError, shown string) error {
 	status := 0
 	if r.Response != nil {
 		status = r.Response.StatusCode
@@ -66,6 +67,9 @@ func refused(r *oauth2.RetrieveError) error {
 	said := refusal{status: status}
 	if meaning(r.ErrorCode) != meaning("") { // a code of its own could be anything
 		said.code = r.ErrorCode
+	}
+	if said.code == "invalid_client" || said.code == "" { // "": whatever ends TLS before the server
+		said.shown = shown
 	}
 	cause := wait(said, r.Response)
 	switch {

@@ -21,6 +21,7 @@ func FuzzAnswer(f *testing.F) {
 	f.Add(200, "application/json", []byte(`{"access_token":"a","token_type":"Bearer","expires_in":60}`))
 	f.Add(200, "application/json", []byte(`{"access_token":"a","token_type":"Bearer","expires_in":1e400}`))
 	f.Add(200, "application/json", []byte(`{"access_token":"a","token_type":"Bearer","expires_in":"-1","scope":["x"]}`))
+	f.Add(200, "application/json", []byte(`{"access_token":"e30.eyJjbmYiOnsieDV0I1MyNTYiOiJhIn19.c","token_type":"Bearer","expires_in":60}`)) // cnf names a certificate
 	f.Add(400, "application/json", []byte(`{"error":"invalid_client"}`))
 	f.Add(400, "application/json", []byte(`{"error":"use_dpop_nonce"}`))
 	f.Add(200, "text/plain", []byte(`access_token=a`))

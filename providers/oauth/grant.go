@@ -2,7 +2,6 @@ package oauth
 
 import (
 	"context"
-	"crypto"
 	"errors"
 	"net/url"
 	"strings"
@@ -31,7 +30,7 @@ type mint struct {
 	p     *provider
 	at    endpoints
 	agent attest.Identity
-	key   crypto.Signer // that the token is to be bound to; nil: none
+	bond  bond
 }
 
 // grant gets the token of a mint. Its errors are explained.
@@ -58,7 +57,7 @@ func grantOf(c Config, idp *authority) grant {
 
 // ask asks the registered server.
 func (m *mint) ask(ctx context.Context, params form) (*oauth2.Token, error) {
-	return m.p.server.ask(ctx, m.at, m.key, params)
+	return m.p.server.ask(ctx, m.at, &m.bond, params)
 }
 
 // params returns the parameters that every grant of the registration has.
@@ -137,7 +136,7 @@ func (g idJAGGrant) assertion(ctx context.Context, m *mint) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	token, err := g.idp.ask(ctx, at, nil, func() (url.Values, error) {
+	token, err := g.idp.ask(ctx, at, &bond{}, func() (url.Values, error) {
 		v := m.params(tokenExchange)
 		v.Set("requested_token_type", idJAG)
 		v.Set("audience", or(m.p.config.Audience, or(m.at.issuer, m.at.token)))

@@ -267,7 +267,12 @@ func TestRefreshTokenRotatesAndItsThiefEndsIt(t *testing.T) {
 
 func await(t *testing.T, ok func() bool) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	awaitFor(t, 20*time.Second, ok)
+}
+
+func awaitFor(t *testing.T, limit time.Duration, ok func() bool) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
@@ -275,7 +280,7 @@ func await(t *testing.T, ok func() bool) {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			t.Fatal("got nothing within 20s")
+			t.Fatalf("got nothing within %s", limit)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package oauth_test
 
 import (
+	"cmp"
 	"context"
 	"crypto"
 	"crypto/ecdsa"
@@ -54,7 +55,8 @@ func newKey(t *testing.T) keyPair {
 // self is the broker's own identity: JWT-SVIDs signed by a key.
 type self struct {
 	providertest.NoX509SVID
-	key crypto.Signer
+	key    crypto.Signer
+	issuer string // a SPIRE's if ""
 }
 
 // JWTSVID returns one with an id, as servers that keep to RFC 7523 like it.
@@ -64,7 +66,7 @@ func (s self) JWTSVID(_ context.Context, audience string) (string, error) {
 		return "", err
 	}
 	return jwt.Signed(signer).Claims(jwt.Claims{
-		Issuer: "https://spire.example.org", Subject: brokerID, Audience: jwt.Audience{audience},
+		Issuer: cmp.Or(s.issuer, "https://spire.example.org"), Subject: brokerID, Audience: jwt.Audience{audience},
 		Expiry: jwt.NewNumericDate(time.Now().Add(time.Minute)), ID: rand.Text(),
 	}).Serialize()
 }

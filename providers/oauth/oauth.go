@@ -74,9 +74,9 @@ func newAuthority(a account, where discovery, roots *x509.CertPool, env provider
 	if unknown != nil {
 		return nil, unknown
 	}
-	client := providers.TLSClient(a.secure(roots, env))
+	client := a.metadataClient(roots, env)
 	where.client, where.env, where.turn = client, env, make(chan struct{}, 1)
-	return &authority{account: a, where: &where, client: client, nonces: &dpop.Nonces{}, env: env}, nil
+	return &authority{account: a, where: &where, client: client, roots: roots, nonces: &dpop.Nonces{}, env: env}, nil
 }
 
 // needsSelf reports whether the broker's own SVID is shown.
@@ -123,7 +123,7 @@ func (p *provider) Mint(ctx context.Context, req providers.Request) (providers.C
 	}
 	m := &mint{p: p, at: at, agent: req.Agent}
 	if p.config.DPoP {
-		if m.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
+		if m.bond.key, err = ecdsa.GenerateKey(elliptic.P256(), rand.Reader); err != nil {
 			return providers.Credential{}, fault.Wrap("lease", fault.Internal, "the broker cannot make a key", err)
 		}
 	}
@@ -135,22 +135,21 @@ func (p *provider) Mint(ctx context.Context, req providers.Request) (providers.C
 }
 
 func (p *provider) seal(token *oauth2.Token, m *mint, start time.Time) (providers.Credential, error) {
-	material := providers.Material{Token: providers.NewSecret(token.AccessToken)}
-	switch {
-	case m.key == nil && !strings.EqualFold(token.TokenType, "Bearer"): // a bound token, such as DPoP's, is no use as a bearer
-		return providers.Credential{}, fault.New("lease", fault.Internal, "the authorization server issued a token that is not a bearer token")
-	case m.key != nil && !strings.EqualFold(token.TokenType, "DPoP"): // nobody would check the proofs
-		return providers.Credential{}, fault.New("lease", fault.Internal, "the authorization server issued a token that is not bound to the broker's key")
-	case m.key != nil:
-		material.Key = providers.NewPrivateKey(m.key)
+	material, err := p.bind(token, m.bond)
+	if err != nil {
+		return providers.Credential{}, err
 	}
 	life, err := lifetime(token.Extra("expires_in"))
 	if err != nil {
 		return providers.Credential{}, err
 	}
+	end, err := p.end(start.Add(life), m.bond)
+	if err != nil {
+		return providers.Credential{}, err
+	}
 	return providers.Seal(providers.Token, material, providers.Terms{
 		Scopes:    p.scopes(token.Extra("scope")),
-		NotAfter:  start.Add(life),
+		NotAfter:  end,
 		Revocable: p.revocable(m.at),
 	}), nil
 }

@@ -61,7 +61,8 @@ type claims struct {
 		Subject string `json:"sub"`
 	} `json:"act"`
 	Bound struct {
-		Thumbprint string `json:"jkt"`
+		Thumbprint  string `json:"jkt"`
+		Certificate string `json:"x5t#S256"`
 	} `json:"cnf"`
 }
 
@@ -71,14 +72,20 @@ func claimsOf(t *testing.T, token string) (c claims) {
 	if len(parts) != 3 {
 		t.Fatalf("token: got %d parts, want a JWT", len(parts))
 	}
-	payload, err := base64.RawURLEncoding.DecodeString(parts[1])
+	decodeSegment(t, parts[1], &c)
+	return c
+}
+
+// decodeSegment reads one part of a JWT.
+func decodeSegment(t *testing.T, part string, into any) {
+	t.Helper()
+	payload, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := json.Unmarshal(payload, &c); err != nil {
+	if err := json.Unmarshal(payload, into); err != nil {
 		t.Fatal(err)
 	}
-	return c
 }
 
 func TestOutagesOfTheRealServer(t *testing.T) {

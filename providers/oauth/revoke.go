@@ -62,7 +62,7 @@ func (a *authority) revoke(ctx context.Context, at endpoints, token string) erro
 	if shown.style == oauth2.AuthStyleInHeader {
 		r.SetBasicAuth(url.QueryEscape(shown.id), url.QueryEscape(shown.secret))
 	}
-	answer, err := a.client.Do(r)
+	answer, err := a.showing(shown).Do(r)
 	if err != nil {
 		return providers.Unreachable(server, err)
 	}

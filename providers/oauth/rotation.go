@@ -48,7 +48,7 @@ func (r rotation) mint(ctx context.Context, m *mint) (*oauth2.Token, error) {
 		return nil, ended()
 	}
 	if r.dpop {
-		if m.key, err = now.signer(); err != nil {
+		if m.bond.key, err = now.signer(); err != nil {
 			return nil, stateFault(err)
 		}
 	}

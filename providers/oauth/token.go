@@ -3,6 +3,8 @@ package oauth
 import (
 	"context"
 	"crypto"
+	"crypto/tls"
+	"crypto/x509"
 	"maps"
 	"mime"
 	"net/http"
@@ -21,6 +23,7 @@ type authority struct {
 	account account
 	where   *discovery
 	client  *http.Client
+	roots   *x509.CertPool
 	nonces  *dpop.Nonces
 	env     providers.Env
 
@@ -31,39 +34,47 @@ type authority struct {
 // one, since an assertion in it is good once.
 type form func() (url.Values, error)
 
-// ask asks for a token. key, where there is one, is what it is to be bound to. A
-// request is made twice only where the server wants a nonce of its own in the
-// proof (RFC 9449, section 8). Errors are explained.
-func (a *authority) ask(ctx context.Context, at endpoints, key crypto.Signer, params form) (*oauth2.Token, error) {
-	token, err := a.once(ctx, at, key, params)
-	if key != nil && code(err) == "use_dpop_nonce" {
-		token, err = a.once(ctx, at, key, params)
-	}
-	if err != nil {
-		return nil, explain(err)
-	}
-	return token, nil
+// bond is what a token is bound to.
+type bond struct {
+	key         crypto.Signer    // that it is to be bound to; nil: none
+	certificate *tls.Certificate // that was shown for it; nil: none
 }
 
-func (a *authority) once(ctx context.Context, at endpoints, key crypto.Signer, params form) (*oauth2.Token, error) {
+// ask asks for a token that is to be bound to the key of b, and says in b what was
+// shown. A request is made twice only where the server wants a nonce of its own in the
+// proof (RFC 9449, section 8). Errors are explained.
+func (a *authority) ask(ctx context.Context, at endpoints, b *bond, params form) (*oauth2.Token, error) {
+	token, err := a.once(ctx, at, b, params)
+	if b.key != nil && code(err) == "use_dpop_nonce" {
+		token, err = a.once(ctx, at, b, params)
+	}
+	return token, err
+}
+
+func (a *authority) once(ctx context.Context, at endpoints, b *bond, params form) (*oauth2.Token, error) {
 	own, err := params()
 	if err != nil {
-		return nil, err
+		return nil, explain(err, "")
 	}
 	shown, err := a.account.login(ctx, at, a.env)
 	if err != nil {
-		return nil, err
+		return nil, explain(err, "")
 	}
+	b.certificate = shown.certificate
 	maps.Copy(own, shown.params)
-	client := *a.client
-	client.Transport = jsonOnly{proving{next: client.Transport, key: key, nonces: a.nonces, env: a.env}}
+	client := *a.showing(shown)
+	client.Transport = jsonOnly{proving{next: client.Transport, key: b.key, nonces: a.nonces, env: a.env}}
 	// A new source each time caches nothing. What it calls client credentials is
 	// any request of a client: the grant is among the parameters.
 	request := clientcredentials.Config{
 		ClientID: shown.id, ClientSecret: shown.secret, AuthStyle: shown.style,
 		TokenURL: at.token, EndpointParams: own,
 	}
-	return request.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
+	token, err := request.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
+	if err != nil {
+		return nil, explain(err, shown.shown())
+	}
+	return token, nil
 }
 
 // proving adds the proof of possession to each request, and keeps the nonces that

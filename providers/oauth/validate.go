@@ -16,6 +16,9 @@ func (c Config) Validate(report func(field, want, got string)) {
 	c.validateServer(report)
 	c.account().validate(report, "")
 	c.validateGrant(report)
+	if c.CertificateBound && (c.AuthStyle != styleMTLS || c.DPoP) {
+		report("certificate_bound", "it with auth_style mtls, and without dpop", "true")
+	}
 	for i, scope := range c.Scopes {
 		if scope == "" || strings.ContainsFunc(scope, func(r rune) bool { return r <= ' ' || r > '~' || r == '"' || r == '\\' }) {
 			report("scopes["+strconv.Itoa(i)+"]", "one scope, without spaces or quotes", strconv.Quote(scope))

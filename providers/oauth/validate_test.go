@@ -61,11 +61,16 @@ func TestConfigRules(t *testing.T) {
 		"a certificate, no key": {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret, c.Certificate = "mtls", bundle.Ref{}, "c" }), list("key")},
 		"a key, no certificate": {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret, c.Key = "mtls", bundle.Ref{}, secret }), list("key")},
 		"own certificate":       {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret = "mtls", bundle.Ref{} }), nil},
-		"a stray certificate":   {list(func(c *oauth.Config) { c.Certificate = "c" }), list("certificate")},
-		"own SVID":              {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret, c.ClientID = "jwt_svid", bundle.Ref{}, "" }), nil},
-		"a stray type":          {list(func(c *oauth.Config) { c.AssertionType = "jwt-bearer" }), list("assertion_type")},
-		"an unknown type":       {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret, c.AssertionType = "jwt_svid", bundle.Ref{}, "saml" }), list("assertion_type")},
-		"nobody":                {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret = "none", bundle.Ref{} }), list("auth_style")},
+		"bound to its own":      {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret, c.CertificateBound = "mtls", bundle.Ref{}, true }), nil},
+		"bound to none":         {list(func(c *oauth.Config) { c.CertificateBound = true }), list("certificate_bound")},
+		"bound twice": {list(func(c *oauth.Config) {
+			c.AuthStyle, c.ClientSecret, c.CertificateBound, c.DPoP = "mtls", bundle.Ref{}, true, true
+		}), list("certificate_bound")},
+		"a stray certificate": {list(func(c *oauth.Config) { c.Certificate = "c" }), list("certificate")},
+		"own SVID":            {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret, c.ClientID = "jwt_svid", bundle.Ref{}, "" }), nil},
+		"a stray type":        {list(func(c *oauth.Config) { c.AssertionType = "jwt-bearer" }), list("assertion_type")},
+		"an unknown type":     {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret, c.AssertionType = "jwt_svid", bundle.Ref{}, "saml" }), list("assertion_type")},
+		"nobody":              {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret = "none", bundle.Ref{} }), list("auth_style")},
 		"a public client's grant": {list(func(c *oauth.Config) {
 			c.AuthStyle, c.ClientSecret, c.ClientID = "none", bundle.Ref{}, ""
 			c.RefreshToken = &oauth.RefreshToken{Token: secret, State: "s"}

@@ -3,6 +3,7 @@
 export class Fault {
   #status = 0;
   #requests = 0;
+  #refusal = '';
   #healed = null;
   #heal = () => {};
 
@@ -17,6 +18,9 @@ export class Fault {
     ctx.status = this.#status;
     ctx.body = { error: 'server_error' };
   }
+
+  // refused keeps why the last request was, which clients are not told.
+  refused(why) { this.#refusal = why; }
 
   #control(ctx) {
     const action = `${ctx.method} ${ctx.path.slice('/control/'.length)}`;
@@ -37,7 +41,7 @@ export class Fault {
       default:
         ctx.throw(404, `unknown control ${action}`);
     }
-    ctx.body = { requests: this.#requests };
+    ctx.body = { requests: this.#requests, refusal: this.#refusal };
   }
 
   #clear() {

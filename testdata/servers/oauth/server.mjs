@@ -13,15 +13,21 @@
 //   KEYS           public keys (a list of JWKs) of the second client, and of who may
 //                  make assertions for token exchange and jwt-bearer
 //   DPOP_NONCE     proofs of possession must hold a nonce of the server, if not empty
+//   CLIENTS        more clients: a list of their metadata (RFC 7591), without what all have
+//   MTLS           to serve TLS too that asks for a certificate: its port, certificate and
+//                  key (PEM), and the roots of tls_client_auth, as JSON
+//   SVIDS          for one more client, of jwt-spiffe: its SPIFFE ID and the path of the
+//                  trust bundle, as JSON
 //   MODULES        the node_modules folder that holds oidc-provider
 //
 // Prints "ready" on a line of its own when it listens.
 //
 // Control, for tests only: POST /control/fail?status=500, /control/stall and
 // /control/heal say what the token endpoint does from then on; GET
-// /control/requests tells how many token requests came, failed ones included. POST
+// /control/requests tells how many token requests came, failed ones included, and why
+// the last one that was refused was. POST
 // /control/grant makes a refresh token of the client for its resource, or with
-// ?for=user for what /me says of the user.
+// ?for=user for what /me says of the user, and with &client= of another client.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -29,6 +35,8 @@ import { pathToFileURL } from 'node:url';
 
 import { Fault } from './fault.mjs';
 import { Grants, grantTypes } from './grants.mjs';
+import * as mtls from './mtls.mjs';
+import { SVIDs } from './spiffe.mjs';
 
 // The modules are in the cache and not beside this file, where import looks.
 const modules = createRequire(join(required('MODULES'), 'oauth.js'));
@@ -41,9 +49,15 @@ const resource = required('RESOURCE');
 const scope = process.env.SCOPE || 'read write';
 const ttl = Number(process.env.TOKEN_TTL || 60);
 const keys = JSON.parse(process.env.KEYS || '[]');
+const tls = JSON.parse(process.env.MTLS || 'null');
+const svids = process.env.SVIDS ? new SVIDs({ jose, issuer, ...JSON.parse(process.env.SVIDS) }) : null;
 
 const provider = new Provider(issuer, {
-  clients: keys.length > 0 ? [client(), keyClient()] : [client()],
+  clients: clients(),
+  clientAuthMethods: [
+    'client_secret_basic', 'client_secret_post', 'private_key_jwt', 'none', ...(tls ? ['tls_client_auth', 'self_signed_tls_client_auth'] : []),
+  ],
+  discovery: tls ? { mtls_endpoint_aliases: mtls.aliases(`https://127.0.0.1:${tls.port}`) } : {},
   jwks: { keys: [signingKey()] },
   scopes: [...scope.split(' '), 'openid', 'offline_access'], // which makes the grant refresh_token known
   ttl: { ClientCredentials: ttl, AccessToken: ttl, RefreshToken: 3600, Grant: 3600 },
@@ -55,6 +69,7 @@ const provider = new Provider(issuer, {
     clientCredentials: { enabled: true },
     devInteractions: { enabled: false },
     introspection: { enabled: true },
+    mTLS: tls ? mtls.feature : {},
     revocation: { enabled: true },
     resourceIndicators: { enabled: true, getResourceServerInfo },
   },
@@ -62,13 +77,17 @@ const provider = new Provider(issuer, {
 
 const grants = new Grants(provider, { jose, errors, keys, info: getResourceServerInfo });
 const fault = new Fault();
+provider.on('grant.error', (ctx, err) => fault.refused(err.error_detail || err.error_description));
 provider.use(async (ctx, next) => {
   if (ctx.path !== '/control/grant') return next();
   const forUser = ctx.query.for === 'user';
-  ctx.body = { refresh_token: await (forUser ? grants.userToken(required('CLIENT_ID')) : grants.refreshToken(required('CLIENT_ID'), resource, scope)) };
+  const id = ctx.query.client || required('CLIENT_ID');
+  ctx.body = { refresh_token: await (forUser ? grants.userToken(id) : grants.refreshToken(id, resource, scope)) };
   return undefined;
 });
 provider.use((ctx, next) => fault.handle(ctx, next));
+if (svids) provider.use((ctx, next) => svids.handle(ctx, next, fault));
+if (tls) await mtls.listen(provider, tls);
 provider.listen(port, '127.0.0.1', () => console.log('ready'));
 
 function required(name) {
@@ -88,6 +107,14 @@ function client() {
     scope: `${scope} openid offline_access`,
     token_endpoint_auth_method: 'client_secret_basic',
   };
+}
+
+function clients() {
+  const { client_secret: none, token_endpoint_auth_method: another, ...common } = client();
+  const all = [client(), ...JSON.parse(process.env.CLIENTS || '[]').map((more) => ({ ...common, ...more }))];
+  if (keys.length > 0) all.push(keyClient());
+  if (svids) all.push(svids.client(common));
+  return all;
 }
 
 function keyClient() {
