@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"mintmark/internal/fault"
 	"mintmark/providers"
 	"mintmark/providers/internal/jsonhttp"
@@ -132,18 +134,38 @@ func (p *provider) logIn(ctx context.Context, r *http.Request) error {
 }
 
 // explain says what an operator compares.
-func explain(status int, _ []byte) string {
+func explain(status int, answer []byte) string {
 	switch status {
 	case http.StatusUnauthorized:
 		return "compare auth with what the API server accepts"
 	case http.StatusForbidden:
 		return "the broker's user needs the verb create on serviceaccounts/token of this service account"
 	case http.StatusNotFound:
-		return "compare namespace, service_account and bound_object"
+		return absent(answer)
 	case http.StatusConflict:
 		return "compare bound_object.uid"
-	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+	case http.StatusBadRequest:
+		return "compare ttl and bound_object, where a Pod has to run as this service account"
+	case http.StatusUnprocessableEntity:
 		return "compare ttl and bound_object"
 	}
 	return ""
+}
+
+// absent says what there is not, by the resource that a Status names.
+func absent(answer []byte) string {
+	var status struct {
+		Details struct {
+			Kind string `json:"kind"`
+		} `json:"details"`
+	}
+	if json.Unmarshal(answer, &status) == nil {
+		switch status.Details.Kind {
+		case "serviceaccounts":
+			return "there is no such service account in this namespace"
+		case "pods", "secrets", "nodes":
+			return "there is no such bound_object"
+		}
+	}
+	return "compare namespace, service_account and bound_object"
 }

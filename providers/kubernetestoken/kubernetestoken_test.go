@@ -186,6 +186,19 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// A Status is read for the resource that it names; the rest may quote anything.
+func TestWhatIsMissing(t *testing.T) {
+	const account, object, either = "there is no such service account in this namespace", "there is no such bound_object", "compare namespace, service_account and bound_object"
+	for kind, want := range map[string]string{"serviceaccounts": account, "pods": object, "secrets": object, "nodes": object, issued: either, "": either} {
+		body := `{"kind":"Status","status":"Failure","message":"` + issued + `","reason":"NotFound","details":{"name":"` + issued + `","kind":"` + kind + `"},"code":404}`
+		c, err := open(t, config(t, providertest.Answer(404, "application/json", body)), providers.Env{}).Mint(t.Context(), providers.Request{})
+		providertest.CheckAnswer(t, c, err, issued)
+		if err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("%q: got %v, want %q", kind, err, want)
+		}
+	}
+}
+
 func TestConfigRules(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*kubernetestoken.Config)
@@ -198,6 +211,9 @@ func TestConfigRules(t *testing.T) {
 		"a path":           {func(c *kubernetestoken.Config) { c.Namespace = "a/b" }, []string{"namespace"}},
 		"dots":             {func(c *kubernetestoken.Config) { c.ServiceAccount = ".." }, []string{"service_account"}},
 		"too short a life": {func(c *kubernetestoken.Config) { c.TTL.Duration = time.Minute }, []string{"ttl"}},
+		"a life of a year": {func(c *kubernetestoken.Config) {
+			c.TTL.Duration, c.BoundObject = time.Hour+7*time.Second, &kubernetestoken.BoundObject{Kind: "Pod", Name: "a"}
+		}, []string{"ttl"}},
 		"another object": {func(c *kubernetestoken.Config) {
 			c.BoundObject = &kubernetestoken.BoundObject{Kind: "Lease", Name: "a"}
 		}, []string{"bound_object.kind"}},

@@ -1,0 +1,119 @@
+//go:build e2e && kubernetes
+
+package vault_test
+
+import (
+	"os"
+	"testing"
+	"time"
+
+	"mintmark/internal/fault"
+	"mintmark/internal/testenv"
+	"mintmark/providers"
+	"mintmark/providers/internal/providertest"
+	"mintmark/providers/vault"
+)
+
+// TestCluster is the Kubernetes login with a real API server behind OpenBao.
+func TestCluster(t *testing.T) {
+	k, bao := testenv.Kubernetes(t), testenv.OpenBao(t)
+	k.Namespace(t, "prod", "mintmark", "other", "reviewer")
+	k.Namespace(t, "test", "mintmark")
+	k.AllowReviews(t, "system:serviceaccount:prod:reviewer")
+	k.Pod(t, "prod", "reviewer-0", "reviewer")
+	bao.PutKV(t, "app", map[string]any{"key": canary})
+	bao.PutPolicy(t, "reader", readApp)
+	bao.EnableAuth(t, "kubernetes")
+	authority, err := os.ReadFile(k.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bao.Write(t, "auth/kubernetes/config", map[string]any{"kubernetes_host": k.Addr, "kubernetes_ca_cert": string(authority),
+		"token_reviewer_jwt": k.PodToken(t, "prod", "reviewer", "reviewer-0", k.Audience), "disable_local_ca_jwt": true})
+	bao.Write(t, "auth/kubernetes/role/mintmark", map[string]any{
+		"bound_service_account_names": "mintmark", "bound_service_account_namespaces": "prod", "token_policies": "reader", "token_ttl": "1m", "audience": "vault"})
+	t.Run("the broker logs in with its pod's token", func(t *testing.T) { testClusterLogin(t, k, bao) })
+	t.Run("others are refused", func(t *testing.T) { testClusterRefusals(t, k, bao) })
+	t.Run("the token is read for each login", func(t *testing.T) { testClusterRotation(t, k, bao) })
+}
+
+// podToken makes a pod and returns the token in it.
+func podToken(t *testing.T, k *testenv.KubernetesServer, namespace, pod, account, audience string) string {
+	t.Helper()
+	k.Pod(t, namespace, pod, account)
+	return k.PodToken(t, namespace, account, pod, audience)
+}
+
+func clusterConfig(t *testing.T, bao *testenv.OpenBaoServer, token string) vault.Config {
+	t.Helper()
+	return vault.Config{Address: providertest.URL(t, bao.Addr), KV2: &vault.KV{Path: "app", Field: "key"},
+		Auth: vault.Auth{Kubernetes: &vault.Kubernetes{Role: "mintmark", TokenFile: file(t, token)}}}
+}
+
+func testClusterLogin(t *testing.T, k *testenv.KubernetesServer, bao *testenv.OpenBaoServer) {
+	token := podToken(t, k, "prod", "mintmark-0", "mintmark", "vault")
+	r := providertest.One(t, open(t, clusterConfig(t, bao, token), providers.Env{}), canary, token)
+	leased, _ := r.Must(t, providers.Request{})
+	if got := r.Reveal(t, leased); got.Token() != canary {
+		t.Error("got another token than the secret's")
+	}
+	r.Stop(t)
+	if got := r.History(t); got != "login mint logout" {
+		t.Errorf("events: got %q", got)
+	}
+}
+
+func testClusterRefusals(t *testing.T, k *testenv.KubernetesServer, bao *testenv.OpenBaoServer) {
+	gone := podToken(t, k, "prod", "gone", "mintmark", "vault")
+	k.Delete(t, "/api/v1/namespaces/prod/pods/gone")
+	genuine := podToken(t, k, "prod", "mintmark-1", "mintmark", "vault")
+	for name, token := range map[string]string{
+		"another service account":    podToken(t, k, "prod", "other-0", "other", "vault"),
+		"one of another namespace":   podToken(t, k, "test", "mintmark-0", "mintmark", "vault"),
+		"a token for another":        k.PodToken(t, "prod", "mintmark", "mintmark-1", "billing"),
+		"a token for the cluster":    k.PodToken(t, "prod", "mintmark", "mintmark-1", k.Audience),
+		"a pod that is gone":         gone,
+		"a token with a changed end": genuine[:len(genuine)-8] + "AAAAAAAA",
+		"no token":                   canary,
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := providertest.One(t, open(t, clusterConfig(t, bao, token), providers.Env{}), canary, token)
+			defer r.Stop(t)
+			if hint := r.Refused(t, providers.Request{}, fault.Internal); hint != "the credential provider refused the broker" {
+				t.Errorf("hint: got %q", hint)
+			}
+			if got := r.Records(t)[0].Reason; got == "" {
+				t.Error("got a record without a reason")
+			}
+		})
+	}
+}
+
+// The kubelet writes a new token into the file; the login of the old one may have
+// ended, as with its pod.
+func testClusterRotation(t *testing.T, k *testenv.KubernetesServer, bao *testenv.OpenBaoServer) {
+	first := podToken(t, k, "prod", "first", "mintmark", "vault")
+	c := clusterConfig(t, bao, first)
+	p := open(t, c, providers.Env{})
+	endLogins := func() {
+		bao.Write(t, "sys/leases/revoke-prefix/auth/kubernetes/login", map[string]any{"sync": true})
+	}
+	if _, err := p.Mint(t.Context(), providers.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	k.Delete(t, "/api/v1/namespaces/prod/pods/first")
+	var err error
+	await(t, "the end of the first token", time.Minute, func() bool { // the API server remembers it for 10 s
+		endLogins()
+		_, err = p.Mint(t.Context(), providers.Request{})
+		return err != nil
+	})
+	providertest.CheckAnswer(t, providers.Credential{}, err, first)
+	second := podToken(t, k, "prod", "second", "mintmark", "vault")
+	if err := os.WriteFile(string(c.Auth.Kubernetes.TokenFile), []byte(second), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Mint(t.Context(), providers.Request{}); err != nil {
+		t.Errorf("with the next token: got %v", err)
+	}
+}
