@@ -111,10 +111,12 @@ func (s *KubernetesServer) AllowTokens(t testing.TB, namespace, account, user st
 	s.Create(t, rbac+"/rolebindings", binding(name, "Role", user))
 }
 
-// AllowReviews lets user ask whose tokens are.
-func (s *KubernetesServer) AllowReviews(t testing.TB, user string) {
+// Bind gives user, who may be a service account, a role of the whole cluster.
+func (s *KubernetesServer) Bind(t testing.TB, role, user string) {
 	t.Helper()
-	s.Create(t, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", binding("system:auth-delegator", "ClusterRole", user))
+	b := binding(role, "ClusterRole", user)
+	b["metadata"] = map[string]any{"generateName": "test-"}
+	s.Create(t, "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings", b)
 }
 
 func named(name string) map[string]any {

@@ -4,6 +4,7 @@ package vault_test
 
 import (
 	"os"
+	"strings"
 	"testing"
 	"time"
 
@@ -14,27 +15,38 @@ import (
 	"mintmark/providers/vault"
 )
 
-// TestCluster is the Kubernetes login with a real API server behind OpenBao.
+// TestCluster is what Vault asks Kubernetes for the broker, with a real API server
+// behind OpenBao.
 func TestCluster(t *testing.T) {
 	k, bao := testenv.Kubernetes(t), testenv.OpenBao(t)
-	k.Namespace(t, "prod", "mintmark", "other", "reviewer")
+	k.Namespace(t, "prod", "mintmark", "other", "vault")
 	k.Namespace(t, "test", "mintmark")
-	k.AllowReviews(t, "system:serviceaccount:prod:reviewer")
-	k.Pod(t, "prod", "reviewer-0", "reviewer")
-	bao.PutKV(t, "app", map[string]any{"key": canary})
-	bao.PutPolicy(t, "reader", readApp)
-	bao.EnableAuth(t, "kubernetes")
+	k.Bind(t, "cluster-admin", "system:serviceaccount:prod:vault")
+	vaults := podToken(t, k, "prod", "vault-0", "vault", k.Audience)
 	authority, err := os.ReadFile(k.CA)
 	if err != nil {
 		t.Fatal(err)
 	}
-	bao.Write(t, "auth/kubernetes/config", map[string]any{"kubernetes_host": k.Addr, "kubernetes_ca_cert": string(authority),
-		"token_reviewer_jwt": k.PodToken(t, "prod", "reviewer", "reviewer-0", k.Audience), "disable_local_ca_jwt": true})
-	bao.Write(t, "auth/kubernetes/role/mintmark", map[string]any{
-		"bound_service_account_names": "mintmark", "bound_service_account_namespaces": "prod", "token_policies": "reader", "token_ttl": "1m", "audience": "vault"})
+	bao.PutKV(t, "app", map[string]any{"key": canary})
+	bao.PutPolicy(t, "reader", readApp)
+	for mount, reviewer := range map[string]string{"kubernetes": vaults, "unaided": ""} {
+		bao.Write(t, "sys/auth/"+mount, map[string]any{"type": "kubernetes"})
+		bao.Write(t, "auth/"+mount+"/config", map[string]any{"kubernetes_host": k.Addr, "kubernetes_ca_cert": string(authority),
+			"token_reviewer_jwt": reviewer, "disable_local_ca_jwt": true})
+		role := map[string]any{"bound_service_account_names": "mintmark", "bound_service_account_namespaces": "prod", "token_policies": "reader", "token_ttl": "1m"}
+		if reviewer != "" {
+			role["audience"] = "vault"
+		}
+		bao.Write(t, "auth/"+mount+"/role/mintmark", role)
+	}
+	bao.Write(t, "sys/mounts/kubernetes", map[string]any{"type": "kubernetes"})
+	bao.Write(t, "kubernetes/config", map[string]any{"kubernetes_host": k.Addr, "kubernetes_ca_cert": string(authority),
+		"service_account_jwt": vaults, "disable_local_ca_jwt": true})
 	t.Run("the broker logs in with its pod's token", func(t *testing.T) { testClusterLogin(t, k, bao) })
+	t.Run("it may be asked about by its own right", func(t *testing.T) { testClusterUnaided(t, k, bao) })
 	t.Run("others are refused", func(t *testing.T) { testClusterRefusals(t, k, bao) })
 	t.Run("the token is read for each login", func(t *testing.T) { testClusterRotation(t, k, bao) })
+	t.Run("a token of the engine ends when it is revoked", func(t *testing.T) { testClusterEngine(t, k, bao) })
 }
 
 // podToken makes a pod and returns the token in it.
@@ -63,18 +75,32 @@ func testClusterLogin(t *testing.T, k *testenv.KubernetesServer, bao *testenv.Op
 	}
 }
 
+// A Vault without a token of its own for the API server shows it the broker's.
+func testClusterUnaided(t *testing.T, k *testenv.KubernetesServer, bao *testenv.OpenBaoServer) {
+	token := podToken(t, k, "prod", "unaided-0", "mintmark", k.Audience)
+	c := clusterConfig(t, bao, token)
+	c.Auth.Kubernetes.Mount = "unaided"
+	r := providertest.One(t, open(t, c, providers.Env{}), canary, token)
+	r.Refused(t, providers.Request{}, fault.Internal)
+	r.Stop(t)
+	k.Bind(t, "system:auth-delegator", "system:serviceaccount:prod:mintmark")
+	r = providertest.One(t, open(t, c, providers.Env{}), canary, token)
+	r.Must(t, providers.Request{})
+	r.Stop(t)
+}
+
 func testClusterRefusals(t *testing.T, k *testenv.KubernetesServer, bao *testenv.OpenBaoServer) {
 	gone := podToken(t, k, "prod", "gone", "mintmark", "vault")
 	k.Delete(t, "/api/v1/namespaces/prod/pods/gone")
 	genuine := podToken(t, k, "prod", "mintmark-1", "mintmark", "vault")
 	for name, token := range map[string]string{
-		"another service account":    podToken(t, k, "prod", "other-0", "other", "vault"),
-		"one of another namespace":   podToken(t, k, "test", "mintmark-0", "mintmark", "vault"),
-		"a token for another":        k.PodToken(t, "prod", "mintmark", "mintmark-1", "billing"),
-		"a token for the cluster":    k.PodToken(t, "prod", "mintmark", "mintmark-1", k.Audience),
-		"a pod that is gone":         gone,
-		"a token with a changed end": genuine[:len(genuine)-8] + "AAAAAAAA",
-		"no token":                   canary,
+		"another service account":  podToken(t, k, "prod", "other-0", "other", "vault"),
+		"one of another namespace": podToken(t, k, "test", "mintmark-0", "mintmark", "vault"),
+		"a token for another":      k.PodToken(t, "prod", "mintmark", "mintmark-1", "billing"),
+		"a token for the cluster":  k.PodToken(t, "prod", "mintmark", "mintmark-1", k.Audience),
+		"a pod that is gone":       gone,
+		"a changed signature":      genuine[:len(genuine)-8] + "AAAAAAAA",
+		"no token":                 canary,
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := providertest.One(t, open(t, clusterConfig(t, bao, token), providers.Env{}), canary, token)
@@ -116,4 +142,29 @@ func testClusterRotation(t *testing.T, k *testenv.KubernetesServer, bao *testenv
 	if _, err := p.Mint(t.Context(), providers.Request{}); err != nil {
 		t.Errorf("with the next token: got %v", err)
 	}
+}
+
+// Vault's engine makes a service account for each token, so that the token can be
+// revoked, which one of the TokenRequest API alone can't.
+func testClusterEngine(t *testing.T, k *testenv.KubernetesServer, bao *testenv.OpenBaoServer) {
+	bao.Write(t, "kubernetes/roles/viewer", map[string]any{"allowed_kubernetes_namespaces": "prod", "kubernetes_role_name": "view",
+		"kubernetes_role_type": "ClusterRole", "token_default_ttl": "10m", "token_default_audiences": "billing"})
+	p := asRoot(t, bao, func(c *vault.Config) {
+		c.Dynamic = &vault.Dynamic{Path: "kubernetes/creds/viewer", Data: map[string]string{"kubernetes_namespace": "prod"},
+			Fields: vault.Fields{Token: "{service_account_token}"}}
+	})
+	r := providertest.One(t, p, bao.RootToken)
+	leased, _ := r.Must(t, providers.Request{})
+	token := r.Reveal(t, leased).Token()
+	if got := k.Review(t, token, "billing"); !got.Authenticated || !strings.HasPrefix(got.User.Username, "system:serviceaccount:prod:v-") {
+		t.Errorf("review: got %+v, want a service account of the engine's", got)
+	}
+	if left := time.Until(leased.NotAfter()); left < 9*time.Minute || left > 10*time.Minute {
+		t.Errorf("end: got %v, want 10 minutes", left)
+	}
+	r.Stop(t)
+	if got := r.Events(t); got != "mint revoke" {
+		t.Errorf("events: got %q", got)
+	}
+	await(t, "the end of the token", time.Minute, func() bool { return !k.Review(t, token, "billing").Authenticated })
 }
