@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -186,15 +187,31 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// A Status is read for the resource that it names; the rest may quote anything.
-func TestWhatIsMissing(t *testing.T) {
-	const account, object, either = "there is no such service account in this namespace", "there is no such bound_object", "compare namespace, service_account and bound_object"
-	for kind, want := range map[string]string{"serviceaccounts": account, "pods": object, "secrets": object, "nodes": object, issued: either, "": either} {
-		body := `{"kind":"Status","status":"Failure","message":"` + issued + `","reason":"NotFound","details":{"name":"` + issued + `","kind":"` + kind + `"},"code":404}`
-		c, err := open(t, config(t, providertest.Answer(404, "application/json", body)), providers.Env{}).Mint(t.Context(), providers.Request{})
+// Of a Status no more is told than which of our own words fit.
+func TestWhatAStatusMeans(t *testing.T) {
+	const (
+		account, object = "there is no such service account in this namespace", "there is no such bound_object"
+		either          = "compare namespace, service_account and bound_object"
+		right, nobody   = "the broker's user needs the verb create on serviceaccounts/token of this service account", "nothing before the server may end TLS"
+	)
+	for name, tt := range map[string]struct {
+		status              int
+		message, kind, want string
+	}{
+		"no account":      {404, issued, "serviceaccounts", account},
+		"no pod":          {404, issued, "pods", object},
+		"no secret":       {404, issued, "secrets", object},
+		"no node":         {404, issued, "nodes", object},
+		"no other":        {404, issued, issued, either},
+		"no kind":         {404, issued, "", either},
+		"another's right": {403, `User \"` + issued + `\" cannot create`, "serviceaccounts", right},
+		"nobody":          {403, `User \"system:anonymous\" cannot create ` + issued, "serviceaccounts", nobody},
+	} {
+		body := `{"kind":"Status","status":"Failure","message":"` + tt.message + `","details":{"name":"` + issued + `","kind":"` + tt.kind + `"},"code":` + strconv.Itoa(tt.status) + `}`
+		c, err := open(t, config(t, providertest.Answer(tt.status, "application/json", body)), providers.Env{}).Mint(t.Context(), providers.Request{})
 		providertest.CheckAnswer(t, c, err, issued)
-		if err == nil || !strings.HasSuffix(err.Error(), want) {
-			t.Errorf("%q: got %v, want %q", kind, err, want)
+		if err == nil || !strings.HasSuffix(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", name, err, tt.want)
 		}
 	}
 }

@@ -108,8 +108,8 @@ func testClusterRefusals(t *testing.T, k *testenv.KubernetesServer, bao *testenv
 			if hint := r.Refused(t, providers.Request{}, fault.Internal); hint != "the credential provider refused the broker" {
 				t.Errorf("hint: got %q", hint)
 			}
-			if got := r.Records(t)[0].Reason; got == "" {
-				t.Error("got a record without a reason")
+			if got := r.Records(t)[0].Reason; !strings.Contains(got, "at the login, auth/kubernetes") {
+				t.Errorf("record: got reason %q, want one that says that the login failed", got)
 			}
 		})
 	}
