@@ -30,13 +30,14 @@ type KubernetesServer struct {
 	CA   string // PEM file of its authority
 	// Audience is that of tokens for the API server itself, and its issuer.
 	Audience string
+	// Admin is a token that may do anything.
+	Admin string
 	// Domain are whose identities it takes beside its own tokens: who shows an
 	// X.509-SVID is its common name, who shows a JWT-SVID for "kubernetes" is its
 	// SPIFFE ID.
 	Domain *trustdomain.Domain
 
 	dir    string
-	admin  string // token of a system:masters
 	client *http.Client
 }
 
@@ -46,7 +47,7 @@ const KubernetesMaxLife = 2 * time.Hour
 // Kubernetes starts an etcd and an API server.
 func Kubernetes(t testing.TB) *KubernetesServer {
 	t.Helper()
-	s := &KubernetesServer{Audience: "https://kubernetes.default.svc", dir: tempDir(t), admin: secret()}
+	s := &KubernetesServer{Audience: "https://kubernetes.default.svc", dir: tempDir(t), Admin: secret()}
 	s.CA = filepath.Join(s.dir, "ca.pem")
 	s.trust(t)
 	store := etcd(t)
@@ -59,7 +60,7 @@ func Kubernetes(t testing.TB) *KubernetesServer {
 		},
 		ready: func(ctx context.Context, _ *process) error {
 			// The authority and the token are of this server alone.
-			status, answer, err := s.call(ctx, s.admin, http.MethodGet, "/readyz", nil)
+			status, answer, err := s.call(ctx, s.Admin, http.MethodGet, "/readyz", nil)
 			if err == nil && status != http.StatusOK {
 				err = fmt.Errorf("readyz: status %d: %s", status, answer)
 			}
@@ -133,7 +134,7 @@ func (s *KubernetesServer) trust(t testing.TB) {
 	write(t, s.CA, root)
 	write(t, s.file("server.pem"), string(certificate))
 	write(t, s.file("server.key"), string(key))
-	write(t, s.file("tokens.csv"), s.admin+",admin,1,system:masters\n")
+	write(t, s.file("tokens.csv"), s.Admin+",admin,1,system:masters\n")
 	write(t, s.file("accounts.key"), accountsKey(t))
 	write(t, s.file("authentication.json"), authentication(t, url, root))
 }

@@ -42,6 +42,7 @@ func (s *KubernetesServer) As(t testing.TB, token, path string, body, answer any
 		t.Fatalf("ask kube-apiserver: %v", err)
 	}
 	if status < 200 || status > 299 {
+		t.Logf("kube-apiserver refused: %s", content)
 		return status
 	}
 	if err := json.Unmarshal(content, answer); err != nil {
@@ -70,7 +71,7 @@ func (s *KubernetesServer) Delete(t testing.TB, path string) {
 
 func (s *KubernetesServer) admins(t testing.TB, method, path string, body, answer any) {
 	t.Helper()
-	status, content, err := s.call(t.Context(), s.admin, method, path, body)
+	status, content, err := s.call(t.Context(), s.Admin, method, path, body)
 	if err == nil && (status < 200 || status > 299) {
 		err = fmt.Errorf("status %d: %s", status, content)
 	}
