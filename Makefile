@@ -67,7 +67,7 @@ conformance: servers ## the MCP conformance suite, on a server and through Mintm
 .PHONY: kubernetes
 # Apart from "test": its server takes longer to build than all the others.
 kubernetes: compiler ## what speaks to Kubernetes, against a real API server
-	@$(step) 'a Kubernetes API server, its etcd, and OpenBao' testdata/servers/install etcd kube-apiserver openbao
+	@$(step) 'a Kubernetes API server, its etcd, OpenBao and SPIRE' testdata/servers/install etcd kube-apiserver openbao spire
 	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,kubernetes -run '^TestCluster' \
 		./internal/testenv ./providers/kubernetestoken ./providers/vault ./deploy
 

@@ -39,20 +39,22 @@ type KubernetesServer struct {
 
 	dir    string
 	client *http.Client
+	proc   *process
 }
 
 // KubernetesMaxLife is the longest life that the server gives a token.
 const KubernetesMaxLife = 2 * time.Hour
 
-// Kubernetes starts an etcd and an API server.
-func Kubernetes(t testing.TB) *KubernetesServer {
+// Kubernetes starts an etcd and an API server. It takes client certificates of
+// the authorities in trusted too, which are PEM.
+func Kubernetes(t testing.TB, trusted ...string) *KubernetesServer {
 	t.Helper()
 	s := &KubernetesServer{Audience: "https://kubernetes.default.svc", dir: tempDir(t), Admin: secret()}
 	s.CA = filepath.Join(s.dir, "ca.pem")
-	s.trust(t)
+	s.trust(t, strings.Join(trusted, ""))
 	store := etcd(t)
 	program := filepath.Join(programs(t, "kube-apiserver"), "kube-apiserver")
-	launch(t, server{
+	s.proc = launch(t, server{
 		name: "kube-apiserver",
 		command: func(port int) command {
 			s.Addr = "https://" + address(port)
@@ -69,6 +71,9 @@ func Kubernetes(t testing.TB) *KubernetesServer {
 	})
 	return s
 }
+
+// Stop ends the API server, so that connections to it are refused.
+func (s *KubernetesServer) Stop() { s.proc.stop() }
 
 // etcd starts an etcd and returns where it listens.
 func etcd(t testing.TB) string {
@@ -99,7 +104,7 @@ func (s *KubernetesServer) flags(store string, port int) []string {
 		"--tls-cert-file=" + s.file("server.pem"), "--tls-private-key-file=" + s.file("server.key"),
 		"--service-cluster-ip-range=10.0.0.0/24", "--endpoint-reconciler-type=none",
 		"--authorization-mode=RBAC",
-		"--token-auth-file=" + s.file("tokens.csv"), "--client-ca-file=" + s.CA, "--authentication-config=" + s.file("authentication.json"),
+		"--token-auth-file=" + s.file("tokens.csv"), "--client-ca-file=" + s.file("clients.pem"), "--authentication-config=" + s.file("authentication.json"),
 		"--service-account-issuer=" + s.Audience,
 		"--service-account-key-file=" + s.file("accounts.key"), "--service-account-signing-key-file=" + s.file("accounts.key"),
 		"--service-account-max-token-expiration=" + KubernetesMaxLife.String(),
@@ -107,7 +112,7 @@ func (s *KubernetesServer) flags(store string, port int) []string {
 }
 
 // trust makes whom the server believes and what it shows, in files.
-func (s *KubernetesServer) trust(t testing.TB) {
+func (s *KubernetesServer) trust(t testing.TB, more string) {
 	t.Helper()
 	issuer := httptest.NewUnstartedServer(nil)
 	url := "https://" + issuer.Listener.Addr().String()
@@ -132,6 +137,7 @@ func (s *KubernetesServer) trust(t testing.TB) {
 	}
 	root := string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: authority.Raw}))
 	write(t, s.CA, root)
+	write(t, s.file("clients.pem"), root+more)
 	write(t, s.file("server.pem"), string(certificate))
 	write(t, s.file("server.key"), string(key))
 	write(t, s.file("tokens.csv"), s.Admin+",admin,1,system:masters\n")

@@ -17,7 +17,10 @@ import (
 
 	"github.com/go-jose/go-jose/v4"
 	"github.com/go-jose/go-jose/v4/jwt"
+	"github.com/spiffe/go-spiffe/v2/bundle/spiffebundle"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
+	"mintmark/attest/trust"
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
 	"mintmark/internal/testenv"
@@ -391,6 +394,41 @@ func testCertificate(t *testing.T, c cluster) {
 	c.asOwn(t, auth, own{c.Domain, "other.kubernetes.test"}, "status 403: the broker's user needs the verb create")
 	c.asOwn(t, auth, own{stranger, "mintmark.kubernetes.test"}, "status 401: compare auth")
 	c.asOwn(t, auth, own{c.Domain, ""}, "status 403: the API server saw no user: the broker's X.509-SVID needs a common name")
+}
+
+// What SPIRE issues is shown as it is: its common name is the entry's first DNS name.
+func TestClusterKnowsTheSVIDOfTheRealSPIRE(t *testing.T) {
+	spire := testenv.SPIRE(t, testenv.SPIREOptions{})
+	id := spiffeid.RequireFromString("spiffe://example.org/mintmark")
+	spire.RegisterDNS(t, id.String(), "mintmark.example.org")
+	self, err := trust.Open(t.Context(), bundle.Trust{WorkloadAPI: spire.Addr}, id.TrustDomain(), trust.Options{Wait: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = self.Close() })
+	authorities, err := spiffebundle.Parse(id.TrustDomain(), spire.Bundle(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var roots strings.Builder
+	for _, root := range authorities.X509Authorities() {
+		roots.Write(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: root.Raw}))
+	}
+	k := testenv.Kubernetes(t, roots.String())
+	k.Namespace(t, "shop", "orders")
+	config := kubernetestoken.Config{Address: providertest.URL(t, k.Addr), CA: bundle.Path(k.CA), Namespace: "shop", ServiceAccount: "orders",
+		Audiences: []string{"vault"}, Auth: kubernetestoken.Auth{Certificate: true}}
+	p := open(t, config, providers.Env{Self: self})
+	if _, err := p.Mint(t.Context(), providers.Request{}); err == nil || !strings.Contains(err.Error(), "the broker's user needs the verb create") {
+		t.Errorf("without a right: got %v, want it named", err)
+	}
+	k.AllowTokens(t, "shop", "orders", "mintmark.example.org")
+	r := providertest.One(t, p)
+	defer r.Stop(t)
+	leased, _ := r.Must(t, providers.Request{})
+	if got := k.Review(t, r.Reveal(t, leased).Token(), "vault"); got.User.Username != ordersUser {
+		t.Errorf("review: got %+v, want %s", got, ordersUser)
+	}
 }
 
 func testJWT(t *testing.T, c cluster) {

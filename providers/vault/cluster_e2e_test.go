@@ -47,6 +47,7 @@ func TestCluster(t *testing.T) {
 	t.Run("others are refused", func(t *testing.T) { testClusterRefusals(t, k, bao) })
 	t.Run("the token is read for each login", func(t *testing.T) { testClusterRotation(t, k, bao) })
 	t.Run("a token of the engine ends when it is revoked", func(t *testing.T) { testClusterEngine(t, k, bao) })
+	t.Run("a login that was made lasts while the API server is down", func(t *testing.T) { testClusterDown(t, k, bao) })
 }
 
 // podToken makes a pod and returns the token in it.
@@ -167,4 +168,22 @@ func testClusterEngine(t *testing.T, k *testenv.KubernetesServer, bao *testenv.O
 		t.Errorf("events: got %q", got)
 	}
 	await(t, "the end of the token", time.Minute, func() bool { return !k.Review(t, token, "billing").Authenticated })
+}
+
+// OpenBao has no other answer to it than to a stranger. A login that was made lasts.
+func testClusterDown(t *testing.T, k *testenv.KubernetesServer, bao *testenv.OpenBaoServer) {
+	token := podToken(t, k, "prod", "late-0", "mintmark", "vault")
+	before := open(t, clusterConfig(t, bao, token), providers.Env{})
+	if _, err := before.Mint(t.Context(), providers.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	k.Stop()
+	r := providertest.One(t, open(t, clusterConfig(t, bao, token), providers.Env{}), canary, token)
+	defer r.Stop(t)
+	if hint := r.Refused(t, providers.Request{}, fault.Internal); hint != "the credential provider refused the broker" {
+		t.Errorf("hint: got %q", hint)
+	}
+	if _, err := before.Mint(t.Context(), providers.Request{}); err != nil {
+		t.Errorf("with the login from before: got %v", err)
+	}
 }
