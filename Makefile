@@ -69,7 +69,7 @@ conformance: servers ## the MCP conformance suite, on a server and through Mintm
 kubernetes: compiler ## what speaks to Kubernetes, against a real API server
 	@$(step) 'a Kubernetes API server, its etcd, OpenBao and SPIRE' testdata/servers/install etcd kube-apiserver openbao spire
 	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,kubernetes -run '^TestCluster' \
-		./internal/testenv ./providers/kubernetestoken ./providers/vault ./deploy
+		./internal/testenv ./providers/kubernetestoken ./providers/vault ./deploy ./internal/e2e
 
 .PHONY: fuzz
 fuzz: python ## each fuzz target for FUZZTIME=10s

@@ -104,10 +104,17 @@ func (s *KubernetesServer) Pod(t testing.TB, namespace, name, account string) st
 // and of no other.
 func (s *KubernetesServer) AllowTokens(t testing.TB, namespace, account, user string) {
 	t.Helper()
+	s.Allow(t, namespace, user, "create", "serviceaccounts/token", account)
+}
+
+// Allow lets user do verb to a resource of the core API in a namespace: to the
+// objects named, or to all.
+func (s *KubernetesServer) Allow(t testing.TB, namespace, user, verb, resource string, names ...string) {
+	t.Helper()
 	rbac := "/apis/rbac.authorization.k8s.io/v1/namespaces/" + namespace
 	name := strings.ToLower(secret())
 	role := named(name)
-	role["rules"] = []any{map[string]any{"apiGroups": []string{""}, "resources": []string{"serviceaccounts/token"}, "resourceNames": []string{account}, "verbs": []string{"create"}}}
+	role["rules"] = []any{map[string]any{"apiGroups": []string{""}, "resources": []string{resource}, "resourceNames": names, "verbs": []string{verb}}}
 	s.Create(t, rbac+"/roles", role)
 	s.Create(t, rbac+"/rolebindings", binding(name, "Role", user))
 }
