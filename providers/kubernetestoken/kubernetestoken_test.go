@@ -259,6 +259,8 @@ func TestConfigRules(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	f.Add(201, []byte(`{"status":{"token":"a","expirationTimestamp":"2030-01-01T00:00:00Z"}}`))
 	f.Add(403, []byte(`{"kind":"Status","status":"Failure","reason":"Forbidden","code":403}`))
+	f.Add(403, []byte(`{"message":"User \"system:anonymous\" cannot create","details":{"kind":"serviceaccounts"}}`))
+	f.Add(404, []byte(`{"message":"not found","details":{"name":"a","kind":"pods"}}`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		if status < 200 || status > 599 {
 			return
