@@ -1,7 +1,7 @@
 // Package testenv starts the real servers that Mintmark's tests run against:
-// OpenBao, PostgreSQL, SPIRE, MinIO, two OAuth servers and an MCP server. Each
-// listens on a loopback port of its own, is ready when its constructor returns,
-// and is gone when the test ends, however it ends.
+// OpenBao, PostgreSQL, SPIRE, MinIO, two OAuth servers, an MCP server, and the API
+// server of Kubernetes. Each listens on a loopback port of its own, is ready when its
+// constructor returns, and is gone when the test ends, however it ends.
 //
 // The programs are built by testdata/servers/install ("make servers"). A test
 // whose server is missing fails; it is never skipped.
@@ -29,7 +29,7 @@ func programs(t testing.TB, server string) string {
 	}
 	dir := strings.TrimSpace(string(out))
 	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("find %s: it is not built; run: make servers", server)
+		t.Fatalf("find %s: it is not built; run: testdata/servers/install %[1]s", server)
 	}
 	return dir
 }
