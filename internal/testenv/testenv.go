@@ -29,7 +29,7 @@ func programs(t testing.TB, server string) string {
 	}
 	dir := strings.TrimSpace(string(out))
 	if _, err := os.Stat(dir); err != nil {
-		t.Fatalf("find %s: it is not built; run: make servers", server)
+		t.Fatalf("find %s: it is not built; run: testdata/servers/install %[1]s", server)
 	}
 	return dir
 }
