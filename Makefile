@@ -64,6 +64,18 @@ conformance: servers ## the MCP conformance suite, on a server and through Mintm
 		go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e -run '^TestConformance$$' ./internal/e2e || status=$$?; \
 	cat "$$table"; exit $$status
 
+.PHONY: vault
+# What "make test" runs on OpenBao, but for namespaces, which are not in Vault's
+# open edition.
+on_vault := OpenBao|^TestASealedVault|^TestNoLeaseIsLeft|^TestAProviderIsTried$$|^TestEverythingOfAProvider
+on_vault := $(on_vault)|^TestMintmark$$/^(leases a database user|injects a kept secret|puts a secret where)
+vault: servers ## the tests of Vault on HashiCorp's own, which it builds (9 minutes)
+	@$(step) 'HashiCorp Vault' testdata/servers/install vault
+	@MINTMARK_VAULT=hashicorp go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e \
+		-skip '^TestNamespaces$$' ./providers/vault
+	@MINTMARK_VAULT=hashicorp go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e \
+		-run '$(on_vault)' ./cmd/mintmark ./internal/e2e ./internal/testenv ./providers/signedjwt
+
 .PHONY: fuzz
 fuzz: python ## each fuzz target for FUZZTIME=10s
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
