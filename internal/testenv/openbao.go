@@ -19,6 +19,9 @@ type OpenBaoServer struct {
 	Addr      string // http://127.0.0.1:PORT, or https
 	RootToken string
 	CA        string // PEM file of its authority, or ""
+	// Namespaces is whether it has any. HashiCorp's open edition takes no
+	// notice of them.
+	Namespaces bool
 
 	proc   *process
 	client *vault.Client // as root
@@ -40,7 +43,7 @@ func OpenBaoTLS(t testing.TB) *OpenBaoServer {
 func startOpenBao(t testing.TB, scheme, certificates string) *OpenBaoServer {
 	t.Helper()
 	program, dir := chosenVault(t), tempDir(t)
-	s := &OpenBaoServer{RootToken: secret()}
+	s := &OpenBaoServer{RootToken: secret(), Namespaces: program.namespaces}
 	if certificates != "" {
 		s.CA = filepath.Join(certificates, "vault-ca.pem")
 	}
