@@ -1,8 +1,10 @@
 // Command vault is HashiCorp Vault's server with the engines that Mintmark's
-// tests use. Vault's own command can't be built from published modules: some of
-// its engines need an sdk that was never published. What runs here (core, HTTP
-// handler, listeners, configuration, storage) is Vault's; the flags are those
-// of "vault server" that the tests pass.
+// tests use. Vault's own command can't be built from published modules, because
+// the sdk that it is made with was never published: the core needs v0.20.0, some
+// engines v0.21.0. What runs here (core, HTTP handler, listeners, configuration,
+// storage) is Vault's, and the flags are those of "vault server" that the tests
+// pass. The engines of the newer sdk are programs of their own in the folder
+// plugins beside this one, which Vault runs as it does any external plugin.
 package main
 
 import (
@@ -12,6 +14,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -75,7 +78,12 @@ func (o options) config() (config *server.Config, err error) {
 }
 
 func serve(config *server.Config, dev bool, logger hclog.Logger) error {
-	core, err := newCore(config, logger)
+	program, err := os.Executable()
+	if err != nil {
+		return fmt.Errorf("find plugins: %w", err)
+	}
+	plugins := filepath.Join(filepath.Dir(program), "plugins")
+	core, err := newCore(config, plugins, logger)
 	if err != nil {
 		return err
 	}
@@ -99,23 +107,23 @@ func serve(config *server.Config, dev bool, logger hclog.Logger) error {
 		ended <- s.Serve(l)
 	}()
 	if dev {
-		if err := develop(core, os.Getenv("VAULT_DEV_ROOT_TOKEN_ID")); err != nil {
+		if err := develop(core, os.Getenv("VAULT_DEV_ROOT_TOKEN_ID"), plugins); err != nil {
 			return err
 		}
 	}
 	return <-ended
 }
 
-func newCore(config *server.Config, logger hclog.Logger) (*vault.Core, error) {
+func newCore(config *server.Config, plugins string, logger hclog.Logger) (*vault.Core, error) {
 	c := &vault.CoreConfig{
-		RawConfig:          config,
-		Logger:             logger,
-		DisableMlock:       true,
-		StorageType:        config.Storage.Type,
-		RedirectAddr:       config.Storage.RedirectAddr,
-		ClusterAddr:        config.Storage.ClusterAddr,
-		BuiltinRegistry:    engines(),
-		CredentialBackends: nil,
+		RawConfig:       config,
+		Logger:          logger,
+		DisableMlock:    true,
+		StorageType:     config.Storage.Type,
+		RedirectAddr:    config.Storage.RedirectAddr,
+		ClusterAddr:     config.Storage.ClusterAddr,
+		BuiltinRegistry: engines(),
+		PluginDirectory: plugins,
 	}
 	var err error
 	switch config.Storage.Type {
