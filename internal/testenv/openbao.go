@@ -12,12 +12,16 @@ import (
 	vault "github.com/hashicorp/vault/api"
 )
 
-// OpenBaoServer is a running OpenBao, which speaks Vault's API. It keeps
-// everything in memory. A version 2 key-value engine is mounted at secret/.
+// OpenBaoServer is a running OpenBao, which speaks Vault's API, or where
+// MINTMARK_VAULT says so a HashiCorp Vault ("make vault"). It keeps everything
+// in memory. A version 2 key-value engine is mounted at secret/.
 type OpenBaoServer struct {
 	Addr      string // http://127.0.0.1:PORT, or https
 	RootToken string
 	CA        string // PEM file of its authority, or ""
+	// Namespaces is whether it has any. HashiCorp's open edition takes no
+	// notice of them.
+	Namespaces bool
 
 	proc   *process
 	client *vault.Client // as root
@@ -38,16 +42,16 @@ func OpenBaoTLS(t testing.TB) *OpenBaoServer {
 
 func startOpenBao(t testing.TB, scheme, certificates string) *OpenBaoServer {
 	t.Helper()
-	path, dir := filepath.Join(programs(t, "openbao"), "bao"), tempDir(t)
-	s := &OpenBaoServer{RootToken: secret()}
+	program, dir := chosenVault(t), tempDir(t)
+	s := &OpenBaoServer{RootToken: secret(), Namespaces: program.namespaces}
 	if certificates != "" {
 		s.CA = filepath.Join(certificates, "vault-ca.pem")
 	}
 	s.proc = launch(t, server{
-		name: "openbao",
+		name: program.name,
 		command: func(port int) command {
 			s.Addr = scheme + address(port)
-			return command{path: path, dir: dir, args: baoArgs(port, certificates), env: []string{"BAO_DEV_ROOT_TOKEN_ID=" + s.RootToken}}
+			return command{path: program.path, dir: dir, args: baoArgs(port, certificates), env: []string{program.token + "=" + s.RootToken}}
 		},
 		ready: func(ctx context.Context, _ *process) error {
 			client, err := s.open()

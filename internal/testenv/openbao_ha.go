@@ -37,10 +37,10 @@ func OpenBaoPair(t testing.TB) (active, standby *OpenBaoServer) {
 // startNode starts a node that is neither initialised nor unsealed.
 func startNode(t testing.TB, id string) *OpenBaoServer {
 	t.Helper()
-	path, dir := filepath.Join(programs(t, "openbao"), "bao"), tempDir(t)
-	s := &OpenBaoServer{}
+	program, dir := chosenVault(t), tempDir(t)
+	s := &OpenBaoServer{Namespaces: program.namespaces}
 	s.proc = launch(t, server{
-		name: "openbao",
+		name: program.name,
 		command: func(port int) command {
 			s.Addr = "http://" + address(port)
 			config, data := filepath.Join(dir, fmt.Sprintf("%d.hcl", port)), filepath.Join(dir, fmt.Sprintf("data-%d", port))
@@ -60,7 +60,7 @@ func startNode(t testing.TB, id string) *OpenBaoServer {
 				api_addr     = "http://%[3]s"
 				cluster_addr = "https://%[4]s"
 			`, data, id, address(port), address(FreePort(t))))
-			return command{path: path, dir: dir, args: []string{"server", "-config=" + config}}
+			return command{path: program.path, dir: dir, args: []string{"server", "-config=" + config}}
 		},
 		ready: func(ctx context.Context, _ *process) error {
 			client, err := s.open()

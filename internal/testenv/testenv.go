@@ -3,7 +3,8 @@
 // server of Kubernetes. Each listens on a loopback port of its own, is ready when its
 // constructor returns, and is gone when the test ends, however it ends.
 //
-// The programs are built by testdata/servers/install ("make servers"). A test
+// The programs are built by testdata/servers/install: those of "make test" by
+// "make servers", those of a suite of its own by that suite. A test
 // whose server is missing fails; it is never skipped.
 package testenv
 

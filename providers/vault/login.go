@@ -12,6 +12,15 @@ import (
 	"mintmark/internal/fault"
 )
 
+// enter logs in where that is to a server which has what is configured. The
+// caller holds turn. Its errors are explained.
+func (s *session) enter(ctx context.Context, now time.Time) (token, error) {
+	if err := s.checkNamespaces(ctx); err != nil {
+		return token{}, err
+	}
+	return s.login(ctx, now)
+}
+
 // login logs in by the one configured method. The caller holds turn. Its errors
 // are explained.
 func (s *session) login(ctx context.Context, now time.Time) (token, error) {

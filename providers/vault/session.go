@@ -26,6 +26,8 @@ type session struct {
 
 	leases leases
 
+	namespaces bool // the server did not say that it has none
+
 	report func(ctx context.Context, handle string, end time.Time) error // nil: nobody keeps a record
 	own    map[string]token                                              // that were reported, by accessor
 }
@@ -136,7 +138,7 @@ func (s *session) current(ctx context.Context, refused string) (t token, isNew b
 	if usable && held.renewable && now.Before(held.end) && s.renewSelf(ctx, now) {
 		return s.token, false, nil
 	}
-	if t, err = s.login(ctx, now); err == nil {
+	if t, err = s.enter(ctx, now); err == nil {
 		err = s.begin(ctx, t)
 	}
 	if err != nil && usable && now.Before(held.end) { // it still has a third of its life

@@ -251,6 +251,10 @@ func TestRefusalsOfTheRealServer(t *testing.T) {
 	bao.PutKV(t, "app", map[string]any{"key": canary, "number": 7})
 	auth := login(t, bao, self, time.Minute)
 	const refused = "the credential provider refused the broker"
+	noNamespace := "there is no such secret at its provider"
+	if !bao.Namespaces {
+		noNamespace = "this vault has no namespaces, and the broker is told to use one"
+	}
 	tests := map[string]struct {
 		self   *identity
 		change func(*vault.Config)
@@ -268,7 +272,7 @@ func TestRefusalsOfTheRealServer(t *testing.T) {
 			c.Auth = vault.Auth{Token: providertest.Ref(t, bao.RootToken)}
 			c.KV2.Path = "none"
 		}, "there is no such secret at its provider"},
-		"no such namespace": {self, func(c *vault.Config) { c.Namespace = "none" }, "there is no such secret at its provider"},
+		"no such namespace": {self, func(c *vault.Config) { c.Namespace = "none" }, noNamespace},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
