@@ -20,8 +20,8 @@ func TestRefused(t *testing.T) {
 		"64:ff9b::169.254.169.254": true, "64:ff9b::100.100.100.200": true, "64:ff9b::0.0.0.1": true, // NAT64
 		"64:ff9b:1::169.254.169.254": true, "64:ff9b:1:a9fe:a9:fe00::": true, // of 64:ff9b:1::/48 also a part
 		"64:ff9b:1:7a9:fe:a9fe::": true, "64:ff9b:1:7:a9:fea9:fe00:0": true, "64:ff9b:1:7::169.254.169.254": true,
-		"::ffff:0:169.254.169.254": true, // translated (SIIT)
-		"2002:a9fe:a9fe::1": true, "2002:6464:64c8::": true, "2002:c000:c0::1": true, // 6to4
+		"::ffff:0:169.254.169.254": true,                                                    // translated (SIIT)
+		"2002:a9fe:a9fe::1":        true, "2002:6464:64c8::": true, "2002:c000:c0::1": true, // 6to4
 		"2001:0:a9fe:a9fe::1": true, "2001:0:808:808:0:0:5601:5601": true, // Teredo: its server, its client
 		"2001:db8::5efe:169.254.169.254": true, "2001:db8::200:5efe:169.254.169.254": true, // ISATAP
 
