@@ -198,5 +198,7 @@ func (c checker) template(path string, in Injection) {
 		c.decoder.fault(path, "either {token}, or {username} and {password}, as no credential has both", "both")
 	case strings.ContainsFunc(rest, func(r rune) bool { return r < ' ' || r > '~' }):
 		c.decoder.fault(path, "the characters a header can hold", "others")
+	case in.Scheme == "cookie" && strings.ContainsAny(rest, ` ",;\`):
+		c.decoder.fault(path, "the characters a cookie can hold: no blank, quote, comma, semicolon or backslash", "others")
 	}
 }
