@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"log/slog"
@@ -46,7 +47,7 @@ func Orphans(records iter.Seq2[audit.Record, error], now time.Time, logger *slog
 			orphans = append(orphans, r)
 		}
 	}
-	slices.SortFunc(orphans, func(a, b audit.Record) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // of one log, so far less than 2^63
+	slices.SortFunc(orphans, func(a, b audit.Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	for i, r := range orphans {
 		orphans[i] = orphan(r)
 	}
