@@ -16,7 +16,6 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/schema/resolved"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
-
 )
 
 // maxID bounds a policy id: it is written into every record it determines.

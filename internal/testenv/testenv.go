@@ -1,10 +1,10 @@
 // Package testenv starts the real servers that Mintmark's tests run against:
-// OpenBao, PostgreSQL, SPIRE, MinIO, an OAuth provider and an MCP server. Each
-// listens on a loopback port of its own, is ready when its constructor returns,
-// and is gone when the test ends, however it ends.
+// OpenBao, PostgreSQL, SPIRE, MinIO, an OAuth provider, nginx and MCP servers.
+// Each listens on a loopback port of its own, is ready when its constructor
+// returns, and is gone when the test ends, however it ends.
 //
-// The programs are built by testdata/servers/install ("make servers"). A test
-// whose server is missing fails; it is never skipped.
+// The programs are built by testdata/servers/install ("make servers"); nginx is
+// the system's. A test whose server is missing fails; it is never skipped.
 package testenv
 
 import (
