@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"mintmark/policies"
 )
 
@@ -149,7 +151,7 @@ func TestSchemaIsCedar(t *testing.T) {
 }
 
 // FuzzCompile holds that no text, however broken, compiles into a set that
-// panics or allows an unproven agent.
+// panics, says two things, or allows an unproven agent or an unknown method.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		"", "permit (principal, action, resource);", `forbid (principal, action in [Action::"list"], resource is Tool) unless { context.posture has scan };`,
@@ -172,9 +174,10 @@ func FuzzCompile(f *testing.F) {
 		if first.Allow != again.Allow || first.Reason != again.Reason {
 			t.Fatalf("got %+v, then %+v", first, again)
 		}
-		r.Method = "unknown/method"
-		if set.Decide(r).Allow {
-			t.Fatal("an unknown method is allowed")
+		unproven, unknown := r, r
+		unproven.Agent, unknown.Method = spiffeid.ID{}, "unknown/method"
+		if set.Decide(unproven).Allow || set.Decide(unknown).Allow {
+			t.Fatal("an unproven agent or an unknown method is allowed")
 		}
 	})
 }
