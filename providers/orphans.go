@@ -14,7 +14,7 @@ import (
 
 // OrphanWindow is how far before the newest record of a log everything is on
 // record again that had not ended then: a Pool repeats what it holds for longer
-// (event "held"), so that a start reads no more than this of a log of any size.
+// (event "held", or "login" again), so that a start reads no more than this of a log of any size.
 const OrphanWindow = 3 * remindEvery
 
 const (
@@ -133,7 +133,7 @@ func (p *Pool) Left() []audit.Record {
 	return records
 }
 
-// remind puts what has been held for long on record again.
+// remind puts what has been held for long on record again, and every login.
 func (p *Pool) remind() {
 	now := p.clock()
 	for _, l := range p.ledger.all() {
