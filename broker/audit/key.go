@@ -175,10 +175,11 @@ func public(key ed25519.PrivateKey) ed25519.PublicKey {
 }
 
 // createFile makes the file whole and durable or not at all, and never over
-// one that is there: a crash leaves no half-written key behind.
+// one that is there: a crash leaves no half-written key behind, but maybe another
+// file with what is in it, whose name begins alike.
 func createFile(path string, mode os.FileMode, text []byte) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*")
 	if err != nil {
 		return err
 	}
