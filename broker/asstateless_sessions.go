@@ -254,7 +254,7 @@ func (b *Broker) initialize(c *call, sender mcp.Sender, h *holding) error {
 		// Not wrapped: to the agent it would be an error of its own protocol, about its own revision.
 		return fault.New("forward", fault.BadUpstream, "the upstream began a session that can't be read: "+shorten(err.Error()))
 	}
-	h.id = head.Get(mcp.HeaderSession)
+	h.id = strings.Clone(head.Get(mcp.HeaderSession)) // and not the answer's whole head
 	if len(h.discovery.Result.JSON()) > discoveryMost || len(h.id) > 1024 || strings.ContainsFunc(h.id, func(r rune) bool { return r <= ' ' || r > '~' }) {
 		return fault.New("forward", fault.BadUpstream, "the upstream began a session with a longer description than may be held, or with an id that no header can carry")
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 
 	"mintmark/broker/audit"
 	"mintmark/injector"
@@ -32,11 +33,15 @@ func (b *Broker) noticed(c *call) {
 }
 
 // inParts has the secrets followed from part to part of an answer that is made of
-// messages which clients join, as they do a model's words.
+// messages which clients join, as they do a model's words. Some look for their media
+// types anywhere in a header that can't be read.
 func inParts(resp *http.Response, scrub *injector.Scrubber) {
-	switch mediaType(resp) {
-	case "text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq":
-		scrub.AcrossParts()
+	said := strings.ToLower(strings.Join(resp.Header["Content-Type"], ", "))
+	for _, kind := range [...]string{"text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq"} {
+		if strings.Contains(said, kind) {
+			scrub.AcrossParts()
+			return
+		}
 	}
 }
 

@@ -57,11 +57,10 @@ func Try(ctx context.Context, o Options, name string, agent attest.Identity) (t 
 // it was ordered is on record, and where it failed why.
 func RevokeAll(ctx context.Context, o Options, name string) error {
 	return aside(ctx, o, name, "revoke_all", func(b *Broker, entry providers.Entry, _ *providers.Pool) error {
-		all, ok := entry.Provider.(providers.AllRevoker)
-		if !ok {
-			return fmt.Errorf("revoke all: provider %s: its system has no such order, or its credentials are none that can be revoked", name)
+		err := fmt.Errorf("revoke all: provider %s: its system has no such order, or its credentials are none that can be revoked", name)
+		if all, ok := entry.Provider.(providers.AllRevoker); ok {
+			err = all.RevokeAll(ctx)
 		}
-		err := all.RevokeAll(ctx)
 		if err != nil {
 			b.log.Note(&audit.Record{
 				Kind: audit.Admin, Event: "revoke_all_failed", Bundle: o.Bundle.Digest, Provider: name, Fault: fault.KindOf(err).String(), Reason: err.Error(),

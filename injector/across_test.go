@@ -18,6 +18,7 @@ func framings() map[string]framing {
 		"events":             {"data: ", "\n\ndata: ", "\n\n"},
 		"events, no space":   {"data:", "\n\ndata:", "\n\n"},
 		"events, CRLF":       {"data: ", "\r\n\r\nid: 7\r\ndata: ", "\r\n\r\n"},
+		"events, CR":         {"data: ", "\r\rdata: ", "\r\r"},
 		"lines of one event": {"data: ", "\ndata: ", "\n\n"},
 		"deltas":             {`data: {"delta":"`, "\"}\n\ndata: {\"delta\":\"", "\"}\n\n"},
 		"deltas with more": {`data: {"id":"cmpl-1","choices":[{"index":0,"delta":{"content":"`,

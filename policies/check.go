@@ -52,6 +52,9 @@ func (c checks) policy(p *ast.Policy, where place) []problem {
 	for _, uid := range scopeEntities(p) {
 		add(findEntity(where.tokens, uid), c.entity(uid))
 	}
+	if s, ok := p.Resource.(ast.ScopeTypeIsIn); ok {
+		add(findEntity(where.tokens, s.Entity), c.within(s.Type, s.Entity))
+	}
 	for _, cond := range p.Conditions {
 		ast.Inspect(ast.NewNode(cond.Body), func(n ast.IsNode) bool {
 			switch n := n.(type) {
@@ -64,8 +67,11 @@ func (c checks) policy(p *ast.Policy, where place) []problem {
 			case ast.NodeTypeAccess:
 				add(findAttribute(where.tokens, string(n.Value)), c.attribute(n.Arg, n.Value))
 			}
+			if t, uid, ok := typeWithin(n); ok {
+				add(findEntity(where.tokens, uid), c.within(t, uid))
+			}
 			for _, f := range c.literals(n) {
-				add(findString(where.tokens, f.got), f.text)
+				add(f.find(where.tokens), f.text)
 			}
 			if t := testedType(n); t != "" && !slices.Contains(entityTypes(), t) {
 				add(findWord(where.tokens, string(t)), fmt.Sprintf("type, expected one of %v, got %q", entityTypes(), t))
@@ -135,6 +141,15 @@ func (c checks) target(t types.EntityType, id string) string {
 	return ""
 }
 
+// within says what is wrong with something of a type in an upstream, or "": tools
+// are in none of kind http.
+func (c checks) within(t types.EntityType, uid types.EntityUID) string {
+	if kindOf(t) == "" || uid.Type != typeUpstream {
+		return ""
+	}
+	return c.upstream(string(uid.ID), kindOf(t))
+}
+
 func (c checks) upstream(name, kind string) string {
 	got, ok := c.upstreams[name]
 	if !ok {
@@ -198,72 +213,18 @@ func testedType(n ast.IsNode) types.EntityType {
 	}
 }
 
-// literal is a string that an attribute can never equal.
-type literal struct{ got, text string }
-
-// literals finds what n compares an attribute of few values with, outside of
-// these values: "Saturday" is not "saturday", and never equal to any weekday.
-func (c checks) literals(n ast.IsNode) []literal {
-	var sides ast.BinaryNode
-	switch n := n.(type) {
-	case ast.NodeTypeEquals:
-		sides = n.BinaryNode
-	case ast.NodeTypeNotEquals:
-		sides = n.BinaryNode
-	case ast.NodeTypeContains:
-		sides = n.BinaryNode
-	default:
-		return nil
-	}
-	return append(c.outside(sides.Left, sides.Right), c.outside(sides.Right, sides.Left)...)
-}
-
-func (c checks) outside(attribute, values ast.IsNode) []literal {
-	a, ok := attribute.(ast.NodeTypeAccess)
+// typeWithin returns the type and the literal that n tests for with "is in".
+func typeWithin(n ast.IsNode) (t types.EntityType, uid types.EntityUID, ok bool) {
+	test, ok := n.(ast.NodeTypeIsIn)
 	if !ok {
-		return nil
+		return "", types.EntityUID{}, false
 	}
-	want := c.values(a)
-	var out []literal
-	for _, got := range stringLiterals(values) {
-		if want != nil && !slices.Contains(want, got) {
-			out = append(out, literal{got, fmt.Sprintf("%s, expected one of %s, got %q", a.Value, strings.Join(want, ", "), got)})
-		}
+	value, ok := test.Entity.(ast.NodeValue)
+	if !ok {
+		return "", types.EntityUID{}, false
 	}
-	return out
-}
-
-// values returns all values that an attribute can have, or nil when they are
-// not known.
-func (c checks) values(a ast.NodeTypeAccess) []string {
-	v, ok := a.Arg.(ast.NodeTypeVariable)
-	onResource := ok && v.Name == "resource"
-	switch {
-	case a.Value == "weekday":
-		return weekdays()
-	case onResource && a.Value == "upstream":
-		return slices.Sorted(maps.Keys(c.upstreams))
-	case onResource && a.Value == "kind":
-		return []string{kindHTTP, kindMCP}
-	default:
-		return nil
-	}
-}
-
-func stringLiterals(n ast.IsNode) []string {
-	switch n := n.(type) {
-	case ast.NodeValue:
-		if s, ok := n.Value.(types.String); ok {
-			return []string{string(s)}
-		}
-	case ast.NodeTypeSet:
-		var out []string
-		for _, e := range n.Elements {
-			out = append(out, stringLiterals(e)...)
-		}
-		return out
-	}
-	return nil
+	uid, ok = value.Value.(types.EntityUID)
+	return test.EntityType, uid, ok
 }
 
 // nearest returns ", such as …" with the known name that shares most with got.

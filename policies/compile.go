@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"regexp"
 	"slices"
-	"strconv"
 	"strings"
 	"unicode"
 
@@ -18,8 +16,6 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/schema/resolved"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/validate"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
-
-	"mintmark/broker/bundle"
 )
 
 // maxID bounds a policy id: it is written into every record it determines.
@@ -32,12 +28,6 @@ type policy struct {
 	permit bool
 	hint   string // @hint: words for the agent's developer
 	reads  reads
-}
-
-// problem is one fault in a policy file.
-type problem struct {
-	at   position
-	text string
 }
 
 // compiler collects the policies and the faults of all files.
@@ -232,135 +222,6 @@ func (c *compiler) name(p *cedar.Policy, n int, where place) types.PolicyID {
 func validID(id string) bool {
 	return id != "" && len(id) <= maxID &&
 		!strings.ContainsFunc(id, func(r rune) bool { return !unicode.IsPrint(r) })
-}
-
-// parseProblem turns the parser's error into a problem. Where the parser names
-// the token after the one at fault, it is moved back by one.
-func parseProblem(file string, tokens []token, err error) problem {
-	text := strings.TrimPrefix(err.Error(), "parser error: ")
-	at := position{file, 1, 1}
-	m := regexp.MustCompile(`(\d+):(\d+)[ :]`).FindStringSubmatch(text)
-	if m == nil {
-		return problem{at, text}
-	}
-	at.line, _ = strconv.Atoi(m[1])
-	at.col, _ = strconv.Atoi(m[2])
-	if _, rest, ok := strings.Cut(text, "exact got "); ok {
-		got, want, _ := strings.Cut(rest, " want ")
-		if got == "" {
-			return problem{at, fmt.Sprintf("syntax, expected %q, got %s", want, endOfFile)}
-		}
-		return problem{before(tokens, at, got), fmt.Sprintf("syntax, expected %q, got %q", want, got)}
-	}
-	if i := strings.LastIndex(text, `": `); i >= 0 {
-		text = text[i+3:]
-	}
-	text = strings.TrimPrefix(text, "<input>:"+strings.Trim(m[0], ": ")+": ")
-	if !slices.ContainsFunc(tokens, func(t token) bool { return t.line > at.line || t.line == at.line && t.col >= at.col }) {
-		text += ", got " + endOfFile
-	}
-	return problem{at, "syntax, " + text}
-}
-
-const endOfFile = "the end of the file"
-
-// before returns the position of the token before at if it reads got.
-func before(tokens []token, at position, got string) position {
-	i := slices.IndexFunc(tokens, func(t token) bool { return t.line > at.line || t.line == at.line && t.col >= at.col })
-	if i < 0 {
-		i = len(tokens)
-	}
-	for _, t := range slices.Backward(tokens[:i]) {
-		if t.text == got || t.quoted && strings.Trim(got, `"`) == t.text {
-			return position{at.file, t.line, t.col}
-		}
-		break
-	}
-	return at
-}
-
-// validatorProblems turns the validator's errors into problems. It meets a
-// policy once per action and resource type, in no fixed order, so equal
-// findings are folded into one.
-func validatorProblems(err error, where place) []problem {
-	seen := map[problem]bool{}
-	var out []problem
-	for _, line := range flatten(err) {
-		p := validatorProblem(line, where)
-		if !seen[p] {
-			seen[p] = true
-			out = append(out, p)
-		}
-	}
-	return out
-}
-
-func flatten(err error) []string {
-	if err == nil {
-		return nil
-	}
-	var joined interface{ Unwrap() []error }
-	if !errors.As(err, &joined) {
-		return []string{err.Error()}
-	}
-	var out []string
-	for _, e := range joined.Unwrap() {
-		out = append(out, flatten(e)...)
-	}
-	return out
-}
-
-func validatorProblem(text string, where place) problem {
-	quoted := regexp.MustCompile("`([^`]*)`").FindStringSubmatch(text)
-	name := ""
-	if quoted != nil {
-		name = quoted[1]
-	}
-	last := name[strings.LastIndexByte(name, '.')+1:]
-	at := where.start
-	if i := findAttribute(where.tokens, last); i >= 0 {
-		at = where.at(i)
-	} else if i := findWord(where.tokens, strings.Trim(last, `"`)); last != "" && i >= 0 {
-		at = where.at(i)
-	}
-	switch {
-	case strings.HasPrefix(text, "unable to guarantee safety of access to optional attribute"):
-		parent := strings.TrimSuffix("context."+name, "."+last)
-		return problem{at, fmt.Sprintf(
-			"context.%s may be absent, expected \"%s has %s &&\" before it, got a read without that guard", name, parent, last)}
-	case strings.HasPrefix(text, "attribute `"):
-		_, on, _ := strings.Cut(text, "` ")
-		return problem{at, fmt.Sprintf("attribute, expected one that every resource in the policy's scope has, got %q: %s",
-			name, strings.ReplaceAll(on, "`", ""))}
-	case strings.HasPrefix(text, "unexpected type: expected "):
-		want, got, _ := strings.Cut(strings.TrimPrefix(text, "unexpected type: expected "), " but saw ")
-		return problem{where.start, fmt.Sprintf("type, expected %s, got %s", want, got)}
-	case strings.HasPrefix(text, "unable to find an applicable action"):
-		return problem{where.start, "scope, expected an action that applies to this principal and resource " +
-			"(a group is named by \"action in\"), got none"}
-	default:
-		return problem{at, strings.ReplaceAll(text, "`", "")}
-	}
-}
-
-func joinProblems(list []problem) error {
-	sortProblems(list)
-	return placed(list)
-}
-
-func sortProblems(list []problem) {
-	slices.SortStableFunc(list, func(a, b problem) int {
-		return cmp.Or(cmp.Compare(a.at.file, b.at.file), cmp.Compare(a.at.line, b.at.line),
-			cmp.Compare(a.at.col, b.at.col), cmp.Compare(a.text, b.text))
-	})
-}
-
-func placed(list []problem) bundle.Problems {
-	all := make(bundle.Problems, len(list))
-	for i, p := range list {
-		all[i] = bundle.Problem{File: p.at.file, Line: p.at.line, Column: p.at.col, Text: p.text}
-	}
-	return all
 }
 
 // set makes the Set once nothing is wrong.

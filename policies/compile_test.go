@@ -5,6 +5,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
 	"mintmark/policies"
 )
 
@@ -30,12 +32,19 @@ func TestCompileRefuses(t *testing.T) {
 		{"attribute of another resource", `permit (principal, action == Action::"tools/call", resource) when { resource.kind == "mcp" };`, "1:78", "every resource in the policy's scope", `"kind"`},
 		{"wrong case of a weekday", permit(`context.clock.berlin.weekday == "Monday"`), "2:40", "monday", `"Monday"`},
 		{"wrong case of a weekday in a set", permit(`["monday", "tue"].contains(context.clock.berlin.weekday)`), "2:19", "tuesday", `"tue"`},
+		{"no weekday like it", permit(`context.clock.berlin.weekday like "S*"`), "2:29", "monday", `"S*"`},
+		{"no upstream like it", permit(`resource.upstream like "gitlab*"`), "2:17", "one of api, github, payroll", `"gitlab*"`},
+		{"trust domain as a URL, in a string", permit(`principal.trust_domain == "spiffe://acme.example"`), "2:34", "bare name", `"spiffe://acme.example"`},
+		{"path without its slash", permit(`["/team/a", "team/b"].contains(principal.path)`), "2:20", "begins with a slash", `"team/b"`},
+		{"path that ends in a slash", permit(`principal.path == "/team/"`), "2:26", "begins with a slash", `"/team/"`},
 		{"unknown upstream", `permit (principal, action, resource in Upstream::"gitlab");`, "1:40", "one of api, github, payroll", `"gitlab"`},
 		{"unknown upstream in a condition", permit(`resource in Upstream::"gitlab"`), "2:20", "one of api, github, payroll", `"gitlab"`},
 		{"unknown upstream in a string", permit(`resource.upstream == "gitlab"`), "2:29", "one of api, github, payroll", `"gitlab"`},
 		{"unknown upstream of a tool", `permit (principal, action, resource == Tool::"gitlab/x");`, "1:40", "one of api, github, payroll", `"gitlab"`},
 		{"tool without upstream", `permit (principal, action, resource == Tool::"x");`, "1:40", `"UPSTREAM/NAME"`, `"x"`},
 		{"tool of an http upstream", `permit (principal, action, resource == Tool::"api/x");`, "1:40", "of kind mcp", `"api" of kind http`},
+		{"tools in an http upstream", `forbid (principal, action, resource is Tool in Upstream::"api");`, "1:48", "of kind mcp", `"api" of kind http`},
+		{"paths in an mcp upstream, in a condition", permit(`resource is Path in Upstream::"github"`), "2:28", "of kind http", `"github" of kind mcp`},
 		{"path of an mcp upstream", `permit (principal, action, resource == Path::"github/x");`, "1:40", "of kind http", `"github" of kind mcp`},
 		{"unknown action", `permit (principal, action == Action::"tools/cal", resource);`, "1:30", `such as "tools/call"`, `"tools/cal"`},
 		{"unknown action in a set", `permit (principal, action in [Action::"ping", Action::"pong"], resource);`, "1:47", "one of the model", `"pong"`},
@@ -149,7 +158,7 @@ func TestSchemaIsCedar(t *testing.T) {
 }
 
 // FuzzCompile holds that no text, however broken, compiles into a set that
-// panics or allows an unproven agent.
+// panics, says two things, or allows an unproven agent or an unknown method.
 func FuzzCompile(f *testing.F) {
 	for _, seed := range []string{
 		"", "permit (principal, action, resource);", `forbid (principal, action in [Action::"list"], resource is Tool) unless { context.posture has scan };`,
@@ -172,9 +181,10 @@ func FuzzCompile(f *testing.F) {
 		if first.Allow != again.Allow || first.Reason != again.Reason {
 			t.Fatalf("got %+v, then %+v", first, again)
 		}
-		r.Method = "unknown/method"
-		if set.Decide(r).Allow {
-			t.Fatal("an unknown method is allowed")
+		unproven, unknown := r, r
+		unproven.Agent, unknown.Method = spiffeid.ID{}, "unknown/method"
+		if set.Decide(unproven).Allow || set.Decide(unknown).Allow {
+			t.Fatal("an unproven agent or an unknown method is allowed")
 		}
 	})
 }

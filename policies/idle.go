@@ -10,8 +10,8 @@ import (
 	"mintmark/broker/bundle"
 )
 
-// Warnings returns what is right and does nothing, in order of position: files
-// without a policy, and policies that can match no call.
+// Warnings returns what is right and does nothing: that there is no policy at all,
+// or, in order of position, the policies that can match no call.
 func (s *Set) Warnings() []bundle.Problem { return s.warnings }
 
 // idle returns what is to be said of a policy whose actions are none of its

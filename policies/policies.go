@@ -92,8 +92,8 @@ type Set struct {
 
 	questions memo[questionKey, *question]
 	allowed   memo[given, []string] // the determining policies of what was allowed
-	// denied is apart, so that no agent pushes out what others may by asking for
-	// what it may not. Its Decisions have no Facts.
+	// denied is apart, so that what others may is not pushed out of allowed by an
+	// agent that asks for what it may not. Its Decisions have no Facts.
 	denied memo[given, Decision]
 }
 

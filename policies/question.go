@@ -1,6 +1,7 @@
 package policies
 
 import (
+	"strings"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -23,11 +24,20 @@ type questionKey struct {
 	target           Target
 }
 
+// key returns c's, in words of the Set and not of the request.
+func (c *call) key() questionKey {
+	return questionKey{c.agent, string(c.upstream.entity.UID.ID), c.action.verb.name, c.target}
+}
+
 // ask returns the question that r is, or says why it cannot be asked at all.
 func (s *Set) ask(r Request) (*question, string) {
 	key := questionKey{r.Agent, r.Upstream, r.Method, r.Target}
 	if q, ok := s.questions.find(key); ok {
 		return q, ""
+	}
+	remembered := len(r.Target.Name) <= maxMemo
+	if remembered {
+		r.Target.Name = strings.Clone(r.Target.Name) // not a part of the whole request
 	}
 	c, why := s.call(r)
 	if why != "" {
@@ -35,8 +45,8 @@ func (s *Set) ask(r Request) (*question, string) {
 	}
 	q := &question{call: c, found: candidates{policies: s.policies, at: s.index.lookup(&c)}}
 	q.reads = q.found.reads()
-	if len(r.Target.Name) <= maxMemo {
-		s.questions.keep(key, q)
+	if remembered {
+		s.questions.keep(c.key(), q)
 	}
 	return q, ""
 }

@@ -1,7 +1,10 @@
 package policies_test
 
 import (
+	"fmt"
 	"reflect"
+	"runtime"
+	"strings"
 	"testing"
 	"time"
 
@@ -84,4 +87,33 @@ func TestDecideAllocs(t *testing.T) {
 	if n > 48 {
 		t.Errorf("a decision on a fact that has aged: got %v allocations, want at most 48", n)
 	}
+}
+
+// The names in a request are parts of its head, which is one text: what is
+// remembered of a request must not keep all of that.
+func TestWhatIsRememberedKeepsNoRequest(t *testing.T) {
+	const calls, size = 1024, 64 << 10
+	set := compile(t, `permit (principal, action, resource) when { resource.name like "a*" };`)
+	before := heap()
+	for i := range calls {
+		head := fmt.Sprintf("github tools/call %c%05d ", 'a'+byte(i%2), i) + strings.Repeat("x", size)
+		words := strings.SplitN(head, " ", 4)
+		r := toolCall()
+		r.Upstream, r.Method, r.Target = words[0], words[1], policies.Target{Type: policies.Tool, Name: words[2]}
+		if d := set.Decide(r); d.Allow != (i%2 == 0) {
+			t.Fatalf("call %d: got %+v", i, d)
+		}
+	}
+	if kept := heap() - before; kept > calls*size/4 {
+		t.Errorf("got %d bytes kept of %d requests of %d bytes, want their names alone", kept, calls, size)
+	}
+	runtime.KeepAlive(set)
+}
+
+// heap returns how many bytes are in use.
+func heap() int64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return int64(stats.HeapAlloc)
 }

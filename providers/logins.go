@@ -76,7 +76,7 @@ func (p *Pool) loggedIn(reg *registration, handle string, end time.Time) error {
 	return p.record(&r)
 }
 
-// logOut has every login ended, the last one last: its token ends the others.
+// logOut has every login ended, in no order: each is ended by itself.
 func (p *Pool) logOut() {
 	p.logins.mu.Lock()
 	defer p.logins.mu.Unlock()

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"cmp"
 	"context"
 	"iter"
 	"log/slog"
@@ -13,7 +14,7 @@ import (
 
 // OrphanWindow is how far before the newest record of a log everything is on
 // record again that had not ended then: a Pool repeats what it holds for longer
-// (event "held"), so that a start reads no more than this of a log of any size.
+// (event "held", or "login" again), so that a start reads no more than this of a log of any size.
 const OrphanWindow = 3 * remindEvery
 
 const (
@@ -46,7 +47,7 @@ func Orphans(records iter.Seq2[audit.Record, error], now time.Time, logger *slog
 			orphans = append(orphans, r)
 		}
 	}
-	slices.SortFunc(orphans, func(a, b audit.Record) int { return int(a.Seq) - int(b.Seq) }) //nolint:gosec // of one log, so far less than 2^63
+	slices.SortFunc(orphans, func(a, b audit.Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	for i, r := range orphans {
 		orphans[i] = orphan(r)
 	}
@@ -132,7 +133,7 @@ func (p *Pool) Left() []audit.Record {
 	return records
 }
 
-// remind puts what has been held for long on record again.
+// remind puts what has been held for long on record again, and every login.
 func (p *Pool) remind() {
 	now := p.clock()
 	for _, l := range p.ledger.all() {

@@ -31,16 +31,24 @@ func Fingerprint(public ed25519.PublicKey) string {
 }
 
 // LoadOrCreateKey returns the log's signing key in the PKCS #8 PEM file at
-// path and, where there is none, makes one; created says which. The public
-// key goes to log.pub in the same directory. A file that others can read, a
-// symbolic link, or another kind of key is refused. One key signs one log.
+// path and, where there is none, makes one; created says which. The public half of
+// a new one goes to log.pub in the same directory; beside a key that was there
+// nothing is written, as its directory may be one that this process can't write to.
+// A file that others can read, a symbolic link, another kind of key, or one that is
+// not of the log.pub beside it is refused. One key signs one log.
 func LoadOrCreateKey(path string) (key ed25519.PrivateKey, created bool, err error) {
 	key, err = loadKey(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		key, created, err = createKey(path)
 	}
-	if err == nil {
-		err = keepPublic(filepath.Dir(path), public(key))
+	if err != nil {
+		return nil, false, err
+	}
+	dir := filepath.Dir(path)
+	if created {
+		err = keepPublic(dir, public(key))
+	} else if err = expectPublic(dir, public(key)); errors.Is(err, fs.ErrNotExist) {
+		err = nil
 	}
 	if err != nil {
 		return nil, false, err
@@ -108,12 +116,18 @@ func keepPublic(dir string, public ed25519.PublicKey) error {
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
+	return expectPublic(dir, public)
+}
+
+// expectPublic checks that dir's log.pub is public. The error wraps fs.ErrNotExist
+// where there is none.
+func expectPublic(dir string, public ed25519.PublicKey) error {
 	there, err := loadPublic(dir)
 	if err != nil {
 		return err
 	}
 	if !bytes.Equal(there, public) {
-		return fmt.Errorf("read %s: got key %s, want %s: one key signs one log; give the new key a directory of its own", path, Fingerprint(there), Fingerprint(public))
+		return fmt.Errorf("read %s: got key %s, want %s: one key signs one log; give the new key a directory of its own", filepath.Join(dir, publicName), Fingerprint(there), Fingerprint(public))
 	}
 	return nil
 }
@@ -161,10 +175,11 @@ func public(key ed25519.PrivateKey) ed25519.PublicKey {
 }
 
 // createFile makes the file whole and durable or not at all, and never over
-// one that is there: a crash leaves no half-written key behind.
+// one that is there: a crash leaves no half-written key behind, but maybe another
+// file with what is in it, whose name begins alike.
 func createFile(path string, mode os.FileMode, text []byte) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".new-*")
+	f, err := os.CreateTemp(dir, filepath.Base(path)+".new-*")
 	if err != nil {
 		return err
 	}

@@ -122,10 +122,26 @@ func TestLoadKeyRefusesLinksAndForeignPublicKeys(t *testing.T) {
 			t.Errorf("got nil for a link to %s", target)
 		}
 	}
-	if _, _, err := audit.LoadOrCreateKey(filepath.Join(dir, "real")); err != nil {
+	if _, _, err := audit.LoadOrCreateKey(filepath.Join(dir, "first")); err != nil {
 		t.Fatal(err)
+	}
+	if _, _, err := audit.LoadOrCreateKey(filepath.Join(dir, "real")); err == nil || !strings.Contains(err.Error(), "one key signs one log") {
+		t.Fatalf("got %v for another key beside log.pub", err)
 	}
 	if _, _, err := audit.LoadOrCreateKey(filepath.Join(dir, "second")); err == nil || !strings.Contains(err.Error(), "one key signs one log") {
 		t.Fatalf("got %v for a second key beside log.pub", err)
+	}
+}
+
+// An operator may keep the key where the broker can't write.
+func TestNothingIsWrittenBesideAKeyThatIsThere(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "log.key")
+	writeFile(t, path, pemText(t, "PRIVATE KEY", testKey()))
+	if _, created, err := audit.LoadOrCreateKey(path); err != nil || created {
+		t.Fatalf("got created %t and %v, want the key that is there", created, err)
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) != 1 {
+		t.Errorf("got %v and %v, want the key alone", left, err)
 	}
 }

@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"fmt"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -31,7 +32,8 @@ type Injection struct {
 	// ("streaming").
 	Payload string `yaml:"payload"`
 	// Tools limits this credential to calls of these tools, prompts, resources
-	// or (kind http) paths; a trailing * matches any rest. Empty: every call.
+	// or (kind http) paths, decoded and without a slash at their end; a trailing *
+	// matches any rest. Empty: every call.
 	// A call that is for none of these, such as initialize or tools/list, is
 	// served only by a credential without Tools: an upstream of kind mcp whose
 	// credentials all have them can't be initialized or listed.
@@ -70,9 +72,7 @@ func (c checker) injection(path string, u Upstream, in Injection) {
 		c.decoder.fault(path+".provider", "a name under providers", c.quote(in.Provider)+DidYouMean(in.Provider, known))
 	}
 	for i, tool := range in.Tools {
-		if strings.Contains(strings.TrimSuffix(tool, "*"), "*") {
-			c.decoder.fault(path+".tools"+index(i), "a * at the end alone", c.quote(tool))
-		}
+		c.served(path+".tools"+index(i), u, tool)
 	}
 	if in.Scheme != "" {
 		c.oneOf(path+".scheme", in.Scheme, InjectionSchemes()...)
@@ -90,6 +90,31 @@ func (c checker) injection(path string, u Upstream, in Injection) {
 	c.template(path+".template", in)
 	c.fits(path, u, in)
 	c.minted(path, in)
+}
+
+// served refuses what no call is for, which would leave such calls to the next
+// credential. Of an upstream of kind http they are for paths as policies see them.
+func (c checker) served(path string, u Upstream, tool string) {
+	whole, open := strings.CutSuffix(tool, "*")
+	switch {
+	case strings.Contains(whole, "*"):
+		c.decoder.fault(path, "a * at the end alone", c.quote(tool))
+	case u.Kind != "http" || tool == "*":
+	case !isCallsPath(whole, open):
+		c.decoder.fault(path, "the decoded path of a call, that begins with a slash and ends without", c.quote(tool))
+	}
+}
+
+// isCallsPath reports whether path can be that of a call, or, where it is open, the
+// beginning of one.
+func isCallsPath(path string, open bool) bool {
+	switch {
+	case open:
+		path += "x"
+	case len(path) > 1 && strings.HasSuffix(path, "/"): // which is the same as without, to policy and here
+		return false
+	}
+	return !strings.Contains(path, "%") && PlainPath(path, (&url.URL{Path: path}).EscapedPath()) == nil
 }
 
 // setting demands a field of the schemes that need it and refuses it of those
@@ -198,5 +223,7 @@ func (c checker) template(path string, in Injection) {
 		c.decoder.fault(path, "either {token}, or {username} and {password}, as no credential has both", "both")
 	case strings.ContainsFunc(rest, func(r rune) bool { return r < ' ' || r > '~' }):
 		c.decoder.fault(path, "the characters a header can hold", "others")
+	case in.Scheme == "cookie" && strings.ContainsAny(rest, ` ",;\`):
+		c.decoder.fault(path, "the characters a cookie can hold: no blank, quote, comma, semicolon or backslash", "others")
 	}
 }

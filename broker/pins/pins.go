@@ -5,10 +5,10 @@ package pins
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -282,12 +282,13 @@ func (p *Pins) Approve(upstream string, tools ...string) (approved []string, err
 	return approved, nil
 }
 
-// ApproveOnly puts a tool's changed definition in force if it is the one that
-// digest names, by its first 12 characters at least: a server may have changed the
-// tool again since somebody looked. It changes nothing on error.
+// ApproveOnly puts a tool's changed definition in force if it is the one of that
+// digest: a server may have changed the tool again since somebody looked. It takes
+// the whole digest alone, as a server can soon make two definitions whose digests
+// begin alike. It changes nothing on error.
 func (p *Pins) ApproveOnly(upstream, tool, digest string) error {
-	if len(digest) < 12 {
-		return fmt.Errorf("approve %s: expected 12 characters or more of the definition's digest, got %q", tool, digest)
+	if len(digest) != 2*sha256.Size {
+		return fmt.Errorf("approve %s: expected the definition's whole digest, %d characters, got %q", tool, 2*sha256.Size, digest)
 	}
 	var refused error
 	err := p.change(func(known pinned) {
@@ -297,7 +298,7 @@ func (p *Pins) ApproveOnly(upstream, tool, digest string) error {
 			refused = notSeen(tool, upstream)
 		case pin.Changed == "":
 			refused = fmt.Errorf("approve %s: expected a tool that has changed, got one that has not: there is nothing to approve, %s is in force", tool, pin.Digest)
-		case !strings.HasPrefix(pin.Changed, digest):
+		case pin.Changed != digest:
 			refused = fmt.Errorf("approve %s: expected the definition %s to be what it changed to, got %s; look at it again", tool, digest, pin.Changed)
 		default:
 			known[upstream][tool] = Pin{Digest: pin.Changed, Since: p.clock().UTC()}

@@ -184,8 +184,9 @@ func TestApproveOnlyWhatWasSeen(t *testing.T) {
 	observe(t, broker, "lookup", c, pins.Changed)
 	for _, refused := range []struct{ tool, digest, says string }{
 		{"lookup", b, "look at it again"},
-		{"lookup", c[:11], "12 characters or more"},
-		{"lookup", "", "12 characters or more"},
+		{"lookup", c[:63], "whole digest, 64 characters"}, // of fewer a server can make two
+		{"lookup", c[:12], "whole digest, 64 characters"},
+		{"lookup", "", "whole digest, 64 characters"},
 		{"refund", c, "that was seen"},
 	} {
 		if err := command.ApproveOnly("orders", refused.tool, refused.digest); err == nil || !strings.Contains(err.Error(), refused.says) {
@@ -193,7 +194,7 @@ func TestApproveOnlyWhatWasSeen(t *testing.T) {
 		}
 		wantPending(t, broker, "lookup", true)
 	}
-	if err := command.ApproveOnly("orders", "lookup", c[:12]); err != nil {
+	if err := command.ApproveOnly("orders", "lookup", c); err != nil {
 		t.Fatal(err)
 	}
 	wantPending(t, broker, "lookup", false)

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"strings"
 	"time"
@@ -135,7 +137,7 @@ func knownOf(bd *bundle.Bundle) policies.Known {
 }
 
 func testPolicies(cmd *cobra.Command, set *policies.Set, known policies.Known, dir string) error {
-	files, err := filepath.Glob(filepath.Join(dir, "*.test.yaml"))
+	files, err := fs.Glob(os.DirFS(dir), "*.test.yaml")
 	if err != nil {
 		return err
 	}
@@ -143,7 +145,8 @@ func testPolicies(cmd *cobra.Command, set *policies.Set, known policies.Known, d
 		return fmt.Errorf("policy test %s: expected at least one *.test.yaml, got none", dir)
 	}
 	all, failed := 0, 0
-	for _, file := range files {
+	for _, name := range files {
+		file := filepath.Join(dir, name)
 		content, err := bundle.Path(file).ReadShared(bundle.MaxPolicy)
 		if err != nil {
 			return err

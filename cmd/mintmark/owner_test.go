@@ -99,3 +99,31 @@ func TestATrialWithoutTheIdentityItNeedsLeavesNoLog(t *testing.T) {
 		t.Errorf("the log: got %v, want none", err)
 	}
 }
+
+// Whoever runs it, nothing is left that the broker can't use.
+func TestWhatWritesTheBrokersLogRefusesRoot(t *testing.T) {
+	for _, command := range []string{"test", "revoke"} {
+		dir, log := triable(t, `{kind: vault, address: "http://127.0.0.1:1", auth: {token: "file:token"}, database: {role: reader}}`)
+		_, user := another(t)
+		if err := os.Mkdir(log, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if owned.Me().IsRoot() {
+			if err := os.Chown(log, int(user), os.Getegid()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, elsewhere := range [][]string{nil, {"--log", filepath.Join(dir, "elsewhere")}} {
+			var out, failed bytes.Buffer
+			status := run(t.Context(), append([]string{"provider", command, "--dir", dir, "one"}, elsewhere...), &out, &failed)
+			refused := strings.Contains(failed.String(), "expected the broker's user, "+user.Name())
+			if status != 1 || refused != owned.Me().IsRoot() {
+				t.Errorf("%s %v: got status %d, %s, want root alone refused", command, elsewhere, status, failed.String())
+			}
+		}
+		left, err := os.ReadDir(log)
+		if made := len(left) > 0; err != nil || made == owned.Me().IsRoot() {
+			t.Errorf("%s: got %v in the log, %v, want records of the broker's user alone", command, left, err)
+		}
+	}
+}

@@ -109,12 +109,8 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
   mintmark provider test --dir /etc/mintmark orders-db --log /tmp/trial --agent spiffe://example.org/agent/shop`,
 		Args: one("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			bd, _, err := load(dir)
+			bd, brokers, err := loadToRecord(dir, log)
 			if err != nil {
-				return err
-			}
-			brokers := string(bd.Config.Audit.Directory)
-			if err := refuseRoot(owned.Me(), brokers); err != nil {
 				return err
 			}
 			var agent attest.Identity
@@ -125,7 +121,6 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
 				}
 				agent = attest.Assumed(parsed)
 			}
-			logElsewhere(bd, log)
 			logger, err := newLogger(cmd, "error")
 			if err != nil {
 				return err
@@ -166,21 +161,20 @@ the path, by whoever they were asked for. The broker's role needs update and sud
 on sys/leases/revoke-prefix/PATH. A path that names the agent is refused.
 
 It is on record (revoke_all). While a broker serves from DIR, give revoke a log
-of its own with --log.`,
+of its own with --log. Run it as the broker's user, as test.`,
 		Example: "  mintmark provider revoke --dir /etc/mintmark orders-db",
 		Args:    one("NAME"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			bd, _, err := load(dir)
+			bd, brokers, err := loadToRecord(dir, log)
 			if err != nil {
 				return err
 			}
-			logElsewhere(bd, log)
 			logger, err := newLogger(cmd, "error")
 			if err != nil {
 				return err
 			}
 			if err := broker.RevokeAll(cmd.Context(), broker.Options{Bundle: bd, Kinds: kinds(), Logger: logger}, args[0]); err != nil {
-				return advised(err)
+				return asOwner(advised(err), brokers)
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "ok")
 			return err
@@ -195,12 +189,23 @@ func logFlag(cmd *cobra.Command, log *string) {
 	cmd.Flags().StringVar(log, "log", "", "directory of the log to write to, instead of the broker's; made where there is none")
 }
 
-// logElsewhere has a bundle's records written to the folder log, unless that is "".
-func logElsewhere(bd *bundle.Bundle, log string) {
+// loadToRecord is load for a command that puts on record what it does, in the
+// folder log unless that is "". It refuses root where the broker's own log, which
+// it returns the folder of, is another user's.
+func loadToRecord(dir, log string) (bd *bundle.Bundle, brokers string, err error) {
+	bd, _, err = load(dir)
+	if err != nil {
+		return nil, "", err
+	}
+	brokers = string(bd.Config.Audit.Directory)
+	if err := refuseRoot(owned.Me(), brokers); err != nil {
+		return nil, "", err
+	}
 	if log != "" {
 		bd.Config.Audit.Directory = bundle.Path(log)
 		bd.Config.Audit.SigningKey = bundle.Path(log + "/signing.key")
 	}
+	return bd, brokers, nil
 }
 
 // advised adds what to do to the errors that an option of the command mends.

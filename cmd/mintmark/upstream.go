@@ -60,7 +60,7 @@ the tools say at this moment is approved, and printed. With --digest, which
 nothing if the server has changed the tool again since you looked: prefer it.
 
 Run it as the broker's user, or as root: what it writes stays the broker's.`,
-		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order --digest 4f2c1b9a7d30
+		Example: `  mintmark upstream approve --dir /etc/mintmark orders lookup_order --digest DIGEST
   mintmark upstream approve --dir /etc/mintmark orders lookup_order
   mintmark upstream approve --dir /etc/mintmark orders --all`,
 		Args: between(1, math.MaxInt, "UPSTREAM"),
@@ -93,7 +93,7 @@ Run it as the broker's user, or as root: what it writes stays the broker's.`,
 		},
 	}
 	dirFlag(cmd, &dir)
-	cmd.Flags().StringVar(&digest, "digest", "", "approve this definition of the tool and no other: its digest, or the first 12 characters or more")
+	cmd.Flags().StringVar(&digest, "digest", "", "approve this definition of the tool and no other: its whole digest")
 	cmd.Flags().BoolVar(&all, "all", false, "approve every tool that has changed")
 	return cmd
 }

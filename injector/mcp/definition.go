@@ -50,10 +50,10 @@ func canonicalDigest(value []byte) (string, error) {
 }
 
 // DefinitionParts returns the digests of the members that make up a tool's
-// definition, cut to 16 characters, for people who want to know which of them
-// changed: "name 0123456789abcdef, description …". They say nothing of the text
-// itself, in which a server may repeat a secret. It returns an *Error where
-// Definition does.
+// definition, for people who want to know which of them changed: "name 0123…,
+// description …". They are cut to 128 bits, which is enough for a server not to
+// find two texts with one digest. They say nothing of the text itself, in which it
+// may repeat a secret. It returns an *Error where Definition does.
 func DefinitionParts(tool []byte) (string, error) {
 	said, err := saidOfItself(tool)
 	if err != nil {
@@ -65,7 +65,7 @@ func DefinitionParts(tool []byte) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		parts[i] = m.Name + " " + digest[:16]
+		parts[i] = m.Name + " " + digest[:32]
 	}
 	return strings.Join(parts, ", "), nil
 }

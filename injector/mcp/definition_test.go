@@ -35,6 +35,10 @@ func TestTheChangedPartsOfADefinitionAreNamed(t *testing.T) {
 		if got := mcp.ChangedParts(first, second); !slices.Equal(got, c.want) {
 			t.Errorf("%s: got %v, want %v, of %q and %q", name, got, c.want, first, second)
 		}
+		// A server that looks for two texts with one digest has 2^64 to try.
+		if one, _, _ := strings.Cut(strings.TrimPrefix(second, "name "), ","); strings.HasPrefix(second, "name ") && len(one) != 32 {
+			t.Errorf("%s: got digests of %d characters in %q, want 32", name, len(one), second)
+		}
 		if strings.Contains(second, "canary") || strings.Contains(second, "order") {
 			t.Errorf("%s: got the text itself in %q", name, second)
 		}

@@ -75,23 +75,34 @@ func embedded(ip netip.Addr) []netip.Addr {
 	at := func(i int) netip.Addr { return netip.AddrFrom4([4]byte(b[i : i+4])) }
 	head := binary.BigEndian.Uint32(b[:4])
 	switch {
-	case head == 0x0064ff9b: // NAT64: 64:ff9b::/96 (RFC 6052), and the layouts of 64:ff9b:1::/48 (RFC 8215)
-		low, high := at(12), netip.AddrFrom4([4]byte{b[6], b[7], b[9], b[10]})
-		switch {
-		case high.IsUnspecified():
-			return []netip.Addr{low}
-		case low.IsUnspecified():
-			return []netip.Addr{high}
-		}
-		return []netip.Addr{low, high}
+	case head == 0x0064ff9b: // NAT64: 64:ff9b::/96 (RFC 6052), and 64:ff9b:1::/48 (RFC 8215)
+		return translated(b)
 	case head>>16 == 0x2002: // 6to4 (RFC 3056)
 		return []netip.Addr{at(2)}
 	case head == 0x20010000: // Teredo (RFC 4380): the server, and the client, whose bits are turned
 		return []netip.Addr{at(4), netip.AddrFrom4([4]byte{^b[12], ^b[13], ^b[14], ^b[15]})}
 	case [12]byte(b[:12]) == [12]byte{} && !ip.IsLoopback(): // IPv4-compatible, deprecated (RFC 4291)
 		return []netip.Addr{at(12)}
+	case [12]byte(b[:12]) == [12]byte{8: 0xff, 9: 0xff}: // IPv4-translated (RFC 2765)
+		return []netip.Addr{at(12)}
 	case binary.BigEndian.Uint32(b[8:12])&^0x02000000 == 0x00005efe: // ISATAP (RFC 5214)
 		return []netip.Addr{at(12)}
 	}
 	return nil
+}
+
+// translated returns the IPv4 addresses that a translator may read in b, which says
+// nothing of how long its prefix is (RFC 6052, section 2.2). What follows the
+// address there is ignored, as translators do.
+func translated(b [16]byte) (all []netip.Addr) {
+	for _, at := range [][4]int{{6, 7, 9, 10}, {7, 9, 10, 11}, {9, 10, 11, 12}} { // after 48, 56 and 64 bits
+		v4 := [4]byte{b[at[0]], b[at[1]], b[at[2]], b[at[3]]}
+		if v4[0] != 0 && [3]byte(v4[1:]) != [3]byte{} { // else part of the prefix, and no host
+			all = append(all, netip.AddrFrom4(v4))
+		}
+	}
+	if len(all) == 0 || [3]byte(b[13:]) != [3]byte{} { // after 96
+		all = append(all, netip.AddrFrom4([4]byte(b[12:])))
+	}
+	return all
 }

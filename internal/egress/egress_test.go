@@ -18,8 +18,10 @@ func TestRefused(t *testing.T) {
 		"fd00:ec2::254": true, "fd00:ec2::23": true, "fd20:ce::254": true, "fd00:42::42": true, "fd00:c1::a9fe:a9fe": true,
 		"::ffff:169.254.169.254": true, "::ffff:0.0.0.0": true, "::ffff:100.100.100.200": true, "::169.254.169.254": true, // mapped, compatible
 		"64:ff9b::169.254.169.254": true, "64:ff9b::100.100.100.200": true, "64:ff9b::0.0.0.1": true, // NAT64
-		"64:ff9b:1::169.254.169.254": true, "64:ff9b:1:a9fe:a9:fe00::": true,
-		"2002:a9fe:a9fe::1": true, "2002:6464:64c8::": true, "2002:c000:c0::1": true, // 6to4
+		"64:ff9b:1::169.254.169.254": true, "64:ff9b:1:a9fe:a9:fe00::": true, // of 64:ff9b:1::/48 also a part
+		"64:ff9b:1:7a9:fe:a9fe::": true, "64:ff9b:1:7:a9:fea9:fe00:0": true, "64:ff9b:1:7::169.254.169.254": true,
+		"::ffff:0:169.254.169.254": true,                                                    // translated (SIIT)
+		"2002:a9fe:a9fe::1":        true, "2002:6464:64c8::": true, "2002:c000:c0::1": true, // 6to4
 		"2001:0:a9fe:a9fe::1": true, "2001:0:808:808:0:0:5601:5601": true, // Teredo: its server, its client
 		"2001:db8::5efe:169.254.169.254": true, "2001:db8::200:5efe:169.254.169.254": true, // ISATAP
 
@@ -28,6 +30,7 @@ func TestRefused(t *testing.T) {
 		"169.253.255.255": false, "169.255.0.0": false, "168.63.129.17": false,
 		"fd00::1": false, "fd00:ec2::255": false, "2606:4700::1111": false, "2001:db8::1": false,
 		"::ffff:10.0.0.1": false, "64:ff9b::10.0.0.1": false, "64:ff9b:1::10.0.0.1": false, "64:ff9b:1:a00:0:100::": false, "2002:a00:1::1": false,
+		"64:ff9b:1:70a:0:1::": false, "64:ff9b:1:7:a:0:100:0": false, "::ffff:0:10.0.0.1": false,
 		"2001:0:808:808::f7f7:f7f7": false, "2001:db8::5efe:10.0.0.1": false,
 	} {
 		ip, err := netip.ParseAddr(address)
