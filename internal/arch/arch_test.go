@@ -41,7 +41,7 @@ func table() []arrow {
 		{"broker/bundle", []string{"internal/fault", "internal/egress"}},
 		{"broker/*", []string{"internal/fault", "internal/owned"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp", "internal/dpop", "internal/egress", "internal/http1")},
+		{"injector", with("providers", "injector/mcp", "internal/coding", "internal/dpop", "internal/egress", "internal/http1")},
 		{"injector/mcp", []string{"internal/fault"}},
 
 		{"providers", with("attest", "internal/egress")},
