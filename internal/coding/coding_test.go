@@ -3,8 +3,6 @@ package coding_test
 import (
 	"bytes"
 	"compress/flate"
-	"compress/gzip"
-	"compress/zlib"
 	"errors"
 	"io"
 	"runtime"
@@ -13,40 +11,11 @@ import (
 	"testing"
 	"testing/iotest"
 
-	"github.com/andybalholm/brotli"
 	"github.com/klauspost/compress/zstd"
 
 	"mintmark/internal/coding"
+	"mintmark/internal/testenv"
 )
-
-// encoder is what every encoder has.
-type encoder interface {
-	io.WriteCloser
-	Flush() error
-}
-
-func encoders() map[string]func(io.Writer) encoder {
-	return map[string]func(io.Writer) encoder{
-		"gzip":    func(w io.Writer) encoder { return gzip.NewWriter(w) },
-		"deflate": func(w io.Writer) encoder { return zlib.NewWriter(w) },
-		"br":      func(w io.Writer) encoder { return brotli.NewWriter(w) },
-		"zstd": func(w io.Writer) encoder {
-			z, err := zstd.NewWriter(w, zstd.WithEncoderConcurrency(1))
-			if err != nil {
-				panic(err)
-			}
-			return z
-		},
-	}
-}
-
-func encoded(name string, text []byte) []byte {
-	var b bytes.Buffer
-	z := encoders()[name](&b)
-	_, _ = z.Write(text)
-	_ = z.Close()
-	return b.Bytes()
-}
 
 func text() []byte {
 	var b bytes.Buffer
@@ -90,17 +59,17 @@ func TestParse(t *testing.T) {
 }
 
 func TestDecodes(t *testing.T) {
-	for outer := range encoders() {
-		for inner := range encoders() {
+	for outer := range testenv.Encoders() {
+		for inner := range testenv.Encoders() {
 			for _, content := range [][]byte{nil, []byte("x"), text()} {
-				in := encoded(outer, encoded(inner, content))
+				in := testenv.Encode(outer, testenv.Encode(inner, content))
 				got, err := read(bytes.NewReader(in), inner, outer)
 				if err != nil || !bytes.Equal(got, content) {
 					t.Errorf("%s in %s: got %d bytes, %v, want %d", inner, outer, len(got), err, len(content))
 				}
 			}
 		}
-		in := encoded(outer, text())
+		in := testenv.Encode(outer, text())
 		for name, body := range map[string]io.Reader{
 			"one byte at a time": iotest.OneByteReader(bytes.NewReader(in)), "half": iotest.HalfReader(bytes.NewReader(in)),
 			"with its end": iotest.DataErrReader(bytes.NewReader(in)),
@@ -117,7 +86,7 @@ func TestDecodes(t *testing.T) {
 
 // What was flushed is given out before more comes: an event does not wait for the next.
 func TestGivesOutWhatWasFlushed(t *testing.T) {
-	for name, open := range encoders() {
+	for name, open := range testenv.Encoders() {
 		in, out := io.Pipe()
 		r := coding.NewReader(in, []string{name})
 		events := make(chan []byte, 1)
@@ -154,20 +123,20 @@ func wantReason(t *testing.T, name string, err error, reason string) {
 }
 
 func TestRefusesWhatIsNotWhole(t *testing.T) {
-	for name := range encoders() {
-		whole := encoded(name, text()[:600])
+	for name := range testenv.Encoders() {
+		whole := testenv.Encode(name, text()[:600])
 		for n := 1; n < len(whole); n++ {
 			_, err := read(bytes.NewReader(whole[:n]), name)
 			wantReason(t, name, err, "ended before it was whole")
 		}
-		_, err := read(bytes.NewReader(encoded("gzip", whole[:len(whole)-1])), name, "gzip")
+		_, err := read(bytes.NewReader(testenv.Encode("gzip", whole[:len(whole)-1])), name, "gzip")
 		wantReason(t, name+" in gzip", err, "ended before it was whole")
 	}
 }
 
 func TestRefusesWhatComesAfter(t *testing.T) {
-	for name := range encoders() {
-		whole := encoded(name, []byte("text"))
+	for name := range testenv.Encoders() {
+		whole := testenv.Encode(name, []byte("text"))
 		for what, more := range map[string][]byte{"a byte": {0}, "itself": whole, "text": []byte("\r\n")} {
 			_, err := read(bytes.NewReader(slices.Concat(whole, more)), name)
 			if _, ok := errors.AsType[*coding.Error](err); !ok {
@@ -176,7 +145,7 @@ func TestRefusesWhatComesAfter(t *testing.T) {
 		}
 	}
 	skip := "\x50\x2a\x4d\x18\x01\x00\x00\x00x" // a frame to be skipped
-	frame := string(encoded("zstd", []byte("text")))
+	frame := string(testenv.Encode("zstd", []byte("text")))
 	for _, in := range []string{skip, skip + frame, frame + skip} {
 		if _, err := read(strings.NewReader(in), "zstd"); err == nil {
 			t.Errorf("got no error for %q", in)
@@ -189,7 +158,7 @@ func TestRefusesWhatItIsNot(t *testing.T) {
 	z, _ := flate.NewWriter(&bare, 9)
 	_, _ = z.Write(text())
 	_ = z.Close()
-	for name := range encoders() {
+	for name := range testenv.Encoders() {
 		for what, in := range map[string][]byte{"JSON": []byte(`{"token":"x"}`), "bare deflate": bare.Bytes(), "zeros": make([]byte, 64), "ones": bytes.Repeat([]byte{0xff}, 64)} {
 			got, err := read(bytes.NewReader(in), name)
 			if _, ok := errors.AsType[*coding.Error](err); !ok {
@@ -197,7 +166,7 @@ func TestRefusesWhatItIsNot(t *testing.T) {
 			}
 		}
 	}
-	broken := encoded("gzip", text())
+	broken := testenv.Encode("gzip", text())
 	broken[len(broken)-6] ^= 1
 	_, err := read(bytes.NewReader(broken), "gzip")
 	wantReason(t, "checksum", err, "not what it says")
@@ -218,7 +187,7 @@ func (z *zeros) Read(p []byte) (int, error) {
 
 func bomb(name string, size int) []byte {
 	var b bytes.Buffer
-	z := encoders()[name](&b)
+	z := testenv.Encoders()[name](&b)
 	_, _ = io.Copy(z, &zeros{size})
 	_ = z.Close()
 	return b.Bytes()
@@ -226,7 +195,7 @@ func bomb(name string, size int) []byte {
 
 // A bomb ends before it has cost much, whatever is in what.
 func TestBombs(t *testing.T) {
-	for name := range encoders() {
+	for name := range testenv.Encoders() {
 		in := bomb(name, 256<<20)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
@@ -239,7 +208,7 @@ func TestBombs(t *testing.T) {
 		if took := after.TotalAlloc - before.TotalAlloc; took > 40<<20 {
 			t.Errorf("%s: took %d MiB of memory", name, took>>20)
 		}
-		_, err = io.Copy(io.Discard, coding.NewReader(io.NopCloser(bytes.NewReader(encoded("gzip", in))), []string{name, "gzip"}))
+		_, err = io.Copy(io.Discard, coding.NewReader(io.NopCloser(bytes.NewReader(testenv.Encode("gzip", in))), []string{name, "gzip"}))
 		wantReason(t, name+" in gzip", err, "for each of its own")
 	}
 }
@@ -259,9 +228,9 @@ func TestRefusesALargeWindow(t *testing.T) {
 
 func TestAnErrorOfTheBodyIsGivenOnAsItIs(t *testing.T) {
 	cause := errors.New("the connection ended")
-	for name := range encoders() {
+	for name := range testenv.Encoders() {
 		for _, n := range []int{0, 3, 40} {
-			body := io.MultiReader(bytes.NewReader(encoded(name, text())[:n]), iotest.ErrReader(cause))
+			body := io.MultiReader(bytes.NewReader(testenv.Encode(name, text())[:n]), iotest.ErrReader(cause))
 			r := coding.NewReader(io.NopCloser(body), []string{name})
 			for range 2 {
 				if _, err := io.Copy(io.Discard, r); !errors.Is(err, cause) {
@@ -274,8 +243,8 @@ func TestAnErrorOfTheBodyIsGivenOnAsItIs(t *testing.T) {
 
 func TestLeavesNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
-	for name := range encoders() {
-		r := coding.NewReader(io.NopCloser(bytes.NewReader(encoded(name, text()))), []string{name})
+	for name := range testenv.Encoders() {
+		r := coding.NewReader(io.NopCloser(bytes.NewReader(testenv.Encode(name, text()))), []string{name})
 		_, _ = r.Read(make([]byte, 10)) // and no more
 		if n := runtime.NumGoroutine(); n > before {
 			t.Errorf("%s: got %d goroutines, want the %d from before", name, n, before)
@@ -285,10 +254,10 @@ func TestLeavesNoGoroutine(t *testing.T) {
 }
 
 func FuzzDecode(f *testing.F) {
-	for name := range encoders() {
-		in := encoded(name, text()[:200])
+	for name := range testenv.Encoders() {
+		in := testenv.Encode(name, text()[:200])
 		f.Add(name, "", in)
-		f.Add(name, "gzip", encoded("gzip", in))
+		f.Add(name, "gzip", testenv.Encode("gzip", in))
 		f.Add(name, "", in[:len(in)/2])
 	}
 	f.Fuzz(func(t *testing.T, inner, outer string, in []byte) {
