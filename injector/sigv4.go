@@ -17,6 +17,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/smithy-go/encoding/httpbinding"
 
+	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
 	"mintmark/providers"
 )
@@ -40,8 +41,9 @@ type SigV4 struct {
 }
 
 // NewSigV4 returns a SigV4 for one region and service. Payload is "signed", which
-// "" means too, "unsigned" or, for S3 alone, "streaming".
-func NewSigV4(region, service, payload string) (SigV4, error) {
+// "" means too, "unsigned" or, for S3 alone, "streaming". What the agent sends of
+// keep is signed too.
+func NewSigV4(region, service, payload string, keep bundle.KeptHeaders) (SigV4, error) {
 	if err := knownPayload(payload, payloadStreaming); err != nil {
 		return SigV4{}, err
 	}
@@ -49,7 +51,7 @@ func NewSigV4(region, service, payload string) (SigV4, error) {
 		// S3 signs the path as it is sent; the other services escape it once more.
 		o.DisableURIPathEscaping = service == "s3"
 	})
-	return SigV4{region: region, service: service, payload: payload, signer: signer, now: time.Now}, nil
+	return SigV4{signing: signing{keep}, region: region, service: service, payload: payload, signer: signer, now: time.Now}, nil
 }
 
 func knownPayload(payload string, more ...string) error {
@@ -145,19 +147,25 @@ func chunkedLength(n int) (length int64) {
 }
 
 // signing is what the schemes that sign have in common.
-type signing struct{}
+type signing struct{ keep bundle.KeptHeaders }
 
 // Owns reports whether name is of a signature's headers or parameters: the agent's
 // own signature goes, as a whole.
-func (signing) Owns(where Place, name string) bool {
+func (s signing) Owns(where Place, name string) bool {
 	switch where {
 	case InHeader:
+		if s.Keeps(name) {
+			return false
+		}
 		return name == authorization || strings.HasPrefix(name, "X-Amz-") || name == "Content-Encoding"
 	case InQuery:
 		return strings.HasPrefix(fold(parameter(name)), "x-amz-")
 	}
 	return false
 }
+
+// Keeps implements Keeper.
+func (s signing) Keeps(name string) bool { return s.keep.Match(name) }
 
 // Admit refuses a body in the chunks that SDKs sign: without their signatures it
 // would be stored with what frames them.

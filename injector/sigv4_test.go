@@ -22,7 +22,7 @@ func TestSigV4SendsThePathAsItIsSigned(t *testing.T) {
 		"":                            "",
 	} {
 		for _, service := range []string{"s3", "execute-api"} {
-			s, err := NewSigV4("us-east-1", service, "")
+			s, err := NewSigV4("us-east-1", service, "", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
