@@ -74,10 +74,20 @@ func (s SigV4) Inject(out *Outgoing, c providers.Opened) error {
 		return s.stream(out, key)
 	}
 	signed, digest := unsigned(out, s.payload)
-	if err := s.signer.SignHTTP(context.Background(), key, signed, digest, s.service, s.region, s.now()); err != nil {
-		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
+	if err := s.sign(key, signed, digest, s.now()); err != nil {
+		return err
 	}
 	out.URL, out.Header = signed.URL, signed.Header
+	return nil
+}
+
+// sign signs r, and leaves its query as it was: the signer would send that sorted.
+func (s SigV4) sign(key aws.Credentials, r *http.Request, digest string, now time.Time) error {
+	query := r.URL.RawQuery
+	if err := s.signer.SignHTTP(context.Background(), key, r, digest, s.service, s.region, now); err != nil {
+		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
+	}
+	r.URL.RawQuery = query
 	return nil
 }
 
@@ -89,7 +99,7 @@ func unsigned(out *Outgoing, payload string) (*http.Request, string) {
 		digest = hex.EncodeToString(sum[:])
 	}
 	target := *out.URL
-	target.RawPath = awsPath(out.URL)
+	target.RawPath, target.RawQuery = awsPath(out.URL), awsQuery(out.URL.RawQuery)
 	r := &http.Request{Method: out.Method, URL: &target, Host: target.Host, Header: out.Header.Clone(), ContentLength: int64(len(out.Body))}
 	r.Header.Set("X-Amz-Content-Sha256", digest)
 	return r, digest
@@ -108,8 +118,8 @@ func (s SigV4) stream(out *Outgoing, key aws.Credentials) error {
 	r.Header.Set("X-Amz-Content-Sha256", streamingPayload)
 	r.Header.Set("X-Amz-Decoded-Content-Length", strconv.Itoa(len(out.Body)))
 	r.Header.Set("Content-Encoding", "aws-chunked")
-	if err := s.signer.SignHTTP(context.Background(), key, r, streamingPayload, s.service, s.region, now); err != nil {
-		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
+	if err := s.sign(key, r, streamingPayload, now); err != nil {
+		return err
 	}
 	_, signature, _ := strings.Cut(r.Header.Get(authorization), "Signature=")
 	seed, err := hex.DecodeString(signature)
@@ -192,4 +202,25 @@ func awsPath(u *url.URL) string {
 		}
 	}
 	return strings.Join(segments, "/")
+}
+
+// awsQuery returns a query in the escaping that AWS signs, its parameters in the order
+// in which they came: the signature is over them sorted, by whoever computes it.
+func awsQuery(raw string) string {
+	var parts []string
+	for part := range strings.SplitSeq(raw, "&") {
+		if part == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(part, "=")
+		parts = append(parts, awsEscape(name)+"="+awsEscape(value))
+	}
+	return strings.Join(parts, "&")
+}
+
+func awsEscape(s string) string {
+	if plain, err := url.QueryUnescape(s); err == nil { // StripQuery let no other pass
+		s = plain
+	}
+	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 }
