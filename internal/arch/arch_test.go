@@ -46,6 +46,7 @@ func table() []arrow {
 
 		{"providers", with("attest", "internal/egress")},
 		{"providers/*", with("attest", "providers", "providers/internal/*", "internal/dpop")},
+		{"providers/internal/jwtkey", with("providers", "providers/internal/pemkey")},
 		{"providers/internal/*", with("providers")},
 
 		{"policies", with("attest", "attest/posture", "injector/mcp")},
