@@ -191,3 +191,21 @@ func TestACompressedAnswerThatIsNotWholeIsCut(t *testing.T) {
 		}
 	}
 }
+
+// The limits of an answer count what it decodes to.
+func TestAnAnswerIsAsLargeAsItDecodes(t *testing.T) {
+	w := open(t, func(s *setup) { s.Limits = "answer: 64KiB" })
+	for size, want := range map[int]bool{1 << 10: true, 100 << 10: false} {
+		list := `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_order","description":"` + repeat("orders ", size/7) + `","inputSchema":{"type":"object"}}]}}`
+		w.upstream.does(encodes("application/json", "gzip", func(*http.Request) string { return zipped(list) }))
+		call := w.call(body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`))
+		if want {
+			w.wantOK(call, "lookup_order")
+			continue
+		}
+		got := w.do(call).refusal(t)
+		if !strings.Contains(got.Text, "larger than limits.answer") {
+			t.Errorf("%d bytes: got %q, want it refused as too large", size, got.Text)
+		}
+	}
+}
