@@ -12,14 +12,14 @@ import (
 	"strings"
 )
 
+// most is how many codings there may be, one within the other.
+const most = 2
+
+// The bounds of what a body may decode to. Text that people write comes to 20 bytes
+// for each that came, and to 200 where it says one thing over and over.
 const (
-	// most is how many codings there may be, one within the other.
-	most = 2
-	// Free is how many bytes any answer may decode to, and Ratio how many more for
-	// each byte that came. Text that people write comes to 20, and to 200 where it
-	// says one thing over and over.
-	Free  = 1 << 20
-	Ratio = 200
+	Free  = 1 << 20 // bytes, of any body
+	Ratio = 200     // more for each byte that came
 )
 
 // Parse returns the codings that the values of Content-Encoding name, in the order

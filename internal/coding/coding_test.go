@@ -124,7 +124,7 @@ func wantReason(t *testing.T, name string, err error, reason string) {
 
 func TestRefusesWhatIsNotWhole(t *testing.T) {
 	for name := range testenv.Encoders() {
-		whole := testenv.Encode(name, text()[:600])
+		whole := testenv.Encode(name, text()[:200])
 		for n := 1; n < len(whole); n++ {
 			_, err := read(bytes.NewReader(whole[:n]), name)
 			wantReason(t, name, err, "ended before it was whole")
@@ -196,7 +196,7 @@ func bomb(name string, size int) []byte {
 // A bomb ends before it has cost much, whatever is in what.
 func TestBombs(t *testing.T) {
 	for name := range testenv.Encoders() {
-		in := bomb(name, 256<<20)
+		in := bomb(name, 32<<20)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
 		n, err := io.Copy(io.Discard, coding.NewReader(io.NopCloser(bytes.NewReader(in)), []string{name}))
@@ -220,7 +220,7 @@ func TestRefusesALargeWindow(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, _ = z.Write(bytes.Repeat(text(), 2000))
+	_, _ = z.Write(bytes.Repeat(text(), 100))
 	_ = z.Close()
 	_, err = read(&b, "zstd")
 	wantReason(t, "16 MiB", err, "not what it says")
