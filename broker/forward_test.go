@@ -158,7 +158,8 @@ func TestRefusesWhatAnUpstreamCannotAnswer(t *testing.T) {
 		{"has a status that is none", "orders", raw("HTTP/1.1 000 Nothing\r\nContent-Length: 0\r\n\r\n"), failed(-31502, fault.BadUpstream, "status")},
 		{"switches protocols", "orders", raw("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n"), failed(-31502, fault.BadUpstream, "status")},
 		{"is slow", "sluggish", hang, failed(-31502, fault.BadUpstream, "within its time limit; it may have carried the call out")},
-		{"compresses", "orders", raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b"), failed(-31502, fault.BadUpstream, "compressed answer")},
+		{"compresses", "orders", raw("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 2\r\n\r\n\x1f\x8b"), want{200, -31502, "answer", fault.BadUpstream, "compressed answer (gzip)", "shop", true}},
+		{"compresses as nobody does", "orders", raw("HTTP/1.1 200 OK\r\nContent-Encoding: x-odd\r\nContent-Length: 2\r\n\r\n{}"), failed(-31502, fault.BadUpstream, "compressed answer")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			w.in(t)

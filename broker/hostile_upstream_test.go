@@ -131,6 +131,7 @@ func attacks() map[string]attack {
 	for size := range 9 {
 		m[fmt.Sprintf("tokens of %d", size+1)] = typed(sse, 200, func(loot string) string { return tokens(strings.Fields(loot), size+1) })
 	}
+	maps.Copy(m, codedAttacks())
 	for _, name := range passing() {
 		m["header "+name] = func(rw http.ResponseWriter, _ *http.Request, loot string) {
 			rw.Header()[name] = []string{loot, loot}

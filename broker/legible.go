@@ -12,14 +12,15 @@ import (
 // legible holds an answer to what its head says: text that can be looked through
 // for secrets. An upstream that compresses without saying so, or a server before it
 // that lost the header, would hide them. It is asked of answers to calls with a
-// credential. It reads no further than the first bytes, and nothing of a stream,
-// which it cuts instead.
+// credential. One that said that it is compressed must be so, whatever it is. It reads
+// no further than the first bytes, and nothing of a stream, which it cuts instead.
 func (b *Broker) legible(c *call, resp *http.Response) error {
 	kind := mediaType(resp)
-	if c.injection == nil || !isText(kind) {
+	text := c.injection != nil && isText(kind)
+	if !text && !resp.Uncompressed {
 		return nil
 	}
-	t := &textBody{ReadCloser: resp.Body, strict: isJSONType(kind) || kind == "text/event-stream" && !c.plain}
+	t := &textBody{ReadCloser: resp.Body, decided: !text, strict: text && (isJSONType(kind) || kind == "text/event-stream" && !c.plain)}
 	resp.Body = t
 	if isStream(resp) {
 		return nil

@@ -110,6 +110,9 @@ func (c *call) asks() [][]byte {
 // filterWhole edits an answer that is one JSON text.
 func filterWhole(resp *http.Response, limit int, edit func([]byte) ([]byte, error)) error {
 	content, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if isFault(err) {
+		return err
+	}
 	if err != nil {
 		return unreadable(err)
 	}

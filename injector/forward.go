@@ -23,8 +23,9 @@ import (
 )
 
 // Upstream sends requests to one registered server over pooled connections. It
-// follows no redirect, uses no proxy and asks for no compression: an answer
-// that can't be read can't be scrubbed.
+// follows no redirect, uses no proxy and asks for no compression; what comes
+// compressed all the same is decoded, or refused: an answer that can't be read can't
+// be scrubbed.
 type Upstream struct {
 	url       *url.URL
 	blank     http.Request // what is the same in each
@@ -155,7 +156,7 @@ func (u *Upstream) showing(c *certificate) *http.Transport {
 func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Outgoing, recheck Recheck) (*http.Response, error) {
 	if u.plain != nil {
 		resp, err := u.sendPlain(ctx, out, recheck)
-		return u.readable(resp, err)
+		return readable(out.Method, resp, err)
 	}
 	g := &guard{recheck: recheck, cancel: func(error) {}}
 	g.trace.GotConn = g.got
@@ -183,7 +184,7 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
-	return u.readable(resp, nil)
+	return readable(out.Method, resp, nil)
 }
 
 // sendPlain sends out over the client's own connection.
@@ -199,14 +200,14 @@ func (u *Upstream) sendPlain(ctx context.Context, out *Outgoing, recheck Recheck
 	return resp, nil
 }
 
-// readable refuses an answer that can't be scrubbed.
-func (u *Upstream) readable(resp *http.Response, err error) (*http.Response, error) {
+// readable returns an answer that can be scrubbed, and refuses any other.
+func readable(method string, resp *http.Response, err error) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if enc := resp.Header["Content-Encoding"]; len(enc) > 1 || len(enc) == 1 && enc[0] != "identity" {
+	if err := decode(method, resp); err != nil {
 		_ = resp.Body.Close()
-		return nil, fault.New("forward", fault.BadUpstream, "the upstream sent a compressed answer that was not asked for; it can't be checked for secrets")
+		return nil, err
 	}
 	return resp, nil
 }

@@ -48,6 +48,13 @@ type Scheme interface {
 	Inject(out *Outgoing, c providers.Opened) error
 }
 
+// Keeper is a Scheme with which an agent may send headers that are taken from it
+// otherwise.
+type Keeper interface {
+	// Keeps reports whether a header of this name goes on as it came.
+	Keeps(name string) bool
+}
+
 // Admitter is a Scheme that not every request of an agent suits. Admit is asked
 // before the use of the credential is recorded. Its error is a *fault.Error for the
 // agent.

@@ -28,9 +28,9 @@ func Open(i bundle.Injection) (Scheme, error) {
 	case "body":
 		return NewBody(i.Field, i.Template)
 	case "sigv4":
-		return NewSigV4(i.Region, i.Service, i.Payload)
+		return NewSigV4(i.Region, i.Service, i.Payload, i.KeepHeaders)
 	case "sigv4a":
-		return NewSigV4A(i.Region, i.Service, i.Payload)
+		return NewSigV4A(i.Region, i.Service, i.Payload, i.KeepHeaders)
 	case "dpop":
 		return DPoP{nonces: new(dpop.Nonces)}, nil
 	case "mtls":

@@ -115,7 +115,7 @@ func TestSchemes(t *testing.T) {
 // signed is what is sent, body and session token included.
 func TestSigV4(t *testing.T) {
 	key := opened(t, providers.AWS, providers.Material{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: providers.NewSecret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY"), SessionToken: providers.NewSecret("session-0123456789")})
-	s, err := NewSigV4("us-east-1", "s3", "")
+	s, err := NewSigV4("us-east-1", "s3", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}

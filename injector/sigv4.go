@@ -17,6 +17,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/smithy-go/encoding/httpbinding"
 
+	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
 	"mintmark/providers"
 )
@@ -40,8 +41,9 @@ type SigV4 struct {
 }
 
 // NewSigV4 returns a SigV4 for one region and service. Payload is "signed", which
-// "" means too, "unsigned" or, for S3 alone, "streaming".
-func NewSigV4(region, service, payload string) (SigV4, error) {
+// "" means too, "unsigned" or, for S3 alone, "streaming". What the agent sends of
+// keep is signed too.
+func NewSigV4(region, service, payload string, keep bundle.KeptHeaders) (SigV4, error) {
 	if err := knownPayload(payload, payloadStreaming); err != nil {
 		return SigV4{}, err
 	}
@@ -49,7 +51,7 @@ func NewSigV4(region, service, payload string) (SigV4, error) {
 		// S3 signs the path as it is sent; the other services escape it once more.
 		o.DisableURIPathEscaping = service == "s3"
 	})
-	return SigV4{region: region, service: service, payload: payload, signer: signer, now: time.Now}, nil
+	return SigV4{signing: signing{keep}, region: region, service: service, payload: payload, signer: signer, now: time.Now}, nil
 }
 
 func knownPayload(payload string, more ...string) error {
@@ -72,10 +74,20 @@ func (s SigV4) Inject(out *Outgoing, c providers.Opened) error {
 		return s.stream(out, key)
 	}
 	signed, digest := unsigned(out, s.payload)
-	if err := s.signer.SignHTTP(context.Background(), key, signed, digest, s.service, s.region, s.now()); err != nil {
-		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
+	if err := s.sign(key, signed, digest, s.now()); err != nil {
+		return err
 	}
 	out.URL, out.Header = signed.URL, signed.Header
+	return nil
+}
+
+// sign signs r, and leaves its query as it was: the signer would send that sorted.
+func (s SigV4) sign(key aws.Credentials, r *http.Request, digest string, now time.Time) error {
+	query := r.URL.RawQuery
+	if err := s.signer.SignHTTP(context.Background(), key, r, digest, s.service, s.region, now); err != nil {
+		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
+	}
+	r.URL.RawQuery = query
 	return nil
 }
 
@@ -87,7 +99,7 @@ func unsigned(out *Outgoing, payload string) (*http.Request, string) {
 		digest = hex.EncodeToString(sum[:])
 	}
 	target := *out.URL
-	target.RawPath = awsPath(out.URL)
+	target.RawPath, target.RawQuery = awsPath(out.URL), awsQuery(out.URL.RawQuery)
 	r := &http.Request{Method: out.Method, URL: &target, Host: target.Host, Header: out.Header.Clone(), ContentLength: int64(len(out.Body))}
 	r.Header.Set("X-Amz-Content-Sha256", digest)
 	return r, digest
@@ -106,8 +118,8 @@ func (s SigV4) stream(out *Outgoing, key aws.Credentials) error {
 	r.Header.Set("X-Amz-Content-Sha256", streamingPayload)
 	r.Header.Set("X-Amz-Decoded-Content-Length", strconv.Itoa(len(out.Body)))
 	r.Header.Set("Content-Encoding", "aws-chunked")
-	if err := s.signer.SignHTTP(context.Background(), key, r, streamingPayload, s.service, s.region, now); err != nil {
-		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
+	if err := s.sign(key, r, streamingPayload, now); err != nil {
+		return err
 	}
 	_, signature, _ := strings.Cut(r.Header.Get(authorization), "Signature=")
 	seed, err := hex.DecodeString(signature)
@@ -145,19 +157,25 @@ func chunkedLength(n int) (length int64) {
 }
 
 // signing is what the schemes that sign have in common.
-type signing struct{}
+type signing struct{ keep bundle.KeptHeaders }
 
 // Owns reports whether name is of a signature's headers or parameters: the agent's
 // own signature goes, as a whole.
-func (signing) Owns(where Place, name string) bool {
+func (s signing) Owns(where Place, name string) bool {
 	switch where {
 	case InHeader:
+		if s.Keeps(name) {
+			return false
+		}
 		return name == authorization || strings.HasPrefix(name, "X-Amz-") || name == "Content-Encoding"
 	case InQuery:
 		return strings.HasPrefix(fold(parameter(name)), "x-amz-")
 	}
 	return false
 }
+
+// Keeps implements Keeper.
+func (s signing) Keeps(name string) bool { return s.keep.Match(name) }
 
 // Admit refuses a body in the chunks that SDKs sign: without their signatures it
 // would be stored with what frames them.
@@ -184,4 +202,25 @@ func awsPath(u *url.URL) string {
 		}
 	}
 	return strings.Join(segments, "/")
+}
+
+// awsQuery returns a query in the escaping that AWS signs, its parameters in the order
+// in which they came: the signature is over them sorted, by whoever computes it.
+func awsQuery(raw string) string {
+	var parts []string
+	for part := range strings.SplitSeq(raw, "&") {
+		if part == "" {
+			continue
+		}
+		name, value, _ := strings.Cut(part, "=")
+		parts = append(parts, awsEscape(name)+"="+awsEscape(value))
+	}
+	return strings.Join(parts, "&")
+}
+
+func awsEscape(s string) string {
+	if plain, err := url.QueryUnescape(s); err == nil { // StripQuery let no other pass
+		s = plain
+	}
+	return strings.ReplaceAll(url.QueryEscape(s), "+", "%20")
 }

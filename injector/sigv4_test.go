@@ -2,6 +2,7 @@ package injector
 
 import (
 	"net/url"
+	"strings"
 	"testing"
 	"time"
 
@@ -22,7 +23,7 @@ func TestSigV4SendsThePathAsItIsSigned(t *testing.T) {
 		"":                            "",
 	} {
 		for _, service := range []string{"s3", "execute-api"} {
-			s, err := NewSigV4("us-east-1", service, "")
+			s, err := NewSigV4("us-east-1", service, "", nil)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -41,5 +42,45 @@ func TestSigV4SendsThePathAsItIsSigned(t *testing.T) {
 				t.Errorf("%s %s: got %s, want %s and the same path", service, sent, got, want)
 			}
 		}
+	}
+}
+
+// A query is sent in the agent's order, and signed in the one that AWS sorts it to: a
+// parameter that stands twice is read in the order in which it was judged.
+func TestSigV4SendsTheQueryAsItCame(t *testing.T) {
+	key := opened(t, providers.AWS, providers.Material{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: providers.NewSecret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")})
+	sign := func(scheme Scheme, query string) (sent, signature string) {
+		out := outgoing([]byte("x"))
+		out.URL = &url.URL{Scheme: "https", Host: "s3.example.org", Path: "/", RawQuery: query}
+		if err := scheme.Inject(out, key); err != nil {
+			t.Fatal(err)
+		}
+		_, signature, _ = strings.Cut(out.Header.Get("Authorization"), "Signature=")
+		return out.URL.RawQuery, signature
+	}
+	v4, err := NewSigV4("us-east-1", "s3", "", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	v4.now = func() time.Time { return time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC) }
+	streaming, multi := v4, SigV4A{regions: []string{"*"}, service: "s3", now: v4.now}
+	streaming.payload = payloadStreaming
+	for query, want := range map[string]string{
+		"b=2&a=1&b=1":      "b=2&a=1&b=1",
+		"acl":              "acl=",
+		"a=x+y%2bz&=v&b&&": "a=x%20y%2Bz&=v&b=",
+		"%61=%c3%bc:/~'":   "a=%C3%BC%3A%2F~%27",
+		"":                 "",
+	} {
+		for name, s := range map[string]Scheme{"sigv4": v4, "streaming": streaming, "sigv4a": multi} {
+			if sent, _ := sign(s, query); sent != want {
+				t.Errorf("%s %q: got %q, want %q", name, query, sent, want)
+			}
+		}
+	}
+	_, one := sign(v4, "b=2&a=1&b=1")
+	_, other := sign(v4, "a=1&b=1&b=2")
+	if one != other {
+		t.Error("got two signatures of the same parameters, want AWS's own order in both")
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"github.com/aws/smithy-go/aws-http-auth/sigv4a"
 	v4 "github.com/aws/smithy-go/aws-http-auth/v4"
 
+	"mintmark/broker/bundle"
 	"mintmark/providers"
 )
 
@@ -23,12 +24,13 @@ type SigV4A struct {
 }
 
 // NewSigV4A returns a SigV4A for a service in some regions, with commas between
-// them, or in all ("*"). Payload is "signed", which "" means too, or "unsigned".
-func NewSigV4A(regions, service, payload string) (SigV4A, error) {
+// them, or in all ("*"). Payload is "signed", which "" means too, or "unsigned". What
+// the agent sends of keep is signed too.
+func NewSigV4A(regions, service, payload string, keep bundle.KeptHeaders) (SigV4A, error) {
 	if err := knownPayload(payload); err != nil {
 		return SigV4A{}, err
 	}
-	return SigV4A{regions: strings.Split(regions, ","), service: service, payload: payload, now: time.Now}, nil
+	return SigV4A{signing: signing{keep}, regions: strings.Split(regions, ","), service: service, payload: payload, now: time.Now}, nil
 }
 
 // Inject signs out as it stands: nothing may change it afterwards. It returns

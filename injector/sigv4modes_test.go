@@ -27,7 +27,7 @@ func awsKey(t *testing.T, m providers.Material) providers.Opened {
 // "Signature calculations for the authorization header: transferring payload in
 // multiple chunks".
 func TestSigV4Streams(t *testing.T) {
-	s, err := NewSigV4("us-east-1", "s3", "streaming")
+	s, err := NewSigV4("us-east-1", "s3", "streaming", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,7 +63,7 @@ func TestSigV4Streams(t *testing.T) {
 }
 
 func TestSigV4Unsigned(t *testing.T) {
-	s, err := NewSigV4("us-east-1", "s3", "unsigned")
+	s, err := NewSigV4("us-east-1", "s3", "unsigned", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -87,7 +87,7 @@ func TestSigV4Unsigned(t *testing.T) {
 // TestSigV4A verifies the signature with the public half of the key that the
 // derivation of SigV4A gives for the key of AWS's own test suite.
 func TestSigV4A(t *testing.T) {
-	s, err := NewSigV4A("us-east-1,eu-*", "s3", "")
+	s, err := NewSigV4A("us-east-1,eu-*", "s3", "", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -139,7 +139,7 @@ func suiteKey(t *testing.T) *ecdsa.PublicKey {
 
 // Two keys of one id, as when a secret was changed, each sign for themselves.
 func TestSigV4AKeepsNoKey(t *testing.T) {
-	s, err := NewSigV4A("*", "s3", "unsigned")
+	s, err := NewSigV4A("*", "s3", "unsigned", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -206,6 +206,44 @@ func TestPayloadsThatAreNone(t *testing.T) {
 	} {
 		if s, err := Open(i); err == nil {
 			t.Errorf("%+v: got %v, want an error", i, s)
+		}
+	}
+}
+
+// What a registration keeps goes on and is signed; what says who signs does not,
+// whatever a registration says.
+func TestSigningKeepsHeaders(t *testing.T) {
+	in := http.Header{"X-Amz-Target": {"DynamoDB_20120810.GetItem"}, "X-Amz-Meta-Color": {"red", "green"}, "X-Amz-Meta-Token": {"t"}, "X-Amz-Acl": {"private"},
+		"X-Amz-Meta-Hop": {"1"}, "Connection": {"x-amz-meta-hop"}, "X-Amz-Meta-None": {},
+		"X-Amz-Date": {"1"}, "X-Amz-Security-Token": {"mine"}, "X-Amz-Region-Set": {"*"}, "X-Amz-Mfa": {"1 2"}, "X-Amzn-Oidc-Identity": {"me"}}
+	for _, name := range []string{"sigv4", "sigv4a"} {
+		i := bundle.Injection{Scheme: name, Region: "eu", Service: "s3", KeepHeaders: bundle.KeptHeaders{"x-amz-target", "X-Amz-Meta-*"}}
+		out, stripped := Strip(in, true, openScheme(t, i))
+		if len(out) != 3 || out.Get("X-Amz-Target") == "" || len(out["X-Amz-Meta-Color"]) != 2 || out.Get("X-Amz-Meta-Token") != "t" || len(stripped) != 7 {
+			t.Errorf("%s: got %v left and %v stripped", name, out, stripped)
+		}
+		request := outgoing([]byte("{}"))
+		request.Header = out
+		key := awsKey(t, providers.Material{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: providers.NewSecret("wJalrXUtnFEMI"), SessionToken: providers.NewSecret("ours")})
+		if err := openScheme(t, i).Inject(request, key); err != nil {
+			t.Fatal(err)
+		}
+		_, signed, _ := strings.Cut(request.Header.Get("Authorization"), "SignedHeaders=")
+		signed, _, _ = strings.Cut(signed, ",")
+		for _, want := range []string{"x-amz-target", "x-amz-meta-color", "x-amz-meta-token"} {
+			if !strings.Contains(";"+signed+";", ";"+want+";") {
+				t.Errorf("%s: got %q signed, want %s in it", name, signed, want)
+			}
+		}
+		if got := request.Header.Get("X-Amz-Security-Token"); got != "ours" {
+			t.Errorf("%s: got session token %q", name, got)
+		}
+		i.KeepHeaders = bundle.KeptHeaders{"*", "X-Amz-*", "X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Mfa", "X-Amz-Region-Set", "X-Amzn-*", "Authorization"}
+		out, _ = Strip(in, true, openScheme(t, i))
+		for _, own := range []string{"X-Amz-Date", "X-Amz-Security-Token", "X-Amz-Mfa", "X-Amz-Region-Set", "X-Amzn-Oidc-Identity", "Authorization"} {
+			if out[own] != nil {
+				t.Errorf("%s: got %s kept", name, own)
+			}
 		}
 	}
 }

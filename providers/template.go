@@ -54,6 +54,12 @@ func WithoutPlaceholders(template string) string {
 	return strings.NewReplacer(trustDomain, "", subjectPath, "").Replace(template)
 }
 
+// WithoutAnyPlaceholder returns what a template of FillText or FillSubject says in any
+// case.
+func WithoutAnyPlaceholder(template string) string {
+	return strings.ReplaceAll(WithoutPlaceholders(template), wholeAgent, "")
+}
+
 // FillName fills {trust_domain} and {subject_path} of a name, a path or a
 // policy. A "/" of the agent's path becomes ",", which no SPIFFE ID has: no agent
 // is another's parent folder, and different agents have different names.
@@ -66,7 +72,18 @@ func FillText(template string, agent attest.Identity) (string, error) {
 	return fill(template, agent, trustDomain, subjectPath, wholeAgent)
 }
 
+// FillSubject fills what FillText does, and leaves the "/" of the agent's path: for
+// whom a token is about, who is known by that path elsewhere.
+func FillSubject(template string, agent attest.Identity) (string, error) {
+	return fillWith("/", template, agent, trustDomain, subjectPath, wholeAgent)
+}
+
 func fill(template string, agent attest.Identity, known ...string) (string, error) {
+	return fillWith(",", template, agent, known...)
+}
+
+// fillWith puts between for each "/" of the agent's path.
+func fillWith(between, template string, agent attest.Identity, known ...string) (string, error) {
 	if !PerAgent(template) {
 		return template, nil
 	}
@@ -80,17 +97,12 @@ func fill(template string, agent attest.Identity, known ...string) (string, erro
 		if err := plain(values[k]); err != nil && strings.Contains(template, k) {
 			return "", fault.Wrap("lease", fault.Internal, "the agent's name cannot be put into its credential", fmt.Errorf("fill %s: %w", k, err))
 		}
-		pairs = append(pairs, k, flat(k, values[k]))
+		if k == subjectPath {
+			values[k] = strings.ReplaceAll(values[k], "/", between)
+		}
+		pairs = append(pairs, k, values[k])
 	}
 	return strings.NewReplacer(pairs...).Replace(template), nil
-}
-
-// flat returns what a placeholder is filled with.
-func flat(placeholder, value string) string {
-	if placeholder == subjectPath {
-		return strings.ReplaceAll(value, "/", ",")
-	}
-	return value
 }
 
 // plain demands what SPIFFE allows, and with it that a value has no meaning of

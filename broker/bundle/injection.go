@@ -31,6 +31,9 @@ type Injection struct {
 	// default), not at all ("unsigned"), or, sigv4 for S3 alone, chunk by chunk
 	// ("streaming").
 	Payload string `yaml:"payload"`
+	// KeepHeaders are the X-Amz- headers that an agent may send by these two, and
+	// that are signed with the rest. Default: none.
+	KeepHeaders KeptHeaders `yaml:"keep_headers"`
 	// Tools limits this credential to calls of these tools, prompts, resources
 	// or (kind http) paths, decoded and without a slash at their end; a trailing *
 	// matches any rest. Empty: every call.
@@ -58,6 +61,7 @@ func (in Injection) settings() []setting {
 		{"cookie", in.Cookie, []string{"cookie"}, nil},
 		{"field", in.Field, []string{"body"}, nil},
 		{"header", in.Header, []string{"header"}, nil},
+		{"keep_headers", strings.Join(in.KeepHeaders, ","), nil, signing},
 		{"parameter", in.Parameter, []string{"query"}, nil},
 		{"payload", in.Payload, nil, signing},
 		{"region", in.Region, signing, nil},
@@ -87,6 +91,7 @@ func (c checker) injection(path string, u Upstream, in Injection) {
 	c.parameter(path+".parameter", in.Parameter)
 	c.cookie(path+".cookie", in.Cookie)
 	c.field(path+".field", in.Field)
+	c.kept(path+".keep_headers", in.KeepHeaders)
 	c.template(path+".template", in)
 	c.fits(path, u, in)
 	c.minted(path, in)

@@ -12,7 +12,8 @@ import (
 // PlainPath returns nil for a path that every server reads alike, so that what
 // a policy judges, what is sent and what is served are one path. It takes both
 // forms of the path: decoded is what policies match, escaped is what is sent.
-// One trailing slash is fine. The error names what was expected and the part
+// One trailing slash is fine. What a server reads as one in a way of its own is not
+// known here: letters in either case, or a name with dots at its end. The error names what was expected and the part
 // that came instead, which is short and safe to show to whoever sent it.
 func PlainPath(decoded, escaped string) error {
 	for _, rule := range []func(decoded, escaped string) refusal{plainText, plainEscapes, plainSegments, samePath} {
@@ -58,7 +59,8 @@ func plainEscapes(decoded, escaped string) (r refusal) {
 	return r
 }
 
-// plainSegments refuses what is resolved away on the way.
+// plainSegments refuses what is resolved away on the way. More dots than two, and spaces
+// after them, are that where a name loses those at its end, as on Windows.
 func plainSegments(decoded, _ string) (r refusal) {
 	if !strings.HasPrefix(decoded, "/") {
 		return refusal{want: "a leading slash", got: "none"}
@@ -67,7 +69,7 @@ func plainSegments(decoded, _ string) (r refusal) {
 		return refusal{want: "no empty segments", got: strconv.Quote("//")}
 	}
 	for segment := range strings.SplitSeq(decoded, "/") {
-		if segment == "." || segment == ".." {
+		if segment != "" && strings.Trim(segment, ". ") == "" {
 			return refusal{want: "no dot segments", got: strconv.Quote(segment)}
 		}
 	}

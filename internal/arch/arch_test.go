@@ -41,11 +41,12 @@ func table() []arrow {
 		{"broker/bundle", []string{"internal/fault", "internal/egress"}},
 		{"broker/*", []string{"internal/fault", "internal/owned"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp", "internal/dpop", "internal/egress", "internal/http1")},
+		{"injector", with("providers", "injector/mcp", "internal/coding", "internal/dpop", "internal/egress", "internal/http1")},
 		{"injector/mcp", []string{"internal/fault"}},
 
 		{"providers", with("attest", "internal/egress")},
 		{"providers/*", with("attest", "providers", "providers/internal/*", "internal/dpop")},
+		{"providers/internal/jwtkey", with("providers", "providers/internal/pemkey")},
 		{"providers/internal/*", with("providers")},
 
 		{"policies", with("attest", "attest/posture", "injector/mcp")},

@@ -37,7 +37,10 @@ func testPlaces(t *testing.T, w *world) {
         location /query { if ($arg_code != "%[1]s") { return 403; } return 200 "parameters: $args"; }
         location /cookie { if ($cookie_sid != "%[1]s") { return 403; } return 200 "cookies: $http_cookie"; }
         location /header { if ($http_x_key != "Key %[1]s") { return 403; } return 200 "key: $http_x_key"; }
-        location /moved { return 302 http://$host:1/elsewhere?$args; }`, kept)})
+        location /zips { gzip on; gzip_proxied any; gzip_min_length 1; gzip_types *; default_type application/json; return 200 '{"parameters": "$args"}'; }
+        location /zipped { proxy_set_header Accept-Encoding gzip; proxy_http_version 1.1; proxy_pass http://$server_addr:$server_port/zips$is_args$args; }
+        location /file.txt { gzip_static always; root .; }
+        location /moved { return 302 http://$host:1/elsewhere?$args; }`, kept), Files: map[string][]byte{"file.txt.gz": testenv.Encode("gzip", []byte("its key is "+kept))}})
 	m := w.serve(t, site{secrets: s, policies: permitShop, config: fmt.Sprintf(`
 providers:
   kept:
@@ -65,6 +68,8 @@ upstreams:
 		"/query?code=mine&CODE[]=mine&b=1": "parameters: b=1&code=" + masked,
 		"/query?[code]=mine":               "parameters: code=" + masked,
 		"/cookie":                          "cookies: sid=" + masked,
+		"/zipped":                          `{"parameters": "code=` + masked + `"}`, // though nobody asked for gzip
+		"/file.txt":                        "its key is " + masked,
 		"/header":                          "key: Key " + masked,
 	} {
 		got := a.do(t, http.MethodGet, "/http/site"+path, "", http.Header{"Cookie": {"sid=mine; a=b"}, "X-Key": {"mine"}})

@@ -99,16 +99,24 @@ func (p *provider) wanted(agent attest.Identity) (*sts.AssumeRoleInput, error) {
 	if err != nil {
 		return nil, err
 	}
+	name, err := sessionName(p.template, agent)
+	if err != nil {
+		return nil, err
+	}
 	in := &sts.AssumeRoleInput{
 		RoleArn:           &p.config.RoleARN,
-		RoleSessionName:   aws.String(sessionName(p.template, agent)),
+		RoleSessionName:   &name,
 		DurationSeconds:   seconds(p.config.Duration.Duration),
 		Policy:            optional(policy),
 		Tags:              tags,
 		TransitiveTagKeys: p.config.TransitiveTags,
 	}
 	if p.config.SourceIdentity != "" {
-		in.SourceIdentity = aws.String(sessionName(p.config.SourceIdentity, agent))
+		source, err := sessionName(p.config.SourceIdentity, agent)
+		if err != nil {
+			return nil, err
+		}
+		in.SourceIdentity = &source
 	}
 	for _, arn := range p.config.PolicyARNs {
 		in.PolicyArns = append(in.PolicyArns, types.PolicyDescriptorType{Arn: &arn})

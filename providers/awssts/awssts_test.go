@@ -224,7 +224,6 @@ func TestSessionName(t *testing.T) {
 		"path":              {"", agentID, `^ns,prod,sa,bot$`, true},
 		"both":              {"mm-{trust_domain}@{subject_path}", agentID, `^mm-a\.test@ns,prod,sa,bot$`, true},
 		"fixed":             {"mintmark", agentID, `^mintmark$`, false},
-		"no path":           {"", "spiffe://a.test", `^-[0-9a-f]{12}$`, true},
 		"too short":         {"", "spiffe://a.test/x", `^x-[0-9a-f]{12}$`, true},
 		"cut":               {"", long, `^x{51}-[0-9a-f]{12}$`, true},
 		"cut, another tail": {"", long + "y", `^x{51}-[0-9a-f]{12}$`, true},
@@ -252,6 +251,20 @@ func TestSessionName(t *testing.T) {
 	}
 	if len(names) != len(tests) {
 		t.Errorf("got %d names, want %d: different agents keep different names", len(names), len(tests))
+	}
+}
+
+// A session is not named after a path that the agent does not have.
+func TestASessionIsOfAnAgentWithAPath(t *testing.T) {
+	for _, change := range []func(*awssts.Config){func(*awssts.Config) {}, func(c *awssts.Config) { c.SessionName, c.SourceIdentity = "fixed", "{subject_path}" }} {
+		d := serve(t, answer(200, issued("AssumeRole", time.Now().Add(time.Hour), canary)))
+		c := keyed(t, d.URL)
+		change(&c)
+		r := providertest.One(t, open(t, c, providers.Env{}), canary)
+		if hint := r.Refused(t, providertest.Agent(t, "spiffe://a.test"), fault.Internal); hint != "the agent's name cannot be put into its credential" {
+			t.Errorf("hint: got %q", hint)
+		}
+		r.Stop(t)
 	}
 }
 

@@ -31,8 +31,14 @@ func FuzzSessionName(f *testing.F) {
 		if first.TrustDomain() != second.TrustDomain() {
 			return
 		}
-		x := awssts.SessionName("{subject_path}", request(first).Agent)
-		y := awssts.SessionName("{subject_path}", request(second).Agent)
+		x, err := awssts.SessionName("{subject_path}", request(first).Agent)
+		y, err2 := awssts.SessionName("{subject_path}", request(second).Agent)
+		if (err != nil) != (first.Path() == "") || (err2 != nil) != (second.Path() == "") {
+			t.Errorf("got %v and %v for %s and %s, want an error for one without a path", err, err2, first, second)
+		}
+		if err != nil || err2 != nil {
+			return
+		}
 		if !valid.MatchString(x) || !valid.MatchString(y) {
 			t.Errorf("got names %q and %q, want what AWS allows", x, y)
 		}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"mintmark/attest"
+	"mintmark/providers"
 )
 
 // Bounds of AWS on the name of a session.
@@ -14,29 +15,24 @@ const (
 	maxName = 64
 )
 
-// sessionName fills the template for an agent. "/" becomes ",", which no SPIFFE
-// ID contains, so that different agents keep different names; where the name has
-// to be cut, a hash of the whole keeps them apart.
-func sessionName(template string, agent attest.Identity) string {
-	id := agent.ID()
-	full := strings.NewReplacer(
-		"{subject_path}", strings.TrimPrefix(id.Path(), "/"),
-		"{trust_domain}", id.TrustDomain().Name(),
-	).Replace(template)
+// sessionName fills the template for an agent. Different agents have different names;
+// where one has to be cut, a hash of the whole keeps them apart.
+func sessionName(template string, agent attest.Identity) (string, error) {
+	full, err := providers.FillName(template, agent)
+	if err != nil {
+		return "", err
+	}
 	name := strings.Map(allowed, full)
 	if len(name) >= minName && len(name) <= maxName {
-		return name
+		return name, nil
 	}
 	sum := sha256.Sum256([]byte(agent.Subject() + "\x00" + full))
 	tail := "-" + hex.EncodeToString(sum[:6])
-	return name[:min(len(name), maxName-len(tail))] + tail
+	return name[:min(len(name), maxName-len(tail))] + tail, nil
 }
 
 func allowed(r rune) rune {
-	switch {
-	case r == '/':
-		return ','
-	case notAllowed(r):
+	if notAllowed(r) {
 		return '-'
 	}
 	return r

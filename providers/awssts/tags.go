@@ -42,7 +42,7 @@ func (c Config) validateTags(report func(field, want, got string)) {
 		}
 		seen[folded] = true
 		providers.CheckText(report, "tags."+key, c.Tags[key])
-		plain := strings.ReplaceAll(providers.WithoutPlaceholders(c.Tags[key]), "{agent}", "")
+		plain := providers.WithoutAnyPlaceholder(c.Tags[key])
 		if strings.ContainsFunc(plain, notInTag) || utf8.RuneCountInString(plain) > maxTagValue {
 			report("tags."+key, "at most 256 letters, digits, spaces and any of _ . : / = + - @ and the placeholders", c.Tags[key])
 		}

@@ -1,15 +1,13 @@
 package azure_test
 
 import (
-	"errors"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
-	"mintmark/internal/fault"
+	"mintmark/broker/bundle"
 	"mintmark/providers"
 	"mintmark/providers/azure"
 	"mintmark/providers/internal/providertest"
@@ -64,42 +62,28 @@ func TestTokensAreForTheBrokersOwnIdentity(t *testing.T) {
 	}
 }
 
-func TestRefusals(t *testing.T) {
-	providertest.Refusals(t, "azure", func(t *testing.T, system http.Handler) providers.Provider {
-		return open(t, config(t, system), providers.Env{Self: providertest.Self{}})
-	})
+// mints returns an azure whose authority is system.
+func mints(t *testing.T, system http.Handler) providers.Provider {
+	return open(t, config(t, system), providers.Env{Self: providertest.Self{}})
 }
 
+func TestRefusals(t *testing.T) { providertest.Refusals(t, "azure", mints) }
+
 func TestWhatMicrosoftNumbers(t *testing.T) {
-	for body, want := range map[string]string{
+	providertest.Reasons(t, mints, map[string]string{
 		`{"error":"invalid_request","error_description":"AADSTS700213: ` + providertest.Canary + `","error_codes":[700213]}`: "status 400: invalid_request: AADSTS700213: no federated credential fits",
 		`{"error":"unauthorized_client","error_codes":[700016]}`:                                                             "AADSTS700016: no such application",
 		`{"error":"invalid_client","error_codes":[1]}`:                                                                       "status 400: invalid_client",
 		`{"error":"` + providertest.Canary + `","error_codes":["` + providertest.Canary + `"]}`:                              "status 400",
-	} {
-		p := open(t, config(t, providertest.Answer(400, "application/json", body)), providers.Env{Self: providertest.Self{}})
-		c, err := p.Mint(t.Context(), providers.Request{})
-		providertest.CheckAnswer(t, c, err, providertest.Canary)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", body, err, want)
-		}
-	}
+	})
 }
 
-func TestWithoutIdentityThereIsNoRequest(t *testing.T) {
-	c := config(t, http.HandlerFunc(func(http.ResponseWriter, *http.Request) { t.Error("got a request") }))
-	r := providertest.One(t, open(t, c, providers.Env{Self: providertest.Self{Err: errors.New("no Workload API")}}))
-	defer r.Stop(t)
-	if hint := r.Refused(t, providers.Request{}, fault.Unavailable); hint != "the broker has no identity to show to azure" {
-		t.Errorf("hint: got %q", hint)
-	}
-	if p, err := azure.Open(c, providers.Env{}); err == nil || p != nil {
-		t.Errorf("open: got %v, %v", p, err)
-	}
-	c.CA = "/nonexistent"
-	if p, err := azure.Open(c, providers.Env{Self: providertest.Self{}}); err == nil || p != nil {
-		t.Errorf("no roots: got %v, %v", p, err)
-	}
+func TestIdentityRules(t *testing.T) {
+	providertest.IdentityRules(t, "azure", func(t *testing.T, system http.Handler, ca string, env providers.Env) (providers.Provider, error) {
+		c := config(t, system)
+		c.CA = bundle.Path(ca)
+		return azure.Open(c, env)
+	})
 }
 
 func TestConfigRules(t *testing.T) {

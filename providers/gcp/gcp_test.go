@@ -1,15 +1,14 @@
 package gcp_test
 
 import (
-	"errors"
 	"io"
 	"net/http"
 	"net/url"
 	"slices"
-	"strings"
 	"testing"
 	"time"
 
+	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
 	"mintmark/providers"
 	"mintmark/providers/gcp"
@@ -110,11 +109,12 @@ func TestImpersonation(t *testing.T) {
 	r.Stop(t)
 }
 
+// mints returns a gcp whose token endpoint is system.
+func mints(t *testing.T, system http.Handler) providers.Provider { return open(t, config(t, system)) }
+
 func TestRefusals(t *testing.T) {
 	t.Run("of the exchange", func(t *testing.T) {
-		providertest.Refusals(t, "google sts", func(t *testing.T, system http.Handler) providers.Provider {
-			return open(t, config(t, system))
-		})
+		providertest.Refusals(t, "google sts", mints)
 	})
 	t.Run("of the impersonation", func(t *testing.T) {
 		providertest.Refusals(t, "google iam", func(t *testing.T, system http.Handler) providers.Provider {
@@ -126,16 +126,10 @@ func TestRefusals(t *testing.T) {
 }
 
 func TestReasons(t *testing.T) {
-	for body, want := range map[string]string{
+	providertest.Reasons(t, mints, map[string]string{
 		`{"error":"invalid_grant","error_description":"` + providertest.Canary + `"}`: "invalid_grant: the pool's provider does not take",
 		`{"error":"invalid_target"}`: "invalid_target: compare audience",
-	} {
-		c, err := open(t, config(t, providertest.Answer(400, "application/json", body))).Mint(t.Context(), providers.Request{})
-		providertest.CheckAnswer(t, c, err, providertest.Canary)
-		if err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("%s: got %v, want %q", body, err, want)
-		}
-	}
+	})
 	for answer, want := range map[string]string{
 		`{"expireTime":"2030-01-01T00:00:00Z"}`: "google iam issued a credential without a token",
 		`{"accessToken":"a"}`:                   "google iam issued a credential without an end",
@@ -148,22 +142,12 @@ func TestReasons(t *testing.T) {
 	}
 }
 
-func TestOpenRefuses(t *testing.T) {
-	c := config(t, http.NotFoundHandler())
-	if p, err := gcp.Open(c, providers.Env{}); err == nil || p != nil {
-		t.Errorf("no identity: got %v, %v", p, err)
-	}
-	p, err := gcp.Open(c, providers.Env{Self: providertest.Self{Err: errors.New("away")}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := p.Mint(t.Context(), providers.Request{}); fault.HintOf(err) != "the broker has no identity to show to google sts" {
-		t.Errorf("identity away: got %v", err)
-	}
-	c.CA = "/nonexistent"
-	if p, err := gcp.Open(c, providers.Env{Self: providertest.Self{}}); err == nil || p != nil {
-		t.Errorf("no roots: got %v, %v", p, err)
-	}
+func TestIdentityRules(t *testing.T) {
+	providertest.IdentityRules(t, "google sts", func(t *testing.T, system http.Handler, ca string, env providers.Env) (providers.Provider, error) {
+		c := config(t, system)
+		c.CA = bundle.Path(ca)
+		return gcp.Open(c, env)
+	})
 }
 
 func TestConfigRules(t *testing.T) {

@@ -15,7 +15,6 @@ import (
 	"github.com/go-json-experiment/json"
 	"github.com/go-json-experiment/json/jsontext"
 
-	"mintmark/attest"
 	"mintmark/broker/bundle"
 	"mintmark/providers"
 	"mintmark/providers/internal/jwtkey"
@@ -52,7 +51,7 @@ type Config struct {
 
 // Validate reports what the fields do not say one by one.
 func (c Config) Validate(report func(field, want, got string)) {
-	if rest := strings.NewReplacer(placeholders(attest.Identity{})...).Replace(c.Subject); strings.ContainsAny(rest, "{}") {
+	if strings.ContainsAny(providers.WithoutAnyPlaceholder(c.Subject), "{}") {
 		report("subject", "text with no other placeholders than {agent}, {subject_path} and {trust_domain}", strconv.Quote(c.Subject))
 	}
 	if d := c.TTL.Duration; d != 0 && (d < minTTL || d > maxTTL || d%time.Second != 0) {
@@ -83,16 +82,6 @@ func (c Config) claims() (map[string]jsontext.Value, error) {
 	return all, nil
 }
 
-// placeholders are the pairs of a replacer for agent.
-func placeholders(agent attest.Identity) []string {
-	id := agent.ID()
-	return []string{
-		"{agent}", agent.Subject(),
-		"{subject_path}", strings.TrimPrefix(id.Path(), "/"),
-		"{trust_domain}", id.TrustDomain().Name(),
-	}
-}
-
 type provider struct {
 	config  Config
 	subject string
@@ -119,11 +108,15 @@ func Open(cfg Config, env providers.Env) (providers.Provider, error) {
 
 // PerAgent reports whether the subject, and so the token, is the agent's own.
 func (p *provider) PerAgent() bool {
-	return strings.NewReplacer(placeholders(attest.Identity{})...).Replace(p.subject) != p.subject
+	return providers.PerAgent(p.subject)
 }
 
 // Mint signs a token.
 func (p *provider) Mint(_ context.Context, req providers.Request) (providers.Credential, error) {
+	subject, err := providers.FillSubject(p.subject, req.Agent)
+	if err != nil {
+		return providers.Credential{}, err
+	}
 	key, err := jwtkey.Read(p.config.Key)
 	if err != nil {
 		return providers.Credential{}, err
@@ -135,8 +128,7 @@ func (p *provider) Mint(_ context.Context, req providers.Request) (providers.Cre
 		claims[name] = value
 	}
 	claims["iss"], claims["aud"] = p.config.Issuer, p.audience()
-	claims["sub"] = strings.NewReplacer(placeholders(req.Agent)...).Replace(p.subject)
-	claims["iat"], claims["exp"], claims["jti"] = now.Unix(), end.Unix(), rand.Text()
+	claims["sub"], claims["iat"], claims["exp"], claims["jti"] = subject, now.Unix(), end.Unix(), rand.Text()
 	token, err := key.Sign(p.config.Kid, claims)
 	if err != nil {
 		return providers.Credential{}, err

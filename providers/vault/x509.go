@@ -5,11 +5,11 @@ import (
 	"crypto/x509"
 	"encoding/pem"
 	"errors"
-	"strings"
 	"time"
 
 	"mintmark/internal/fault"
 	"mintmark/providers"
+	"mintmark/providers/internal/pemkey"
 )
 
 // x509 reads a certificate, its key and, where f names one, its chain.
@@ -55,7 +55,7 @@ func pair(certificates, private string) (chain [][]byte, key crypto.Signer, err 
 	if err != nil {
 		return nil, nil, errors.New("read certificate: got one that does not parse, want an X.509 certificate")
 	}
-	if key, err = privateKey(private); err != nil {
+	if key, _, err = pemkey.Parse([]byte(private)); err != nil {
 		return nil, nil, err
 	}
 	public, ok := key.Public().(interface{ Equal(crypto.PublicKey) bool })
@@ -63,25 +63,6 @@ func pair(certificates, private string) (chain [][]byte, key crypto.Signer, err 
 		return nil, nil, errors.New("read key: got another certificate's, want the leaf's")
 	}
 	return chain, key, nil
-}
-
-func privateKey(text string) (crypto.Signer, error) {
-	block, _ := pem.Decode([]byte(strings.TrimSpace(text)))
-	if block == nil {
-		return nil, errors.New("read key: got no PEM block, want a private key")
-	}
-	if key, err := x509.ParsePKCS8PrivateKey(block.Bytes); err == nil {
-		if signer, ok := key.(crypto.Signer); ok {
-			return signer, nil
-		}
-	}
-	if key, err := x509.ParseECPrivateKey(block.Bytes); err == nil {
-		return key, nil
-	}
-	if key, err := x509.ParsePKCS1PrivateKey(block.Bytes); err == nil {
-		return key, nil
-	}
-	return nil, errors.New("read key: got one that does not parse, want PKCS #8, SEC 1 or PKCS #1")
 }
 
 // ends returns when the first certificate of a chain that was read by pair ends.

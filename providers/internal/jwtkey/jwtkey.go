@@ -8,9 +8,7 @@ import (
 	"crypto/ed25519"
 	"crypto/elliptic"
 	"crypto/rsa"
-	"crypto/x509"
 	"encoding/base64"
-	"encoding/pem"
 	"errors"
 	"strings"
 
@@ -19,6 +17,7 @@ import (
 
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
+	"mintmark/providers/internal/pemkey"
 )
 
 // minRSA is the shortest RSA key that signs, in bits (RFC 7518, section 3.3).
@@ -71,29 +70,17 @@ func (k Key) signed(claims any, header map[jose.HeaderKey]any) (string, error) {
 }
 
 func parse(text []byte) (Key, error) {
-	block, rest := pem.Decode(text)
-	if block == nil || strings.TrimSpace(string(rest)) != "" {
-		return Key{}, errors.New("parse key: got no PEM, or more than one block, want one private key")
-	}
-	var parsed any
-	var err error
-	switch block.Type {
-	case "PRIVATE KEY":
-		parsed, err = x509.ParsePKCS8PrivateKey(block.Bytes)
-	case "RSA PRIVATE KEY":
-		parsed, err = x509.ParsePKCS1PrivateKey(block.Bytes)
-	case "EC PRIVATE KEY":
-		parsed, err = x509.ParseECPrivateKey(block.Bytes)
-	default:
-		return Key{}, errors.New(`parse key: got another kind of PEM block, want "PRIVATE KEY", "RSA PRIVATE KEY" or "EC PRIVATE KEY"`)
-	}
+	private, rest, err := pemkey.Parse(text)
 	if err != nil {
-		return Key{}, errors.New("parse key: got a block that is no private key, want PKCS #8, PKCS #1 for RSA, or SEC 1 for EC")
+		return Key{}, err
 	}
-	return newKey(parsed)
+	if strings.TrimSpace(string(rest)) != "" {
+		return Key{}, errors.New("parse key: got more than one PEM block, want one private key")
+	}
+	return newKey(private)
 }
 
-func newKey(private any) (Key, error) {
+func newKey(private crypto.Signer) (Key, error) {
 	var algorithm jose.SignatureAlgorithm
 	switch key := private.(type) {
 	case *rsa.PrivateKey:
@@ -117,7 +104,7 @@ func newKey(private any) (Key, error) {
 	default:
 		return Key{}, errors.New("parse key: got a key that does not sign, want RSA, EC or Ed25519")
 	}
-	public := jose.JSONWebKey{Key: private.(crypto.Signer).Public()}
+	public := jose.JSONWebKey{Key: private.Public()}
 	thumbprint, err := public.Thumbprint(crypto.SHA256)
 	if err != nil {
 		return Key{}, errors.New("parse key: got a key without a thumbprint, want RSA, EC or Ed25519")
@@ -125,7 +112,7 @@ func newKey(private any) (Key, error) {
 	return Key{sign: signer(algorithm, private), ID: base64.RawURLEncoding.EncodeToString(thumbprint), Algorithm: algorithm}, nil
 }
 
-func signer(algorithm jose.SignatureAlgorithm, private any) func([]byte, map[jose.HeaderKey]any) (string, error) {
+func signer(algorithm jose.SignatureAlgorithm, private crypto.Signer) func([]byte, map[jose.HeaderKey]any) (string, error) {
 	return func(payload []byte, header map[jose.HeaderKey]any) (string, error) {
 		s, err := jose.NewSigner(jose.SigningKey{Algorithm: algorithm, Key: private}, &jose.SignerOptions{ExtraHeaders: header})
 		if err != nil {
