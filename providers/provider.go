@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"mintmark/attest"
+	"mintmark/internal/fault"
 )
 
 // Request is what a mint may depend on.
@@ -61,8 +62,14 @@ type Keeper interface {
 	Kept() bool
 }
 
+// ErrNotRenewable is what Renew returns of a credential that its system does not
+// prolong, or no further: no failure, so that none goes on record. The Pool mints a
+// successor ahead of time and does not ask again.
+var ErrNotRenewable error = fault.New("renew", fault.Internal, "the issuing system does not prolong this credential")
+
 // Renewer is a Provider whose system can prolong a credential that it issued.
-// Renew returns the terms that hold from now on, of the same credential.
+// Renew returns the terms that hold from now on, of the same credential; or
+// ErrNotRenewable, as it is or as the cause of a fault, where that can't be.
 type Renewer interface {
 	Renew(ctx context.Context, h Held) (Terms, error)
 }
