@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
@@ -228,7 +229,7 @@ func (b *Broker) buildPool(s, old *snapshot) error {
 
 // entry opens one registered provider of a bundle.
 func (b *Broker) entry(name string, p bundle.Provider, digest string) (providers.Entry, error) {
-	opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv())
+	opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv(name))
 	if err != nil {
 		return providers.Entry{}, fmt.Errorf("provider %s: %w", name, err)
 	}
@@ -245,8 +246,8 @@ func (b *Broker) newPool(entries map[string]providers.Entry, digest func() strin
 	})
 }
 
-func (b *Broker) providerEnv() providers.Env {
-	env := providers.Env{Clock: b.clock}
+func (b *Broker) providerEnv(name string) providers.Env {
+	env := providers.Env{Clock: b.clock, Logger: b.logger.With(slog.String("provider", name))}
 	if b.trust != nil && b.trust.HasIdentity() { // none is open: see entryOnTrial
 		env.Self = b.trust
 	}

@@ -5,6 +5,7 @@ package providers
 import (
 	"context"
 	"crypto"
+	"log/slog"
 	"time"
 
 	"mintmark/attest"
@@ -97,6 +98,16 @@ type Env struct {
 	Self IdentitySource
 	// Clock tells the time; nil means time.Now.
 	Clock func() time.Time
+	// Logger receives what an operator should know and no call fails of; nil: nobody.
+	Logger *slog.Logger
+}
+
+// Log returns where to log; it is never nil.
+func (e Env) Log() *slog.Logger {
+	if e.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.Logger
 }
 
 // Now returns the time that a provider reckons expiry by.
