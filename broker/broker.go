@@ -127,6 +127,9 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.listen(ctx, o.Bundle.Config); err != nil {
 		return nil, err
 	}
+	if err := b.registerTools(o.Bundle.Config); err != nil {
+		return nil, err
+	}
 	if err := b.recordBundle(ctx, "start", o.Bundle); err != nil {
 		return nil, err
 	}

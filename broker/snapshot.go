@@ -124,9 +124,6 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 		up.given = givenBy(old, name, u)
 		s.upstreams[name] = up // only now: retire ends all that is in it
 	}
-	if err := b.registerTools(bd.Config); err != nil {
-		return nil, err
-	}
 	if err := b.buildChain(s, old); err != nil {
 		return nil, err
 	}
