@@ -36,6 +36,7 @@ type snapshot struct {
 	pool      *providers.Pool
 	upstreams map[string]*upstream
 	latest    func() *snapshot // the one in force
+	proving   chan struct{}    // one for each stream whose evidence is being judged anew
 
 	calls   sync.WaitGroup // calls that began with this snapshot
 	retired chan struct{}  // closed when its parts have ended
@@ -106,7 +107,8 @@ func (i *injection) serves(target string) bool {
 // change are taken over from old, so that a changed policy neither forgets
 // posture nor mints anew. On error nothing it started is left running.
 func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_ *snapshot, err error) {
-	s := &snapshot{bundle: bd, upstreams: make(map[string]*upstream, len(bd.Config.Upstreams)), latest: b.current.Load, retired: make(chan struct{})}
+	s := &snapshot{bundle: bd, upstreams: make(map[string]*upstream, len(bd.Config.Upstreams)), latest: b.current.Load, retired: make(chan struct{}),
+		proving: make(chan struct{}, proveAtOnce)}
 	defer func() {
 		if err != nil {
 			s.retire(ctx, old)
