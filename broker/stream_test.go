@@ -268,15 +268,19 @@ func TestAHangingAttestorCutsItsStreamAndDelaysNoOther(t *testing.T) {
 			t.Errorf("got %q, want nothing", rest)
 		}
 	}
-	faults := map[string]int{}
+	faults, at := map[string]int{}, map[string]uint64{}
 	for _, s := range streams {
 		rec := w.outcome(s.Call)
+		at[rec.Fault] = rec.Seq
 		if faults[rec.Fault]++; rec.Fault == "unavailable" && rec.Reason != "the agent's evidence could not be judged again in time" {
 			t.Errorf("outcome: got %q", rec.Reason)
 		}
 	}
 	if faults["unavailable"] != 1 || faults["unauthenticated"] != 1 || faults["denied"] != 1 {
 		t.Errorf("outcomes: got %v, want one that was not judged in time, one whose trust was lost and one denied", faults)
+	}
+	if at["denied"] > at["unavailable"] {
+		t.Error("the stream that policy denied was cut after the one whose attestor hangs")
 	}
 }
 
