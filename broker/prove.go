@@ -46,16 +46,21 @@ func (c *call) proveAgain() error {
 	}
 }
 
-// asked asks the chain. A panic proves nothing; what was thrown may hold anything, so
-// that only its type is kept.
+// asked asks the chain. A panic proves nothing.
 func asked(ctx context.Context, chain *attest.Chain, e attest.Evidence) (err error) {
 	defer func() {
 		if v := recover(); v != nil {
-			err = fault.Wrap("attest", fault.Internal, "the agent's evidence could not be judged again", fmt.Errorf("panic of type %T", v))
+			err = unjudged(v)
 		}
 	}()
 	_, err = chain.Attest(ctx, e)
 	return err
+}
+
+// unjudged is of a panic. What was thrown may hold anything, so that only its type is
+// kept.
+func unjudged(thrown any) error {
+	return fault.Wrap("decide", fault.Internal, "the call could not be judged again", fmt.Errorf("panic of type %T", thrown))
 }
 
 func unproven(ctx context.Context) error {

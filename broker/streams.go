@@ -69,11 +69,17 @@ func (s *streams) check(now time.Time) {
 	}
 }
 
-// cutUnless ends c unless it still stands. The caller has locked judging and counted
-// the call, which ends here.
+// cutUnless ends c unless it still stands, and where it can't be said: a panic must
+// not end the broker. The caller has locked judging and counted the call, which ends
+// here.
 func (c *call) cutUnless(now time.Time) {
 	defer c.snap.calls.Done()
 	defer c.judging.Unlock()
+	defer func() {
+		if v := recover(); v != nil {
+			c.end(unjudged(v))
+		}
+	}()
 	if err := c.stands(now); err != nil {
 		c.end(err)
 	}
