@@ -45,8 +45,9 @@ func (o owing) keep(r audit.Record) (erase func(), err error) {
 	return func() { o.erase(name) }, nil
 }
 
+// write makes a file whole or not at all, for the next start may be reading already.
 func write(name string, content []byte) error {
-	f, err := os.OpenFile(name, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+	f, err := os.OpenFile(name+".part", os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
@@ -60,7 +61,10 @@ func write(name string, content []byte) error {
 		err = owned.Leave(f, info)
 	}
 	_, failed := f.Write(content)
-	return errors.Join(err, failed, f.Sync(), f.Close(), dir.Sync())
+	if err := errors.Join(err, failed, f.Sync(), f.Close()); err != nil {
+		return errors.Join(err, os.Remove(f.Name()))
+	}
+	return errors.Join(os.Rename(f.Name(), name), dir.Sync())
 }
 
 // erase removes what is on record by now, or not owed any more.
@@ -76,18 +80,29 @@ type owed struct {
 	record audit.Record
 }
 
-// all returns what is written down. A file that can't be read stays.
+// all returns what is written down. What can't be read stays.
 func (o owing) all() (found []owed) {
-	names, err := filepath.Glob(filepath.Join(o.dir, "*.json"))
-	for _, name := range names {
-		var r audit.Record
-		if r, err = readOwed(name); err != nil {
-			o.logger.ErrorContext(context.Background(), "what is owed can't be read: revoke it by hand, and remove the file", slog.String("file", name), slog.Any("error", err))
+	entries, err := os.ReadDir(o.dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		o.unread(o.dir, err)
+	}
+	for _, e := range entries {
+		if filepath.Ext(e.Name()) != ".json" {
+			continue
+		}
+		name := filepath.Join(o.dir, e.Name())
+		r, err := readOwed(name)
+		if err != nil {
+			o.unread(name, err)
 			continue
 		}
 		found = append(found, owed{name, r})
 	}
 	return found
+}
+
+func (o owing) unread(name string, err error) {
+	o.logger.ErrorContext(context.Background(), "what is owed can't be read: revoke it by hand, and remove it", slog.String("file", name), slog.Any("error", err))
 }
 
 func readOwed(name string) (r audit.Record, err error) {

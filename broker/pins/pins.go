@@ -170,15 +170,15 @@ func (p *Pins) Register(registered map[string]map[string]string) error {
 }
 
 // register puts a digest in force. What was seen last is a change of it.
-func (k pinned) register(upstream, tool, digest string, now time.Time) {
-	seen, ok := k[upstream][tool]
+func (known pinned) register(upstream, tool, digest string, now time.Time) {
+	seen, ok := known[upstream][tool]
 	if seen.Digest == digest {
 		return
 	}
-	delete(k[upstream], tool)
-	k.note(upstream, tool, digest, now)
+	delete(known[upstream], tool)
+	known.note(upstream, tool, digest, now)
 	if last := cmp.Or(seen.Changed, seen.Digest); ok && last != digest {
-		k.note(upstream, tool, last, now)
+		known.note(upstream, tool, last, now)
 	}
 }
 
