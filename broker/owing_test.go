@@ -89,9 +89,11 @@ func TestWhatComesAfterTheEndIsRevokedByTheNextStart(t *testing.T) {
 	if err := os.WriteFile(stray, []byte("{"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	h.down.Store(false)
+	next := &heedless{} // the process before goes on to fail
+	defer h.down.Store(false)
+	w.minted["heedless"] = next
 	w.openBroker(setup{})
-	w.await("its revocation", func() bool { return h.ended() > 0 })
+	w.await("its revocation", func() bool { return next.ended() > 0 })
 	if left, _ := filepath.Glob(filepath.Join(filepath.Dir(files[0]), "*.json")); len(left) != 1 || left[0] != stray {
 		t.Errorf("got %v, want what is on record by now erased, and what can't be read left", left)
 	}
