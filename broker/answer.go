@@ -96,7 +96,7 @@ func isStream(resp *http.Response) bool {
 // the upstream's request was cancelled for it, and its error says nothing.
 func (c *call) cut(err error) error {
 	kind := fault.KindOf(err)
-	if err == nil || kind == fault.Denied || kind == fault.Unauthenticated || kind == fault.BadUpstream && c.r.Context().Err() == nil {
+	if err == nil || kind == fault.Denied || kind == fault.Unauthenticated || isFault(err) && c.r.Context().Err() == nil {
 		return err
 	}
 	return fault.Wrap("answer", fault.Unavailable, "the agent's connection ended before the answer was whole", err)

@@ -14,6 +14,7 @@ import (
 	"log/slog"
 	"net"
 	"os"
+	"path/filepath"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -55,6 +56,7 @@ type Broker struct {
 	inputTime time.Duration // how long an agent's client may take to answer
 	log       *audit.Log
 	orphans   []audit.Record // what the process before this one left behind
+	owing     owing
 	pins      *pins.Pins
 	approver  string // as whom an operator approves tools
 	trust     *trust.Trust
@@ -102,7 +104,7 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 			_ = b.Close(ctx)
 		}
 	}()
-	if err := b.openLog(ctx, o.Bundle.Config.Audit); err != nil {
+	if err := b.openLog(ctx, o.Bundle.Config); err != nil {
 		return nil, err
 	}
 	if err := b.openPins(o.Bundle.Config); err != nil {
@@ -123,6 +125,9 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	}
 	b.current.Store(snap)
 	if err := b.listen(ctx, o.Bundle.Config); err != nil {
+		return nil, err
+	}
+	if err := b.registerTools(o.Bundle.Config); err != nil {
 		return nil, err
 	}
 	if err := b.recordBundle(ctx, "start", o.Bundle); err != nil {
@@ -150,7 +155,8 @@ func (b *Broker) setDefaults() {
 	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) }, func() float64 { return float64(b.owed()) })
 }
 
-func (b *Broker) openLog(ctx context.Context, a bundle.Audit) error {
+func (b *Broker) openLog(ctx context.Context, c bundle.Config) error {
+	a := c.Audit
 	if err := os.MkdirAll(string(a.Directory), 0o700); err != nil {
 		return fmt.Errorf("make the directory of the audit log: %w", err)
 	}
@@ -165,18 +171,27 @@ func (b *Broker) openLog(ctx context.Context, a bundle.Audit) error {
 		return fmt.Errorf("derive the fingerprint key: %w", err)
 	}
 	// Before the log goes on: what is in it was left by a process that is gone.
-	b.orphans = providers.Orphans(audit.Recent(string(a.Directory), providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), b.clock(), b.logger)
+	b.owing = owing{dir: filepath.Join(string(c.State), "owed"), logger: b.logger}
+	written := b.owing.all()
+	recent := audit.Recent(string(a.Directory), providers.OrphanWindow, audit.Filter{Kind: audit.Issuance})
+	b.orphans = providers.Orphans(before(written, recent), b.clock(), b.logger)
 	b.log, err = audit.Open(audit.Options{
 		Directory: string(a.Directory), SigningKey: key, SegmentSize: int64(a.SegmentSize),
 		SyncAlways: a.Sync == "always", Clock: b.clock, Logger: b.logger,
 	})
-	if err != nil || len(b.orphans) == 0 {
+	if err != nil || len(b.orphans)+len(written) == 0 {
 		return err
 	}
 	for i := range b.orphans { // first, so that the next start finds them too
 		b.log.Note(&b.orphans[i])
 	}
-	return b.log.Flush(ctx)
+	if err := b.log.Flush(ctx); err != nil {
+		return err
+	}
+	for _, w := range written { // it is on record by now, or has ended
+		b.owing.erase(w.name)
+	}
+	return nil
 }
 
 // Close ends the broker: no new calls, the calls under way get their time, the

@@ -22,15 +22,21 @@ func (b *Broker) openPins(c bundle.Config) (err error) {
 	return err
 }
 
-// registerTools puts the registered definitions in force.
+// registerTools puts the registered definitions in force, and so on disk: the last
+// thing before the bundle is, since one that is refused for anything else must not
+// have changed what tools are held to.
 func (b *Broker) registerTools(c bundle.Config) error {
+	registered := map[string]map[string]string{}
 	for name, u := range c.Upstreams {
-		if len(u.ToolDigests) == 0 {
-			continue
+		if len(u.ToolDigests) > 0 {
+			registered[name] = u.ToolDigests
 		}
-		if err := b.pins.Register(name, u.ToolDigests); err != nil {
-			return fmt.Errorf("upstream %s: %w", name, err)
-		}
+	}
+	if len(registered) == 0 {
+		return nil
+	}
+	if err := b.pins.Register(registered); err != nil {
+		return fmt.Errorf("put tool_digests in force: %w", err)
 	}
 	return nil
 }

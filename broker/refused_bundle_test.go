@@ -98,3 +98,31 @@ func TestAPanicOverABundleIsARefusal(t *testing.T) {
 }
 
 func openThrower(thrower, providers.Env) (providers.Provider, error) { panic("hunter2") }
+
+// What a refused bundle says of tools is not put in force, nor kept for the next start.
+func TestARefusedBundleRegistersNoTool(t *testing.T) {
+	w := open(t)
+	w.refuseChanges(t)
+	if got := w.listed(t, "finds an order"); len(got) != 1 {
+		t.Fatalf("got %v, want the tool shown", got)
+	}
+	w.rewriteOnly("mintmark.yaml", "orders: {", `orders: {tool_digests: {lookup_order: "`+repeat("0", 64)+`"}, `)
+	w.rewriteOnly("mintmark.yaml", "providers:\n", "providers:\n  thrower: {kind: thrower}\n")
+	if _, err := w.broker.Reload(context.WithoutCancel(t.Context())); err == nil {
+		t.Error("got no error, want the bundle refused for its provider")
+	}
+	if got := w.listed(t, "finds an order"); len(got) != 1 {
+		t.Errorf("got %v, want the tool shown as before", got)
+	}
+	w.wantOK(w.call(), "result")
+	bd := w.rewrite("mintmark.yaml", "  thrower: {kind: thrower}\n", "")
+	bd.Config.Audit.Directory = bundle.Path(filepath.Join(w.dir, "other"))
+	bd.Config.Audit.SigningKey = bundle.Path(filepath.Join(w.dir, "other", "signing.key"))
+	bd.Config.Listeners[0].Address = "256.0.0.1:0"
+	if b, err := broker.Open(t.Context(), broker.Options{Bundle: bd, Kinds: w.kinds()}); err == nil {
+		t.Errorf("got %v, want it not to open without its listener", b)
+	}
+	if got := w.listed(t, "finds an order"); len(got) != 1 {
+		t.Errorf("after a start that failed: got %v, want the tool shown as before", got)
+	}
+}

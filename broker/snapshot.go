@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"log/slog"
 	"maps"
 	"reflect"
 	"slices"
@@ -35,6 +36,7 @@ type snapshot struct {
 	pool      *providers.Pool
 	upstreams map[string]*upstream
 	latest    func() *snapshot // the one in force
+	proving   chan struct{}    // one for each stream whose evidence is being judged anew
 
 	calls   sync.WaitGroup // calls that began with this snapshot
 	retired chan struct{}  // closed when its parts have ended
@@ -105,7 +107,8 @@ func (i *injection) serves(target string) bool {
 // change are taken over from old, so that a changed policy neither forgets
 // posture nor mints anew. On error nothing it started is left running.
 func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_ *snapshot, err error) {
-	s := &snapshot{bundle: bd, upstreams: make(map[string]*upstream, len(bd.Config.Upstreams)), latest: b.current.Load, retired: make(chan struct{})}
+	s := &snapshot{bundle: bd, upstreams: make(map[string]*upstream, len(bd.Config.Upstreams)), latest: b.current.Load, retired: make(chan struct{}),
+		proving: make(chan struct{}, proveAtOnce)}
 	defer func() {
 		if err != nil {
 			s.retire(ctx, old)
@@ -122,9 +125,6 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 		}
 		up.given = givenBy(old, name, u)
 		s.upstreams[name] = up // only now: retire ends all that is in it
-	}
-	if err := b.registerTools(bd.Config); err != nil {
-		return nil, err
 	}
 	if err := b.buildChain(s, old); err != nil {
 		return nil, err
@@ -228,7 +228,7 @@ func (b *Broker) buildPool(s, old *snapshot) error {
 
 // entry opens one registered provider of a bundle.
 func (b *Broker) entry(name string, p bundle.Provider, digest string) (providers.Entry, error) {
-	opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv())
+	opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv(name))
 	if err != nil {
 		return providers.Entry{}, fmt.Errorf("provider %s: %w", name, err)
 	}
@@ -241,11 +241,12 @@ func (b *Broker) entry(name string, p bundle.Provider, digest string) (providers
 func (b *Broker) newPool(entries map[string]providers.Entry, digest func() string) (*providers.Pool, error) {
 	return providers.NewPool(entries, providers.PoolOptions{
 		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: digest, MintTimeout: b.mintTime, RestFor: b.restTime,
+		Owe: b.owing.keep,
 	})
 }
 
-func (b *Broker) providerEnv() providers.Env {
-	env := providers.Env{Clock: b.clock}
+func (b *Broker) providerEnv(name string) providers.Env {
+	env := providers.Env{Clock: b.clock, Logger: b.logger.With(slog.String("provider", name))}
 	if b.trust != nil && b.trust.HasIdentity() { // none is open: see entryOnTrial
 		env.Self = b.trust
 	}

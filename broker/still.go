@@ -3,7 +3,6 @@ package broker
 import (
 	"time"
 
-	"mintmark/attest"
 	"mintmark/injector"
 	"mintmark/internal/fault"
 )
@@ -27,6 +26,11 @@ func (c *call) recheck(clock func() time.Time) injector.Recheck {
 func (c *call) stillAllowed(now time.Time) error {
 	c.judging.Lock()
 	defer c.judging.Unlock()
+	return c.stands(now)
+}
+
+// stands is stillAllowed for who holds judging.
+func (c *call) stands(now time.Time) error {
 	if until := c.waits.Load(); until != nil && now.After(*until) {
 		return fault.New("answer", fault.Unavailable, "the agent did not give the input that the upstream asked for in time")
 	}
@@ -56,11 +60,17 @@ func (c *call) stillProven() error {
 	if trusted == c.trusted {
 		return nil
 	}
-	_, err := c.snap.chain.Attest(c.ctx, attest.Evidence{TLS: c.r.TLS, Header: c.r.Header})
-	if err == nil {
-		c.trusted = trusted
+	if err := c.proveAgain(); err != nil {
+		return err
 	}
-	return err
+	c.trusted = trusted
+	return nil
+}
+
+// mustProve reports whether an attestor is to be asked before the stream goes on,
+// which may take its time. The caller holds judging.
+func (c *call) mustProve() bool {
+	return c.openEnded() && c.trusted != c.snap.chain.Generation()
 }
 
 // openEnded reports whether the answer is a stream that by its nature does not

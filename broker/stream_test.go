@@ -245,6 +245,62 @@ forbid (`); err != nil {
 	}
 }
 
+// A stream whose evidence can't be judged anew in good time is cut, and an attestor
+// that hangs over one delays the cut of no other.
+func TestAHangingAttestorCutsItsStreamAndDelaysNoOther(t *testing.T) {
+	w := open(t)
+	x, _ := w.stream(get("/mcp/orders"))
+	y, _ := w.stream(get("/mcp/orders"))
+	z, _ := w.stream()
+	streams := w.records(audit.Filter{Kind: audit.Decision, Outcome: "allow"}, 3)
+	h := newHold()
+	defer close(h.free)
+	w.waiting.hold.Store(h) // whatever its context says
+	w.domain.Rotate(trustdomain.KeepOld)
+	recv(t, "an attestor to hang", h.begun)
+	w.scan.state(w.id("shop"), "fail", time.Now())
+	if rest := z.wantCut(); rest != "" {
+		t.Errorf("the call whose posture turned bad: got %q", rest)
+	}
+	w.domain.Rotate(trustdomain.DropOld)
+	for _, stream := range []*exchange{x, y} {
+		if rest := stream.wantCut(); rest != "" {
+			t.Errorf("got %q, want nothing", rest)
+		}
+	}
+	faults, at := map[string]int{}, map[string]uint64{}
+	for _, s := range streams {
+		rec := w.outcome(s.Call)
+		at[rec.Fault] = rec.Seq
+		if faults[rec.Fault]++; rec.Fault == "unavailable" && rec.Reason != "the agent's evidence could not be judged again in time" {
+			t.Errorf("outcome: got %q", rec.Reason)
+		}
+	}
+	if faults["unavailable"] != 1 || faults["unauthenticated"] != 1 || faults["denied"] != 1 {
+		t.Errorf("outcomes: got %v, want one that was not judged in time, one whose trust was lost and one denied", faults)
+	}
+	if at["denied"] > at["unavailable"] {
+		t.Error("the stream that policy denied was cut after the one whose attestor hangs")
+	}
+}
+
+// A panic of an attestor ends the stream that it was asked about, and not the broker.
+func TestAnAttestorThatPanicsCutsItsStream(t *testing.T) {
+	w := open(t)
+	x, _ := w.stream(get("/mcp/orders"))
+	opened := w.records(audit.Filter{Kind: audit.Decision, Outcome: "allow"}, 1)[0]
+	w.waiting.throw.Store(true)
+	w.domain.Rotate(trustdomain.KeepOld)
+	if rest := x.wantCut(); rest != "" {
+		t.Errorf("got %q, want nothing", rest)
+	}
+	if rec := w.outcome(opened.Call); rec.Fault != "internal" || strings.Contains(rec.Reason, clientSecret) {
+		t.Errorf("outcome: got %q, %q", rec.Fault, rec.Reason)
+	}
+	w.upstream.does(answerOK)
+	w.wantOK(w.call(), "result")
+}
+
 // A stream without an end lasts no longer than the trust in who signed the
 // evidence that opened it; the answer to a call that was made in time may.
 func TestLostTrustCutsTheStreamsWithoutEnd(t *testing.T) {

@@ -53,14 +53,35 @@ func (s *streams) supervise(ctx context.Context, clock func() time.Time) {
 	}
 }
 
-// check judges outside of the lock, since an attestor may take its time and no
-// answer that begins or ends has to wait for that.
+// check judges outside of the lock, since no answer that begins or ends has to wait
+// for that. Where an attestor has to be asked the others do not wait either: what is
+// known of them is judged at once.
 func (s *streams) check(now time.Time) {
 	for _, c := range s.hold() {
-		if err := c.stillAllowed(now); err != nil {
-			c.end(err)
+		switch {
+		case !c.judging.TryLock(): // its own goroutine judges it, and acts on that
+			c.snap.calls.Done()
+		case c.mustProve():
+			go c.cutUnless(now)
+		default:
+			c.cutUnless(now)
 		}
-		c.snap.calls.Done()
+	}
+}
+
+// cutUnless ends c unless it still stands, and where it can't be said: a panic must
+// not end the broker. The caller has locked judging and counted the call, which ends
+// here.
+func (c *call) cutUnless(now time.Time) {
+	defer c.snap.calls.Done()
+	defer c.judging.Unlock()
+	defer func() {
+		if v := recover(); v != nil {
+			c.end(unjudged(v))
+		}
+	}()
+	if err := c.stands(now); err != nil {
+		c.end(err)
 	}
 }
 

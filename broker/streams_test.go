@@ -3,11 +3,25 @@ package broker_test
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
 	"time"
 
 	"mintmark/broker"
+	"mintmark/internal/fault"
 )
+
+// What can't be judged is cut, and ends nothing else.
+func TestAPanicOverAStreamCutsIt(t *testing.T) {
+	w, err := broker.Watch(func() time.Time { panic("hunter2") })
+	if err != nil {
+		t.Fatal(err)
+	}
+	w.Check()
+	if err := context.Cause(w.Ended); fault.KindOf(err) != fault.Internal || err == nil || strings.Contains(err.Error(), "hunter2") {
+		t.Errorf("got %v, want it ended, by an error without what was thrown", err)
+	}
+}
 
 // Answers begin and end while one is judged, however long that takes, and what it
 // is judged by lasts until then, though it ends meanwhile.

@@ -53,6 +53,9 @@ func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
 	if b.ended {
 		return fmt.Errorf("apply bundle %s: the broker is stopping", snap.bundle.Digest)
 	}
+	if err := b.registerTools(snap.bundle.Config); err != nil {
+		return err
+	}
 	if err := b.recordBundle(ctx, "bundle", snap.bundle); err != nil {
 		return err
 	}

@@ -87,7 +87,7 @@ func aside(ctx context.Context, o Options, name, event string, do func(*Broker, 
 		return err
 	}
 	// Only now: what can't be tried leaves no log behind.
-	if err := b.openLog(ctx, o.Bundle.Config.Audit); err != nil {
+	if err := b.openLog(ctx, o.Bundle.Config); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, b.log.Close()) }()

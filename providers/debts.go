@@ -34,16 +34,25 @@ func (q *debts) open(pay func(context.Context, *debt) bool) {
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 }
 
+// add has d paid. Once the queue is closed it leaves d: the log may be closed too,
+// and the next start finds d by its record.
 func (q *debts) add(d *debt) {
+	if !q.take(d) {
+		q.giveUp(d)
+	}
+}
+
+// take has d paid, unless the queue is closed.
+func (q *debts) take(d *debt) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.waiting, d)
-	if q.closed { // the log may be closed too: the next start finds it by its record
-		q.leave(d)
-		return
+	if q.closed {
+		return false
 	}
 	q.queue = append(q.queue, d)
 	q.hire()
+	return true
 }
 
 // adopt takes on what another process left: its leases, then its logins, each

@@ -97,6 +97,7 @@ type lease struct {
 	used       atomic.Bool // in this life
 	resting    atomic.Bool // since its agent has ended a session
 	retired    atomic.Bool
+	fixed      atomic.Bool // its system does not prolong it
 	refresh    *time.Timer
 	expiry     *time.Timer
 }

@@ -108,6 +108,10 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 		p.end(l)
 		return nil, fault.Wrap("lease", fault.Unavailable, "the broker cannot record the new credential", err)
 	}
+	if p.ctx.Err() != nil { // Close may have looked for leases before there was this one
+		p.end(l)
+		return nil, errClosing()
+	}
 	if t.reg.generation.Load() != generation {
 		p.end(l)
 		return nil, fault.New("lease", fault.Unavailable, "the credential was revoked while it was being made")
@@ -117,7 +121,7 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 }
 
 // mint asks the provider, for at most mintTimeout. What a provider that ignores
-// its context delivers later is revoked.
+// its context delivers later is recorded and revoked.
 func (p *Pool) mint(t ticket) (Credential, error) {
 	ctx, cancel := context.WithTimeout(p.ctx, p.mintTimeout)
 	defer cancel()
@@ -126,14 +130,15 @@ func (p *Pool) mint(t ticket) (Credential, error) {
 		err        error
 	}
 	answers := make(chan answer)
-	go func() {
+	start := p.clock()
+	p.work.Go(func() { // so that Close waits a little for what comes late
 		c, err := p.ask(ctx, t)
 		select {
 		case answers <- answer{c, err}:
 		case <-ctx.Done():
-			p.discard(t, c, err)
+			p.discard(t, c, start, err)
 		}
-	}()
+	})
 	select {
 	case a := <-answers:
 		return a.credential, a.err
@@ -173,15 +178,6 @@ func (p *Pool) consult(ctx context.Context, reg *registration, what string, call
 		return fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s: unclassified error of type %T", what, err))
 	}
 	return err
-}
-
-// discard ends a credential that came when nobody waited for it any more.
-func (p *Pool) discard(t ticket, c Credential, err error) {
-	if err != nil {
-		return
-	}
-	l, _ := p.newLease(t, c, p.clock())
-	p.end(l)
 }
 
 // record appends r to the log. Appending is not cut short by the end of the

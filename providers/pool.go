@@ -57,6 +57,10 @@ type PoolOptions struct {
 	// MaxLeases is how many leases are held; past it the least used are given
 	// up. Default 65,536.
 	MaxLeases int
+	// Owe keeps, for the Pool of the next start to Adopt, the record of a credential
+	// that came when the log took no more records. What it returns erases that,
+	// once the credential is revoked. Nil: it is only logged.
+	Owe func(audit.Record) (erase func(), err error)
 }
 
 // Pool leases credentials. It keeps the ones it holds in memory, mints one
@@ -74,6 +78,7 @@ type Pool struct {
 	bundle        func() string
 	mintTimeout   time.Duration
 	restFor       time.Duration
+	owe           func(audit.Record) (erase func(), err error)
 
 	ctx    context.Context // of all mints: a caller's cancellation ends no mint that others wait for
 	cancel context.CancelFunc
@@ -116,6 +121,7 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		bundle:        o.Bundle,
 		mintTimeout:   o.MintTimeout,
 		restFor:       o.RestFor,
+		owe:           o.Owe,
 		flights:       make(map[key]*flight),
 		failures:      make(failures),
 	}
@@ -234,7 +240,8 @@ func (p *Pool) Drop(ctx context.Context, providerOrCredential string) int {
 // Close ends every mint and every lease, revokes the leases that can be
 // revoked, and logs out of the systems that it knows the logins of. It waits until ctx ends, or ten seconds, and a moment for what that
 // cuts short, and returns an error that says how many leases it could not
-// revoke. It is idempotent.
+// revoke. What a provider that ignores its context delivers after that is revoked
+// all the same, for as long as the process lasts. It is idempotent.
 func (p *Pool) Close(ctx context.Context) error { return p.close(ctx) }
 
 func (p *Pool) closeOnce() func(context.Context) error {
@@ -253,7 +260,9 @@ func (p *Pool) shut(ctx context.Context) error {
 	p.cancel()
 	p.mu.Unlock()
 	p.reminder.Stop()
-	wait(ctx, &p.work)
+	landing, cancel := context.WithTimeout(ctx, lateMints)
+	defer cancel()
+	wait(landing, &p.work)
 	for _, l := range p.ledger.all() {
 		p.end(l)
 	}

@@ -3,6 +3,7 @@ package providers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"log/slog"
 	"slices"
 
@@ -14,11 +15,15 @@ import (
 // fails to, or gives less than half the time that l had at first: then a
 // credential that lasts is minted while this one still serves.
 func (p *Pool) prolong(l *lease) bool {
-	if l.reg.renewer == nil || !l.credential.known() || l.span.Load().systemEnd.After(l.credential.NotAfter()) { // the registration gives no more time
+	if l.reg.renewer == nil || l.fixed.Load() || !l.credential.known() || l.span.Load().systemEnd.After(l.credential.NotAfter()) { // the registration gives no more time
 		return false
 	}
 	start := p.clock()
 	given, err := p.renewal(l)
+	if errors.Is(err, ErrNotRenewable) {
+		l.fixed.Store(true)
+		return false
+	}
 	if err != nil {
 		p.recordCause(p.entry("renew_failed", l, start), err)
 		return false

@@ -75,6 +75,12 @@ func TestWhereRenewalServesNotASuccessorIsMinted(t *testing.T) {
 		"it fails": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			return providers.Terms{}, fault.New("lease", fault.Unavailable, "down")
 		}, 0, "mint renew_failed mint"},
+		"its system does not prolong it": {func(context.Context, int, providers.Held) (providers.Terms, error) {
+			return providers.Terms{}, providers.ErrNotRenewable
+		}, 0, "mint mint"},
+		"its system does not prolong it, and says so": {func(context.Context, int, providers.Held) (providers.Terms, error) {
+			return providers.Terms{}, fault.Wrap("renew", fault.Internal, "of type batch", providers.ErrNotRenewable)
+		}, 0, "mint mint"},
 		"it breaks its word": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			return providers.Terms{}, errors.New(canary)
 		}, 0, "mint renew_failed mint"},
@@ -155,5 +161,27 @@ func TestARenewalThatCannotBeRecordedChangesNothing(t *testing.T) {
 			t.Errorf("got an end at %v, want %v: a renewal that is not on record is not in force", first.NotAfter(), end)
 		}
 		_ = r.Close(t.Context()) // its records fail too
+	})
+}
+
+// What can't be renewed is not asked again, though its successor is long in coming.
+func TestWhatIsNotRenewableIsAskedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &renewing{scripted: lasting(time.Hour), renew: func(context.Context, int, providers.Held) (providers.Terms, error) {
+			return providers.Terms{}, providers.ErrNotRenewable
+		}}
+		p.mint = func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+			if n == 2 || n == 3 {
+				return providers.Credential{}, fault.New("lease", fault.Unavailable, "down")
+			}
+			return token(n, time.Hour), nil
+		}
+		r := one(t, p)
+		defer r.Stop(t)
+		lease(t, r)
+		pass(41 * time.Minute)
+		if got := r.Events(t); got != "mint mint_failed mint_failed mint revoke" || p.tries != 1 {
+			t.Errorf("events: got %q and %d renewals tried, want one, and no failure of it on record", got, p.tries)
+		}
 	})
 }

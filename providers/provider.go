@@ -5,9 +5,11 @@ package providers
 import (
 	"context"
 	"crypto"
+	"log/slog"
 	"time"
 
 	"mintmark/attest"
+	"mintmark/internal/fault"
 )
 
 // Request is what a mint may depend on.
@@ -61,8 +63,14 @@ type Keeper interface {
 	Kept() bool
 }
 
+// ErrNotRenewable is what Renew returns of a credential that its system does not
+// prolong, or no further: no failure, so that none goes on record. The Pool mints a
+// successor ahead of time and does not ask again.
+var ErrNotRenewable error = fault.New("renew", fault.Internal, "the issuing system does not prolong this credential")
+
 // Renewer is a Provider whose system can prolong a credential that it issued.
-// Renew returns the terms that hold from now on, of the same credential.
+// Renew returns the terms that hold from now on, of the same credential; or
+// ErrNotRenewable, as it is or as the cause of a fault, where that can't be.
 type Renewer interface {
 	Renew(ctx context.Context, h Held) (Terms, error)
 }
@@ -90,6 +98,16 @@ type Env struct {
 	Self IdentitySource
 	// Clock tells the time; nil means time.Now.
 	Clock func() time.Time
+	// Logger receives what an operator should know and no call fails of; nil: nobody.
+	Logger *slog.Logger
+}
+
+// Log returns where to log; it is never nil.
+func (e Env) Log() *slog.Logger {
+	if e.Logger == nil {
+		return slog.New(slog.DiscardHandler)
+	}
+	return e.Logger
 }
 
 // Now returns the time that a provider reckons expiry by.

@@ -101,11 +101,13 @@ func (p *Pool) end(l *lease) {
 	l.expiry.Stop()
 	p.ledger.remove(l)
 	p.evict(l)
-	if l.revocable(p.clock()) {
-		p.debts.add(p.debt(l))
+	if !l.revocable(p.clock()) {
+		p.forgetLater(l)
 		return
 	}
-	p.forgetLater(l)
+	if d := p.debt(l); !p.debts.take(d) {
+		go p.payLate(d)
+	}
 }
 
 // forgetLater wipes what l is made of, once the calls that have just opened it

@@ -29,7 +29,7 @@ func TestASecretThatRepeatsItselfIsNotLeased(t *testing.T) {
 		says string
 	}{
 		"two characters":     {providers.Token, providers.Material{Token: providers.NewSecret(strings.Repeat("ab", 800))}, "begins anew 799 times"},
-		"one, and then more": {providers.Token, providers.Material{Token: providers.NewSecret(strings.Repeat("a", 66) + random(32))}, "begins anew 65 times"},
+		"one, and then more": {providers.Token, providers.Material{Token: providers.NewSecret(strings.Repeat("a", 66) + "-" + random(32))}, "begins anew 65 times"},
 		"a query's blank":    {providers.Token, providers.Material{Token: providers.NewSecret(strings.Repeat("+ ", 50))}, "begins anew 99 times"},
 		"a token, often":     {providers.Password, password("u", strings.Repeat("q3Zf8LmX0wTr", 70)), "begins anew 69 times"},
 		"a user, often":      {providers.Password, password(strings.Repeat("u", 70), random(32)), "begins anew 69 times"},

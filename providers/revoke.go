@@ -26,6 +26,7 @@ type debt struct {
 	pause  time.Duration // before the last round; zero: before there was one
 	first  bool          // logins wait for its first round
 	paid   func()        // called when nobody will try again; may be nil
+	erase  func()        // called when its system has ended it; may be nil
 
 	credential Credential // that it is the end of; none for a login or an orphan
 }
@@ -34,6 +35,9 @@ type debt struct {
 func (d *debt) revoked() {
 	if d.credential.lease != nil {
 		d.credential.lease.revoked.Store(true)
+	}
+	if d.erase != nil {
+		d.erase()
 	}
 }
 

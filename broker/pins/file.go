@@ -1,6 +1,7 @@
 package pins
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -11,6 +12,7 @@ import (
 	"syscall"
 	"time"
 
+	"mintmark/internal/filelock"
 	"mintmark/internal/owned"
 )
 
@@ -73,32 +75,23 @@ func (f file) changed(since stamp) bool {
 	return stampOf(info) != since
 }
 
-// hold locks the file against other processes. It asks again and again, because
-// nothing can end a wait for such a lock, and one that is held for ever must not
+// hold locks the file against other processes. One that is held for ever must not
 // hold those who list, nor the end of the broker.
 func (f file) hold() (unlock func(), err error) {
 	lock, err := f.openLock()
 	if err != nil {
 		return nil, fmt.Errorf("lock the pinned tools: %w", err)
 	}
-	again, late := time.NewTicker(5*time.Millisecond), time.After(f.patience)
-	defer again.Stop()
-	for {
-		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { _ = lock.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			_ = lock.Close()
-			return nil, fmt.Errorf("lock the pinned tools: %w", err)
-		}
-		select {
-		case <-again.C:
-		case <-late:
-			_ = lock.Close()
-			return nil, fmt.Errorf("lock the pinned tools: expected %s within %s, got one that another process holds; see who does: fuser %s", f.lock, f.patience, f.lock)
-		}
+	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
+	defer cancel()
+	err = filelock.Lock(ctx, lock)
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("lock the pinned tools: expected %s within %s, got one that another process holds; see who does: fuser %s", f.lock, f.patience, f.lock)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the pinned tools: %w", err)
+	}
+	return func() { _ = lock.Close() }, nil
 }
 
 // openLock makes the lock where there is none. One that root makes is the broker's

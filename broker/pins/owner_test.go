@@ -77,7 +77,7 @@ func TestWhatDoesNotChangeIsNotWritten(t *testing.T) {
 	if got, err := open(t, dir).Approve("orders"); err != nil || len(got) != 0 {
 		t.Errorf("approve: got %v, %v", got, err)
 	}
-	if err := p.Register("orders", map[string]string{"lookup": "a"}); err != nil {
+	if err := p.Register(map[string]map[string]string{"orders": {"lookup": "a"}}); err != nil {
 		t.Error(err)
 	}
 	info, err := os.Stat(file)

@@ -157,22 +157,29 @@ func (p *Pins) see(upstream, tool, digest string, now time.Time) Verdict {
 	return v
 }
 
-// Register puts digests, by tool, in force for an upstream, whatever was seen. On
-// error nothing is.
-func (p *Pins) Register(upstream string, digests map[string]string) error {
+// Register puts digests, by upstream and tool, in force, whatever was seen. On error
+// none is.
+func (p *Pins) Register(registered map[string]map[string]string) error {
 	return p.change(func(known pinned) {
-		for tool, digest := range digests {
-			seen, ok := known[upstream][tool]
-			if seen.Digest == digest {
-				continue
-			}
-			delete(known[upstream], tool)
-			known.note(upstream, tool, digest, p.clock())
-			if last := cmp.Or(seen.Changed, seen.Digest); ok && last != digest {
-				known.note(upstream, tool, last, p.clock())
+		for upstream, digests := range registered {
+			for tool, digest := range digests {
+				known.register(upstream, tool, digest, p.clock())
 			}
 		}
 	})
+}
+
+// register puts a digest in force. What was seen last is a change of it.
+func (known pinned) register(upstream, tool, digest string, now time.Time) {
+	seen, ok := known[upstream][tool]
+	if seen.Digest == digest {
+		return
+	}
+	delete(known[upstream], tool)
+	known.note(upstream, tool, digest, now)
+	if last := cmp.Or(seen.Changed, seen.Digest); ok && last != digest {
+		known.note(upstream, tool, last, now)
+	}
 }
 
 // verdict compares, and changes nothing.

@@ -96,7 +96,7 @@ func TestRegisteredDefinitionsAreInForce(t *testing.T) {
 	observe(t, p, "lookup", "a", pins.First)
 	observe(t, p, "refund", "x", pins.First)
 	for range 2 {
-		if err := p.Register("orders", map[string]string{"lookup": "b", "refund": "x", "later": "z"}); err != nil {
+		if err := p.Register(map[string]map[string]string{"orders": {"lookup": "b", "refund": "x", "later": "z"}}); err != nil {
 			t.Fatal(err)
 		}
 		wantPending(t, p, "lookup", true)
@@ -165,7 +165,7 @@ func TestAFileThatCanNotBeWritten(t *testing.T) {
 	if _, err := p.Approve("orders"); err == nil {
 		t.Error("approve: got no error, want one")
 	}
-	if err := p.Register("orders", map[string]string{"lookup": "b"}); err == nil {
+	if err := p.Register(map[string]map[string]string{"orders": {"lookup": "b"}}); err == nil {
 		t.Error("register: got no error, want one")
 	}
 	wantPending(t, p, "lookup", true)

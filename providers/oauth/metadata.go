@@ -37,6 +37,9 @@ type metadata struct {
 	} `json:"mtls_endpoint_aliases"`
 }
 
+// errMisfit is of a document that is there and is not what it should be.
+var errMisfit = fmt.Errorf("%w of the kind that was asked for", errNotJSON)
+
 // errAbsent says that there is no such document.
 var errAbsent = errors.New("there is none")
 
@@ -142,7 +145,7 @@ func (d *discovery) get(ctx context.Context, location string, into any) error {
 		return err
 	}
 	if json.Unmarshal(content, into) != nil {
-		return errNotJSON
+		return errMisfit
 	}
 	return nil
 }
@@ -160,7 +163,7 @@ func misled(what string, err error) error {
 	case isStatus && (status >= 500 || status == http.StatusTooManyRequests):
 		return fault.Wrap("lease", fault.Unavailable, what+" could not be read", err)
 	case errors.Is(err, errNotJSON):
-		return fault.Wrap("lease", fault.Unavailable, what+" is not JSON", errNotJSON)
+		return fault.Wrap("lease", fault.Unavailable, what+" is not JSON", err)
 	case errors.As(err, new(*url.Error)), errors.As(err, new(*http.MaxBytesError)):
 		return providers.Unreachable(server, err)
 	}

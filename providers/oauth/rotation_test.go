@@ -2,6 +2,7 @@ package oauth_test
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"net/http"
 	"os"
@@ -10,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
@@ -258,5 +260,86 @@ func TestTokenWhoseSuccessorCannotBeKept(t *testing.T) {
 	defer r.Stop(t)
 	if hint := r.Refused(t, providers.Request{}, fault.Internal); hint != "the broker cannot keep the state of the credential provider" {
 		t.Errorf("hint: got %q", hint)
+	}
+}
+
+// Whoever waits for a mint may leave while the server answers: the next token comes
+// but once, and is kept.
+func TestNextTokenIsKeptThoughNobodyWaits(t *testing.T) {
+	s := &rotating{}
+	c := s.config(t)
+	leaving, leave := context.WithCancel(t.Context())
+	slow := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		leave()
+		select {
+		case <-r.Context().Done(): // it hung up, and the answer is lost
+		case <-time.After(200 * time.Millisecond):
+		}
+		s.ServeHTTP(w, r)
+	})
+	c.TokenURL = slow.TokenURL
+	p := open(t, c, providers.Env{})
+	_, _ = p.Mint(leaving, providers.Request{})
+	if _, err := p.Mint(t.Context(), providers.Request{}); err != nil || s.n != 2 {
+		t.Errorf("got %v after %d rotations, want the grant to go on", err, s.n)
+	}
+}
+
+// A disk that is full is found before a token is spent: there is room for its
+// successor when it is sent.
+func TestRoomIsMadeBeforeATokenIsSpent(t *testing.T) {
+	s := &rotating{}
+	c := s.config(t)
+	var room atomic.Int64
+	watched := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if info, err := os.Stat(filepath.Join(filepath.Dir(s.state), ".tickets.next")); err == nil {
+			room.Store(info.Size())
+		}
+		s.ServeHTTP(w, r)
+	})
+	c.TokenURL = watched.TokenURL
+	if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if got := room.Load(); got < 4096 {
+		t.Errorf("got room for %d bytes while the token was under way, want 4096", got)
+	}
+}
+
+// A server need not give another refresh token (RFC 6749, section 6).
+func TestAServerThatDoesNotRotate(t *testing.T) {
+	var sent []string
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		_ = r.ParseForm()
+		sent = append(sent, r.PostForm.Get("refresh_token"))
+		ok(bearer)(w, r)
+	})
+	c.RefreshToken = &oauth.RefreshToken{Token: providertest.Ref(t, canary), State: bundle.Path(filepath.Join(t.TempDir(), "s"))}
+	for range 2 {
+		if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(sent) != 2 || sent[0] != canary || sent[1] != canary {
+		t.Errorf("got %d requests, want the same token twice", len(sent))
+	}
+}
+
+// A code that brought no refresh token has brought all that it can.
+func TestACodeThatBringsNoRefreshTokenIsSpent(t *testing.T) {
+	requests := 0
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		requests++
+		ok(bearer)(w, r)
+	})
+	c.AuthorizationCode = &oauth.AuthorizationCode{
+		Code: providertest.Ref(t, canary), Verifier: providertest.Ref(t, canary), RedirectURI: "http://127.0.0.1/", State: bundle.Path(filepath.Join(t.TempDir(), "s")),
+	}
+	p := open(t, c, providers.Env{})
+	if _, err := p.Mint(t.Context(), providers.Request{}); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Mint(t.Context(), providers.Request{}); fault.HintOf(err) != grantEnded || requests != 1 {
+		t.Errorf("again: got %v and %d requests, want the code not to be sent twice", err, requests)
 	}
 }

@@ -13,10 +13,10 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"syscall"
-	"time"
 
 	"github.com/go-json-experiment/json"
+
+	"mintmark/internal/filelock"
 )
 
 // kept is the content of a state file. It is secret.
@@ -73,24 +73,18 @@ func (s store) hold(ctx context.Context) (unlock func(), err error) {
 	if err != nil {
 		return nil, fmt.Errorf("lock the state: %w", err)
 	}
-	again := time.NewTicker(10 * time.Millisecond)
-	defer again.Stop()
-	for {
-		err := syscall.Flock(int(lock.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-		if err == nil {
-			return func() { _ = lock.Close() }, nil
-		}
-		if !errors.Is(err, syscall.EWOULDBLOCK) && !errors.Is(err, syscall.EINTR) {
-			_ = lock.Close()
-			return nil, fmt.Errorf("lock the state: %w", err)
-		}
-		select {
-		case <-again.C:
-		case <-ctx.Done():
-			_ = lock.Close()
-			return nil, fmt.Errorf("lock the state: expected %s.lock in time, got one that another owner holds", s.path)
-		}
+	err = filelock.Lock(ctx, lock)
+	if errors.Is(err, filelock.ErrHeld) {
+		return nil, fmt.Errorf("lock the state: expected %s.lock in time, got one that another owner holds", s.path)
 	}
+	if err != nil {
+		return nil, fmt.Errorf("lock the state: %w", err)
+	}
+	if err := s.resume(); err != nil {
+		_ = lock.Close()
+		return nil, err
+	}
+	return func() { _ = lock.Close() }, nil
 }
 
 // read returns the content, or the zero kept where there is no file. Nobody but
@@ -138,9 +132,14 @@ type next struct {
 	path string
 }
 
+// nextPath is where the next content is written. Only who holds the lock does.
+func (s store) nextPath() string {
+	return filepath.Join(filepath.Dir(s.path), "."+filepath.Base(s.path)+".next")
+}
+
 // begin makes sure that a content can be written.
 func (s store) begin() (*next, error) {
-	f, err := os.CreateTemp(filepath.Dir(s.path), "."+filepath.Base(s.path)+"-*") // mode 0600
+	f, err := os.OpenFile(s.nextPath(), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, fmt.Errorf("write the state: %w", err)
 	}

@@ -57,21 +57,24 @@ func (l *leases) forget(id string) {
 	delete(l.made, id)
 }
 
-const notRenewed = "vault does not prolong this credential"
+// errNotRenewed is of a lease that can't be renewed, or no further: no failure.
+func errNotRenewed() error {
+	return fault.Wrap("renew", fault.Internal, "vault does not prolong this credential", providers.ErrNotRenewable)
+}
 
 // renew asks Vault to prolong a lease by its life. It is refused where that would
 // be no use: the lease ends with the token that made it.
 func (s *session) renew(ctx context.Context, id string) (providers.Terms, error) {
 	m, ok := s.leases.get(id)
 	if !ok || !m.renewable {
-		return providers.Terms{}, fault.New("renew", fault.Internal, notRenewed)
+		return providers.Terms{}, errNotRenewed()
 	}
 	start := s.env.Now()
 	var by token
 	var granted time.Duration
 	err := s.with(ctx, func(t token) error {
 		if by = t; t.login != m.login {
-			return fault.New("renew", fault.Internal, notRenewed)
+			return errNotRenewed()
 		}
 		// The lease goes in the body: in a path it could name another endpoint.
 		answer, err := s.as(s.client, t).Logical().WriteWithContext(ctx, "sys/leases/renew", map[string]any{"lease_id": id, "increment": int(m.life / time.Second)})
@@ -85,7 +88,7 @@ func (s *session) renew(ctx context.Context, id string) (providers.Terms, error)
 	}
 	end := earliest(start.Add(granted), by.end)
 	if !end.After(m.end) { // its longest life is reached
-		return providers.Terms{}, fault.New("renew", fault.Internal, notRenewed)
+		return providers.Terms{}, errNotRenewed()
 	}
 	m.end = end
 	s.leases.add(id, m, start)

@@ -177,6 +177,9 @@ func TestRenewal(t *testing.T) {
 				t.Errorf("got %d renewals, want %d", got, tt.asked)
 			}
 			if tt.hint != "" {
+				if lasting := tt.hint == refused; errors.Is(err, providers.ErrNotRenewable) != lasting {
+					t.Errorf("got %v, want one that is no failure: %t", err, lasting)
+				}
 				if fault.HintOf(err) != tt.hint || strings.Contains(err.Error(), canary) || terms.Lease != "" {
 					t.Errorf("got %+v, %v, want hint %q", terms, err, tt.hint)
 				}

@@ -1,0 +1,75 @@
+package providers
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"mintmark/broker/audit"
+)
+
+// eventLate is a mint that nobody waited for any more: what it made serves no call.
+const eventLate = "mint_late"
+
+// lateMints is how much of its time Close gives to the mints under way: one that
+// keeps to its context ends at once, and the rest is for revocations.
+const lateMints = 2 * time.Second
+
+// discard ends a credential that came when nobody waited for it any more: after its
+// mint's time, or after the end of the Pool. It is on record first, so that the next
+// start finds what is not revoked by then.
+func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
+	if err != nil {
+		return
+	}
+	l, _ := p.newLease(t, c, start) // which need not be one that could serve
+	l.credential.lease.ended.Store(true)
+	l.retired.Store(true)
+	r := p.entry(eventLate, l, start)
+	r.Reason = "it came when nobody waited for it any more, and served no call"
+	unrecorded := p.record(r)
+	if !l.revocable(p.clock()) {
+		if unrecorded != nil {
+			p.logLate(r, unrecorded)
+		}
+		p.forgetLater(l)
+		return
+	}
+	d := p.debt(l)
+	if unrecorded != nil {
+		d.erase = p.writeDown(r, unrecorded)
+	}
+	if !p.debts.take(d) {
+		p.payLate(d)
+	}
+}
+
+// writeDown keeps for the next start what could not be put on record: the log is
+// closed already, or can't be written. What it returns erases that, or is nil.
+func (p *Pool) writeDown(r *audit.Record, cause error) (erase func()) {
+	if r.Lease == "" || p.owe == nil { // no other process could end it
+		p.logLate(r, cause)
+		return nil
+	}
+	erase, err := p.owe(orphan(*r))
+	if err != nil {
+		p.logLate(r, errors.Join(cause, err))
+	}
+	return erase
+}
+
+func (p *Pool) logLate(r *audit.Record, err error) {
+	p.logger.LogAttrs(p.ctx, slog.LevelError, "a credential that came late is on no record", slog.String("provider", r.Provider), slog.String("credential", r.Credential),
+		slog.String("lease", r.Lease), slog.Any("error", err))
+}
+
+// payLate has d paid after the queue was closed. It goes on for as long as that
+// matters, or the process lasts.
+func (p *Pool) payLate(d *debt) {
+	for !p.pay(context.WithoutCancel(p.ctx), d) {
+		d.pause = min(max(firstRound, 2*d.pause), longRound)
+		<-time.After(d.pause)
+	}
+	d.settle()
+}
