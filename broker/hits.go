@@ -34,10 +34,18 @@ func (b *Broker) noticed(c *call) {
 // inParts has the secrets followed from part to part of an answer that is made of
 // messages which clients join, as they do a model's words.
 func inParts(resp *http.Response, scrub *injector.Scrubber) {
-	switch mediaType(resp) {
-	case "text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq":
+	if inMessages(resp) {
 		scrub.AcrossParts()
 	}
+}
+
+// inMessages reports whether an answer is of messages that come when they come.
+func inMessages(resp *http.Response) bool {
+	switch mediaType(resp) {
+	case "text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq":
+		return true
+	}
+	return false
 }
 
 // unsearched ends an answer that was made to be slow to search for secrets.

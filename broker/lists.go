@@ -37,6 +37,7 @@ func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) 
 		resp.Body = body{mcp.EditEvents(resp.Body, limit, edit), resp.Body}
 		return nil
 	case "application/json":
+		defer b.streams.add(c)()
 		return filterWhole(resp, limit, edit)
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices || resp.ContentLength == 0 || resp.StatusCode == http.StatusAccepted {
@@ -110,6 +111,9 @@ func (c *call) asks() [][]byte {
 // filterWhole edits an answer that is one JSON text.
 func filterWhole(resp *http.Response, limit int, edit func([]byte) ([]byte, error)) error {
 	content, err := io.ReadAll(io.LimitReader(resp.Body, int64(limit)+1))
+	if isFault(err) {
+		return err
+	}
 	if err != nil {
 		return unreadable(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -231,8 +232,10 @@ func raw(text string) http.HandlerFunc {
 	}
 }
 
-// events is an answer of server-sent events that a test sends one by one.
+// events is an answer of server-sent events that a test sends one by one, or of
+// other pieces.
 type events struct {
+	head http.Header   // more of it
 	send chan string   // "" ends the answer
 	left chan struct{} // closed when the broker has gone
 }
@@ -243,6 +246,7 @@ func newEvents() *events { return &events{send: make(chan string), left: make(ch
 func (e *events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer close(e.left)
 	w.Header().Set("Content-Type", "text/event-stream")
+	maps.Copy(w.Header(), e.head)
 	flush := http.NewResponseController(w).Flush
 	_ = flush()
 	for {

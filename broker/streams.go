@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"sync"
 	"time"
@@ -57,7 +58,7 @@ func (s *streams) supervise(ctx context.Context, clock func() time.Time) {
 // answer that begins or ends has to wait for that.
 func (s *streams) check(now time.Time) {
 	for _, c := range s.hold() {
-		if err := c.stillAllowed(now); err != nil {
+		if err := cmp.Or(c.pace.behind(now), c.stillAllowed(now)); err != nil {
 			c.end(err)
 		}
 		c.snap.calls.Done()
