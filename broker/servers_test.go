@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -56,6 +57,8 @@ type issuer struct {
 	asked   atomic.Int64 // for good tokens
 	free    context.Context
 	release func() // lets the stuck ones end
+	key     *ecdsa.PrivateKey
+	keys    []string // of private ones, what nobody may have, an upstream neither
 
 	mu      sync.Mutex
 	issued  []string
@@ -129,7 +132,7 @@ func (i *issuer) issue(what string) string {
 func (i *issuer) secrets() []string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return append([]string{clientSecret, vaultToken}, i.issued...)
+	return slices.Concat([]string{clientSecret, vaultToken}, i.keys, i.issued)
 }
 
 func (i *issuer) last() string {
@@ -194,9 +197,9 @@ func (u *upstream) does(h http.HandlerFunc) {
 
 // ServeHTTP implements http.Handler.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	body := bodyOf(r)
 	u.mu.Lock()
-	u.newest, u.count = seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), string(body)}, u.count+1
+	u.newest, u.count = seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), body}, u.count+1
 	answer := u.answer
 	u.mu.Unlock()
 	answer(w, r)
@@ -211,6 +214,13 @@ func (u *upstream) last(t testing.TB) seen {
 		t.Fatal("nothing reached the upstream")
 	}
 	return u.newest
+}
+
+// got returns all that the newest request says.
+func (u *upstream) got() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return fmt.Sprint(u.newest)
 }
 
 // taken returns how many requests reached the upstream.
