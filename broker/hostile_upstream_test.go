@@ -244,17 +244,30 @@ func (w *world) wantNothingOf(what string, does attack, call request) {
 	}
 }
 
+// suiting returns the calls by which an attack is tried. How long the tokens of an
+// answer are has nothing to do with how it was asked.
+func suiting(place string, calls map[string]request) map[string]request {
+	if !strings.HasPrefix(place, "tokens of ") || place == "tokens of 3" {
+		return calls
+	}
+	suit := maps.Clone(calls)
+	maps.DeleteFunc(suit, func(how string, _ request) bool { return how != "plain" && how != "post" })
+	return suit
+}
+
 // wantNothing tries attacks on the calls by which upstreams of some shapes are asked,
 // and demands as many as there are.
 func (w *world) wantNothing(t *testing.T, all map[string]attack, names ...string) {
 	tried, want := 0, 0
 	for _, name := range names {
 		calls := w.approaches(name)
-		want += len(all) * len(calls)
+		for place := range all {
+			want += len(suiting(place, calls))
+		}
 		t.Run(name, func(t *testing.T) {
 			w.in(t)
 			for place, does := range all {
-				for how, call := range calls {
+				for how, call := range suiting(place, calls) {
 					w.wantNothingOf(place+" by "+how, does, call)
 					tried++
 				}
