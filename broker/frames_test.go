@@ -69,6 +69,11 @@ func (f *framed) settle(frame http2.Frame) {
 		if !frame.IsAck() {
 			_ = f.WriteSettingsAck()
 		}
+	case *http2.DataFrame:
+		if n := frame.Header().Length; n > 0 {
+			_ = f.WriteWindowUpdate(0, n)
+			_ = f.WriteWindowUpdate(frame.StreamID, n)
+		}
 	case *http2.PingFrame:
 		if !frame.IsAck() {
 			_ = f.WritePing(true, frame.Data)
