@@ -24,6 +24,7 @@ func messages() map[string]attack {
 // Whatever an upstream of another era, or one of several behind one endpoint,
 // answers: nothing of what was injected comes through.
 func TestAHostileUpstreamShowsNothingThroughABridge(t *testing.T) {
+	t.Parallel()
 	var does atomic.Pointer[attack]
 	var stole atomic.Int64
 	hostile := func(rw http.ResponseWriter, r *http.Request) {

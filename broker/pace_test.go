@@ -30,6 +30,7 @@ func (l *later) now() time.Time { return time.Now().Add(time.Duration(l.by.Load(
 // An answer that has an end goes on, whichever version of HTTP it comes over; one
 // that has none may be silent.
 func TestAnAnswerGoesOn(t *testing.T) {
+	t.Parallel()
 	const kib = 1 << 10
 	for name, c := range map[string]struct {
 		target, kind, length string
@@ -124,6 +125,7 @@ func (w *world) passing(e *events, clock *later, piece string, every time.Durati
 
 // A list is read whole before any of it is shown: one that stops is a refusal.
 func TestAListThatDoesNotGoOnIsRefused(t *testing.T) {
+	t.Parallel()
 	for _, way := range over() {
 		t.Run(way, func(t *testing.T) {
 			clock := &later{}

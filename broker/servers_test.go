@@ -39,10 +39,14 @@ func serve(t testing.TB, h http.Handler, wrap func(net.Listener) net.Listener) (
 	return address
 }
 
-// closedAddress returns a loopback address that nobody listens on.
+// closedAddress returns a loopback address that nobody listens on: where the system
+// has more than one, not where the servers of other tests do.
 func closedAddress(t testing.TB) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.2:0")
+	if err != nil {
+		l, err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
