@@ -168,7 +168,7 @@ func spoken() map[string]attack {
 func tokens(texts []string, size int) string {
 	var b strings.Builder
 	for _, s := range texts {
-		if strings.ContainsAny(s, `\"`) {
+		if strings.ContainsAny(s, `\"`) || len(s) > 150 { // what is escaped twice is looked for in one piece
 			continue
 		}
 		for i := 0; i < len(s); i += size {
