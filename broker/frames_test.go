@@ -83,6 +83,7 @@ func (f *framed) settle(frame http2.Frame) {
 
 // framing is an upstream of HTTP/2 that answers by frames of its own.
 type framing struct {
+	world  *world
 	answer atomic.Pointer[func(f *framed, id uint32, loot string)]
 	greet  atomic.Pointer[func(conn net1)] // a connection, instead of reading it
 	got    atomic.Int64
@@ -91,6 +92,7 @@ type framing struct {
 
 // serve runs it as a server, over TLS, and returns its URL.
 func (g *framing) serve(w *world) (url, also string) {
+	g.world = w
 	s := httptest.NewUnstartedServer(http.NotFoundHandler())
 	s.TLS = &tls.Config{ClientAuth: tls.RequestClientCert, NextProtos: []string{"h2"}}
 	s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){
@@ -119,6 +121,7 @@ func (g *framing) connection(conn *tls.Conn) {
 	if id, r := f.request(); r != nil {
 		state := conn.ConnectionState()
 		r.TLS = &state
+		g.world.upstream.note(r)
 		said := loot(r)
 		g.loot.Store(&said)
 		g.got.Add(int64(len(stolen(r)) + len(proof(r))))

@@ -8,7 +8,6 @@ import (
 	"encoding/asn1"
 	"fmt"
 	"math/big"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/url"
@@ -71,7 +70,7 @@ func TestAHostileUpstreamsCertificateShowsNothing(t *testing.T) {
 	t.Parallel()
 	root := newAuthority(t)
 	var shown atomic.Pointer[tls.Certificate]
-	shown.Store(root.signed(t, &x509.Certificate{IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}}))
+	shown.Store(root.signed(t, &x509.Certificate{DNSNames: []string{"localhost"}}))
 	w := open(t, func(s *setup) {
 		s.Policy = `permit (principal == Agent::"spiffe://example.org/agent/shop", action in Action::"http", resource);`
 	})
@@ -80,7 +79,7 @@ func TestAHostileUpstreamsCertificateShowsNothing(t *testing.T) {
 	s.Start()
 	t.Cleanup(s.Close)
 	w.trust(root.certificate.Raw)
-	w.registerShapes("https"+strings.TrimPrefix(s.URL, "http"), "ca: upstream.pem, ", "bearer")
+	w.registerShapes(strings.Replace(s.URL, "http://127.0.0.1", "https://localhost", 1), "ca: upstream.pem, ", "bearer")
 	call := w.call(get("/http/bearer-http/x"))
 	w.wantOK(call, "result")
 	loot := w.issuer.last()
@@ -92,7 +91,7 @@ func TestAHostileUpstreamsCertificateShowsNothing(t *testing.T) {
 		"a URI of its host": {ExtraExtensions: names(t, 6, "https://"+loot+"/")},
 		"an address":        {EmailAddresses: []string{loot}, Subject: pkix.Name{CommonName: loot}},
 		"a subject":         {Subject: pkix.Name{CommonName: loot, Organization: []string{loot}}},
-		"an end":            {Subject: pkix.Name{CommonName: loot}, NotAfter: time.Now().Add(-time.Minute), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}},
+		"an end":            {Subject: pkix.Name{CommonName: loot}, NotAfter: time.Now().Add(-time.Minute), DNSNames: []string{"localhost"}},
 		"a constraint":      {DNSNames: []string{loot}, PermittedDNSDomains: []string{"x." + url.PathEscape(loot)}, IsCA: true, BasicConstraintsValid: true},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -201,12 +201,16 @@ func (u *upstream) does(h http.HandlerFunc) {
 
 // ServeHTTP implements http.Handler.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	u.note(r)(w, r)
+}
+
+// note remembers a request, and returns how it is to be answered.
+func (u *upstream) note(r *http.Request) http.HandlerFunc {
 	body := bodyOf(r)
 	u.mu.Lock()
+	defer u.mu.Unlock()
 	u.newest, u.count = seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), body}, u.count+1
-	answer := u.answer
-	u.mu.Unlock()
-	answer(w, r)
+	return u.answer
 }
 
 // last returns the newest request.
