@@ -19,18 +19,18 @@ import (
 // whatever a library would not write.
 type framed struct {
 	*http2.Framer
-	conn net1
+	conn wired
 	enc  *hpack.Encoder
 	head bytes.Buffer
 }
 
-// net1 is what is used of a connection.
-type net1 interface {
+// wired is a connection, as far as it is used here.
+type wired interface {
 	io.ReadWriteCloser
 	SetDeadline(t time.Time) error
 }
 
-func newFramed(conn net1, from io.Reader) *framed {
+func newFramed(conn wired, from io.Reader) *framed {
 	f := &framed{Framer: http2.NewFramer(conn, from), conn: conn}
 	f.AllowIllegalWrites = true
 	f.ReadMetaHeaders = hpack.NewDecoder(4096, nil)
@@ -85,7 +85,7 @@ func (f *framed) settle(frame http2.Frame) {
 type framing struct {
 	world  *world
 	answer atomic.Pointer[func(f *framed, id uint32, loot string)]
-	greet  atomic.Pointer[func(conn net1)] // a connection, instead of reading it
+	greet  atomic.Pointer[func(conn wired)] // a connection, instead of reading it
 	got    atomic.Int64
 	loot   atomic.Pointer[string] // of the newest request
 }

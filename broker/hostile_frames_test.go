@@ -253,7 +253,7 @@ func TestAHostileUpstreamsGreetingShowsNothing(t *testing.T) {
 	for name, text := range greetings() {
 		t.Run(name, func(t *testing.T) {
 			w.in(t)
-			greet := func(conn net1) { _, _ = io.WriteString(conn, strings.ReplaceAll(text, "@", *g.loot.Load())) }
+			greet := func(conn wired) { _, _ = io.WriteString(conn, strings.ReplaceAll(text, "@", *g.loot.Load())) }
 			g.greet.Store(&greet)
 			w.broker.DropIdle()
 			got := w.do(w.call(get("/http/bearer-http/x")))
