@@ -38,6 +38,7 @@ func answerRules() map[string]struct{ mcp, plain bool } {
 // Cookies and challenges are for the broker, which alone holds authority at an
 // upstream. That holds for every status, and where no credential is injected too.
 func TestWhatOfAnAnswersHeadPasses(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for name, rule := range answerRules() {
 		for _, status := range []int{200, 302, 403, 407, 500} {
@@ -61,6 +62,7 @@ func TestWhatOfAnAnswersHeadPasses(t *testing.T) {
 
 // What the broker asks of an agent is its own to say, and not an upstream's.
 func TestAChallengeIsTheBrokersOwn(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("WWW-Authenticate", `Bearer realm="hostile", resource_metadata="https://hostile.example/"`)

@@ -17,6 +17,7 @@ import (
 
 // Closing the request's connection is how the stateless era cancels.
 func TestACancellationReachesTheUpstream(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, s)
 	client := w.client("modern", "2025-11-25", nil)
@@ -35,6 +36,7 @@ func TestACancellationReachesTheUpstream(t *testing.T) {
 }
 
 func TestANoticeOfCancellationEndsItsRequestAlone(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, s)
 	handle, other := w.session("modern", initializeAsking), w.session("modern", initializeAsking)
@@ -74,6 +76,7 @@ func TestANoticeOfCancellationEndsItsRequestAlone(t *testing.T) {
 }
 
 func TestTheEndOfASessionEndsItsRequests(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, s)
 	handle := w.session("modern", initializeAsking)
@@ -93,6 +96,7 @@ func TestTheEndOfASessionEndsItsRequests(t *testing.T) {
 // A stream that is bridged is under the same watch as any: both while the
 // upstream is silent and while its client is asked.
 func TestPostureThatTurnsBadEndsABridgedStream(t *testing.T) {
+	t.Parallel()
 	for _, tool := range []string{"lookup_wait", "lookup_ask"} {
 		t.Run(tool, func(t *testing.T) {
 			s := newStateless(t)
@@ -119,6 +123,7 @@ func TestPostureThatTurnsBadEndsABridgedStream(t *testing.T) {
 }
 
 func TestAnAgentThatLeavesEndsTheBridgedRequest(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, s)
 	handle := w.session("modern", initializeAsking)

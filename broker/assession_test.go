@@ -25,6 +25,7 @@ const initializeAsking = `{"jsonrpc":"2.0","id":1,"method":"initialize","params"
 // The client of the SDK, held to the revisions with sessions, finds all that a
 // stateless upstream has.
 func TestASessionOnAStatelessUpstream(t *testing.T) {
+	t.Parallel()
 	for _, upstream := range []string{"modern", "stateless"} {
 		for _, revision := range []string{"2025-03-26", "2025-06-18", "2025-11-25"} {
 			t.Run(upstream+" "+revision, func(t *testing.T) {
@@ -113,6 +114,7 @@ func wantRead(t *testing.T, c *mcp.ClientSession, upstream string) {
 }
 
 func TestAnAgentsClientIsAskedForInput(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct{ action, want string }{{"accept", "second seven, seven"}, {"decline", "declined"}, {"cancel", "declined"}} {
 		t.Run(c.action, func(t *testing.T) {
 			s := newStateless(t)
@@ -203,6 +205,7 @@ func accepting(id, key string) func(*request) {
 
 // A handle and an id that others know serve them nothing.
 func TestOnlyTheSessionThatIsAskedAnswers(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, s)
 	handle := w.session("modern", initializeAsking)
@@ -254,6 +257,7 @@ func TestOnlyTheSessionThatIsAskedAnswers(t *testing.T) {
 // What can't be asked for ends the call with a reason, and so does a client that
 // answers with an error.
 func TestInputThatIsNotToBeHadEndsTheCall(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, s)
 	call := func(handle, tool string) request {
@@ -283,6 +287,7 @@ func TestInputThatIsNotToBeHadEndsTheCall(t *testing.T) {
 // A client that is asked and does not answer keeps nothing for longer than a person
 // may take: the call ends with the reason, and what comes later is no answer.
 func TestInputThatDoesNotComeInTimeEndsTheCall(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, s, func(s *setup) { s.InputTime = 300 * time.Millisecond })
 	handle := w.session("modern", initializeAsking)
@@ -307,6 +312,7 @@ func TestInputThatDoesNotComeInTimeEndsTheCall(t *testing.T) {
 }
 
 func TestAnUpstreamThatAsksForEverIsLeft(t *testing.T) {
+	t.Parallel()
 	w := modern(t, newStateless(t))
 	asked := 0
 	client := w.client("modern", "2025-06-18", &mcp.ClientOptions{ElicitationHandler: func(context.Context, *mcp.ElicitRequest) (*mcp.ElicitResult, error) {
@@ -320,6 +326,7 @@ func TestAnUpstreamThatAsksForEverIsLeft(t *testing.T) {
 }
 
 func TestMasksACredentialInABridgedAnswer(t *testing.T) {
+	t.Parallel()
 	w := modern(t, newStateless(t))
 	got, err := w.client("modern", "2025-06-18", nil).CallTool(t.Context(), &mcp.CallToolParams{Name: "lookup_secret"})
 	if err != nil || !strings.HasPrefix(got.Content[0].(*mcp.TextContent).Text, "got Bearer ****") {
@@ -331,6 +338,7 @@ func TestMasksACredentialInABridgedAnswer(t *testing.T) {
 }
 
 func TestABridgedHandleOpensForItsOwnerAlone(t *testing.T) {
+	t.Parallel()
 	w := modern(t, newStateless(t))
 	handle, native := w.session("modern", initializeAsking), w.begun("orders")
 	clerk := with("Authorization", "Bearer "+w.token(w.domain, "clerk", trustdomain.JWTRequest{}))
@@ -351,6 +359,7 @@ func TestABridgedHandleOpensForItsOwnerAlone(t *testing.T) {
 
 // What can't keep its meaning says so, and nothing of it reaches the upstream.
 func TestWhatHasNoCounterpartIsRefused(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, s)
 	if err := w.change("policies.cedar", "@id(\"modern-shop-reads\")", "@id(\"all\")\npermit (principal, action, resource) when { resource in Upstream::\"modern\" };\n@id(\"modern-shop-reads\")"); err != nil {
@@ -379,6 +388,7 @@ func TestWhatHasNoCounterpartIsRefused(t *testing.T) {
 
 // Evidence that ends on the way to the upstream is asked for as any other.
 func TestEvidenceThatEndsOnTheWayIsAskedFor(t *testing.T) {
+	t.Parallel()
 	var later atomic.Int64
 	s := newScripted()
 	w := modern(t, s, func(s *setup) { s.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) } })
@@ -397,6 +407,7 @@ func TestEvidenceThatEndsOnTheWayIsAskedFor(t *testing.T) {
 
 // A denied call is refused as it is anywhere, by one record.
 func TestADeniedCallIsNotBridged(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, s)
 	handle := w.session("modern", initializeAsking)
@@ -413,6 +424,7 @@ func TestADeniedCallIsNotBridged(t *testing.T) {
 // An upstream that refuses initialize for another reason than its era keeps its
 // own words.
 func TestARefusalOfInitializeByAnUpstreamWithSessionsStands(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")

@@ -29,6 +29,7 @@ func saying(kind, text string, status int) http.Handler {
 // What an upstream answers is read strictly: a client of an earlier revision
 // gets an answer of its own revision or the reason why there is none.
 func TestAnUpstreamThatBreaksTheProtocolIsNotRelayed(t *testing.T) {
+	t.Parallel()
 	const whole, stream = "application/json", "text/event-stream"
 	for _, c := range []struct {
 		what, kind, text string
@@ -66,6 +67,7 @@ func TestAnUpstreamThatBreaksTheProtocolIsNotRelayed(t *testing.T) {
 
 // An upstream that is busy is asked again with its state, a few times.
 func TestAnUpstreamThatIsBusyIsAskedAgain(t *testing.T) {
+	t.Parallel()
 	var asked atomic.Int32
 	w := modern(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
@@ -87,6 +89,7 @@ func TestAnUpstreamThatIsBusyIsAskedAgain(t *testing.T) {
 
 // An upstream of both eras serves each agent in its own.
 func TestAnUpstreamOfBothErasIsNotBridged(t *testing.T) {
+	t.Parallel()
 	s := newStateless(t)
 	w := modern(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Header.Get("Mcp-Protocol-Version") == "2026-07-28" {
@@ -104,6 +107,7 @@ func TestAnUpstreamOfBothErasIsNotBridged(t *testing.T) {
 
 // A handle outlives what was learned of the upstream, and not what is registered.
 func TestABridgedSessionEndsWithTheRegistrationOfItsEra(t *testing.T) {
+	t.Parallel()
 	w := modern(t, newStateless(t))
 	handle := w.session("stateless", initializeAsking)
 	call := w.call(to("/mcp/stateless"), with("Mcp-Session-Id", handle))

@@ -59,6 +59,7 @@ func (w *world) lookup(id int) request {
 }
 
 func TestAnswersThatTheBridgeCantGiveOn(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		name string
 		does http.HandlerFunc
@@ -85,6 +86,7 @@ func TestAnswersThatTheBridgeCantGiveOn(t *testing.T) {
 // record without the credential in it, not even a part, and cut to a length that
 // can be read.
 func TestWhatAnUpstreamSaysInsteadOfASession(t *testing.T) {
+	t.Parallel()
 	const canary, longest = "access-token-canary", 512
 	filler := repeat("x", 180) // so that a cut comes within the credential
 	for name, c := range map[string]struct {
@@ -153,12 +155,14 @@ func (w *world) wantShortLog(text string, longest int) {
 
 // A tool that can be called as a task only has no counterpart, and is not listed.
 func TestTheBridgeListsNoToolsThatNeedATask(t *testing.T) {
+	t.Parallel()
 	w := scriptedServer(t, says(200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{"tools":[`+
 		`{"name":"lookup_a","execution":{"taskSupport":"required"}},{"name":"lookup_b","execution":{"taskSupport":"optional"}}]}}`))
 	wantNames(t, "tools", w.wantOK(w.stateless2026("tools/list", 1, "", ""), "lookup_b").merged(t).names(), "lookup_b")
 }
 
 func TestASessionThatIsUnknownIsBegunAnewOnce(t *testing.T) {
+	t.Parallel()
 	for name, unknown := range map[string]http.HandlerFunc{
 		"404":                says(404, "text/plain", "no"),
 		"404 with a message": says(404, "application/json", `{"jsonrpc":"2.0","id":null,"error":{"code":-32001,"message":"Session not found"}}`),
@@ -194,6 +198,7 @@ func TestASessionThatIsUnknownIsBegunAnewOnce(t *testing.T) {
 
 // An error of the call's own is no lost session, and is made once.
 func TestAnErrorOfTheCallPasses(t *testing.T) {
+	t.Parallel()
 	var calls atomic.Int64
 	w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
 		calls.Add(1)
@@ -205,6 +210,7 @@ func TestAnErrorOfTheCallPasses(t *testing.T) {
 }
 
 func TestAnIdleSessionIsEndedForItsAgent(t *testing.T) {
+	t.Parallel()
 	var ended, called atomic.Pointer[string]
 	var later atomic.Int64
 	w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -228,6 +234,7 @@ func TestAnIdleSessionIsEndedForItsAgent(t *testing.T) {
 }
 
 func TestWhoeverCallsFirstMayLeave(t *testing.T) {
+	t.Parallel()
 	entered, free := make(chan struct{}), make(chan struct{})
 	first := true
 	inner := begins(says(200, "application/json", `{"jsonrpc":"2.0","id":1,"result":{}}`))
@@ -257,6 +264,7 @@ func TestWhoeverCallsFirstMayLeave(t *testing.T) {
 }
 
 func TestTheBridgeWantsLeaveToBeginASession(t *testing.T) {
+	t.Parallel()
 	w := scriptedServer(t, answerOK, func(s *setup) {
 		s.Policy += `@id("no-sessions") forbid (principal, action == Action::"initialize", resource);`
 	})
@@ -268,6 +276,7 @@ func TestTheBridgeWantsLeaveToBeginASession(t *testing.T) {
 
 // What an agent may not call is refused before anything reaches the upstream.
 func TestAForbiddenCallBeginsNoSession(t *testing.T) {
+	t.Parallel()
 	w := scriptedServer(t, answerOK)
 	got := w.do(w.stateless2026("tools/call", 0, `"name":"delete_order"`, ""))
 	if said := got.refusal(t); said.Code != -31403 || w.count(audit.Decision, "initialize", "") != 0 {
@@ -277,6 +286,7 @@ func TestAForbiddenCallBeginsNoSession(t *testing.T) {
 
 // An agent that leaves in the middle ends the call at the server too.
 func TestAnAgentThatLeavesInTheMiddle(t *testing.T) {
+	t.Parallel()
 	left, told := make(chan struct{}), make(chan string, 1)
 	w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
 		body, _ := io.ReadAll(r.Body)
@@ -306,6 +316,7 @@ func TestAnAgentThatLeavesInTheMiddle(t *testing.T) {
 }
 
 func TestPostureThatTurnsBadEndsAStreamInASession(t *testing.T) {
+	t.Parallel()
 	w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), "notifications/cancelled") {
 			w.WriteHeader(http.StatusAccepted)
@@ -329,6 +340,7 @@ func TestPostureThatTurnsBadEndsAStreamInASession(t *testing.T) {
 }
 
 func TestAnAgentHasSoManySessions(t *testing.T) {
+	t.Parallel()
 	var ended atomic.Int64
 	w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if r.Method == http.MethodDelete {
@@ -344,6 +356,7 @@ func TestAnAgentHasSoManySessions(t *testing.T) {
 
 // A server that fails for want of a capability says so in the agent's revision.
 func TestACapabilityThatTheAgentLacks(t *testing.T) {
+	t.Parallel()
 	answered := make(chan string, 1)
 	w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
 		if body, _ := io.ReadAll(r.Body); strings.Contains(string(body), `"error"`) {
@@ -366,6 +379,7 @@ func TestACapabilityThatTheAgentLacks(t *testing.T) {
 // Whatever a server asks is answered by a message of its own, with its records, so
 // that one call must not be asked for ever.
 func TestAServerThatAsksOnAndOn(t *testing.T) {
+	t.Parallel()
 	for name, method := range map[string]string{"whether its client is alive": "ping", "for what it has not": "sampling/createMessage"} {
 		t.Run(name, func(t *testing.T) {
 			w := scriptedServer(t, func(w http.ResponseWriter, r *http.Request) {
@@ -389,6 +403,7 @@ func TestAServerThatAsksOnAndOn(t *testing.T) {
 // A server that never says whether it logs from now on holds the call that told it,
 // and no other beyond its agent's patience.
 func TestAServerThatAnswersNoLevel(t *testing.T) {
+	t.Parallel()
 	told := make(chan struct{}, 2)
 	address := serve(t, begins(func(w http.ResponseWriter, r *http.Request) {
 		if body, _ := io.ReadAll(r.Body); !strings.Contains(string(body), `"logging/setLevel"`) {
@@ -419,6 +434,7 @@ func (w *world) lookupBy(client int) request {
 // To begin and to end a session goes on when the agent has left, and its slot with
 // it: one agent on a slow server must not make the broker do so many at once.
 func TestAnAgentThatLeavesOneSessionAfterAnother(t *testing.T) {
+	t.Parallel()
 	const most = 64
 	t.Run("while they begin", func(t *testing.T) {
 		var begun atomic.Int64

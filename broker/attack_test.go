@@ -18,6 +18,7 @@ import (
 // What an upstream repeats could be fetched in pieces that are too small to be
 // recognised.
 func TestNoPartOfAnAnswerWithACredential(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(get("/http/api/x"), with("Range", "bytes=0-4"), with("If-Range", `"7"`)), "")
 	if got := w.upstream.last(t).header; got["Range"] != nil || got["If-Range"] != nil {
@@ -33,6 +34,7 @@ func TestNoPartOfAnAnswerWithACredential(t *testing.T) {
 // Each time a request is written, the credential leaves; one record is of one
 // time.
 func TestACallIsSentOnce(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	var warm sync.WaitGroup
 	begun, free := make(chan struct{}, 8), make(chan struct{})
@@ -62,6 +64,7 @@ func TestACallIsSentOnce(t *testing.T) {
 // Libraries quote the bytes they could not read; the end of the world looks for
 // the credential in the log.
 func TestWhatCannotBeReadIsNotLogged(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for name, reply := range map[string]string{
 		"first line":        "%\r\n\r\n",
@@ -84,6 +87,7 @@ func TestWhatCannotBeReadIsNotLogged(t *testing.T) {
 
 // Nor is the beginning of one: a library quotes as much as it has read.
 func TestWhatIsReadInPartIsNotLogged(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(), "result")
 	begins := w.issuer.last()[:20]
@@ -103,6 +107,7 @@ func TestWhatIsReadInPartIsNotLogged(t *testing.T) {
 // Whoever routes by the mirror headers further on must not see a call that
 // nobody judged.
 func TestMirrorsOnlyOnCalls(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	mirrored := want{400, -32020, "receive", fault.Invalid, "calls no method", "shop", false}
 	w.run(t, []row{
@@ -117,6 +122,7 @@ func TestMirrorsOnlyOnCalls(t *testing.T) {
 
 // A stream without an end lasts no longer than the evidence it was opened with.
 func TestAServersStreamEndsWithItsEvidence(t *testing.T) {
+	t.Parallel()
 	var later atomic.Int64
 	w := open(t, func(s *setup) {
 		s.Clock = func() time.Time { return time.Now().Add(time.Duration(later.Load())) }
@@ -135,6 +141,7 @@ func TestAServersStreamEndsWithItsEvidence(t *testing.T) {
 
 // A stranger that announces a body and sends none is answered at once.
 func TestAStrangerIsAnsweredBeforeItsBody(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	conn, err := net.Dial("tcp", w.plain)
 	if err != nil {
@@ -162,6 +169,7 @@ func TestAStrangerIsAnsweredBeforeItsBody(t *testing.T) {
 // nor read as the answer to the next call; the end of the world looks for the
 // credential in what was printed.
 func TestBytesOutOfTurnAreNoAnswer(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodHead {

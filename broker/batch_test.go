@@ -56,6 +56,7 @@ func (w *world) decided(call string, n int) []audit.Record {
 }
 
 func TestABatchIsSentAsItCame(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	const answers = `[{"jsonrpc":"2.0","id":2,"result":{}},{"jsonrpc":"2.0","id":1,"result":{}}]`
 	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
@@ -93,6 +94,7 @@ func TestABatchIsSentAsItCame(t *testing.T) {
 
 // Each decision of a batch says which message it is about.
 func TestTheRecordHasTheDigestOfEachMessageOfABatch(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	sent := []string{message("1", "tools/list", `{"cursor":"a"}`), message("2", "tools/list", `{"cursor":"b"}`)}
 	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
@@ -108,6 +110,7 @@ func TestTheRecordHasTheDigestOfEachMessageOfABatch(t *testing.T) {
 }
 
 func TestABatchIsAnsweredByEvents(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream(batch(lookup("1"), lookup("2")))
 	for _, text := range []string{"data: {\"id\":2}\n\n", "data: [{\"id\":1}]\n\n"} {
@@ -126,6 +129,7 @@ func TestABatchIsAnsweredByEvents(t *testing.T) {
 
 // Every message of a batch must stay allowed while its answer is under way.
 func TestABatchIsCutWhenOneOfItIsNoLongerAllowed(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, _ := w.stream(batch(message("1", "tools/list", "{}"), lookup("2")))
 	w.scan.state(w.id("shop"), "fail", time.Now())
@@ -136,6 +140,7 @@ func TestABatchIsCutWhenOneOfItIsNoLongerAllowed(t *testing.T) {
 }
 
 func TestOneRefusalKeepsTheWholeBatch(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	const (
 		forbidden = `forbidden by policy "nobody-refunds-all": refunds are made one by one`
@@ -195,6 +200,7 @@ func TestOneRefusalKeepsTheWholeBatch(t *testing.T) {
 
 // Where nobody waits for an answer with an id, the status says it.
 func TestABatchWithoutRequestsIsRefusedByItsStatus(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	got := w.do(w.call(batch(initialized, message("", "notifications/own", "{}"))))
 	said := got.refusal(t)
@@ -205,6 +211,7 @@ func TestABatchWithoutRequestsIsRefusedByItsStatus(t *testing.T) {
 }
 
 func TestABatchOfAnswersPasses(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusAccepted) })
 	call := w.call(batch(`{"jsonrpc":"2.0","id":1,"result":{}}`, `{"jsonrpc":"2.0","id":2,"error":{"code":1,"message":"no"}}`))
@@ -223,6 +230,7 @@ func TestABatchOfAnswersPasses(t *testing.T) {
 
 // A list in the answer to a batch shows no more than a list asked for alone.
 func TestAListInABatchNamesOnlyWhatMayBeCalled(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "application/json")
@@ -237,6 +245,7 @@ func TestAListInABatchNamesOnlyWhatMayBeCalled(t *testing.T) {
 // Where a message would go in another form, or to several upstreams, it goes
 // alone.
 func TestABatchGoesOnlyWhereThereAreBatches(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(`
   modern: {url: "http://%s/mcp", protocol: stateless, credentials: [{provider: token, scheme: bearer}]}
@@ -258,6 +267,7 @@ func TestABatchGoesOnlyWhereThereAreBatches(t *testing.T) {
 
 // What was decided for one credential must not go out with another.
 func TestABatchIsSentWithOneCredential(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(`
   split: {url: "http://%s/mcp", credentials: [{provider: token, scheme: bearer, tools: [lookup_order]}, {provider: user, scheme: basic}]}
@@ -282,6 +292,7 @@ func TestABatchIsSentWithOneCredential(t *testing.T) {
 }
 
 func TestABatchForAnOpenUpstreamCarriesNoCredential(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(to("/mcp/open"), batch(lookup("1"), lookup("2"))), "result")
 	if got := w.upstream.last(t).header["Authorization"]; got != nil {
@@ -291,6 +302,7 @@ func TestABatchForAnOpenUpstreamCarriesNoCredential(t *testing.T) {
 }
 
 func TestABatchWithoutItsCredentialIsRefused(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for upstream, c := range map[string]struct {
 		code       int
@@ -324,6 +336,7 @@ func TestABatchWithoutItsCredentialIsRefused(t *testing.T) {
 }
 
 func TestABatchIsOfItsSession(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	handle := w.begun("orders")
 	w.wantOK(w.call(with("Mcp-Session-Id", handle), batch(lookup("1"), lookup("2"))), "result")
@@ -343,6 +356,7 @@ func TestABatchIsOfItsSession(t *testing.T) {
 
 // The agent's own authority goes no further with a batch than with a message.
 func TestABatchIsStripped(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(batch(lookup("1"), lookup("2")), with("X-Api-Key", "sk-made-up"), with("Cookie", base64.StdEncoding.EncodeToString([]byte("a=b")))), "result")
 	for _, d := range w.decided(w.lastAllowed().Call, 2) {
@@ -358,6 +372,7 @@ func TestABatchIsStripped(t *testing.T) {
 // A server of the Go SDK answers a batch through the broker as it answers one
 // directly, as an array and as events.
 func TestABatchReachesARealServer(t *testing.T) {
+	t.Parallel()
 	for _, whole := range []bool{true, false} {
 		t.Run(fmt.Sprintf("array %t", whole), func(t *testing.T) {
 			server := sdk.NewServer(&sdk.Implementation{Name: "shop", Version: "1"}, nil)

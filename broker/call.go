@@ -82,6 +82,7 @@ type call struct {
 
 	// answer
 	scrub *injector.Scrubber // of what the upstream says; nil until it was sent something
+	pace  pace               // of the answer that is read
 	hits  int                // of it, that were told of
 }
 
@@ -319,6 +320,7 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 		_ = resp.Body.Close()
 		return nil, nil, err
 	}
+	b.paced(c, resp)
 	return resp, scrub, nil
 }
 

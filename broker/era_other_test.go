@@ -33,6 +33,7 @@ func TestAClientOfBothErasKeepsToTheUpstreamsOwn(t *testing.T) {
 }
 
 func TestAStatelessUpstreamThatServesNoSessions(t *testing.T) {
+	t.Parallel()
 	w := modern(t, newStateless(t))
 	if err := w.change("mintmark.yaml", "protocol: stateless,", "protocol: stateless, other_era: refuse,"); err != nil {
 		t.Fatal(err)

@@ -155,6 +155,7 @@ func TestAnUpstreamThatDoesNotSayIsWhatItWas(t *testing.T) {
 // A refusal of the caller is not how a server with sessions refuses the revision:
 // a stateless server would be sent what it can't read, for all agents.
 func TestARefusalOfTheCallerIsNoEra(t *testing.T) {
+	t.Parallel()
 	for _, status := range []int{http.StatusUnauthorized, http.StatusForbidden, http.StatusRequestTimeout, http.StatusTooManyRequests} {
 		t.Run(http.StatusText(status), func(t *testing.T) {
 			s := newStateless(t)
@@ -177,6 +178,7 @@ func TestARefusalOfTheCallerIsNoEra(t *testing.T) {
 // An agent's trace is its own: what a server says to one that is too long for it is
 // nothing that it says to all.
 func TestAnAgentsTraceSaysNothingOfTheEra(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	s.odd.answers("tools/call", func(rpc) string { return `{"resultType":"complete","content":[]}` })
 	describe := s.odd.results["server/discover"]

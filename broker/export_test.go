@@ -52,6 +52,23 @@ func (b *Broker) Entering() bool {
 // Waiting returns how many calls are under way.
 func (b *Broker) Waiting() int { return len(b.slots) }
 
+// Look looks at the answers under way, as is done four times a second.
+func (b *Broker) Look() { b.streams.check(b.clock()) }
+
+// WaitsSince returns since when the one answer under way waits for its upstream, and
+// now of one that may.
+func (b *Broker) WaitsSince() (since time.Time) {
+	for _, c := range b.streams.hold() {
+		c.pace.mu.Lock()
+		if since = c.pace.since; c.pace.ReadCloser == nil {
+			since = b.clock()
+		}
+		c.pace.mu.Unlock()
+		c.snap.calls.Done()
+	}
+	return since
+}
+
 // DropIdle closes the connections to upstreams that no call uses.
 func (b *Broker) DropIdle() {
 	for _, u := range b.current.Load().upstreams {

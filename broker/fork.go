@@ -85,6 +85,7 @@ func (b *Broker) asks(f *call) (*answered, error) {
 		f.end(nil)
 		return nil, err
 	}
+	b.streams.put(f)
 	return b.reading(f, resp, scrub), nil
 }
 
@@ -134,6 +135,7 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 // answer was read as far as it was wanted.
 func (a *answered) close(b *Broker, err error) {
 	_ = a.resp.Body.Close()
+	b.streams.remove(a.call)
 	a.call.end(nil)
 	b.outcome(a.call, a.resp.StatusCode, a.written, err)
 }

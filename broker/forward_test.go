@@ -22,6 +22,7 @@ import (
 )
 
 func TestForwardsWhatWasJudgedWithTheCredential(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	text := " " + toolCall("lookup_order") + "\n"
 	w.wantOK(w.call(body(text),
@@ -78,6 +79,7 @@ func (w *world) wantRecordOfUse() {
 }
 
 func TestForwardsOverMutualTLS(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	call := w.call(presenting(w.certificate(w.domain, "shop", trustdomain.X509Request{})), with("Authorization", "Bearer sk-made-up-by-a-library"))
 	w.wantOK(call, "result")
@@ -88,6 +90,7 @@ func TestForwardsOverMutualTLS(t *testing.T) {
 }
 
 func TestMintsOnceForManyCalls(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(), "result")
 	w.wantOK(w.call(to("/mcp/tools")), "result")
@@ -100,6 +103,7 @@ func TestMintsOnceForManyCalls(t *testing.T) {
 }
 
 func TestForwardsWithoutACredentialWhereNoneIsRegistered(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(to("/mcp/open")), "result")
 	if auth := w.upstream.last(t).header["Authorization"]; auth != nil {
@@ -111,6 +115,7 @@ func TestForwardsWithoutACredentialWhereNoneIsRegistered(t *testing.T) {
 }
 
 func TestForwardsPlainCalls(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("ETag", `"7"`)
@@ -138,6 +143,7 @@ func TestForwardsPlainCalls(t *testing.T) {
 }
 
 func TestRefusesWhatAnUpstreamCannotAnswer(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	failed := func(code int, kind fault.Kind, says string) want {
 		return want{200, code, "forward", kind, says, "shop", true}
@@ -173,6 +179,7 @@ func TestRefusesWhatAnUpstreamCannotAnswer(t *testing.T) {
 }
 
 func TestARefusedCredentialIsMintedAnew(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
 		rw.Header().Set("WWW-Authenticate", `Bearer resource_metadata="https://upstream.example/where-to-log-in"`)
@@ -203,6 +210,7 @@ func TestARefusedCredentialIsMintedAnew(t *testing.T) {
 // An upstream that wants no credential may say 401: the agent reads that, but
 // not how to log in.
 func TestA401WithoutACredentialPassesWithoutItsChallenge(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("WWW-Authenticate", "Bearer")
@@ -214,6 +222,7 @@ func TestA401WithoutACredentialPassesWithoutItsChallenge(t *testing.T) {
 }
 
 func TestDoesNotFollowRedirects(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	reached := make(chan string, 1)
 	other := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) {
@@ -235,6 +244,7 @@ func TestDoesNotFollowRedirects(t *testing.T) {
 }
 
 func TestPassesOnOnlyHarmlessHeaders(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
 		for _, name := range []string{"Set-Cookie", "Server", "X-Internal-Host", "Access-Control-Allow-Origin", "Strict-Transport-Security", "Refresh", "Alt-Svc", "Trailer"} {
@@ -255,6 +265,7 @@ func TestPassesOnOnlyHarmlessHeaders(t *testing.T) {
 }
 
 func TestMasksACredentialThatComesBack(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	echo := func(r *http.Request) string { return strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ") }
 	for _, c := range []struct {
@@ -300,6 +311,7 @@ func TestMasksACredentialThatComesBack(t *testing.T) {
 }
 
 func TestShowsAnAgentThatAnAnswerWasCutShort(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for name, c := range map[string]struct {
 		answer string
@@ -328,6 +340,7 @@ func TestShowsAnAgentThatAnAnswerWasCutShort(t *testing.T) {
 }
 
 func TestTheUpstreamHearsThatTheAgentLeft(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	begun, left := make(chan struct{}), make(chan struct{})
 	w.upstream.does(func(_ http.ResponseWriter, r *http.Request) {
@@ -348,6 +361,7 @@ func TestTheUpstreamHearsThatTheAgentLeft(t *testing.T) {
 // Clients tell that a call is cancelled in revision 2026-07-28 without stating it
 // in _meta, and some end their connection when that is refused.
 func TestANotificationNeedNotStateItsRevision(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(`
   modern: {url: "http://%s/mcp", protocol: stateless, credentials: [{provider: token, scheme: bearer}]}
@@ -369,6 +383,7 @@ func TestANotificationNeedNotStateItsRevision(t *testing.T) {
 // A client of the Go SDK says so when a call is cancelled, and would end its
 // connection were it refused.
 func TestACancelledCallLeavesAClientItsConnection(t *testing.T) {
+	t.Parallel()
 	server := sdk.NewServer(&sdk.Implementation{Name: "shop", Version: "1"}, nil)
 	begun := make(chan struct{}, 1)
 	type order struct{ Wait bool }
@@ -429,6 +444,7 @@ func (b bearer) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // The record says what was sent, so that it can be told later whether it was this.
 func TestTheRecordHasTheDigestOfWhatIsSent(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	digest := func(text string) string { return fmt.Sprintf("%x", sha256.Sum256([]byte(text))) }
 	const sent = `{"to":"alice"}`
@@ -445,6 +461,7 @@ func TestTheRecordHasTheDigestOfWhatIsSent(t *testing.T) {
 
 // A listener that holds all the connections it may takes the next when one ends.
 func TestConnectionsAreBounded(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "body: 64KiB, shutdown: 5s, connections: 1" })
 	first := w.keepAlive()
 	if got := first.do(w.call()); got.status != 200 {

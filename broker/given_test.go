@@ -21,6 +21,7 @@ import (
 // A server that keeps the credential which began a session may say it in the answer
 // to a call that came with another. At the world's end no secret is in any answer.
 func TestACredentialInTheAnswerToACallWithAnother(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var kept []string // every credential, as it came
 	said := begins(func(w http.ResponseWriter, r *http.Request) {
@@ -64,6 +65,7 @@ const splitUpstream = `
 // A stream is open while its workload gets another credential for the upstream,
 // which then says both on it.
 func TestAnOpenStreamLearnsOfLaterCredentials(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var kept []string // every credential, as it came
 	e := newEvents()
@@ -105,6 +107,7 @@ func TestAnOpenStreamLearnsOfLaterCredentials(t *testing.T) {
 
 // The server is the same when another bundle is in force.
 func TestCredentialsOfBeforeABundleAreLookedFor(t *testing.T) {
+	t.Parallel()
 	var mu sync.Mutex
 	var kept []string
 	w := open(t)
@@ -146,6 +149,7 @@ func (e *ending) Revoke(context.Context, providers.Held) error {
 // Of the workloads that an upstream served, those served last are remembered, and
 // of each the credentials that somebody could still use.
 func TestWhatAnUpstreamGotIsBounded(t *testing.T) {
+	t.Parallel()
 	e := &ending{revokes: make(chan struct{})}
 	pool := openPool(t, providers.Entry{Provider: e, Digest: "d"})
 	lease := func() providers.Credential {
@@ -189,6 +193,7 @@ func TestWhatAnUpstreamGotIsBounded(t *testing.T) {
 
 // A credential that is used for a while only may be good at its system for longer.
 func TestAnAgedCredentialIsLookedForUntilItsSystemEndsIt(t *testing.T) {
+	t.Parallel()
 	e := &ending{revokes: make(chan struct{})}
 	pool := openPool(t, providers.Entry{Provider: e, Digest: "d", MaxAge: time.Minute})
 	defer close(e.revokes)

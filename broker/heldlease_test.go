@@ -7,6 +7,7 @@ import (
 
 // A stream that an agent keeps open keeps no credential of another registration.
 func TestAStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(to("/mcp/database")), "")
 	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
@@ -23,4 +24,5 @@ func TestAStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await("the revocation of the old lease", func() bool { return len(w.issuer.revocations()) > 0 })
+	_ = x.conn.Close() // else the end waits for it
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"slices"
 	"strings"
 
 	"mintmark/broker/audit"
@@ -37,12 +38,22 @@ func (b *Broker) noticed(c *call) {
 // types anywhere in a header that can't be read.
 func inParts(resp *http.Response, scrub *injector.Scrubber) {
 	said := strings.ToLower(strings.Join(resp.Header["Content-Type"], ", "))
-	for _, kind := range [...]string{"text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq"} {
+	for _, kind := range messageTypes() {
 		if strings.Contains(said, kind) {
 			scrub.AcrossParts()
 			return
 		}
 	}
+}
+
+// inMessages reports whether an answer is of messages that come when they come.
+func inMessages(resp *http.Response) bool {
+	types := messageTypes()
+	return slices.Contains(types[:], mediaType(resp))
+}
+
+func messageTypes() [5]string {
+	return [...]string{"text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq"}
 }
 
 // unsearched ends an answer that was made to be slow to search for secrets.

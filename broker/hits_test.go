@@ -31,6 +31,7 @@ func (w *world) masks() (found []audit.Record) {
 
 // A secret that comes back is on record, counted and in the log, wherever it stood.
 func TestASecretThatComesBackIsTold(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	const plain, text, stream = "/http/api/x", "application/json", "text/event-stream"
 	total, ofPlain := 0, 0
@@ -100,6 +101,7 @@ const answerEvent = "data: " + okAnswer + "\n\n"
 
 // A stream may go on for days, and nobody waits for its end to be told.
 func TestASecretInAStreamIsToldAtOnce(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream()
 	secret := w.issuer.last()

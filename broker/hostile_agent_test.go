@@ -110,6 +110,7 @@ func (w *world) wantNothingSmuggled(what string, got answer, before int) {
 }
 
 func TestAHostileAgentSmugglesNothing(t *testing.T) {
+	t.Parallel()
 	w := hostile(t)
 	w.upstream.does(reflection)
 	const get, post = "GET /http/bearer-http/x HTTP/1.1\r\n", "POST /mcp/bearer HTTP/1.1\r\n"
@@ -191,6 +192,7 @@ func targets(w *world) map[string][2]string {
 }
 
 func TestAHostileAgentChoosesNoTarget(t *testing.T) {
+	t.Parallel()
 	w := hostile(t)
 	w.upstream.does(reflection)
 	for line, want := range targets(w) {
@@ -217,6 +219,7 @@ func TestAHostileAgentChoosesNoTarget(t *testing.T) {
 // What follows a request on its connection is a request of its own, with its own
 // evidence, or none at all.
 func TestAHostileAgentHidesNoRequest(t *testing.T) {
+	t.Parallel()
 	w := hostile(t)
 	w.upstream.does(reflection)
 	hidden := "GET /http/bearer-http/hidden HTTP/1.1\r\nHost: " + w.plain + "\r\nX-Api-Key: " + smuggled + "\r\n\r\n"
@@ -255,6 +258,7 @@ func TestAHostileAgentHidesNoRequest(t *testing.T) {
 
 // What a message says does not make the broker say more than it should.
 func TestAHostileAgentsMessagesShowNothing(t *testing.T) {
+	t.Parallel()
 	w := hostile(t)
 	w.upstream.does(reflection)
 	huge := repeat("9", 40<<10)

@@ -24,6 +24,7 @@ func messages() map[string]attack {
 // Whatever an upstream of another era, or one of several behind one endpoint,
 // answers: nothing of what was injected comes through.
 func TestAHostileUpstreamShowsNothingThroughABridge(t *testing.T) {
+	t.Parallel()
 	var does atomic.Pointer[attack]
 	var stole atomic.Int64
 	hostile := func(rw http.ResponseWriter, r *http.Request) {
@@ -62,6 +63,9 @@ func TestAHostileUpstreamShowsNothingThroughABridge(t *testing.T) {
 			"one endpoint":               {sessions, sessions.stateless2026("tools/call", 1, `"name":"orders__lookup_order","arguments":{}`, "", to("/mcp"))},
 			"one endpoint's list of all": {sessions, sessions.stateless2026("tools/list", 1, "", "", to("/mcp"))},
 		} {
+			if strings.HasPrefix(place, "tokens of ") && place != "tokens of 3" && way != "a newer agent" && way != "an agent in a session" {
+				continue // as of suiting
+			}
 			c.w.in(t)
 			stole.Store(0)
 			got := c.w.do(c.call)

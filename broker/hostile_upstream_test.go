@@ -1,10 +1,14 @@
 package broker_test
 
 import (
+	"encoding/base64"
+	"encoding/json"
 	"fmt"
+	"html"
 	"io"
 	"maps"
 	"net/http"
+	"net/url"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -41,10 +45,16 @@ func wire(format string) attack {
 
 func quoted(s string) string { return strings.NewReplacer(`\`, `\\`, `"`, `\"`).Replace(s) }
 
-// attacks are the places where an HTTP server can say something.
+// attacks are the places where an HTTP/1.1 server can say something.
 func attacks() map[string]attack {
-	const rpc, sse = "application/json", "text/event-stream"
-	m := map[string]attack{
+	m := spoken()
+	maps.Copy(m, wires())
+	return m
+}
+
+// wires are those that no library for servers writes.
+func wires() map[string]attack {
+	return map[string]attack{
 		"reason phrase":       wire("HTTP/1.1 200 @\r\nContent-Length: 0\r\n\r\n"),
 		"status line alone":   wire("HTTP/1.1 @\r\n\r\n"),
 		"protocol":            wire("@ 200 OK\r\n\r\n"),
@@ -71,7 +81,21 @@ func attacks() map[string]attack {
 		"HTTP/0.9":            wire("<html>@"),
 		"gzip, declared":      wire("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\n\r\n@"),
 		"coding that is text": wire("HTTP/1.1 200 OK\r\nContent-Encoding: identity, @\r\n\r\n@"),
+		"split by CR LF":      wire("HTTP/1.1 200 OK\r\nLocation: /\r\nX-A: @\r\nEtag: a\r\nContent-Length: 0\r\n\r\n"),
+		"split by CR":         wire("HTTP/1.1 200 OK\r\nEtag: a\rSet-Cookie: @\r\nContent-Length: 0\r\n\r\n"),
+		"split by LF":         wire("HTTP/1.1 200 OK\r\nEtag: a\nSet-Cookie: @\nContent-Length: 0\r\n\r\n"),
+		"split by a body":     wire("HTTP/1.1 200 OK\r\nEtag: a\r\n\r\nHTTP/1.1 200 OK\r\nX-A: @\r\nContent-Length: 1\r\n\r\n@"),
+		"many informational":  wire(repeat("HTTP/1.1 103 Early Hints\r\nLink: <@>\r\n\r\n", 12) + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"),
+		"only informational":  wire("HTTP/1.1 103 Early Hints\r\nLink: <@>\r\n\r\n"),
+		"frames of HTTP/2":    wire("\x00\x00\x00\x04\x00\x00\x00\x00\x00\x00\x00\x40\x07\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x01@"),
+		"a preface of HTTP/2": wire("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n@"),
+	}
+}
 
+// spoken are those that servers of any version can make.
+func spoken() map[string]attack {
+	const rpc, sse = "application/json", "text/event-stream"
+	m := map[string]attack{
 		"range": func(rw http.ResponseWriter, r *http.Request, loot string) {
 			rw.Header().Set("Content-Range", "bytes 0-9/"+loot)
 			typed("text/plain", 206, func(s string) string { return s })(rw, r, loot)
@@ -145,7 +169,7 @@ func attacks() map[string]attack {
 func tokens(texts []string, size int) string {
 	var b strings.Builder
 	for _, s := range texts {
-		if strings.ContainsAny(s, `\"`) {
+		if strings.ContainsAny(s, `\"`) || len(s) > 150 { // what is escaped twice is looked for in one piece
 			continue
 		}
 		for i := 0; i < len(s); i += size {
@@ -156,14 +180,41 @@ func tokens(texts []string, size int) string {
 	return b.String() + answerEvent
 }
 
+// echoes are how servers repeat what a client sent: the body of the request, within a
+// text or a JSON text, and within another in that.
+func echoes() map[string]attack {
+	echo := func(kind string, of func(body string) string) attack {
+		return func(rw http.ResponseWriter, r *http.Request, _ string) {
+			rw.Header().Set("Content-Type", kind)
+			_, _ = io.WriteString(rw, of(bodyOf(r)))
+		}
+	}
+	asJSON := func(s string) string { b, _ := json.Marshal(s); return string(b) }
+	return map[string]attack{
+		"body as it is":        echo("text/plain", func(s string) string { return s }),
+		"body in JSON":         echo(jsonType, func(s string) string { return `{"request":` + asJSON(s) + `}` }),
+		"body in JSON in JSON": echo(jsonType, func(s string) string { return `{"error":` + asJSON(`{"request":`+asJSON(s)+`}`) + `}` }),
+		"body in HTML":         echo("text/html", func(s string) string { return "<pre>" + html.EscapeString(s) }),
+		"body in HTML in JSON": echo(jsonType, func(s string) string { return `{"page":` + asJSON(html.EscapeString(s)) + `}` }),
+		"body in a URL":        echo("text/plain", func(s string) string { return "/?q=" + url.QueryEscape(s) }),
+		"body in a URL twice":  echo("text/plain", func(s string) string { return "/?q=" + url.QueryEscape("/?q="+url.QueryEscape(s)) }),
+		"body in base64":       echo("text/plain", func(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }),
+		"body in an event":     echo("text/event-stream", func(s string) string { return "data: " + asJSON(asJSON(s)) + "\n\n" }),
+	}
+}
+
 // approaches are the ways in which an agent calls an upstream of this name.
 func (w *world) approaches(name string) map[string]request {
+	plain := "/http/" + name + "-http/x"
+	if shapes()[name].only == "api" {
+		return map[string]request{"post": w.call(to(plain)), "put": w.call(to(plain), method("PUT"), body("{ }"))}
+	}
 	all := map[string]request{
 		"call":   w.call(to("/mcp/" + name)),
 		"list":   w.call(to("/mcp/"+name), body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)),
 		"stream": w.call(get("/mcp/" + name)),
-		"plain":  w.call(get("/http/" + name + "-http/x")),
-		"HEAD":   w.call(get("/http/"+name+"-http/x"), method("HEAD")),
+		"plain":  w.call(get(plain)),
+		"HEAD":   w.call(get(plain), method("HEAD")),
 		"newer":  w.stateless2026("tools/call", 1, `"name":"lookup_order","arguments":{}`, "", to("/mcp/"+name)),
 	}
 	if name != "bearer" { // how it was asked and what was injected have nothing to do with each other
@@ -174,42 +225,87 @@ func (w *world) approaches(name string) map[string]request {
 	return all
 }
 
+// wantNothingOf has the upstream answer by an attack, and makes a call.
+func (w *world) wantNothingOf(what string, does attack, call func() answer) {
+	w.t.Helper()
+	var got atomic.Int64
+	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+		got.Add(int64(len(stolen(r)) + len(proof(r))))
+		does(rw, r, loot(r))
+	})
+	answer := call()
+	for again := 0; got.Load() == 0 && again < 5; again++ { // the connection of the one before had ended
+		answer = call()
+	}
+	if got.Load() == 0 {
+		w.t.Errorf("%s: the upstream got no credential; the answer was %d %.200q %v", what, answer.status, answer.body, answer.err)
+	}
+	if w.wantNoSighting(answer); w.t.Failed() {
+		w.t.Fatal(what)
+	}
+}
+
+// suiting returns the calls by which an attack is tried. How long the tokens of an
+// answer are has nothing to do with how it was asked.
+func suiting(place string, calls map[string]request) map[string]request {
+	if !strings.HasPrefix(place, "tokens of ") || place == "tokens of 3" {
+		return calls
+	}
+	suit := maps.Clone(calls)
+	maps.DeleteFunc(suit, func(how string, _ request) bool { return how != "plain" && how != "post" })
+	return suit
+}
+
+// wantNothing tries attacks on the calls by which upstreams of some shapes are asked,
+// and demands as many as there are.
+func (w *world) wantNothing(t *testing.T, all map[string]attack, names ...string) {
+	tried, want := 0, 0
+	for _, name := range names {
+		calls := w.approaches(name)
+		for place := range all {
+			want += len(suiting(place, calls))
+		}
+		t.Run(name, func(t *testing.T) {
+			w.in(t)
+			for place, does := range all {
+				for how, call := range suiting(place, calls) {
+					w.wantNothingOf(place+" by "+how, does, func() answer { return w.do(call) })
+					tried++
+				}
+			}
+			w.wantNoTrace()
+		})
+	}
+	if w.in(t); tried != want || tried == 0 {
+		t.Errorf("tried %d answers, want %d", tried, want)
+	}
+	t.Logf("%d answers of %d kinds: %v", tried, len(all), slices.Sorted(maps.Keys(all)))
+}
+
 // Whatever an upstream answers, and however an agent asked, the agent, the log and
 // the metrics have nothing of what was injected; the end of the world looks at the
 // record too.
 func TestAHostileUpstreamShowsNothing(t *testing.T) {
+	t.Parallel()
 	w := hostile(t)
-	all := attacks()
-	tried := 0
-	for name := range shapes() {
-		t.Run(name, func(t *testing.T) {
-			w.in(t)
-			for place, does := range all {
-				for how, call := range w.approaches(name) {
-					var got atomic.Int64
-					w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
-						got.Add(int64(len(stolen(r))))
-						does(rw, r, loot(r))
-					})
-					answer := w.do(call)
-					for again := 0; got.Load() == 0 && again < 5; again++ { // the connection of the one before had ended
-						answer = w.do(call)
-					}
-					if got.Load() == 0 {
-						t.Errorf("%s by %s: the upstream got no credential; the answer was %d %.200q %v", place, how, answer.status, answer.body, answer.err)
-					}
-					w.wantNoSighting(answer)
-					if t.Failed() {
-						t.Fatalf("%s by %s", place, how)
-					}
-					tried++
-				}
-			}
+	w.wantNothing(t, attacks(), "bearer", "basic", "header", "password", "query", "cookie", "body", "sigv4", "sigv4a", "dpop")
+}
+
+// Nor of what it got in the body of the request, where it repeats that.
+func TestAnUpstreamThatRepeatsTheBodyShowsNothing(t *testing.T) {
+	t.Parallel()
+	w := hostile(t)
+	w.wantNothing(t, echoes(), "body")
+}
+
+// It is the same over TLS, by either version of HTTP; what answers is another client.
+// What was injected there has nothing to do with that, but for a certificate.
+func TestAHostileUpstreamOverTLSShowsNothing(t *testing.T) {
+	t.Parallel()
+	for way, all := range map[string]map[string]attack{"https": attacks(), "h2": spoken()} {
+		t.Run(way, func(t *testing.T) {
+			w := hostileOver(t, way, "bearer", "dpop", "mtls")
+			w.wantNothing(t, all, "bearer", "dpop", "mtls")
 		})
 	}
-	w.in(t)
-	if want := len(all) * (3*len(shapes()) + 3); tried != want {
-		t.Errorf("tried %d answers, want %d", tried, want)
-	}
-	t.Logf("%d answers of %d kinds: %v", tried, len(all), slices.Sorted(maps.Keys(all)))
 }

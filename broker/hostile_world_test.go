@@ -4,14 +4,18 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"crypto/rand"
+	"crypto/x509"
+	"crypto/x509/pkix"
 	"encoding/base64"
 	"encoding/json"
 	"fmt"
-	"html"
 	"io"
+	"maps"
+	"math/big"
 	"net/http"
 	"net/http/httptest"
-	"net/url"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -38,42 +42,92 @@ func (c canaries) Mint(context.Context, providers.Request) (providers.Credential
 	case "aws":
 		return providers.Seal(providers.AWS, providers.Material{AccessKeyID: "AKIAEXAMPLE", SecretAccessKey: secret("aws/secret+key"), SessionToken: secret("FwoGZXIvYXdz//session+token")}, terms), nil
 	}
+	key := c.issued.key // nobody but the broker has it
+	switch c.Shape {
+	case "bound":
+		return providers.Seal(providers.Token, providers.Material{Token: secret("1//bound+%41/Zm9v"), Key: providers.NewPrivateKey(key)}, terms), nil
+	case "certificate":
+		of := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "orders"}, NotBefore: time.Now().Add(-time.Hour), NotAfter: terms.NotAfter}
+		der, err := x509.CreateCertificate(rand.Reader, of, of, key.Public(), key)
+		if err != nil {
+			return providers.Credential{}, err
+		}
+		return providers.Seal(providers.X509, providers.Material{Chain: [][]byte{der}, Key: providers.NewPrivateKey(key)}, terms), nil
+	}
 	return providers.Credential{}, fmt.Errorf("expected a shape, got %q", c.Shape)
+}
+
+// shape is a credential and the way in which it is put on a request.
+type shape struct {
+	of, injection string
+	only          string // "api": of a plain upstream; "https": over TLS
 }
 
 // shapes are the ways in which a credential is put on a request: what a hostile
 // upstream gets by each.
-func shapes() map[string]struct{ shape, injection string } {
-	return map[string]struct{ shape, injection string }{
-		"bearer":   {"token", "scheme: bearer"},
-		"basic":    {"password", "scheme: basic"},
-		"header":   {"token", `scheme: header, header: X-Api-Key, template: "key {token}"`},
-		"password": {"password", `scheme: header, header: X-Login, template: "{username}/{password}"`},
-		"query":    {"token", "scheme: query, parameter: api_key"},
-		"cookie":   {"token", "scheme: cookie, cookie: sid"},
-		"sigv4":    {"aws", "scheme: sigv4, region: eu-central-1, service: s3"},
+func shapes() map[string]shape {
+	return map[string]shape{
+		"bearer":   {"token", "scheme: bearer", ""},
+		"basic":    {"password", "scheme: basic", ""},
+		"header":   {"token", `scheme: header, header: X-Api-Key, template: "key {token}"`, ""},
+		"password": {"password", `scheme: header, header: X-Login, template: "{username}/{password}"`, ""},
+		"query":    {"token", "scheme: query, parameter: api_key", ""},
+		"cookie":   {"token", "scheme: cookie, cookie: sid", ""},
+		"body":     {"token", "scheme: body, field: code", "api"},
+		"sigv4":    {"aws", "scheme: sigv4, region: eu-central-1, service: s3", ""},
+		"sigv4a":   {"aws", `scheme: sigv4a, region: "*", service: s3`, ""},
+		"dpop":     {"bound", "scheme: dpop", ""},
+		"mtls":     {"certificate", "scheme: mtls", "https"},
 	}
 }
 
-// hostile returns a world in which every shape has an MCP upstream and a plain one
-// of its name, and "-http".
-func hostile(t *testing.T) *world {
+// hostile returns a world in which every shape that can go over http has an MCP
+// upstream and a plain one of its name, and "-http".
+func hostile(t testing.TB) *world {
+	t.Helper()
+	return hostileOver(t, "http", slices.Collect(maps.Keys(shapes()))...)
+}
+
+// hostileOver returns a world with upstreams of some shapes that are called in one way.
+func hostileOver(t testing.TB, way string, names ...string) *world {
 	t.Helper()
 	w := open(t, func(s *setup) {
 		s.Policy = `
 permit (principal == Agent::"spiffe://example.org/agent/shop", action in [Action::"http", Action::"tools/call"], resource);`
 	})
+	url, also := "http://"+w.upstream.address, ""
+	if way != "http" {
+		url, also = w.serveOver(way, w.upstream)
+	}
+	w.registerShapes(url, also, names...)
+	return w
+}
+
+// registerShapes registers upstreams of some shapes at a URL.
+func (w *world) registerShapes(url, also string, names ...string) {
+	w.t.Helper()
+	w.issuer.key = newKey(w.t)
+	scalar, err := w.issuer.key.Bytes()
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.issuer.keys = append(w.issuer.keys, string(scalar), w.issuer.key.D.String()) //nolint:staticcheck // as a leak may have it
 	var with, ups strings.Builder
-	for name, s := range shapes() {
-		fmt.Fprintf(&with, "  c-%s: {kind: canary, shape: %s}\n", name, s.shape)
-		fmt.Fprintf(&ups, "  %s: {url: \"http://%s/mcp\", timeout: 5s, credentials: [{provider: c-%s, %s}]}\n", name, w.upstream.address, name, s.injection)
-		fmt.Fprintf(&ups, "  %s-http: {kind: http, url: \"http://%s/v1\", timeout: 5s, credentials: [{provider: c-%s, %s}]}\n", name, w.upstream.address, name, s.injection)
+	for _, name := range names {
+		s := shapes()[name]
+		if s.only == "https" && also == "" {
+			continue
+		}
+		fmt.Fprintf(&with, "  c-%s: {kind: canary, shape: %s}\n", name, s.of)
+		if s.only != "api" {
+			fmt.Fprintf(&ups, "  %s: {url: \"%s/mcp\", %stimeout: 5s, credentials: [{provider: c-%s, %s}]}\n", name, url, also, name, s.injection)
+		}
+		fmt.Fprintf(&ups, "  %s-http: {kind: http, url: \"%s/v1\", %stimeout: 5s, credentials: [{provider: c-%s, %s}]}\n", name, url, also, name, s.injection)
 	}
 	w.rewriteOnly("mintmark.yaml", "\nproviders:\n", "\nproviders:\n"+with.String())
 	if err := w.change("mintmark.yaml", "\nupstreams:\n", "\nupstreams:\n"+ups.String()); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
-	return w
 }
 
 // stolen returns what a request carries that its sender's agent must not see.
@@ -83,50 +137,40 @@ func stolen(r *http.Request) (found []string) {
 			found = append(found, s)
 		}
 	}
-	add(bearerOf(r))
-	if _, password, ok := r.BasicAuth(); ok {
-		found = []string{strings.TrimPrefix(r.Header.Get("Authorization"), "Basic "), password}
-	}
-	if strings.HasPrefix(r.Header.Get("Authorization"), "AWS4") {
-		found = nil // good for this request alone
+	switch kind, text, _ := strings.Cut(r.Header.Get("Authorization"), " "); {
+	case kind == "Basic":
+		_, password, _ := r.BasicAuth()
+		add(text)
+		add(password)
+	case !strings.HasPrefix(kind, "AWS4"): // which is good for this request alone
+		add(text)
 	}
 	add(strings.TrimPrefix(r.Header.Get("X-Api-Key"), "key "))
 	add(strings.TrimPrefix(r.Header.Get("X-Login"), "v-orders/"))
 	add(r.URL.Query().Get("api_key"))
 	add(strings.TrimPrefix(r.Header.Get("Cookie"), "sid="))
 	add(r.Header.Get("X-Amz-Security-Token"))
+	var member struct{ Code string }
+	if json.Unmarshal([]byte(bodyOf(r)), &member) == nil {
+		add(member.Code)
+	}
 	return found
 }
 
-// writings are the ordinary ways in which a server writes a text.
-func writings() map[string]func(string) string {
-	m := map[string]func(string) string{
-		"raw":     func(s string) string { return s },
-		"hex":     func(s string) string { return fmt.Sprintf("%x", s) },
-		"HEX":     func(s string) string { return strings.ToUpper(fmt.Sprintf("%x", s)) },
-		"query":   url.QueryEscape,
-		"path":    url.PathEscape,
-		"html":    html.EscapeString,
-		"JSON":    func(s string) string { b, _ := json.Marshal(s); return string(b[1 : len(b)-1]) },
-		"all %":   func(s string) string { return eachByte(s, "%%%02x") },
-		`all \u`:  func(s string) string { return eachByte(s, `\u%04x`) },
-		"slashes": func(s string) string { return strings.ReplaceAll(s, "/", `\/`) },
-	}
-	for before := range 3 {
-		m[fmt.Sprintf("base64 after %d", before)] = func(s string) string { return base64.StdEncoding.EncodeToString([]byte("xx"[:before] + s)) }
-		m[fmt.Sprintf("base64url after %d", before)] = func(s string) string {
-			return base64.RawURLEncoding.EncodeToString([]byte("xx"[:before] + s))
-		}
-	}
-	return m
+// bodyOf returns the body of a request, which can be read again.
+func bodyOf(r *http.Request) string {
+	text, _ := io.ReadAll(r.Body)
+	r.Body = io.NopCloser(bytes.NewReader(text))
+	return string(text)
 }
 
-func eachByte(s, format string) string {
-	var b strings.Builder
-	for _, c := range []byte(s) {
-		fmt.Fprintf(&b, format, c)
+// proof is what is no secret and shows that the credential came: the client's
+// certificate, or nothing.
+func proof(r *http.Request) string {
+	if r.TLS == nil || len(r.TLS.PeerCertificates) == 0 {
+		return ""
 	}
-	return b.String()
+	return base64.StdEncoding.EncodeToString(r.TLS.PeerCertificates[0].Raw)
 }
 
 // loot is all that was stolen, in all writings, with nothing between that a header
@@ -138,58 +182,7 @@ func loot(r *http.Request) string {
 			b.WriteString(write(s) + " ")
 		}
 	}
-	return strings.TrimSpace(b.String())
-}
-
-// sighting looks for secrets in a place where none may be, in each writing. What
-// neighbours decide of base64 is left out. Of a secret in parts, sixteen characters
-// are too many.
-func sightings(content string, secrets []string) (found []string) {
-	all, said := content+gunzipped(content), joined(content)
-	all += said
-	for _, secret := range secrets {
-		for name, write := range writings() {
-			text := write(secret)
-			if strings.HasPrefix(name, "base64") {
-				text = text[2 : len(text)-4]
-			}
-			if strings.Contains(all, text) {
-				found = append(found, fmt.Sprintf("%.14s… in %s", secret, name))
-			}
-		}
-		for i := 0; said != "" && i+16 <= len(secret); i++ {
-			if strings.Contains(said, secret[i:i+16]) {
-				found = append(found, fmt.Sprintf("a part of %.14s…", secret))
-				break
-			}
-		}
-	}
-	return found
-}
-
-// joined is what a client makes of a stream: its events' strings, one after another.
-func joined(content string) string {
-	var b strings.Builder
-	for line := range strings.SplitSeq(content, "\n") {
-		if _, text, ok := strings.Cut(line, `"delta":"`); ok {
-			text, _, _ = strings.Cut(text, `"`)
-			b.WriteString(text)
-		}
-	}
-	return b.String()
-}
-
-func gunzipped(content string) string {
-	i := strings.Index(content, "\x1f\x8b\x08")
-	if i < 0 {
-		return ""
-	}
-	z, err := gzip.NewReader(strings.NewReader(content[i:]))
-	if err != nil {
-		return ""
-	}
-	text, _ := io.ReadAll(z)
-	return string(text)
+	return strings.TrimSpace(b.String() + proof(r))
 }
 
 func zipped(text string) string {
@@ -201,20 +194,31 @@ func zipped(text string) string {
 }
 
 // wantNoSighting looks for the world's secrets in all that came out of the broker.
+// The metrics and the standard log are looked at by wantNoTrace.
 func (w *world) wantNoSighting(got answer) {
+	w.t.Helper()
+	w.wantUnseen(map[string]string{
+		"the answer": fmt.Sprint(got.status, got.header, got.body, got.err), "what went over the wire": string(w.received.take()),
+		"the log": string(w.logged.take()),
+	})
+	if key := w.needles.sightings(w.upstream.got(), w.issuer.keys); len(key) > 0 {
+		w.t.Errorf("the upstream got a private key: %v", key)
+	}
+}
+
+// wantNoTrace looks for them where what many calls leave is one text.
+func (w *world) wantNoTrace() {
 	w.t.Helper()
 	metrics := httptest.NewRecorder()
 	w.broker.Admin().ServeHTTP(metrics, httptest.NewRequest(http.MethodGet, "/metrics", nil))
-	w.wantUnseen(map[string]string{
-		"the answer": fmt.Sprint(got.status, got.header, got.body, got.err), "what went over the wire": string(w.received.take()),
-		"the log": string(w.logged.take()), "the standard log": string(printed.take()), "the metrics": metrics.Body.String(),
-	})
+	w.wantUnseen(map[string]string{"the metrics": metrics.Body.String(), "the standard log": string(printed.bytes())})
 }
 
 func (w *world) wantUnseen(places map[string]string) {
 	w.t.Helper()
+	secrets := w.issuer.secrets()
 	for where, content := range places {
-		for _, seen := range sightings(content, w.issuer.secrets()) {
+		for _, seen := range w.needles.sightings(content, secrets) {
 			w.t.Errorf("found in %s: %s", where, seen)
 		}
 	}

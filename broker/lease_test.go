@@ -9,6 +9,7 @@ import (
 )
 
 func TestRefusesWithoutACredential(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for _, c := range []struct {
 		upstream string
@@ -51,6 +52,7 @@ func (w *world) failures(provider string) (found []audit.Record) {
 
 // An agent that stays is told what its call waited for.
 func TestRefusesWhenAMintTakesTooLong(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.MintTimeout = 200 * time.Millisecond })
 	w.wantRefused(w.call(to("/mcp/stuck")), want{200, -31503, "lease", fault.Unavailable, "the credential provider did not answer in time", "shop", false})
 	if failed := w.failures("stuck"); len(failed) != 1 || failed[0].Fault != "unavailable" || failed[0].Reason == "" {
@@ -63,6 +65,7 @@ func TestRefusesWhenAMintTakesTooLong(t *testing.T) {
 
 // The agent is gone by the time its call is refused: the record says why.
 func TestAnAgentThatLeavesIsNotKeptWaitingForAMint(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	conn := w.write(w.call(to("/mcp/stuck")))
 	w.await("the call", func() bool { return w.broker.Waiting() == 1 })
@@ -77,6 +80,7 @@ func TestAnAgentThatLeavesIsNotKeptWaitingForAMint(t *testing.T) {
 }
 
 func TestAnswersOfVaultBecomeBasicAuth(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(to("/mcp/database")), "result")
 	head := w.upstream.last(t).header
@@ -90,6 +94,7 @@ func TestAnswersOfVaultBecomeBasicAuth(t *testing.T) {
 
 // An agent that has ended its session needs no credential of its own any more.
 func TestTheEndOfASessionRevokesTheAgentsOwnCredential(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.RestFor = 50 * time.Millisecond })
 	if err := w.change("mintmark.yaml", "user: {kind: vault,", "user: {kind: vault, per_agent: true,"); err != nil {
 		t.Fatal(err)

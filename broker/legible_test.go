@@ -22,6 +22,7 @@ func squeezed(open func(io.Writer) io.WriteCloser, text string) string {
 
 // What is compressed can't be looked through, whether or not the upstream says so.
 func TestACompressedAnswerIsNotRelayed(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	deflated := squeezed(func(b io.Writer) io.WriteCloser { z, _ := flate.NewWriter(b, 9); return z }, repeat("an answer ", 9))
 	zlibbed := squeezed(func(b io.Writer) io.WriteCloser { return zlib.NewWriter(b) }, okAnswer)
@@ -67,6 +68,7 @@ func TestACompressedAnswerIsNotRelayed(t *testing.T) {
 
 // A file may be compressed: it is what was asked for, and stays as it is.
 func TestAFileStaysAsItIs(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for kind, content := range map[string]string{
 		"application/gzip": zipped(okAnswer), "application/octet-stream": "\x1f\x8b\x00", "image/png": "\x89PNG\x00",
@@ -84,6 +86,7 @@ func TestAFileStaysAsItIs(t *testing.T) {
 
 // A stream whose beginning is text is cut where it stops to be.
 func TestAStreamThatIsNoTextIsCut(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream()
 	e.event(t, ":\n\n") // shorter than any mark, and not held

@@ -23,6 +23,7 @@ func (w *world) listening() (*exchange, *events, string) {
 
 // Subscriptions of the same era on both sides pass byte for byte, event by event.
 func TestSubscriptionsPassByteForByte(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e, sent := w.listening()
 	if got := w.upstream.last(t); got.body != sent || got.header.Get("Mcp-Method") != "subscriptions/listen" || got.header.Get("Mcp-Protocol-Version") != "2026-07-28" {
@@ -49,6 +50,7 @@ func TestSubscriptionsPassByteForByte(t *testing.T) {
 
 // An agent cancels a subscription by leaving, and the upstream must see it.
 func TestTheEndOfASubscriptionReachesTheUpstream(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e, _ := w.listening()
 	event := `data: {"jsonrpc":"2.0","method":"notifications/prompts/list_changed"}` + "\n\n"
@@ -65,6 +67,7 @@ func TestTheEndOfASubscriptionReachesTheUpstream(t *testing.T) {
 // Lists are filtered in the answers to their own requests: on a subscription there
 // can be none, and an answer to another call is one that a client might take.
 func TestASubscriptionHoldsNoAnswerToAnotherCall(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e, _ := w.listening()
 	e.event(t, `data: {"jsonrpc":"2.0","id":"l-2","result":{"tools":[{"name":"refund_all"}]}}`+"\n\n")
@@ -79,6 +82,7 @@ func TestASubscriptionHoldsNoAnswerToAnotherCall(t *testing.T) {
 
 // A subscription has no end of its own, so that other policies end it.
 func TestPoliciesThatDenyItEndASubscription(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e, _ := w.listening()
 	if err := w.change("policies.cedar", `action in [Action::"connect", Action::"list"],`, `action in [Action::"list"],`); err != nil {

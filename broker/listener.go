@@ -168,8 +168,12 @@ func hostOf(address string) string {
 	return host
 }
 
-// checkHost refuses names that are not the listener's own (DNS rebinding).
+// checkHost refuses names that are not the listener's own (DNS rebinding), and two at
+// once: over HTTP/2 a path may be a URL, which whoever is on the way may go by.
 func (l *listener) checkHost(r *http.Request) error {
+	if r.URL.Host != "" && r.URL.Host != r.Host {
+		return fault.New("receive", fault.Denied, "the path of the request names another server than its authority; send the path alone")
+	}
 	if l.hosts != nil && !l.hosts[strings.ToLower(r.Host)] {
 		return fault.New("receive", fault.Denied, "the Host header names another server; an operator adds names under listeners[].hosts")
 	}

@@ -37,6 +37,7 @@ func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) 
 		resp.Body = body{mcp.EditEvents(resp.Body, limit, edit), resp.Body}
 		return nil
 	case "application/json":
+		defer b.streams.add(c)()
 		return filterWhole(resp, limit, edit)
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices || resp.ContentLength == 0 || resp.StatusCode == http.StatusAccepted {

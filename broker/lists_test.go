@@ -80,6 +80,7 @@ when { resource.name like "file:///public/*" || resource.name == "greet" };
 @id("nobody-refunds-all")`
 
 func TestListsShowWhatMayBeCalled(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	if err := w.change("policies.cedar", `@id("nobody-refunds-all")`, readable); err != nil {
 		t.Fatal(err)
@@ -113,6 +114,7 @@ func TestListsShowWhatMayBeCalled(t *testing.T) {
 }
 
 func TestListsAreForOneAgentAlone(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for result, want := range map[string]string{
 		`{"tools":[],"ttlMs":5000,"cacheScope":"public"}`:  `{"tools":[],"ttlMs":5000,"cacheScope":"private"}`,
@@ -129,6 +131,7 @@ func TestListsAreForOneAgentAlone(t *testing.T) {
 
 // An answer may come on another stream than its question's: a session's own.
 func TestAListThatComesLateIsFilteredToo(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream(get("/mcp/orders"))
 	e.event(t, `data: {"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"refund"},{"name":"lookup_a"}]}}`+"\n\n")
@@ -144,6 +147,7 @@ func TestAListThatComesLateIsFilteredToo(t *testing.T) {
 }
 
 func TestListsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "body: 64KiB, answer: 4KiB, shutdown: 5s" })
 	for name, answer := range map[string]string{
 		"a name twice":        `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_a","name":"refund"}]}}`,
@@ -173,6 +177,7 @@ func TestListsThatCanBeReadInTwoWaysAreRefused(t *testing.T) {
 }
 
 func TestAListOfAnotherTypeIsRefused(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
 		rw.Header().Set("Content-Type", "text/plain")
@@ -184,6 +189,7 @@ func TestAListOfAnotherTypeIsRefused(t *testing.T) {
 // What a list shows is what may be called, and all of it, whatever the policies
 // and the list: both ask the same decision.
 func TestListedIsCallable(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	seeds := []uint64{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20}
 	policies, shown, hidden := policy, 0, 0
@@ -255,6 +261,7 @@ func randomPolicies(r *rand.Rand) string {
 // answer to another call was neither filtered nor held to what its tools were, so
 // that it does not come.
 func TestAListInTheAnswerToAnotherCall(t *testing.T) {
+	t.Parallel()
 	const list = `{"jsonrpc":"2.0","id":77,"result":{"tools":[{"name":"refund_all"}]}}`
 	for name, c := range map[string]struct{ kind, answer string }{
 		"as an event": {"text/event-stream", "data: " + list + "\n\ndata: " + okAnswer + "\n\n"},
@@ -279,6 +286,7 @@ func TestAListInTheAnswerToAnotherCall(t *testing.T) {
 // What is a list to a client must be one here: clients differ in how they find the
 // type of an answer, and in whether they heed its charset.
 func TestAnswersWhoseTypeIsReadInTwoWays(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		types  []string
 		passes bool

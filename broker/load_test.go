@@ -27,6 +27,7 @@ func (w *world) breaks(name, old, now string) {
 
 // One look at a directory shows all that is wrong with it, and changes nothing.
 func TestAReloadShowsEveryFault(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	before := w.broker.Digest()
 	w.breaks("mintmark.yaml", "timeout: 250ms", "timeout: long")

@@ -17,6 +17,7 @@ import (
 // The kernel refuses what this process writes beyond a size, as a full disk
 // would: part of a record is written, then nothing.
 func TestNothingIsForwardedThatCannotBeRecorded(t *testing.T) {
+	t.Parallel()
 	if !alone(t) {
 		return
 	}

@@ -27,6 +27,7 @@ func (w *world) levels() (levels []string) {
 // What a caller did is no error of the broker's, and what an operator may have to
 // mend is no mere information.
 func TestALogLineIsAsGraveAsItsCall(t *testing.T) {
+	t.Parallel()
 	other := trustdomain.New("other.org", trustdomain.Options{})
 	for _, row := range []struct {
 		name  string

@@ -40,6 +40,7 @@ func (s *several) askingTools() {
 // A client of either era is asked by a server of either, though several servers
 // are one to it.
 func TestOneEndpointAsksForInput(t *testing.T) {
+	t.Parallel()
 	for _, revision := range []string{"", "2025-11-25", "2025-06-18"} {
 		for _, upstream := range []string{"modern", "older"} {
 			t.Run(revision+" on "+upstream, func(t *testing.T) {
@@ -69,6 +70,7 @@ func TestOneEndpointAsksForInput(t *testing.T) {
 
 // A client that can't be asked is not, and the server hears so.
 func TestOneEndpointAsksNobodyWhoCannotAnswer(t *testing.T) {
+	t.Parallel()
 	for _, revision := range []string{"", "2025-11-25"} {
 		for _, upstream := range []string{"modern", "older"} {
 			t.Run(revision+" on "+upstream, func(t *testing.T) {
@@ -96,6 +98,7 @@ func (s *several) asksHere(upstream string) (x *exchange, session func(*request)
 
 // A call that waits for its client ends as soon as it may go on no longer.
 func TestOneEndpointWaitsNoLongerThanItMay(t *testing.T) {
+	t.Parallel()
 	for _, upstream := range []string{"modern", "older"} {
 		t.Run(upstream, func(t *testing.T) {
 			s := openSeveral(t)
@@ -111,6 +114,7 @@ func TestOneEndpointWaitsNoLongerThanItMay(t *testing.T) {
 
 // A server that waits for input which nobody will give is told so.
 func TestOneEndpointCallsOffWhatWaits(t *testing.T) {
+	t.Parallel()
 	for what, ends := range map[string]func(s *several, x *exchange, session func(*request)){
 		"left": func(_ *several, x *exchange, _ func(*request)) { _ = x.conn.Close() },
 		"cancelled": func(s *several, _ *exchange, session func(*request)) {

@@ -27,6 +27,7 @@ func mustQuote(t testing.TB, s string) []byte {
 const pingMessage = `{"jsonrpc":"2.0","id":1,"method":"ping"}`
 
 func TestASessionWithOneEndpointIsItsAgents(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	handle := s.begunHere()
 	own := with("Mcp-Session-Id", handle)
@@ -60,6 +61,7 @@ func TestASessionWithOneEndpointIsItsAgents(t *testing.T) {
 }
 
 func TestOneEndpointNegotiatesTheRevision(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	for asked, want := range map[string]string{"2025-03-26": "2025-03-26", "2025-11-25": "2025-11-25", "2024-11-05": "2025-11-25", "2026-07-28": "2025-11-25"} {
 		s.wantOK(s.call(to("/mcp"), body(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"`+asked+`","capabilities":{}}}`)), `"protocolVersion":"`+want+`"`)
@@ -109,6 +111,7 @@ func (o *aging) serve(s *scripted) {
 // What an upstream keeps in a session goes on over an agent's calls, and is no
 // other's.
 func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
 		w.Header().Set("Content-Type", "application/json")
@@ -143,6 +146,7 @@ func TestOneEndpointHoldsTheSessionsOfUpstreams(t *testing.T) {
 
 // One agent can't have the sessions of another forgotten.
 func TestOneEndpointHoldsSoManySessionsOfAWorkload(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	o := &aging{calls: func(w http.ResponseWriter, m rpc) {
 		w.Header().Set("Content-Type", "application/json")
@@ -179,6 +183,7 @@ func (s *several) flowing(r request) (*exchange, *events) {
 const progress = `{"jsonrpc":"2.0","method":"notifications/progress","params":{"progress":1}}`
 
 func TestOneEndpointStreams(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	call := s.stateless("tools/call", "odd__x", `{"name":"odd__x"`)
 	x, e := s.flowing(call)
@@ -210,6 +215,7 @@ func TestOneEndpointStreams(t *testing.T) {
 // A server with sessions is told of what is no longer wanted, as the end of a
 // connection tells it nothing.
 func TestOneEndpointCallsOff(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	begun, told, free := make(chan string, 1), make(chan string, 1), make(chan struct{})
 	defer close(free)
@@ -233,6 +239,7 @@ func TestOneEndpointCallsOff(t *testing.T) {
 
 // A client with sessions can't repeat arguments in headers.
 func TestOneEndpointListsWhatAClientCanCall(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	s.odd.answers("tools/list", func(rpc) string {
 		return `{"tools":[{"name":"x","inputSchema":{"type":"object","properties":{"a":{"type":"string","x-mcp-header":"A"}}}},{"name":"y","inputSchema":{"type":"object"}}]}`
@@ -245,6 +252,7 @@ func TestOneEndpointListsWhatAClientCanCall(t *testing.T) {
 // Nobody can call at /mcp what can be called as a task only, whatever the client
 // and the upstream speak.
 func TestOneEndpointListsNoToolsThatNeedATask(t *testing.T) {
+	t.Parallel()
 	const tools = `{"tools":[{"name":"a","execution":{"taskSupport":"required"}},{"name":"b","execution":{"taskSupport":"optional"}},` +
 		`{"name":"c","execution":{"taskSupport":"forbidden"}},{"name":"d","execution":{"tasksupport":"required"}},{"name":"e"}]}`
 	for upstream, behaves := range map[string]func(*several){
@@ -267,6 +275,7 @@ func TestOneEndpointListsNoToolsThatNeedATask(t *testing.T) {
 // A call that asks for a task is refused before anything is asked of the upstream,
 // and an upstream learns of no client that could take one.
 func TestOneEndpointCarriesNoTasks(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	own := with("Mcp-Session-Id", s.begunHere())
 	for what, r := range map[string]request{
@@ -298,6 +307,7 @@ func TestOneEndpointCarriesNoTasks(t *testing.T) {
 }
 
 func TestAnAgentThatLeavesEndsTheListsOfOneEndpoint(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	e := newEvents()
 	s.odd.handles("tools/list", e.ServeHTTP)
@@ -315,6 +325,7 @@ func TestAnAgentThatLeavesEndsTheListsOfOneEndpoint(t *testing.T) {
 // A list that stops halfway holds nothing up for longer than its time: this one
 // is never whole.
 func TestAListThatStopsHalfwayIsMissing(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	// Time enough for the question to get there, however busy the machine.
 	if err := s.change("mintmark.yaml", "timeout: 200ms", "timeout: 3s, protocol: stateless"); err != nil {
@@ -337,6 +348,7 @@ func TestAListThatStopsHalfwayIsMissing(t *testing.T) {
 // Neither does it while the broker tells a server with sessions that nobody waits
 // for its list, and that one is as slow to take it.
 func TestACancellationThatIsNotTakenHoldsUpNoList(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	if err := s.change("mintmark.yaml", "  odd: {", "  odd: {timeout: 3s, "); err != nil {
 		t.Fatal(err)
@@ -361,6 +373,7 @@ func TestACancellationThatIsNotTakenHoldsUpNoList(t *testing.T) {
 }
 
 func TestOneEndpointCancelsInASession(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	own := with("Mcp-Session-Id", s.begunHere())
 	call := s.call(to("/mcp"), own, body(`{"jsonrpc":"2.0","id":"\u0061","method":"tools/call","params":{"name":"odd__x"}}`))
@@ -386,6 +399,7 @@ func TestOneEndpointCancelsInASession(t *testing.T) {
 // Each entry is judged, which all that are listed wait for, so that an upstream may
 // list so many on a page.
 func TestAnUpstreamThatListsTooMuch(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	for n, missing := range map[int]bool{4096: false, 4097: true} {
 		tools := make([]string, n)

@@ -141,6 +141,7 @@ func (s *world) recorded(f audit.Filter) (found []audit.Record) {
 // What is missing in the list is refused when it is called, in the same words at
 // both endpoints.
 func TestOneEndpointDeniesAsTheUpstreamsOwnDoes(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	for _, upstream := range []string{"modern", "older", "odd", "hidden", "dead", "slow"} {
 		tool := "delete_all"
@@ -160,6 +161,7 @@ func TestOneEndpointDeniesAsTheUpstreamsOwnDoes(t *testing.T) {
 }
 
 func TestOneEndpointHasNoOtherNames(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	for _, name := range []string{"lookup", "modern", "modern_lookup", "modern__", "__lookup", "MODERN__lookup", "mintmark+modern:x"} {
 		got := s.do(s.stateless("tools/call", name, `{"name":"`+name+`"`))
@@ -181,6 +183,7 @@ func TestOneEndpointHasNoOtherNames(t *testing.T) {
 // A name is the upstream's own, whatever is in it, and arguments reach it byte for
 // byte.
 func TestOneEndpointKeepsOddNames(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	odd := []string{"_x", "__x", "a__b", "modern__lookup", "größe/ä b", "a.b-c", "mintmark+odd:x", `q"\\u0041`}
 	s.odd.answers("tools/list", func(rpc) string {
@@ -213,6 +216,7 @@ func TestOneEndpointKeepsOddNames(t *testing.T) {
 }
 
 func TestOneEndpointPagesAcrossUpstreams(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	s.odd.answers("tools/list", func(m rpc) string {
 		next := map[string]string{"": "page.2", "page.2": "page.3", "page.3": ""}
@@ -267,6 +271,7 @@ func (s *several) wantCursorRefused(cursor string) {
 // An upstream that fails in another way than by silence is missing too, and
 // nothing that it says gets through.
 func TestOneEndpointLeavesOutWhatCannotBeRead(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	for what, result := range map[string]string{
 		"twice":      `{"tools":[{"name":"x"}],"tools":[{"name":"y"}]}`,
@@ -288,6 +293,7 @@ func TestOneEndpointLeavesOutWhatCannotBeRead(t *testing.T) {
 }
 
 func TestOneEndpointIsOnRecord(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	s.odd.answers("tools/list", func(rpc) string { return `{"tools":[]}` })
 	s.wantOK(s.stateless("tools/list", "", "{"), "modern__link")
@@ -327,6 +333,7 @@ func (s *several) ownOutcomes(method string) []audit.Record {
 }
 
 func TestOneEndpointMasksSecrets(t *testing.T) {
+	t.Parallel()
 	s := openSeveral(t)
 	s.odd.handles("tools/call", func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Content-Type", "text/event-stream")

@@ -40,6 +40,7 @@ func overTLS(r *request) { r.cert = &tls.Certificate{} }
 
 // The reader is the Go SDK's, which holds the document to the rules.
 func TestMetadataTellsWhereToGetAToken(t *testing.T) {
+	t.Parallel()
 	w := openIssued(t)
 	base := http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}, ForceAttemptHTTP2: true}
 	defer base.CloseIdleConnections()
@@ -87,6 +88,7 @@ func (w *world) wantNothingSaid(t *testing.T) {
 
 // Nobody learns from it which upstreams there are, whoever asks.
 func TestMetadataIsTheSameForEveryName(t *testing.T) {
+	t.Parallel()
 	w := openIssued(t)
 	ask := func(name string, change ...func(*request)) answer {
 		got := w.do(w.call(append([]func(*request){get(wellKnown + "/mcp/" + name), stranger}, change...)...))
@@ -109,6 +111,7 @@ func TestMetadataIsTheSameForEveryName(t *testing.T) {
 }
 
 func TestMetadataIsRefused(t *testing.T) {
+	t.Parallel()
 	w := openIssued(t)
 	for name, c := range map[string]struct {
 		call   request
@@ -155,6 +158,7 @@ func TestMetadataIsRefused(t *testing.T) {
 
 // What only resembles the path is a call, and asks for evidence.
 func TestWhatIsNoMetadataIsACall(t *testing.T) {
+	t.Parallel()
 	w := openIssued(t)
 	for _, path := range []string{wellKnown + "x", "/x" + wellKnown, "/" + wellKnown, "/.well-known/oauth-authorization-server", "/.well-known/oauth-protected%2Dresource"} {
 		if got := w.do(w.call(get(path), stranger)); got.status != 401 {
@@ -165,6 +169,7 @@ func TestWhatIsNoMetadataIsACall(t *testing.T) {
 
 // A body that does not come is not waited for.
 func TestMetadataDoesNotWaitForABody(t *testing.T) {
+	t.Parallel()
 	w := openIssued(t)
 	conn, err := net.Dial("tcp", w.plain)
 	if err != nil {
@@ -184,6 +189,7 @@ func TestMetadataDoesNotWaitForABody(t *testing.T) {
 // Workloads get their tokens from the Workload API: there is no server to send
 // anyone to.
 func TestNoMetadataWithoutAServer(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for _, path := range []string{"", "/mcp", "/mcp/orders"} {
 		if got := w.do(w.call(get(wellKnown+path), stranger)); got.status != 404 || !strings.Contains(got.body, "Workload API") {
@@ -218,6 +224,7 @@ func (w *world) wantChallenge(t *testing.T, call request, want map[string]string
 }
 
 func TestChallengesSayWhereToGetAToken(t *testing.T) {
+	t.Parallel()
 	w := openIssued(t)
 	at := func(path string) map[string]string {
 		return map[string]string{"resource_metadata": "http://" + w.plain + wellKnown + path}
@@ -269,6 +276,7 @@ func TestChallengesSayWhereToGetAToken(t *testing.T) {
 // What a token holds comes back to who sent it in a description, in no other
 // characters than one may have (RFC 6750, section 3).
 func TestDescriptionsHoldNoOtherCharacters(t *testing.T) {
+	t.Parallel()
 	w := openIssued(t)
 	for _, audience := range []string{"vault", `a"b\c`, "schlüssel\r\nX-Evil: 1", repeat(`"`, 2<<10), "", "*/<script>"} {
 		token := w.token(w.domain, "shop", trustdomain.JWTRequest{Audience: []string{audience}})
@@ -283,6 +291,7 @@ func TestDescriptionsHoldNoOtherCharacters(t *testing.T) {
 // Where nothing that an attestor takes can be asked for by name, nothing is: a
 // client that is asked for a token nobody takes would go and look for one.
 func TestWithoutTokensThereIsNothingToAskFor(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	if err := w.change("mintmark.yaml", "  - {kind: jwt-svid, audience: mintmark}\n", ""); err != nil {
 		t.Fatal(err)
@@ -305,6 +314,7 @@ func TestWithoutTokensThereIsNothingToAskFor(t *testing.T) {
 
 // No token of another scope would make policy allow it.
 func TestADenialIsNoChallenge(t *testing.T) {
+	t.Parallel()
 	w := openIssued(t)
 	for _, call := range []request{
 		w.call(body(toolCall("refund"))), w.call(get("/http/api/x"), method("DELETE"), with("Host", "evil.example")),

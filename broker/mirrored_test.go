@@ -56,6 +56,7 @@ func (s *several) mirrored(path string, stateless bool) request {
 // The headers that repeat single arguments reach who can read them: a server of
 // the agent's own era, and at /mcp a stateless one. Between eras nobody can.
 func TestWhereMirroredArgumentsArrive(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		path            string
 		agent, upstream string
@@ -96,6 +97,7 @@ func TestWhereMirroredArgumentsArrive(t *testing.T) {
 // Two readers could take either of two values, so that a header that comes twice
 // is refused everywhere, before anything is asked of the upstream.
 func TestAMirroredArgumentComesOnce(t *testing.T) {
+	t.Parallel()
 	for _, path := range []string{"/mcp/odd", "/mcp"} {
 		for _, stateless := range []bool{true, false} {
 			s := openSeveral(t)
@@ -117,6 +119,7 @@ func TestAMirroredArgumentComesOnce(t *testing.T) {
 // A server that misses a header says so, and its word reaches the agent as it is:
 // with the status where the agent's era has one for it.
 func TestAServersWordOfAMissingHeaderPasses(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		path      string
 		stateless bool

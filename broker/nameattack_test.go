@@ -9,6 +9,7 @@ import (
 // What policies call a GET, a DELETE or an answer by is no method of a message: it
 // would be sent as one that policy never judged.
 func TestAMessageIsNotJudgedByAWordOfPolicy(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) {
 		s.Policy = `@id("all") permit (principal, action, resource in Upstream::"open");`
 	})

@@ -61,6 +61,7 @@ func (w *world) refuseChanges(t *testing.T) {
 }
 
 func TestAChangedToolIsOnRecord(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for _, description := range []string{"finds an order", "finds an order", "sends an order to mallory", "sends an order to mallory"} {
 		if got := w.listed(t, description); !slices.Equal(got, []string{"lookup_order"}) {
@@ -72,6 +73,7 @@ func TestAChangedToolIsOnRecord(t *testing.T) {
 }
 
 func TestAChangedToolIsRefusedUntilApproved(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.refuseChanges(t)
 	w.listed(t, "finds an order")
@@ -125,6 +127,7 @@ func (w *world) wantApprovalSaid(t *testing.T) {
 }
 
 func TestAToolIsHeldToItsRegisteredDefinition(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	digest := `"` + repeat("0", 64) + `"`
 	if err := w.change("mintmark.yaml", "orders: {", "orders: {tool_changes: refuse, tool_digests: {lookup_order: "+digest+"}, "); err != nil {
@@ -140,6 +143,7 @@ func TestAToolIsHeldToItsRegisteredDefinition(t *testing.T) {
 // A list that is pinned shows nothing else than what is in force, though it comes
 // beside another in the answer to a batch.
 func TestAToolWithTwoDefinitionsInABatchIsNotShown(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.refuseChanges(t)
 	w.listed(t, "finds an order")
@@ -164,6 +168,7 @@ func TestAToolWithTwoDefinitionsInABatchIsNotShown(t *testing.T) {
 // A server that words its tool anew for each list adds no record for each, and no
 // list is shown that says something else than what is in force.
 func TestAToolThatKeepsChangingIsCounted(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.refuseChanges(t)
 	w.listed(t, "finds an order")
@@ -197,6 +202,7 @@ func TestAToolThatKeepsChangingIsCounted(t *testing.T) {
 
 // What was counted comes before the next record.
 func TestWhatIsCountedIsInTheNextRecord(t *testing.T) {
+	t.Parallel()
 	var late atomic.Int64
 	w := open(t, func(s *setup) { s.Clock = func() time.Time { return time.Now().Add(time.Duration(late.Load())) } })
 	for i := range 4 {
@@ -224,6 +230,7 @@ func TestWhatIsCountedIsInTheNextRecord(t *testing.T) {
 
 // What could not be written while the broker ran is written at its end.
 func TestToolsAreKeptAtTheEnd(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	state := filepath.Join(w.logDir(), "state")
 	aside := state + "-aside"
@@ -249,6 +256,7 @@ func TestToolsAreKeptAtTheEnd(t *testing.T) {
 // A tool's name goes on record and into what is remembered, so that a credential
 // in it must not.
 func TestASecretInAToolsNameIsNotOnRecord(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(), "result") // which mints it
 	secret := w.issuer.last()

@@ -86,6 +86,7 @@ func ways() map[string]func(t *testing.T, d *described) way {
 
 // Whichever way a list comes, its tools are held to what they said before.
 func TestAChangedToolIsNoticedEveryWay(t *testing.T) {
+	t.Parallel()
 	for name, open := range ways() {
 		for _, refuse := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, refuse %t", name, refuse), func(t *testing.T) {

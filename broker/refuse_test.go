@@ -41,6 +41,7 @@ func (w *world) run(t *testing.T, rows []row) {
 func (w *world) in(t *testing.T) { w.t = t }
 
 func TestRefusesEvidenceThatProvesNothing(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	foreign := trustdomain.New("elsewhere.example", trustdomain.Options{})
 	forger := trustdomain.New("example.org", trustdomain.Options{})
@@ -79,6 +80,7 @@ func TestRefusesEvidenceThatProvesNothing(t *testing.T) {
 // What a stranger called is on record as far as the head of its call says it,
 // and is counted under registered names alone.
 func TestWhatAStrangerCalledIsOnRecord(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for _, c := range []struct {
 		change           func(*request)
@@ -109,6 +111,7 @@ func TestWhatAStrangerCalledIsOnRecord(t *testing.T) {
 
 // A stranger cannot make the broker wait for a body, or hold one.
 func TestAStrangersBodyIsNotWaitedFor(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	stranger := w.call(body("{"), with("Content-Length", "60000"))
 	delete(stranger.header, "Authorization")
@@ -122,6 +125,7 @@ func TestAStrangersBodyIsNotWaitedFor(t *testing.T) {
 // A step that panics is a refusal like any other, and what was thrown is not
 // shown to anyone.
 func TestAPanicIsARefusal(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.waiting.throw.Store(true)
 	said := w.wantRefused(w.call(), want{500, -31500, "internal", fault.Internal, "internal error; the broker's log has the cause", "", false})
@@ -133,6 +137,7 @@ func TestAPanicIsARefusal(t *testing.T) {
 
 // A refusal in the middle of an answer would be taken for a part of it.
 func TestAPanicInAnAnswerCutsIt(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	r := httptest.NewRequest(http.MethodPost, "http://"+w.plain+"/mcp/orders", strings.NewReader(toolCall("lookup_order")))
 	r.Header = w.call().header.Clone()
@@ -184,6 +189,7 @@ func unsigned(token string) string {
 }
 
 func TestRefusesWhatTwoParsersCouldReadTwoWays(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	bad := func(code int, says string) want {
 		return want{http.StatusBadRequest, code, "receive", fault.Invalid, says, "shop", false}
@@ -250,6 +256,7 @@ func gzipped(t *testing.T, text string) string {
 }
 
 func TestRefusesRoutesThatDoNotExist(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	refused := func(status, code int, kind fault.Kind, step, says string) want {
 		return want{status, code, step, kind, says, "shop", false}
@@ -275,6 +282,7 @@ func TestRefusesRoutesThatDoNotExist(t *testing.T) {
 }
 
 func TestAnswersOtherMethodsWithThoseThatAre(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	if got := w.do(w.call(method("PUT"))).header.Get("Allow"); got != "POST, GET, DELETE" {
 		t.Errorf("Allow: got %q", got)
@@ -285,6 +293,7 @@ func TestAnswersOtherMethodsWithThoseThatAre(t *testing.T) {
 }
 
 func TestRefusesPathsThatServersReadDifferently(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	path := want{400, 0, "receive", fault.Invalid, "expected a plain path", "shop", false}
 	query := want{400, 0, "receive", fault.Invalid, "expected a query of name=value pairs", "shop", false}
@@ -302,6 +311,7 @@ func TestRefusesPathsThatServersReadDifferently(t *testing.T) {
 }
 
 func TestRefusesHostsAndOriginsOfOthers(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	denied := func(says string) want {
 		return want{403, -31403, "receive", fault.Denied, says, "shop", false}
@@ -325,6 +335,7 @@ func TestRefusesHostsAndOriginsOfOthers(t *testing.T) {
 }
 
 func TestRefusesWhatIsTooLargeOrTooSlow(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "body: 4KiB, body_time: 250ms" })
 	large := toolCall(repeat("x", 8<<10))
 	tooLarge := want{413, -31413, "receive", fault.TooLarge, "at most 4KiB", "shop", false}
@@ -341,6 +352,7 @@ func TestRefusesWhatIsTooLargeOrTooSlow(t *testing.T) {
 }
 
 func TestTakesAChunkedBodyWhole(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	text := toolCall("lookup_order")
 	w.wantOK(w.call(body("10\r\n"+text[:16]+"\r\n"+hex(len(text)-16)+"\r\n"+text[16:]+"\r\n0\r\n\r\n"), with("Transfer-Encoding", "chunked")), "result")
@@ -359,6 +371,7 @@ func hex(n int) string {
 
 // What net/http refuses by itself never becomes a call, and goes no further.
 func TestHeadsThatAreNoHTTPGoNoFurther(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "header: 4KiB" })
 	for name, c := range map[string]struct {
 		head   string
@@ -381,6 +394,7 @@ func TestHeadsThatAreNoHTTPGoNoFurther(t *testing.T) {
 }
 
 func TestRefusesCallsBeyondTheLimit(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "concurrent: 2" })
 	begun, free := make(chan struct{}, 2), make(chan struct{})
 	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
@@ -413,6 +427,7 @@ func TestRefusesCallsBeyondTheLimit(t *testing.T) {
 }
 
 func TestDeniesWhatPolicyDoesNotAllow(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	denied := func(says string) want {
 		return want{200, -31403, "decide", fault.Denied, says, "shop", false}
@@ -443,6 +458,7 @@ func TestDeniesWhatPolicyDoesNotAllow(t *testing.T) {
 }
 
 func TestARefusalAnswersTheCallsOwnID(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	for _, id := range []string{`"a-\u00e9"`, `0`, `-7`, `9007199254740991`} {
 		got := w.do(w.call(body(`{"jsonrpc":"2.0","id":` + id + `,"method":"tools/call","params":{"name":"refund"}}`))).refusal(t)
@@ -456,6 +472,7 @@ func TestARefusalAnswersTheCallsOwnID(t *testing.T) {
 }
 
 func TestDeniesOnPosture(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	denied := func(says string) want {
 		return want{200, -31403, "decide", fault.Denied, says, "shop", false}
@@ -484,6 +501,7 @@ func TestDeniesOnPosture(t *testing.T) {
 }
 
 func TestDeniesOutsideHours(t *testing.T) {
+	t.Parallel()
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
@@ -523,6 +541,7 @@ func TestDeniesOutsideHours(t *testing.T) {
 // A caller without an identity can make only so many records, and what it is
 // spared is counted: it must not fill the disk under the log.
 func TestStrangersCannotFloodTheLog(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	stranger := w.call(body(""))
 	delete(stranger.header, "Authorization")
@@ -556,6 +575,7 @@ func TestStrangersCannotFloodTheLog(t *testing.T) {
 
 // What is judged as POST must not be done as DELETE.
 func TestAPlainPostThatNamesAnotherMethodIsRefused(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	form := w.call(to("/http/api/items/7"), body("_method=DELETE"), with("Content-Type", "application/x-www-form-urlencoded"))
 	w.wantRefused(form, want{400, 0, "receive", fault.Invalid, `expected no "_method" in the body`, "shop", false})
@@ -564,6 +584,7 @@ func TestAPlainPostThatNamesAnotherMethodIsRefused(t *testing.T) {
 
 // What a caller without an identity can have written is bounded.
 func TestAStrangersReasonIsShort(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	encoded := func(s string) string { return base64.RawURLEncoding.EncodeToString([]byte(s)) }
 	for name, token := range map[string]string{

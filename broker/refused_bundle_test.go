@@ -31,6 +31,7 @@ func (w *world) withRoots(content string) (old, now string) {
 
 // What is added to a broker that serves must not end it.
 func TestABundleWithoutTheRootsOfAnUpstreamIsRefused(t *testing.T) {
+	t.Parallel()
 	for name, content := range badRoots() {
 		t.Run(name, func(t *testing.T) {
 			w := open(t)
@@ -50,6 +51,7 @@ func TestABundleWithoutTheRootsOfAnUpstreamIsRefused(t *testing.T) {
 }
 
 func TestABrokerWithoutTheRootsOfAnUpstreamDoesNotOpen(t *testing.T) {
+	t.Parallel()
 	for name, content := range badRoots() {
 		t.Run(name, func(t *testing.T) {
 			w := open(t)
@@ -77,6 +79,7 @@ func (c *thrower) Validate(func(field, want, got string)) {
 }
 
 func TestAPanicOverABundleIsARefusal(t *testing.T) {
+	t.Parallel()
 	for name, settings := range map[string]string{"read": "reading: true", "open": "reading: false"} {
 		t.Run(name, func(t *testing.T) {
 			w := open(t)

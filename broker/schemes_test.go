@@ -41,6 +41,7 @@ const jsonType = "application/json"
 // A credential goes where it is registered, what the agent put there does not, and
 // an upstream that repeats it shows the agent none of it.
 func TestSchemesOfAPlainUpstream(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct {
 		injection string
 		call      []func(*request)
@@ -110,6 +111,7 @@ func TestSchemesOfAPlainUpstream(t *testing.T) {
 // A body that can't take the credential, or would log in by itself, goes nowhere,
 // and no credential is opened for it.
 func TestRefusesBodiesThatASchemeCannotTake(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	w.register("{provider: token, scheme: body, field: code}")
 	refused := func(says string) want { return want{400, 0, "receive", fault.Invalid, says, "shop", false} }
@@ -157,6 +159,7 @@ func newKey(t testing.TB) *ecdsa.PrivateKey {
 // A server that wants a nonce in the proof gets the call a second time, on one
 // record; the agent hears nothing of it.
 func TestDPoPNonceIsBetweenBrokerAndUpstream(t *testing.T) {
+	t.Parallel()
 	b := &bound{key: newKey(t)}
 	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"bound": b} })
 	b.issue = func() string { return w.issuer.issue("bound") }
@@ -226,6 +229,7 @@ func (c certificates) Mint(_ context.Context, req providers.Request) (providers.
 // No call of one agent goes out on a connection that was made with the certificate
 // of another, over either version of HTTP, however they come.
 func TestClientCertificatesOfAgentsAreApart(t *testing.T) {
+	t.Parallel()
 	for protocol, http2 := range map[string]bool{"http/1.1": false, "h2": true} {
 		t.Run(protocol, func(t *testing.T) {
 			w := open(t, func(s *setup) {

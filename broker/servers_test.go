@@ -2,9 +2,11 @@ package broker_test
 
 import (
 	"context"
+	"crypto/ecdsa"
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"slices"
@@ -37,10 +39,14 @@ func serve(t testing.TB, h http.Handler, wrap func(net.Listener) net.Listener) (
 	return address
 }
 
-// closedAddress returns a loopback address that nobody listens on.
+// closedAddress returns a loopback address that nobody listens on: where the system
+// has more than one, not where the servers of other tests do.
 func closedAddress(t testing.TB) string {
 	t.Helper()
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.2:0")
+	if err != nil {
+		l, err = new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,6 +61,8 @@ type issuer struct {
 	asked   atomic.Int64 // for good tokens
 	free    context.Context
 	release func() // lets the stuck ones end
+	key     *ecdsa.PrivateKey
+	keys    []string // of private ones, what nobody may have, an upstream neither
 
 	mu      sync.Mutex
 	issued  []string
@@ -128,7 +136,7 @@ func (i *issuer) issue(what string) string {
 func (i *issuer) secrets() []string {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return append([]string{clientSecret, vaultToken}, i.issued...)
+	return slices.Concat([]string{clientSecret, vaultToken}, i.keys, i.issued)
 }
 
 func (i *issuer) last() string {
@@ -193,12 +201,16 @@ func (u *upstream) does(h http.HandlerFunc) {
 
 // ServeHTTP implements http.Handler.
 func (u *upstream) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	body, _ := io.ReadAll(r.Body)
+	u.note(r)(w, r)
+}
+
+// note remembers a request, and returns how it is to be answered.
+func (u *upstream) note(r *http.Request) http.HandlerFunc {
+	body := bodyOf(r)
 	u.mu.Lock()
-	u.newest, u.count = seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), string(body)}, u.count+1
-	answer := u.answer
-	u.mu.Unlock()
-	answer(w, r)
+	defer u.mu.Unlock()
+	u.newest, u.count = seen{r.Method, r.RequestURI, r.Host, r.Header.Clone(), body}, u.count+1
+	return u.answer
 }
 
 // last returns the newest request.
@@ -210,6 +222,13 @@ func (u *upstream) last(t testing.TB) seen {
 		t.Fatal("nothing reached the upstream")
 	}
 	return u.newest
+}
+
+// got returns all that the newest request says.
+func (u *upstream) got() string {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return fmt.Sprint(u.newest)
 }
 
 // taken returns how many requests reached the upstream.
@@ -231,8 +250,10 @@ func raw(text string) http.HandlerFunc {
 	}
 }
 
-// events is an answer of server-sent events that a test sends one by one.
+// events is an answer of server-sent events that a test sends one by one, or of
+// other pieces.
 type events struct {
+	head http.Header   // more of it
 	send chan string   // "" ends the answer
 	left chan struct{} // closed when the broker has gone
 }
@@ -243,6 +264,7 @@ func newEvents() *events { return &events{send: make(chan string), left: make(ch
 func (e *events) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer close(e.left)
 	w.Header().Set("Content-Type", "text/event-stream")
+	maps.Copy(w.Header(), e.head)
 	flush := http.NewResponseController(w).Flush
 	_ = flush()
 	for {

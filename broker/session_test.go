@@ -37,6 +37,7 @@ func (w *world) begun(upstream string) string {
 }
 
 func TestASessionHandleOpensForItsOwnerAlone(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	handle := w.begun("orders")
 	w.wantOK(w.call(with("Mcp-Session-Id", handle)), "result")
@@ -70,6 +71,7 @@ func TestASessionHandleOpensForItsOwnerAlone(t *testing.T) {
 // A client ends a session whose id changes, so an upstream that repeats its own
 // gets the agent its handle back.
 func TestAHandleStaysTheSameWithinASession(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	handle := w.begun("orders")
 	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
@@ -85,6 +87,7 @@ func TestAHandleStaysTheSameWithinASession(t *testing.T) {
 }
 
 func TestAHandleSaysNothingOfTheSession(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	if a, b := w.begun("orders"), w.begun("orders"); a == b {
 		t.Errorf("two handles of one session: got %q twice", a)
@@ -94,6 +97,7 @@ func TestAHandleSaysNothingOfTheSession(t *testing.T) {
 // A session is its workload's: neither another of the same trust domain nor one
 // of the same name in another gets at it, by any method.
 func TestASessionIsAnotherWorkloadsToNobody(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	partner := trustdomain.New("partner.example", trustdomain.Options{})
 	w.domain.Federate(partner)
@@ -126,6 +130,7 @@ func TestASessionIsAnotherWorkloadsToNobody(t *testing.T) {
 // Evidence is renewed and a workload may have two kinds of it: the session is
 // the workload's all the same.
 func TestASessionOutlivesTheEvidenceItWasBegunWith(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	handle := with("Mcp-Session-Id", w.begun("orders"))
 	fresh := w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: time.Hour})
@@ -147,6 +152,7 @@ func TestASessionOutlivesTheEvidenceItWasBegunWith(t *testing.T) {
 }
 
 func TestHandlesEndWithTheBroker(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	handle := w.begun("orders")
 	if err := w.stop(); err != nil {
@@ -212,6 +218,7 @@ func rpcError(code, message string) string {
 
 // The answers are those of real servers, byte for byte.
 func TestADeadSessionIs404(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	handle := with("Mcp-Session-Id", w.begun("orders"))
 	for name, does := range map[string]http.HandlerFunc{
@@ -255,6 +262,7 @@ func TestADeadSessionIs404(t *testing.T) {
 
 // What an upstream says of something else reaches the agent as it is.
 func TestOtherErrorsInASessionAreTheUpstreams(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	inSession := with("Mcp-Session-Id", w.begun("orders"))
 	without := func(*request) {}
@@ -296,6 +304,7 @@ func TestOtherErrorsInASessionAreTheUpstreams(t *testing.T) {
 
 // An answer that is read for what it says is watched like one that is relayed.
 func TestAnErrorThatDoesNotEndIsCut(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	handle := with("Mcp-Session-Id", w.begun("orders"))
 	begun := make(chan struct{})
@@ -319,6 +328,7 @@ func TestAnErrorThatDoesNotEndIsCut(t *testing.T) {
 }
 
 func TestSessionIDsThatAreNone(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	bad := want{200, -31502, "forward", fault.BadUpstream, "session id is not one of at most 2048 visible ASCII characters", "shop", true}
 	answers := func(ids ...string) http.HandlerFunc {
@@ -383,6 +393,7 @@ func (c *client) connect(t *testing.T) *mcp.ClientSession {
 // The Go SDK on both sides: its client learns that its server ended the session,
 // and that a broker which was started anew knows it no longer.
 func TestTheGoClientLearnsThatItsSessionEnded(t *testing.T) {
+	t.Parallel()
 	server := mcp.NewServer(&mcp.Implementation{Name: "orders", Version: "1"}, nil)
 	at := httptest.NewServer(mcp.NewStreamableHTTPHandler(func(*http.Request) *mcp.Server { return server }, nil))
 	defer at.Close()

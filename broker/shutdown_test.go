@@ -17,6 +17,7 @@ import (
 )
 
 func TestShutdownLetsCallsEndAndRevokesLeases(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	begun, free := make(chan struct{}), make(chan struct{})
 	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
@@ -76,6 +77,7 @@ func (w *world) wantOrderlyEnd() {
 // However many are cut at once, how each ended is on record before the log
 // closes.
 func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "shutdown: 100ms" })
 	const streams = 64
 	var cut []*exchange
@@ -103,6 +105,7 @@ func TestShutdownCutsWhatDoesNotEnd(t *testing.T) {
 // A call that was cut may take a moment to notice. What it has to say is on
 // record all the same.
 func TestShutdownWaitsForWhatItCut(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "shutdown: 10ms" })
 	h := newHold()
 	w.waiting.hold.Store(h)
@@ -131,6 +134,7 @@ func TestShutdownWaitsForWhatItCut(t *testing.T) {
 // A stream keeps the bundle it began with. When it ends, so do that bundle's
 // leases, even if the whole broker ends meanwhile.
 func TestABundleEndsWithItsLastCall(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "shutdown: 10ms" })
 	x, e := w.stream(to("/mcp/database"))
 	if err := w.change("mintmark.yaml", "user: {kind: vault", "user: {max_age: 10m, kind: vault"); err != nil {
@@ -160,6 +164,7 @@ func TestABundleEndsWithItsLastCall(t *testing.T) {
 // A stream of the first bundle uses the providers that the second took over;
 // the third, which changes them, must wait for it.
 func TestSharedPartsEndWithTheLastCallThatUsesThem(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "shutdown: 10ms" })
 	x, e := w.stream(to("/mcp/database"))
 	if err := w.change("policies.cedar", `resource.name like "lookup_*"`, `resource.name like "find_*"`); err != nil {
@@ -183,6 +188,7 @@ func TestSharedPartsEndWithTheLastCallThatUsesThem(t *testing.T) {
 }
 
 func TestABundleThatCannotBeAppliedChangesNothing(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	digest := w.broker.Digest()
 	if err := w.change("mintmark.yaml", "limits: { body: 64KiB", "limits: { body: 65KiB"); err == nil {
@@ -199,6 +205,7 @@ func TestABundleThatCannotBeAppliedChangesNothing(t *testing.T) {
 
 // What is on record as in force has been in force.
 func TestABundleThatComesTooLateIsNotOnRecord(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "shutdown: 10ms" })
 	h := newHold()
 	w.waiting.hold.Store(h)
@@ -224,6 +231,7 @@ func TestABundleThatComesTooLateIsNotOnRecord(t *testing.T) {
 
 // A broker that did not come to serve has no end on record either.
 func TestABrokerThatFailsToOpenLeavesNoRecord(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	if err := w.stop(); err != nil {
 		t.Fatal(err)

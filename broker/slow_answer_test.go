@@ -24,6 +24,7 @@ func (repeating) Mint(context.Context, providers.Request) (providers.Credential,
 
 // An answer that is made to be slow to search is cut, and that is on record.
 func TestAnAnswerThatIsTooSlowToSearchIsCut(t *testing.T) {
+	t.Parallel()
 	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"repeating": repeating{}} })
 	slow := strings.Repeat(`\\u0061`, 10_000)
 	w.rewriteOnly("mintmark.yaml", "\nproviders:\n", "\nproviders:\n  repeating: {kind: repeating}\n")

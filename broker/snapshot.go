@@ -53,6 +53,7 @@ type upstream struct {
 	open       bool // registered as needing no credential
 	injections []injection
 	send       *injector.Upstream
+	timeout    time.Duration
 	speaks     speaks
 	oneEra     bool     // agents of the other era are refused
 	holds      bool     // to what its tools said of themselves before
@@ -140,7 +141,7 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 	if err != nil {
 		return nil, err
 	}
-	up := &upstream{plain: u.Kind == "http", open: u.Unauthenticated && len(u.Credentials) == 0, send: send}
+	up := &upstream{plain: u.Kind == "http", open: u.Unauthenticated && len(u.Credentials) == 0, send: send, timeout: u.Timeout.Duration}
 	up.speaks.registered = eraOf(u.Protocol)
 	up.oneEra = u.OtherEra == "refuse"
 	up.holds = u.ToolChanges == "refuse"

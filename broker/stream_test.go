@@ -47,6 +47,7 @@ func (x *exchange) wantCut() string {
 }
 
 func TestAnEventReachesTheAgentBeforeTheNextIsSent(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream()
 	for _, text := range []string{"data: 1\n\n", "id: 7\ndata: 2\n\n", ": ping\n\n"} {
@@ -63,6 +64,7 @@ func TestAnEventReachesTheAgentBeforeTheNextIsSent(t *testing.T) {
 }
 
 func TestAServersOwnStreamIsOpenedByGET(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream(get("/mcp/orders"), with("Last-Event-ID", "7"))
 	event := `data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}` + "\n\n"
@@ -79,6 +81,7 @@ func TestAServersOwnStreamIsOpenedByGET(t *testing.T) {
 
 // In its session, a stream goes on where the agent lost it.
 func TestAStreamIsResumedInItsSession(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	handle := with("Mcp-Session-Id", w.begun("orders"))
 	_, e := w.stream(get("/mcp/orders"), handle, with("Last-Event-ID", "7"))
@@ -89,6 +92,7 @@ func TestAStreamIsResumedInItsSession(t *testing.T) {
 }
 
 func TestMasksACredentialInAnEvent(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream()
 	secret := w.issuer.last()
@@ -104,6 +108,7 @@ func TestMasksACredentialInAnEvent(t *testing.T) {
 }
 
 func TestPostureThatTurnsBadCutsTheStream(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream()
 	e.event(t, "data: 1\n\n")
@@ -124,6 +129,7 @@ func TestPostureThatTurnsBadCutsTheStream(t *testing.T) {
 
 // A stream that sends nothing is open all the same.
 func TestPostureThatTurnsBadCutsAnIdleStream(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream()
 	e.event(t, "data: 1\n\n")
@@ -140,6 +146,7 @@ func TestPostureThatTurnsBadCutsAnIdleStream(t *testing.T) {
 
 // Nothing changes in these but the time.
 func TestTimeThatRunsOutCutsTheStream(t *testing.T) {
+	t.Parallel()
 	berlin, err := time.LoadLocation("Europe/Berlin")
 	if err != nil {
 		t.Fatal(err)
@@ -175,6 +182,7 @@ func TestTimeThatRunsOutCutsTheStream(t *testing.T) {
 }
 
 func TestAnAgentThatLeavesEndsTheUpstreamsStream(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream()
 	e.event(t, "data: 1\n\n")
@@ -187,6 +195,7 @@ func TestAnAgentThatLeavesEndsTheUpstreamsStream(t *testing.T) {
 }
 
 func TestStreamsOverHTTP2(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	svid, err := w.domain.X509SVID(w.id("shop"), trustdomain.X509Request{})
 	if err != nil {
@@ -226,6 +235,7 @@ func TestStreamsOverHTTP2(t *testing.T) {
 
 // A stream does not outlive the policy that allowed it.
 func TestAChangedPolicyCutsTheStream(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream(get("/mcp/orders"))
 	event := `data: {"jsonrpc":"2.0","method":"notifications/tools/list_changed"}` + "\n\n"
@@ -304,6 +314,7 @@ func TestAnAttestorThatPanicsCutsItsStream(t *testing.T) {
 // A stream without an end lasts no longer than the trust in who signed the
 // evidence that opened it; the answer to a call that was made in time may.
 func TestLostTrustCutsTheStreamsWithoutEnd(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	x, e := w.stream(get("/mcp/orders"))
 	y, f := w.stream()

@@ -58,7 +58,11 @@ func (s *streams) supervise(ctx context.Context, clock func() time.Time) {
 // known of them is judged at once.
 func (s *streams) check(now time.Time) {
 	for _, c := range s.hold() {
+		behind := c.pace.behind(now)
 		switch {
+		case behind != nil:
+			c.end(behind)
+			c.snap.calls.Done()
 		case !c.judging.TryLock(): // its own goroutine judges it, and acts on that
 			c.snap.calls.Done()
 		case c.mustProve():

@@ -12,6 +12,7 @@ import (
 // A call that waits for a person makes room for others: the very answer it waits
 // for comes in one.
 func TestACallThatWaitsForInputLeavesItsSlot(t *testing.T) {
+	t.Parallel()
 	w := modern(t, newStateless(t), func(s *setup) { s.Limits = "body: 64KiB, shutdown: 5s, concurrent: 1" })
 	handle := w.session("modern", initializeAsking)
 	x, id := w.asked(handle)
@@ -33,6 +34,7 @@ func TestACallThatWaitsForInputLeavesItsSlot(t *testing.T) {
 
 // A broker that stops tells those who wait, and waits for none of them.
 func TestTheBrokerStopsWhileASessionsCallWaits(t *testing.T) {
+	t.Parallel()
 	w := modern(t, newStateless(t), func(s *setup) { s.Limits = "body: 64KiB, shutdown: 20s" })
 	x, _ := w.asked(w.session("modern", initializeAsking))
 	if err := w.stop(); err != nil {
@@ -44,6 +46,7 @@ func TestTheBrokerStopsWhileASessionsCallWaits(t *testing.T) {
 }
 
 func TestSoManyCallsOfASessionsAgentWait(t *testing.T) {
+	t.Parallel()
 	w := modern(t, newStateless(t))
 	for range 32 {
 		x, _ := w.asked(w.session("modern", initializeAsking))
@@ -91,6 +94,7 @@ func TestThoseThatWaitAreCountedByIssuerAndSubject(t *testing.T) {
 
 // A decision has one outcome, also where its answer asks for input that never comes.
 func TestACallThatWaitsInVainHasOneOutcome(t *testing.T) {
+	t.Parallel()
 	w := modern(t, newStateless(t))
 	x, _ := w.asked(w.session("modern", initializeAsking))
 	call := w.lastAllowed().Call

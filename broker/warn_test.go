@@ -7,6 +7,7 @@ import (
 
 // A stored key is logged with its age when its registration comes in force.
 func TestStoredKeysAreWarnedOf(t *testing.T) {
+	t.Parallel()
 	w := open(t)
 	if logged := string(w.logged.bytes()); strings.Contains(logged, "a stored key") {
 		t.Errorf("without one: got %s", logged)

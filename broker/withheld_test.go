@@ -52,6 +52,7 @@ func at(r request, name string) request {
 // its calls is answered as one to a name that nobody registered. The record has
 // what was the reason.
 func TestWhoMayDoNothingThereLearnsOfNoUpstream(t *testing.T) {
+	t.Parallel()
 	w, guest := openToGuests(t)
 	there := []string{"orders", "payroll", "tools", "database", "api", "unreachable"}
 	for name, call := range map[string]func() request{
@@ -139,6 +140,7 @@ func (w *world) wantTrueReasons(guest func(*request)) {
 // Whoever may do something at an upstream is told what keeps it from the rest, and
 // so is everyone of what is forbidden everywhere.
 func TestADenialWhereSomethingIsPermittedSaysWhy(t *testing.T) {
+	t.Parallel()
 	w, guest := openToGuests(t)
 	for name, c := range map[string]struct {
 		r    request

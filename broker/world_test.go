@@ -68,6 +68,7 @@ type world struct {
 
 	logged   lockedBuffer // everything the broker logged
 	received lockedBuffer // everything agents received
+	needles  needles
 
 	stop   func() error // ends Run and Close once, and returns what they return
 	unread bool         // the log is not verified at the end

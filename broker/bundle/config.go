@@ -154,7 +154,8 @@ type Upstream struct {
 	// ToolDigests are definitions to hold tools to, instead of the first ones
 	// seen: by tool, the hex SHA-256 that "mintmark upstream tools" shows.
 	ToolDigests map[string]string `yaml:"tool_digests"`
-	// Timeout bounds the wait for the upstream's answer to begin. Default 60s.
+	// Timeout bounds the wait for the upstream's answer to begin, and for each next
+	// piece of one that is no stream. Default 60s.
 	Timeout Duration `yaml:"timeout"`
 }
 
