@@ -76,6 +76,13 @@ vault: servers ## what the tests do on OpenBao, on HashiCorp Vault; it is built 
 	@MINTMARK_VAULT=hashicorp go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e \
 		-run '$(on_vault)' ./cmd/mintmark ./internal/e2e ./internal/testenv ./providers/signedjwt
 
+.PHONY: kubernetes
+# Apart from "test": its server takes longer to build than all the others.
+kubernetes: compiler ## what speaks to Kubernetes, against a real API server
+	@$(step) 'a Kubernetes API server, its etcd, OpenBao and SPIRE' testdata/servers/install etcd kube-apiserver openbao spire
+	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,kubernetes -run '^TestCluster' \
+		./internal/testenv ./providers/kubernetestoken ./providers/vault ./deploy ./internal/e2e
+
 .PHONY: fuzz
 fuzz: python ## each fuzz target for FUZZTIME=10s
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
@@ -83,7 +90,7 @@ fuzz: python ## each fuzz target for FUZZTIME=10s
 .PHONY: lint
 lint: ## formatting, vet, linters, shell scripts, known vulnerabilities
 	@$(step) 'gofmt' .ci/gofmt
-	@$(step) 'go vet' go vet -tags e2e $(packages)
+	@$(step) 'go vet' go vet -tags e2e,kubernetes $(packages)
 	@$(step) 'shellcheck' .ci/shellcheck
 	@$(step) 'golangci-lint (its first build takes minutes)' \
 		$(tool) golangci-lint run $(packages)

@@ -1,7 +1,7 @@
 // Package testenv starts the real servers that Mintmark's tests run against:
-// OpenBao, PostgreSQL, SPIRE, MinIO, an OAuth provider and an MCP server. Each
-// listens on a loopback port of its own, is ready when its constructor returns,
-// and is gone when the test ends, however it ends.
+// OpenBao, PostgreSQL, SPIRE, MinIO, an OAuth provider, an MCP server, and the API
+// server of Kubernetes. Each listens on a loopback port of its own, is ready when
+// its constructor returns, and is gone when the test ends, however it ends.
 //
 // The programs are built by testdata/servers/install: those of "make test" by
 // "make servers", those of a suite of its own by that suite. A test

@@ -19,6 +19,11 @@ const (
 	maxTTL     = 24 * time.Hour
 )
 
+// extendedTTL is what the kubelet asks for. An API server with
+// --service-account-extend-token-expiration, its default, has a token for itself
+// that is bound to a Pod last a year then, and answers with this end all the same.
+const extendedTTL = 3607 * time.Second
+
 // Config is the registration of one service account.
 type Config struct {
 	// Address is the API server: https://kubernetes.default.svc.
@@ -86,6 +91,9 @@ func (c Config) Validate(report func(field, want, got string)) {
 	}
 	if d := c.TTL.Duration; d != 0 && (d < minTTL || d > maxTTL || d%time.Second != 0) {
 		report("ttl", "whole seconds, from 10m to 24h", d.String())
+	}
+	if b := c.BoundObject; b != nil && b.Kind == "Pod" && c.TTL.Duration == extendedTTL {
+		report("ttl", "another life than 1h0m7s, for which an API server may make the token of a Pod last a year", c.TTL.String())
 	}
 	if b := c.BoundObject; b != nil && b.Kind != "Pod" && b.Kind != "Secret" && b.Kind != "Node" {
 		report("bound_object.kind", "Pod, Secret or Node", strconv.Quote(b.Kind))

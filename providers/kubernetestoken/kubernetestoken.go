@@ -8,6 +8,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+
 	"mintmark/internal/fault"
 	"mintmark/providers"
 	"mintmark/providers/internal/jsonhttp"
@@ -132,18 +134,56 @@ func (p *provider) logIn(ctx context.Context, r *http.Request) error {
 }
 
 // explain says what an operator compares.
-func explain(status int, _ []byte) string {
+func explain(status int, answer []byte) string {
+	said := read(answer)
 	switch status {
 	case http.StatusUnauthorized:
 		return "compare auth with what the API server accepts"
 	case http.StatusForbidden:
-		return "the broker's user needs the verb create on serviceaccounts/token of this service account"
+		return said.forbidden()
 	case http.StatusNotFound:
-		return "compare namespace, service_account and bound_object"
+		return said.absent()
 	case http.StatusConflict:
 		return "compare bound_object.uid"
-	case http.StatusBadRequest, http.StatusUnprocessableEntity:
+	case http.StatusBadRequest:
+		return "compare ttl and bound_object, where a Pod has to run as this service account"
+	case http.StatusUnprocessableEntity:
 		return "compare ttl and bound_object"
 	}
 	return ""
+}
+
+// refusal is the part of a meta/v1 Status that chooses between words of ours.
+type refusal struct {
+	Message string `json:"message"`
+	Details struct {
+		Kind string `json:"kind"`
+	} `json:"details"`
+}
+
+// read returns an empty refusal of what is none.
+func read(answer []byte) refusal {
+	var r refusal
+	if json.Unmarshal(answer, &r) != nil {
+		return refusal{}
+	}
+	return r
+}
+
+func (r refusal) forbidden() string {
+	if strings.Contains(r.Message, `User "system:anonymous"`) {
+		return "the API server saw no user: the broker's X.509-SVID needs a common name, and nothing before the server may end TLS"
+	}
+	return "the broker's user needs the verb create on serviceaccounts/token of this service account"
+}
+
+// absent says what there is not, by the resource that the server names.
+func (r refusal) absent() string {
+	switch r.Details.Kind {
+	case "serviceaccounts":
+		return "there is no such service account in this namespace"
+	case "pods", "secrets", "nodes":
+		return "there is no such bound_object"
+	}
+	return "compare namespace, service_account and bound_object"
 }

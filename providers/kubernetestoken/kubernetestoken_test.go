@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -186,6 +187,35 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// Of a Status no more is told than which of our own words fit.
+func TestWhatAStatusMeans(t *testing.T) {
+	const (
+		account, object = "there is no such service account in this namespace", "there is no such bound_object"
+		either          = "compare namespace, service_account and bound_object"
+		right, nobody   = "the broker's user needs the verb create on serviceaccounts/token of this service account", "nothing before the server may end TLS"
+	)
+	for name, tt := range map[string]struct {
+		status              int
+		message, kind, want string
+	}{
+		"no account":      {404, issued, "serviceaccounts", account},
+		"no pod":          {404, issued, "pods", object},
+		"no secret":       {404, issued, "secrets", object},
+		"no node":         {404, issued, "nodes", object},
+		"no other":        {404, issued, issued, either},
+		"no kind":         {404, issued, "", either},
+		"another's right": {403, `User \"` + issued + `\" cannot create`, "serviceaccounts", right},
+		"nobody":          {403, `User \"system:anonymous\" cannot create ` + issued, "serviceaccounts", nobody},
+	} {
+		body := `{"kind":"Status","status":"Failure","message":"` + tt.message + `","details":{"name":"` + issued + `","kind":"` + tt.kind + `"},"code":` + strconv.Itoa(tt.status) + `}`
+		c, err := open(t, config(t, providertest.Answer(tt.status, "application/json", body)), providers.Env{}).Mint(t.Context(), providers.Request{})
+		providertest.CheckAnswer(t, c, err, issued)
+		if err == nil || !strings.HasSuffix(err.Error(), tt.want) {
+			t.Errorf("%s: got %v, want %q", name, err, tt.want)
+		}
+	}
+}
+
 func TestConfigRules(t *testing.T) {
 	for name, tt := range map[string]struct {
 		change func(*kubernetestoken.Config)
@@ -198,6 +228,9 @@ func TestConfigRules(t *testing.T) {
 		"a path":           {func(c *kubernetestoken.Config) { c.Namespace = "a/b" }, []string{"namespace"}},
 		"dots":             {func(c *kubernetestoken.Config) { c.ServiceAccount = ".." }, []string{"service_account"}},
 		"too short a life": {func(c *kubernetestoken.Config) { c.TTL.Duration = time.Minute }, []string{"ttl"}},
+		"a life of a year": {func(c *kubernetestoken.Config) {
+			c.TTL.Duration, c.BoundObject = time.Hour+7*time.Second, &kubernetestoken.BoundObject{Kind: "Pod", Name: "a"}
+		}, []string{"ttl"}},
 		"another object": {func(c *kubernetestoken.Config) {
 			c.BoundObject = &kubernetestoken.BoundObject{Kind: "Lease", Name: "a"}
 		}, []string{"bound_object.kind"}},
@@ -226,6 +259,8 @@ func TestConfigRules(t *testing.T) {
 func FuzzAnswer(f *testing.F) {
 	f.Add(201, []byte(`{"status":{"token":"a","expirationTimestamp":"2030-01-01T00:00:00Z"}}`))
 	f.Add(403, []byte(`{"kind":"Status","status":"Failure","reason":"Forbidden","code":403}`))
+	f.Add(403, []byte(`{"message":"User \"system:anonymous\" cannot create","details":{"kind":"serviceaccounts"}}`))
+	f.Add(404, []byte(`{"message":"not found","details":{"name":"a","kind":"pods"}}`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		if status < 200 || status > 599 {
 			return

@@ -3,6 +3,8 @@ package vault
 import (
 	"context"
 	"crypto/x509"
+	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/vault/api"
@@ -69,7 +71,7 @@ func nameless(chain [][]byte) bool {
 func (s *session) exchange(ctx context.Context, mount string, proof map[string]any, now time.Time) (token, error) {
 	answer, err := s.as(s.auth, token{}).Logical().WriteWithContext(ctx, "auth/"+mount+"/login", proof)
 	if err != nil {
-		return token{}, explain(err)
+		return token{}, atLogin(mount, explain(err))
 	}
 	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
 		return token{}, fault.New("lease", fault.Internal, "vault answered a login without a token")
@@ -77,6 +79,20 @@ func (s *session) exchange(ctx context.Context, mount string, proof map[string]a
 	t := newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, answer.Auth.Renewable, now)
 	t.accessor = answer.Auth.Accessor
 	return t, nil
+}
+
+// atLogin adds to the cause of an explained error that it was the login's: Vault
+// has one status for a login that it refuses and for a path that it does.
+func atLogin(mount string, err error) error {
+	f, ok := errors.AsType[*fault.Error](err)
+	if !ok {
+		return err
+	}
+	cause := errors.New("at the login, auth/" + mount)
+	if f.Err != nil {
+		cause = fmt.Errorf("at the login, auth/%s: %w", mount, f.Err)
+	}
+	return fault.Wrap(f.Op, f.Kind, f.Hint, cause)
 }
 
 // loginToken takes the configured token, reading it anew because it may have
@@ -89,7 +105,7 @@ func (s *session) loginToken(ctx context.Context, now time.Time) (token, error) 
 	self := s.as(s.auth, token{value: value}).Auth().Token()
 	answer, err := self.LookupSelfWithContext(ctx)
 	if err != nil {
-		return token{}, explain(err)
+		return token{}, atLogin("token", explain(err))
 	}
 	ttl, err := answer.TokenTTL()
 	if err != nil {
