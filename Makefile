@@ -77,7 +77,8 @@ vault: servers ## what the tests do on OpenBao, on HashiCorp Vault; it is built 
 		-run '$(on_vault)' ./cmd/mintmark ./internal/e2e ./internal/testenv ./providers/signedjwt
 
 .PHONY: kubernetes
-# Apart from "test": its server takes longer to build than all the others.
+# Apart from "test": its server takes longer to build than all the others. After
+# "make vault", MINTMARK_VAULT=hashicorp runs it with that and not with OpenBao.
 kubernetes: compiler ## what speaks to Kubernetes, against a real API server
 	@$(step) 'a Kubernetes API server, its etcd, OpenBao and SPIRE' testdata/servers/install etcd kube-apiserver openbao spire
 	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,kubernetes -run '^TestCluster' \
