@@ -20,7 +20,8 @@ import (
 type Config struct {
 	// Address is Vault's own: https://vault.example.org:8200.
 	Address bundle.URL `yaml:"address" check:"required"`
-	// Namespace is the Vault namespace of every path here.
+	// Namespace is the Vault namespace of every path here. A server that says it
+	// has none gives no credential.
 	Namespace string `yaml:"namespace"`
 	// CA is a PEM file of the only roots to trust instead of the system's.
 	CA bundle.Path `yaml:"ca"`

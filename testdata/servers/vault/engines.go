@@ -6,6 +6,7 @@ import (
 
 	jwt "github.com/hashicorp/vault-plugin-auth-jwt"
 	kubernetes "github.com/hashicorp/vault-plugin-auth-kubernetes"
+	kubernetessecrets "github.com/hashicorp/vault-plugin-secrets-kubernetes"
 	kv "github.com/hashicorp/vault-plugin-secrets-kv"
 	"github.com/hashicorp/vault/builtin/credential/approle"
 	"github.com/hashicorp/vault/builtin/credential/cert"
@@ -32,8 +33,9 @@ func engines() registry {
 			"userpass":   engine(userpass.Factory),
 		},
 		consts.PluginTypeSecrets: {
-			"database": engine(database.Factory),
-			"kv":       engine(kv.Factory),
+			"database":   engine(database.Factory),
+			"kubernetes": engine(kubernetessecrets.Factory),
+			"kv":         engine(kv.Factory),
 		},
 		consts.PluginTypeDatabase: {
 			"postgresql-database-plugin": postgresql.New,
