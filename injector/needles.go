@@ -1,0 +1,142 @@
+package injector
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/url"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+)
+
+// minNeedle is the shortest text that is looked for on behalf of others.
+const minNeedle = headSize
+
+// Needles are the secrets that one upstream got, for whatever workload, in their
+// literal forms: as they are, in hex, base64 and base32, in UTF-16, and escaped as a
+// whole for JSON, a query or a path. An answer is searched for all of them at once,
+// at a cost that does not depend on how many there are. It is safe for concurrent
+// use, and never prints them.
+type Needles struct{ set func() *needles }
+
+// needles is what Needles hide.
+type needles struct {
+	mu      sync.RWMutex
+	of      map[*Secrets]struct{}
+	root    branch
+	heads   heads
+	changes atomic.Uint64 // of what is in it, and one
+}
+
+// NewNeedles returns Needles of nothing.
+func NewNeedles() *Needles {
+	set := &needles{of: make(map[*Secrets]struct{})}
+	set.heads.letters()
+	set.changes.Store(1)
+	return &Needles{set: func() *needles { return set }}
+}
+
+// Add has answers searched for s from now on.
+func (n *Needles) Add(s *Secrets) {
+	texts := s.literals()
+	set := n.set()
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if _, ok := set.of[s]; ok {
+		return
+	}
+	set.of[s] = struct{}{}
+	for _, text := range texts {
+		set.insert(needle{s, text})
+		set.heads.put(text)
+	}
+	if set.heads.full() {
+		set.heads.build(&set.root)
+	}
+	set.changes.Add(1)
+}
+
+// Remove ends the search for s.
+func (n *Needles) Remove(s *Secrets) {
+	texts := s.literals()
+	set := n.set()
+	set.mu.Lock()
+	defer set.mu.Unlock()
+	if _, ok := set.of[s]; !ok {
+		return
+	}
+	delete(set.of, s)
+	for _, text := range texts {
+		set.remove(&set.root, 0, needle{s, text})
+		set.heads.gone++
+	}
+	if set.heads.stale() {
+		set.heads.build(&set.root)
+	}
+	set.changes.Add(1)
+}
+
+// Len returns how many Secrets are looked for.
+func (n *Needles) Len() int {
+	set := n.set()
+	set.mu.RLock()
+	defer set.mu.RUnlock()
+	return len(set.of)
+}
+
+// literals returns the texts that are looked for on behalf of others.
+func (s *Secrets) literals() []string {
+	m := s.compiled()
+	if m == nil {
+		return nil
+	}
+	var all []string
+	add := func(text string) {
+		if len(text) >= minNeedle && !slices.Contains(all, text) {
+			all = append(all, text)
+		}
+	}
+	for i := range m.forms {
+		f := &m.forms[i]
+		add(f.text)
+		if f.alphabet == plain && !strings.Contains(f.text, "\x00") { // UTF-16 has these
+			for _, escaped := range escapedWhole(f.text) {
+				add(escaped)
+			}
+		}
+	}
+	return all
+}
+
+// compiled returns the matcher of s, or nil for none.
+func (s *Secrets) compiled() *matcher {
+	if s == nil || s.matcher == nil {
+		return nil
+	}
+	return s.matcher()
+}
+
+// same reports whether both are the same secrets.
+func (s *Secrets) same(other *Secrets) bool {
+	if s == other {
+		return true
+	}
+	a, b := s.compiled(), other.compiled()
+	return a != nil && b != nil && slices.Equal(a.forms, b.forms)
+}
+
+// escapedWhole returns text as encoders of JSON, queries and paths write it.
+func escapedWhole(text string) []string {
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetEscapeHTML(false)
+	_ = e.Encode(text) // a string can be encoded
+	lean := strings.TrimSuffix(b.String(), "\n")
+	lean = lean[1 : len(lean)-1]
+	query := url.QueryEscape(text)
+	return []string{
+		lean, strings.ReplaceAll(lean, "/", `\/`), strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(lean),
+		query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(text),
+	}
+}
