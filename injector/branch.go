@@ -26,7 +26,7 @@ type branch struct {
 func (t *needles) insert(one needle) {
 	b := &t.root
 	for b.to < len(one.text) {
-		c := t.heads.fold[one.text[b.to]]
+		c := lower(one.text[b.to])
 		i := bytes.IndexByte(b.first, c)
 		if i < 0 {
 			leaf := &branch{text: one.text, from: b.to, to: len(one.text), ends: []needle{one}}
@@ -34,9 +34,9 @@ func (t *needles) insert(one needle) {
 			return
 		}
 		next := b.next[i]
-		n := agree(t, next, one.text[b.to:])
+		n := agree(next, one.text[b.to:])
 		if at := next.from + n; at < next.to {
-			fork := &branch{text: next.text, from: next.from, to: at, first: []byte{t.heads.fold[next.text[at]]}, next: []*branch{next}}
+			fork := &branch{text: next.text, from: next.from, to: at, first: []byte{lower(next.text[at])}, next: []*branch{next}}
 			next.from = at
 			b.next[i] = fork
 		}
@@ -51,7 +51,7 @@ func (t *needles) remove(b *branch, at int, one needle) {
 		i := slices.IndexFunc(b.ends, func(n needle) bool { return n.of == one.of })
 		b.ends = slices.Delete(b.ends, i, i+1)
 	} else {
-		i := bytes.IndexByte(b.first, t.heads.fold[one.text[at]])
+		i := bytes.IndexByte(b.first, lower(one.text[at]))
 		next := b.next[i]
 		t.remove(next, next.to, one)
 		switch {
@@ -75,11 +75,11 @@ func (t *needles) remove(b *branch, at int, one needle) {
 }
 
 // agree returns for how many bytes text goes the way to b.
-func agree[T string | []byte](t *needles, b *branch, text T) int {
+func agree[T string | []byte](b *branch, text T) int {
 	way := b.text[b.from:b.to]
 	n := min(len(way), len(text))
 	for i := range n {
-		if way[i] != text[i] && t.heads.fold[way[i]] != t.heads.fold[text[i]] {
+		if way[i] != text[i] && lower(way[i]) != lower(text[i]) {
 			return i
 		}
 	}
@@ -106,13 +106,13 @@ func (t *needles) follow(text []byte) (f followed) {
 			f.open = len(b.next) > 0
 			return f
 		}
-		i := bytes.IndexByte(b.first, t.heads.fold[text[f.upto]])
+		i := bytes.IndexByte(b.first, lower(text[f.upto]))
 		if i < 0 {
 			return f
 		}
 		b = b.next[i]
 		f.whole = len(b.text)
-		f.upto += agree(t, b, text[f.upto:])
+		f.upto += agree(b, text[f.upto:])
 		if f.upto < b.to {
 			f.open = f.upto == len(text)
 			return f

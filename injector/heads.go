@@ -1,6 +1,9 @@
 package injector
 
-import "math/bits"
+import (
+	"encoding/binary"
+	"math/bits"
+)
 
 // headSize is how many bytes tell whether a needle may begin.
 const headSize = 8
@@ -9,7 +12,6 @@ const headSize = 8
 // filter of two bits in one word: it says yes by chance of about one text in fifty,
 // and never no of what was put.
 type heads struct {
-	fold  [256]byte
 	words []uint64
 	shift uint8
 	count int // of those that were put, about
@@ -22,23 +24,10 @@ const (
 	bitsPerHead = 24
 )
 
-// letters sets what stands for one another: base64 has a URL's alphabet, hex and
-// percent-encoding are written in either case. So every text is compared; what differs
-// from a secret in its case alone is masked as well.
-func (h *heads) letters() {
-	for i := range h.fold {
-		c := byte(i)
-		switch {
-		case 'A' <= c && c <= 'Z':
-			c |= 0x20
-		case c == '-':
-			c = '+'
-		case c == '_':
-			c = '/'
-		}
-		h.fold[i] = c
-	}
-}
+// anyCase makes letters those in lower case: hex and percent-encoding are written in
+// either. Every text is compared so: what differs from a secret in its case alone is
+// masked as well.
+const anyCase = 0x2020202020202020
 
 // room makes an empty filter for so many heads.
 func (h *heads) room(count int) {
@@ -52,12 +41,8 @@ func (h *heads) put(text string) {
 	if h.words == nil {
 		h.room(0)
 	}
-	var key uint64
-	for i := range headSize {
-		key = key<<8 | uint64(h.fold[text[i]])
-	}
-	k := key * mixing
-	word, set := &h.words[k>>h.shift], uint64(1)<<(k>>38&63)|uint64(1)<<(k>>32&63)
+	k := (binary.LittleEndian.Uint64([]byte(text[:headSize])) | anyCase) * mixing
+	word, set := &h.words[k>>h.shift], uint64(1)<<(k>>32&63)|uint64(1)<<(k>>38&63)
 	if *word&set != set {
 		*word |= set
 		h.count++
@@ -95,25 +80,15 @@ const mixing = 0x9e3779b97f4a7c15 // odd, and its bits are even: 2^64 by the gol
 // skip returns the first place from i on where a needle may begin. The last few
 // bytes of b may all be such.
 func (h *heads) skip(b []byte, i int) int {
-	if i+headSize > len(b) || h.words == nil {
+	words, shift := h.words, h.shift&63
+	if words == nil {
 		return i
 	}
-	var key uint64
-	for _, c := range b[i : i+headSize] {
-		key = key<<8 | uint64(h.fold[c])
-	}
-	words, shift := h.words, h.shift&63
-	for _, c := range b[i+headSize:] {
-		k := key * mixing
-		if w := words[k>>shift]; w>>(k>>38&63)&(w>>(k>>32&63))&1 != 0 {
+	for ; i+headSize <= len(b); i++ {
+		k := (binary.LittleEndian.Uint64(b[i:i+headSize:i+headSize]) | anyCase) * mixing
+		if w := words[k>>shift]; w>>(k>>32&63)&1 != 0 && w>>(k>>38&63)&1 != 0 {
 			return i
 		}
-		key = key<<8 | uint64(h.fold[c])
-		i++
 	}
-	k := key * mixing
-	if w := words[k>>shift]; w>>(k>>38&63)&(w>>(k>>32&63))&1 != 0 {
-		return i
-	}
-	return i + 1
+	return i
 }

@@ -14,8 +14,8 @@ import (
 const minNeedle = headSize
 
 // Needles are the secrets that one upstream got, for whatever workload, in their
-// literal forms: as they are, in hex, base64 and base32, in UTF-16, and escaped as a
-// whole for JSON, a query or a path. An answer is searched for all of them at once,
+// literal forms: as they are, in hex, base64 and base64url at each alignment, in UTF-16,
+// and escaped as a whole for JSON, a query or a path. An answer is searched for all of them at once,
 // at a cost that does not depend on how many there are. It is safe for concurrent
 // use, and never prints them.
 type Needles struct{ set func() *needles }
@@ -23,7 +23,7 @@ type Needles struct{ set func() *needles }
 // needles is what Needles hide.
 type needles struct {
 	mu      sync.RWMutex
-	of      map[*Secrets]struct{}
+	of      map[*Secrets][]string // its literal forms
 	root    branch
 	heads   heads
 	changes atomic.Uint64 // of what is in it, and one
@@ -31,8 +31,7 @@ type needles struct {
 
 // NewNeedles returns Needles of nothing.
 func NewNeedles() *Needles {
-	set := &needles{of: make(map[*Secrets]struct{})}
-	set.heads.letters()
+	set := &needles{of: make(map[*Secrets][]string)}
 	set.changes.Store(1)
 	return &Needles{set: func() *needles { return set }}
 }
@@ -46,7 +45,7 @@ func (n *Needles) Add(s *Secrets) {
 	if _, ok := set.of[s]; ok {
 		return
 	}
-	set.of[s] = struct{}{}
+	set.of[s] = texts
 	for _, text := range texts {
 		set.insert(needle{s, text})
 		set.heads.put(text)
@@ -59,11 +58,11 @@ func (n *Needles) Add(s *Secrets) {
 
 // Remove ends the search for s.
 func (n *Needles) Remove(s *Secrets) {
-	texts := s.literals()
 	set := n.set()
 	set.mu.Lock()
 	defer set.mu.Unlock()
-	if _, ok := set.of[s]; !ok {
+	texts, ok := set.of[s]
+	if !ok {
 		return
 	}
 	delete(set.of, s)
@@ -98,12 +97,20 @@ func (s *Secrets) literals() []string {
 		}
 	}
 	for i := range m.forms {
-		f := &m.forms[i]
-		add(f.text)
-		if f.alphabet == plain && !strings.Contains(f.text, "\x00") { // UTF-16 has these
-			for _, escaped := range escapedWhole(f.text) {
-				add(escaped)
+		switch f := &m.forms[i]; f.alphabet {
+		case plain:
+			add(f.text)
+			if !strings.Contains(f.text, "\x00") { // UTF-16 has these
+				for _, escaped := range escapedWhole(f.text) {
+					add(escaped)
+				}
 			}
+		case sixtyFour:
+			add(f.text)
+			add(strings.NewReplacer("+", "-", "/", "_").Replace(f.text))
+		case either:
+			add(f.text)
+		case thirtyTwo: // rare, and as many as all others
 		}
 	}
 	return all
@@ -126,8 +133,12 @@ func (s *Secrets) same(other *Secrets) bool {
 	return a != nil && b != nil && slices.Equal(a.forms, b.forms)
 }
 
-// escapedWhole returns text as encoders of JSON, queries and paths write it.
+// escapedWhole returns text as encoders of JSON, queries and paths write it, where
+// they change it.
 func escapedWhole(text string) []string {
+	if !strings.ContainsFunc(text, func(c rune) bool { return c > 127 || !isAlphanumeric(byte(c)) && !strings.ContainsRune("-_.~", c) }) {
+		return nil
+	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)

@@ -184,19 +184,17 @@ func TestNeedlesDoNotPrint(t *testing.T) {
 
 // masksOf is what Needles do, said the plain way.
 func masksOf(text []byte, secrets []*Secrets) []byte {
-	var h heads
-	h.letters()
-	fold := func(s []byte) []byte {
+	inLower := func(s []byte) []byte {
 		s = bytes.Clone(s)
 		for i, c := range s {
-			s[i] = h.fold[c]
+			s[i] = lower(c)
 		}
 		return s
 	}
-	out, folded := bytes.Clone(text), fold(text)
+	out, folded := bytes.Clone(text), inLower(text)
 	for _, s := range secrets {
 		for _, l := range s.literals() {
-			n := fold([]byte(l))
+			n := inLower([]byte(l))
 			for from := 0; ; from++ {
 				i := bytes.Index(folded[from:], n)
 				if i < 0 {
@@ -323,7 +321,7 @@ func BenchmarkNeedles(b *testing.B) {
 			}
 			b.Run(fmt.Sprintf("%s/%d", tokens.name, count), func(b *testing.B) {
 				s := besideAll(all)
-				s.matcher = secretsFrom("").matcher() // the search for the own one is BenchmarkScrub
+				s.matcher = nil // the search for the own one is BenchmarkScrub
 				body := append(answerOf(64<<10), '\n')
 				b.SetBytes(int64(len(body)))
 				b.ReportAllocs()
