@@ -146,3 +146,14 @@ func (b *Broker) FillGiven(upstream string) (empty func()) {
 		maps.DeleteFunc(a.kept, func(name string, _ gift) bool { return strings.HasPrefix(name, "filled-") })
 	}
 }
+
+// GivenToAll returns how many credentials of an upstream the answers to all are
+// searched for.
+func (b *Broker) GivenToAll(upstream string) int {
+	return b.current.Load().upstreams[upstream].given.all.needles.Len()
+}
+
+// SweepGiven lets go of what an upstream got and is over at now.
+func (b *Broker) SweepGiven(upstream string, now time.Time) {
+	b.current.Load().upstreams[upstream].given.sweep(func() time.Time { return now })
+}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mintmark/internal/fault"
 )
@@ -182,4 +183,30 @@ func TestMoreCredentialsThanCanBeLookedFor(t *testing.T) {
 	w.wantOK(w.callTo("bearer", "one.example"), "result") // is looked for already
 	empty()
 	w.wantOK(w.callTo("bearer", "two.example"), "result")
+}
+
+// The answers to all are searched for each credential once, whoever it serves, and
+// until its end.
+func TestWhatAllAnswersAreSearchedFor(t *testing.T) {
+	w, _ := twoAgents(t)
+	want := func(upstream string, n int) {
+		t.Helper()
+		if got := w.broker.GivenToAll(upstream); got != n {
+			t.Errorf("%s: got %d credentials, want %d", upstream, got, n)
+		}
+	}
+	for range 2 {
+		for _, issuer := range []string{"one.example", "two.example", "three.example"} {
+			w.wantOK(w.callTo("bearer", issuer), "result")
+			w.wantOK(w.callTo("orders", issuer), "result")
+		}
+	}
+	want("bearer", 3) // of their own
+	want("orders", 1) // shared
+	w.broker.SweepGiven("bearer", time.Now().Add(59*time.Minute))
+	want("bearer", 3)
+	w.broker.SweepGiven("bearer", time.Now().Add(61*time.Minute))
+	want("bearer", 0)
+	w.wantOK(w.callTo("bearer", "one.example"), "result")
+	want("bearer", 1)
 }

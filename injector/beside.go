@@ -216,6 +216,9 @@ func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []si
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	open = len(text)
+	if len(t.root.next) == 0 {
+		return found, open, 0
+	}
 	for i := t.heads.skip(text, 0); i < len(text); i = t.heads.skip(text, i+1) {
 		f := t.follow(text[i:])
 		steps += f.upto

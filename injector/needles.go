@@ -39,6 +39,9 @@ func NewNeedles() *Needles {
 // Add has answers searched for s from now on.
 func (n *Needles) Add(s *Secrets) {
 	texts := s.literals()
+	if len(texts) == 0 { // of a key alone
+		return
+	}
 	set := n.set()
 	set.mu.Lock()
 	defer set.mu.Unlock()

@@ -5,6 +5,7 @@ import (
 	"encoding/base64"
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -315,10 +316,15 @@ func BenchmarkNeedles(b *testing.B) {
 		}},
 	} {
 		for _, count := range []int{100, 10_000} {
-			all := NewNeedles()
-			for i := range count {
-				all.Add(secretsFrom(tokens.of(uint64(i))))
+			secrets := make([]*Secrets, count)
+			for i := range secrets {
+				secrets[i] = secretsFrom(tokens.of(uint64(i)))
 			}
+			before, all := inUse(), NewNeedles()
+			for _, one := range secrets {
+				all.Add(one)
+			}
+			each := float64(inUse()-before) / float64(count)
 			b.Run(fmt.Sprintf("%s/%d", tokens.name, count), func(b *testing.B) {
 				s := besideAll(all)
 				s.matcher = nil // the search for the own one is BenchmarkScrub
@@ -330,9 +336,19 @@ func BenchmarkNeedles(b *testing.B) {
 						b.Fatal("lost bytes")
 					}
 				}
+				b.ReportMetric(each, "B/credential")
 			})
+			runtime.KeepAlive(secrets)
 		}
 	}
+}
+
+// inUse returns how many bytes of memory are.
+func inUse() uint64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return m.HeapAlloc
 }
 
 // BenchmarkNeedlesAdd is what each lease costs once, among 10,000.
