@@ -48,10 +48,23 @@ type gift struct {
 	credential providers.Credential
 }
 
+// lasting is for how long what has no end of its own is looked for once the broker
+// took it from its store the last time.
+const lasting = 24 * time.Hour
+
+// end returns until when the credential is looked for, and zero for ever.
+func (g gift) end() time.Time {
+	end := g.credential.GoodUntil()
+	if !end.IsZero() && g.credential.Endless() {
+		return end.Add(lasting)
+	}
+	return end
+}
+
 // over reports whether nobody can use the credential any more. One that the broker
 // no longer uses may still be good at its system, and is not over before its end.
 func (g gift) over(now time.Time) bool {
-	end := g.credential.GoodUntil()
+	end := g.end()
 	return g.credential.Revoked() || !end.IsZero() && now.After(end)
 }
 
@@ -91,9 +104,9 @@ func (b *Broker) scrubber(c *call, secrets *injector.Secrets) (*injector.Scrubbe
 // of the others that still hold, and the workload's gifts with their count as of
 // then.
 func (g *given) add(agent workload, c providers.Credential, secrets *injector.Secrets, clock func() time.Time) (others []*injector.Secrets, to *gifts, count uint64) {
-	now := clock()
-	to = g.to(agent, c.GoodUntil(), clock)
-	others, count = to.add(gift{secrets, c}, now)
+	one, now := gift{secrets, c}, clock()
+	to = g.to(agent, one.end(), clock)
+	others, count = to.add(one, now)
 	return others, to, count
 }
 

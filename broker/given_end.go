@@ -51,7 +51,7 @@ func (to *gifts) sweep(now time.Time) (next time.Time) {
 	defer to.mu.Unlock()
 	to.late = slices.DeleteFunc(to.late, func(g gift) bool { return g.over(now) })
 	for _, g := range to.late {
-		if end := g.credential.GoodUntil(); next.IsZero() || !end.IsZero() && end.Before(next) {
+		if end := g.end(); next.IsZero() || !end.IsZero() && end.Before(next) {
 			next = end
 		}
 	}

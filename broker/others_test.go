@@ -210,3 +210,21 @@ func TestWhatAllAnswersAreSearchedFor(t *testing.T) {
 	w.wantOK(w.callTo("bearer", "one.example"), "result")
 	want("bearer", 1)
 }
+
+// A stored key has no end at its system: it is looked for a day after its last use.
+func TestAStoredKeyIsLookedForAfterItsLastUse(t *testing.T) {
+	w := open(t)
+	w.rewriteOnly("mintmark.yaml", "\nproviders:\n", "\nproviders:\n  stored: {kind: static, token: \"file:vault-token\", since: 2026-01-01}\n")
+	if err := w.change("mintmark.yaml", "orders: {url: \"http://"+w.upstream.address+"/mcp\", credentials: [{provider: token", "orders: {url: \"http://"+w.upstream.address+"/mcp\", credentials: [{provider: stored"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(), "result")
+	for _, after := range []struct {
+		hours, left int
+	}{{0, 1}, {23, 1}, {26, 0}} {
+		w.broker.SweepGiven("orders", time.Now().Add(time.Duration(after.hours)*time.Hour))
+		if got := w.broker.GivenToAll("orders"); got != after.left {
+			t.Errorf("after %d hours: got %d, want %d", after.hours, got, after.left)
+		}
+	}
+}

@@ -43,7 +43,7 @@ func (a *toAll) put(name string, one gift, now time.Time) bool {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if kept, ok := a.kept[name]; ok {
-		if kept.over(now) || one.credential.GoodUntil().After(kept.credential.GoodUntil()) {
+		if kept.over(now) || one.end().After(kept.end()) {
 			a.kept[name] = gift{kept.secrets, one.credential}
 		}
 		return true
@@ -87,7 +87,7 @@ func (a *toAll) over(now time.Time) (over []gift, next time.Time) {
 		if g.over(now) {
 			delete(a.kept, name)
 			over = append(over, g)
-		} else if end := g.credential.GoodUntil(); next.IsZero() || !end.IsZero() && end.Before(next) {
+		} else if end := g.end(); next.IsZero() || !end.IsZero() && end.Before(next) {
 			next = end
 		}
 	}

@@ -147,13 +147,17 @@ func (c Credential) Scopes() []string { return c.sealed().terms().Scopes }
 func (c Credential) NotAfter() time.Time { return c.sealed().terms().NotAfter }
 
 // GoodUntil returns the instant after which nobody can use c: when its system ends it
-// by itself, or NotAfter where the system set no end.
+// by itself, or NotAfter where the system set no end: see Endless.
 func (c Credential) GoodUntil() time.Time {
 	if end := c.sealed().terms().systemEnd; !end.IsZero() {
 		return end
 	}
 	return c.NotAfter()
 }
+
+// Endless reports whether the issuing system set c no end, as for a stored key: it may
+// be good there long after NotAfter.
+func (c Credential) Endless() bool { return !c.IsZero() && c.sealed().terms().systemEnd.IsZero() }
 
 // Revoked reports whether the issuing system has ended c when the Pool asked it to,
 // so that nobody can use it any more. What the Pool no longer hands out may still
