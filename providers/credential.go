@@ -96,6 +96,7 @@ type sealed struct {
 	fingerprint string
 	agreed      atomic.Pointer[Terms]
 	material    Material
+	stored      bool                 // see Keeper
 	ended       atomic.Bool          // the Pool hands it out no longer
 	revoked     atomic.Bool          // its system takes it no longer
 	once        atomic.Pointer[once] // nil: wiped
@@ -155,9 +156,12 @@ func (c Credential) GoodUntil() time.Time {
 	return c.NotAfter()
 }
 
-// Endless reports whether the issuing system set c no end, as for a stored key: it may
-// be good there long after NotAfter.
-func (c Credential) Endless() bool { return !c.IsZero() && c.sealed().terms().systemEnd.IsZero() }
+// Endless reports whether nothing ends c at its system, as a stored key: it may be good
+// there long after NotAfter.
+func (c Credential) Endless() bool {
+	s := c.sealed()
+	return s.stored || s.id != "" && s.terms().systemEnd.IsZero()
+}
 
 // Revoked reports whether the issuing system has ended c when the Pool asked it to,
 // so that nobody can use it any more. What the Pool no longer hands out may still
