@@ -13,7 +13,7 @@ const headSize = 8
 // and never no of what was put.
 type heads struct {
 	words []uint64
-	shift uint8
+	shift int
 	count int // of those that were put, about
 	gone  int // needles that were removed since it was built
 }
@@ -32,7 +32,7 @@ const anyCase = 0x2020202020202020
 // room makes an empty filter for so many heads.
 func (h *heads) room(count int) {
 	n := bits.Len(uint(max(count, fewHeads)*bitsPerHead/64 - 1))
-	h.words, h.shift = make([]uint64, 1<<n), uint8(64-n)
+	h.words, h.shift = make([]uint64, 1<<n), 64-n
 	h.count, h.gone = 0, 0
 }
 
@@ -42,7 +42,7 @@ func (h *heads) put(text string) {
 		h.room(0)
 	}
 	k := (binary.LittleEndian.Uint64([]byte(text[:headSize])) | anyCase) * mixing
-	word, set := &h.words[k>>h.shift], uint64(1)<<(k>>32&63)|uint64(1)<<(k>>38&63)
+	word, set := &h.words[k>>(h.shift&63)], uint64(1)<<(k>>32&63)|uint64(1)<<(k>>38&63)
 	if *word&set != set {
 		*word |= set
 		h.count++

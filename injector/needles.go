@@ -139,7 +139,7 @@ func (s *Secrets) same(other *Secrets) bool {
 // escapedWhole returns text as encoders of JSON, queries and paths write it, where
 // they change it.
 func escapedWhole(text string) []string {
-	if !strings.ContainsFunc(text, func(c rune) bool { return c > 127 || !isAlphanumeric(byte(c)) && !strings.ContainsRune("-_.~", c) }) {
+	if !slices.ContainsFunc([]byte(text), func(c byte) bool { return !isAlphanumeric(c) && !strings.ContainsRune("-_.~", rune(c)) }) {
 		return nil
 	}
 	var b bytes.Buffer
