@@ -90,11 +90,12 @@ func (b *Broker) scrubber(c *call, secrets *injector.Secrets) (*injector.Scrubbe
 		return secrets.NewScrubber(), nil
 	}
 	given := c.upstream.given
-	if !given.all.add(gift{secrets, c.credential}, b.clock) {
+	one, ok := given.all.add(gift{secrets, c.credential}, b.clock)
+	if !ok {
 		return nil, fault.New("forward", fault.Unavailable, "this upstream has too many credentials that are still good to search its answers for all of them; call again when some have ended")
 	}
-	others, late, count := given.add(workloadOf(c.identity), c.credential, secrets, b.clock)
-	scrub := secrets.NewScrubber(others...)
+	others, late, count := given.add(workloadOf(c.identity), c.credential, one.secrets, b.clock)
+	scrub := one.secrets.NewScrubber(others...)
 	scrub.Watch(late, count)
 	scrub.Beside(given.all.needles)
 	return scrub, nil

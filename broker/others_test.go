@@ -214,11 +214,14 @@ func TestWhatAllAnswersAreSearchedFor(t *testing.T) {
 // A stored key has no end at its system: it is looked for a day after its last use.
 func TestAStoredKeyIsLookedForAfterItsLastUse(t *testing.T) {
 	w := open(t)
-	w.rewriteOnly("mintmark.yaml", "\nproviders:\n", "\nproviders:\n  stored: {kind: static, token: \"file:vault-token\", since: 2026-01-01}\n")
+	w.rewriteOnly("mintmark.yaml", "\nproviders:\n", "\nproviders:\n  stored: {kind: static, per_agent: true, token: \"file:vault-token\", since: 2026-01-01}\n")
 	if err := w.change("mintmark.yaml", "orders: {url: \"http://"+w.upstream.address+"/mcp\", credentials: [{provider: token", "orders: {url: \"http://"+w.upstream.address+"/mcp\", credentials: [{provider: stored"); err != nil {
 		t.Fatal(err)
 	}
-	w.wantOK(w.call(), "result")
+	w.vouching()
+	for _, issuer := range []string{"one.example", "two.example"} { // who have a lease of it each
+		w.wantOK(w.callTo("orders", issuer), "result")
+	}
 	for _, after := range []struct {
 		hours, left int
 	}{{0, 1}, {23, 1}, {26, 0}} {

@@ -21,14 +21,16 @@ type toAll struct {
 	swept   time.Time       // of what is over, when there was no room
 }
 
-// add has the answers to all searched for one, and reports whether there was room.
-func (a *toAll) add(one gift, clock func() time.Time) bool {
+// add has the answers to all searched for one, and returns it as it is kept: of a
+// secret that is leased anew, as a stored key is, there is one. It returns false where
+// there was no room.
+func (a *toAll) add(one gift, clock func() time.Time) (kept gift, ok bool) {
 	name := one.credential.Fingerprint()
 	a.mu.RLock()
-	kept, ok := a.kept[name]
+	kept, ok = a.kept[name]
 	a.mu.RUnlock()
 	if ok && kept.credential == one.credential {
-		return true
+		return kept, true
 	}
 	now := clock()
 	if a.clears(now) {
@@ -37,26 +39,26 @@ func (a *toAll) add(one gift, clock func() time.Time) bool {
 	return a.put(name, one, now)
 }
 
-// put is add where one may be new. A secret that is leased anew, as a stored key is, is
-// kept until the last end of its leases.
-func (a *toAll) put(name string, one gift, now time.Time) bool {
+// put is add where one may be new. It is kept until the last end of its leases.
+func (a *toAll) put(name string, one gift, now time.Time) (kept gift, ok bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	if kept, ok := a.kept[name]; ok {
+	if kept, ok = a.kept[name]; ok {
 		if kept.over(now) || one.end().After(kept.end()) {
-			a.kept[name] = gift{kept.secrets, one.credential}
+			kept.credential = one.credential
+			a.kept[name] = kept
 		}
-		return true
+		return kept, true
 	}
 	if len(a.kept) >= mostToAll {
-		return false
+		return gift{}, false
 	}
 	if a.kept == nil {
 		a.kept = make(map[string]gift)
 	}
 	a.kept[name] = one
 	a.needles.Add(one.secrets)
-	return true
+	return one, true
 }
 
 // clears reports whether a is full, and so rarely that it is worth a sweep.

@@ -127,15 +127,6 @@ func (s *Secrets) compiled() *matcher {
 	return s.matcher()
 }
 
-// same reports whether both are the same secrets.
-func (s *Secrets) same(other *Secrets) bool {
-	if s == other {
-		return true
-	}
-	a, b := s.compiled(), other.compiled()
-	return a != nil && b != nil && slices.Equal(a.forms, b.forms)
-}
-
 // escapedWhole returns text as encoders of JSON, queries and paths write it, where
 // they change it.
 func escapedWhole(text string) []string {
