@@ -81,9 +81,10 @@ type call struct {
 	recorded bool // the allowed decision is in the log; of a batch, one of them
 
 	// answer
-	scrub *injector.Scrubber // of what the upstream says; nil until it was sent something
-	pace  pace               // of the answer that is read
-	hits  int                // of it, that were told of
+	scrub        *injector.Scrubber // of what the upstream says; nil until it was sent something
+	pace         pace               // of the answer that is read
+	hits         int                // of it, that were told of
+	hitsOfOthers int                // among them: secrets that others were served with
 }
 
 // serve is the one way through: attest, receive, then an exchange with the
@@ -310,7 +311,10 @@ func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, erro
 // forward sends the call and returns the head of an answer that may be relayed,
 // with what takes the secret out of it.
 func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *injector.Scrubber, error) {
-	scrub := b.scrubber(c, secrets)
+	scrub, err := b.scrubber(c, secrets)
+	if err != nil {
+		return nil, nil, err
+	}
 	c.scrub = scrub
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {

@@ -1,7 +1,10 @@
 package broker
 
 import (
+	"fmt"
+	"maps"
 	"net/http"
+	"strings"
 	"testing"
 	"time"
 
@@ -143,4 +146,31 @@ func (g *Given) Kept() (n int) {
 		n += len(e.Value.(*gifts).late)
 	}
 	return n
+}
+
+// FillGiven has an upstream have as many credentials as can be looked for, until
+// empty is called.
+func (b *Broker) FillGiven(upstream string) (empty func()) {
+	a := &b.current.Load().upstreams[upstream].given.all
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := 0; len(a.kept) < mostToAll; i++ {
+		a.kept[fmt.Sprint("filled-", i)] = gift{}
+	}
+	return func() {
+		a.mu.Lock()
+		defer a.mu.Unlock()
+		maps.DeleteFunc(a.kept, func(name string, _ gift) bool { return strings.HasPrefix(name, "filled-") })
+	}
+}
+
+// GivenToAll returns how many credentials of an upstream the answers to all are
+// searched for.
+func (b *Broker) GivenToAll(upstream string) int {
+	return b.current.Load().upstreams[upstream].given.all.needles.Len()
+}
+
+// SweepGiven lets go of what an upstream got and is over at now.
+func (b *Broker) SweepGiven(upstream string, now time.Time) {
+	b.current.Load().upstreams[upstream].given.sweep(func() time.Time { return now })
 }

@@ -10,19 +10,22 @@ import (
 
 	"mintmark/broker/bundle"
 	"mintmark/injector"
+	"mintmark/internal/fault"
 	"mintmark/providers"
 )
 
 const (
-	givenToOne  = 4    // credentials of a workload that are remembered
-	givenToMost = 4096 // workloads
+	givenToOne  = 4       // credentials of a workload that are remembered, in all their forms
+	givenToMost = 1 << 16 // workloads
 )
 
 // given are the credentials that an upstream got of late, by the workload that they
 // served. A server may keep one, as of the request that began a session, and say it
 // in the answer to another: that of a renewed one, or of one for certain tools. A
-// workload that was served lately takes the place of the one that was least so.
+// workload that was served lately takes the place of the one that was least so; what it
+// got stays among those that are looked for in the answers to all.
 type given struct {
+	all  toAll
 	mu   sync.Mutex
 	late map[workload]*list.Element // of *gifts
 	used list.List                  // the last first
@@ -45,10 +48,23 @@ type gift struct {
 	credential providers.Credential
 }
 
+// lasting is for how long what has no end of its own is looked for once the broker
+// took it from its store the last time.
+const lasting = 24 * time.Hour
+
+// end returns until when the credential is looked for, and zero for ever.
+func (g gift) end() time.Time {
+	end := g.credential.GoodUntil()
+	if !end.IsZero() && g.credential.Endless() {
+		return end.Add(lasting)
+	}
+	return end
+}
+
 // over reports whether nobody can use the credential any more. One that the broker
 // no longer uses may still be good at its system, and is not over before its end.
 func (g gift) over(now time.Time) bool {
-	end := g.credential.GoodUntil()
+	end := g.end()
 	return g.credential.Revoked() || !end.IsZero() && now.After(end)
 }
 
@@ -60,28 +76,38 @@ func givenBy(old *snapshot, name string, u bundle.Upstream) *given {
 			return old.upstreams[name].given
 		}
 	}
-	return &given{}
+	return newGiven()
 }
 
-// scrubber returns what takes the secrets of this call out of its answer, and those
-// of what the upstream got for the agent before, or gets while the answer goes on.
-func (b *Broker) scrubber(c *call, secrets *injector.Secrets) *injector.Scrubber {
+func newGiven() *given { return &given{all: toAll{needles: injector.NewNeedles()}} }
+
+// scrubber returns what takes the secrets of this call out of its answer, those of
+// what the upstream got for the agent before, or gets while the answer goes on, and
+// those of what it got for others. Where they are too many to look for, it returns a
+// *fault.Error instead.
+func (b *Broker) scrubber(c *call, secrets *injector.Secrets) (*injector.Scrubber, error) {
 	if secrets == nil {
-		return secrets.NewScrubber()
+		return secrets.NewScrubber(), nil
 	}
-	others, late, count := c.upstream.given.add(workloadOf(c.identity), c.credential, secrets, b.clock)
-	scrub := secrets.NewScrubber(others...)
+	given := c.upstream.given
+	one, ok := given.all.add(gift{secrets, c.credential}, b.clock)
+	if !ok {
+		return nil, fault.New("forward", fault.Unavailable, "this upstream has too many credentials that are still good to search its answers for all of them; call again when some have ended")
+	}
+	others, late, count := given.add(workloadOf(c.identity), c.credential, one.secrets, b.clock)
+	scrub := one.secrets.NewScrubber(others...)
 	scrub.Watch(late, count)
-	return scrub
+	scrub.Beside(given.all.needles)
+	return scrub, nil
 }
 
 // add notes that agent was served by c, whose secrets these are. It returns those
 // of the others that still hold, and the workload's gifts with their count as of
 // then.
 func (g *given) add(agent workload, c providers.Credential, secrets *injector.Secrets, clock func() time.Time) (others []*injector.Secrets, to *gifts, count uint64) {
-	now := clock()
-	to = g.to(agent, c.GoodUntil(), clock)
-	others, count = to.add(gift{secrets, c}, now)
+	one, now := gift{secrets, c}, clock()
+	to = g.to(agent, one.end(), clock)
+	others, count = to.add(one, now)
 	return others, to, count
 }
 

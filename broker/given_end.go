@@ -31,10 +31,12 @@ func (g *given) ends(end time.Time, clock func() time.Time) {
 // an answer under way may look there for what comes next.
 func (g *given) sweep(clock func() time.Time) {
 	g.mu.Lock()
-	defer g.mu.Unlock()
-	g.wakes = time.Time{}
+	g.wakes = time.Time{} // what comes from now on wakes for itself
+	g.mu.Unlock()
 	now := clock()
-	var next time.Time
+	next := g.all.sweep(now)
+	g.mu.Lock()
+	defer g.mu.Unlock()
 	for e := g.used.Front(); e != nil; e = e.Next() {
 		if end := e.Value.(*gifts).sweep(now); next.IsZero() || !end.IsZero() && end.Before(next) {
 			next = end
@@ -49,7 +51,7 @@ func (to *gifts) sweep(now time.Time) (next time.Time) {
 	defer to.mu.Unlock()
 	to.late = slices.DeleteFunc(to.late, func(g gift) bool { return g.over(now) })
 	for _, g := range to.late {
-		if end := g.credential.GoodUntil(); next.IsZero() || !end.IsZero() && end.Before(next) {
+		if end := g.end(); next.IsZero() || !end.IsZero() && end.Before(next) {
 			next = end
 		}
 	}

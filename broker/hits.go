@@ -12,25 +12,38 @@ import (
 	"mintmark/internal/fault"
 )
 
+// Why a record says that a secret was masked.
+const (
+	maskedOwn   = "the upstream sent an injected secret back"
+	maskedOther = "the upstream showed a secret that it got for another workload, or for an earlier call"
+)
+
 // noticed tells of what was masked in the answer to c so far, at once: a stream
-// may go on for days. The first of an answer is a record of its own, and the
-// answer's outcome has the number of all.
+// may go on for days. The first of an answer is a record of its own, and the first
+// that was injected for others another. The answer's outcome has the number of all.
 func (b *Broker) noticed(c *call) {
 	if c.scrub == nil || c.scrub.Hits() == c.hits {
 		return
 	}
-	hits, first := c.scrub.Hits(), c.hits == 0
+	hits, others := c.scrub.Hits(), c.scrub.HitsOfOthers()
 	b.metrics.masked(c, hits-c.hits)
-	c.hits = hits
-	if !first {
-		return
+	if hits > others && c.hits == c.hitsOfOthers {
+		b.tellMasked(c, c.credential.ID(), maskedOwn)
 	}
+	if others > 0 && c.hitsOfOthers == 0 {
+		b.tellMasked(c, c.upstream.given.all.whose(c.scrub.OfOthers()), maskedOther)
+	}
+	c.hits, c.hitsOfOthers = hits, others
+}
+
+// tellMasked tells that the answer to c had a secret of the credential in it.
+func (b *Broker) tellMasked(c *call, credential, why string) {
 	b.log.Note(&audit.Record{
 		Kind: audit.Admin, Event: "secret_masked", Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method,
-		Tool: c.object(), Credential: c.credential.ID(), Reason: "the upstream sent an injected secret back",
+		Tool: c.object(), Credential: credential, Reason: why,
 	})
 	b.logger.WarnContext(context.WithoutCancel(c.r.Context()), "the upstream sent an injected secret back, and it was masked",
-		slog.String("call", c.id), slog.String("upstream", c.name), slog.String("credential", c.credential.ID()))
+		slog.String("call", c.id), slog.String("upstream", c.name), slog.String("credential", credential), slog.String("reason", why))
 }
 
 // inParts has the secrets followed from part to part of an answer that is made of

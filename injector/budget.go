@@ -11,7 +11,9 @@ const (
 // Spent reports whether the search took more steps than an answer of this length
 // may cost. From then on nothing is given out: the answer can't be searched for
 // secrets in good time, and is to be cut.
-func (s *Scrubber) Spent() bool { return s.spent || s.then != nil && s.then.Spent() }
+func (s *Scrubber) Spent() bool {
+	return s.spent || s.beside.spent() || s.then != nil && s.then.Spent()
+}
 
 // spend ends the search when what was read up to now cost too much.
 func (s *Scrubber) spend(now int64) {

@@ -56,6 +56,8 @@ const (
 	either
 	// sixtyFour is base64, in which the URL's alphabet has - and _ for + and /.
 	sixtyFour
+	// thirtyTwo is base32, whose letters may be in either case.
+	thirtyTwo
 )
 
 // form is one way to write a secret, before anything is escaped.
@@ -85,7 +87,7 @@ func appendForms(forms []form, secret string) []form {
 		add(aligned(base64.RawStdEncoding.EncodeToString, 6, secret, offset), sixtyFour)
 	}
 	for offset := range 5 {
-		add(aligned(base32.StdEncoding.EncodeToString, 5, secret, offset), either)
+		add(aligned(base32.StdEncoding.EncodeToString, 5, secret, offset), thirtyTwo)
 	}
 	return forms
 }
@@ -128,7 +130,7 @@ func (f *form) twin(c byte) byte {
 		return '-'
 	case f.alphabet == sixtyFour && c == '/':
 		return '_'
-	case f.alphabet == either && isAlphanumeric(c) && c > '9':
+	case (f.alphabet == either || f.alphabet == thirtyTwo) && isAlphanumeric(c) && c > '9':
 		return c ^ 0x20
 	}
 	return c

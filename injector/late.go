@@ -24,7 +24,7 @@ func (s *Scrubber) catchUp() {
 	if now == s.seen {
 		return
 	}
-	s.seen = now
+	s.seen, s.beside.known = now, 0
 	s.unlink()
 	last, known := s, []*Secrets{s.of}
 	for last.then != nil {

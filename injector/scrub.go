@@ -27,6 +27,7 @@ type Scrubber struct {
 	hits    int
 	across  *across   // nil: each secret is in one piece
 	then    *Scrubber // of other secrets, in what this one gives out; nil: none
+	beside  beside    // of others' secrets, in what all of these give out
 	late    Late      // or nil
 	seen    uint64    // of late
 	aside   int64     // bytes that were read and are none of the stream
@@ -51,10 +52,11 @@ func (s *Secrets) NewScrubber(others ...*Secrets) *Scrubber {
 
 // Hits returns how many times a secret was masked.
 func (s *Scrubber) Hits() int {
+	hits := s.hits + s.HitsOfOthers()
 	if s.then != nil {
-		return s.hits + s.then.Hits()
+		hits += s.then.Hits()
 	}
-	return s.hits
+	return hits
 }
 
 // String returns text with every secret masked; it is for headers.
@@ -64,7 +66,7 @@ func (s *Scrubber) String(text string) string {
 	if s.then != nil {
 		text = s.then.String(text)
 	}
-	return text
+	return s.beside.text(s, text, false)
 }
 
 // ErrorText returns that of an error with every secret masked, and what it quotes
@@ -75,7 +77,7 @@ func (s *Scrubber) ErrorText(text string) string {
 	if s.then != nil {
 		text = s.then.ErrorText(text)
 	}
-	return text
+	return s.beside.text(s, text, true)
 }
 
 // masked counts what text costs to what the stream may cost.
@@ -133,7 +135,7 @@ func (s *Scrubber) Next(piece []byte) []byte {
 	if s.then != nil {
 		out = s.then.Next(out)
 	}
-	return out
+	return s.beside.next(s, out)
 }
 
 // Rest returns what was held back.
@@ -146,11 +148,11 @@ func (s *Scrubber) Rest() []byte {
 		return nil
 	}
 	out := s.release(nil, s.at)
-	if s.then == nil {
-		return out
+	if s.then != nil {
+		out = append([]byte(nil), s.then.Next(out)...)
+		out = append(out, s.then.Rest()...)
 	}
-	out = append([]byte(nil), s.then.Next(out)...)
-	return append(out, s.then.Rest()...)
+	return s.beside.rest(s, out)
 }
 
 // read follows every secret that may be under way through a piece.

@@ -96,6 +96,7 @@ type sealed struct {
 	fingerprint string
 	agreed      atomic.Pointer[Terms]
 	material    Material
+	stored      bool                 // see Keeper
 	ended       atomic.Bool          // the Pool hands it out no longer
 	revoked     atomic.Bool          // its system takes it no longer
 	once        atomic.Pointer[once] // nil: wiped
@@ -147,12 +148,19 @@ func (c Credential) Scopes() []string { return c.sealed().terms().Scopes }
 func (c Credential) NotAfter() time.Time { return c.sealed().terms().NotAfter }
 
 // GoodUntil returns the instant after which nobody can use c: when its system ends it
-// by itself, or NotAfter where the system set no end.
+// by itself, or NotAfter where the system set no end: see Endless.
 func (c Credential) GoodUntil() time.Time {
 	if end := c.sealed().terms().systemEnd; !end.IsZero() {
 		return end
 	}
 	return c.NotAfter()
+}
+
+// Endless reports whether nothing ends c at its system, as a stored key: it may be good
+// there long after NotAfter.
+func (c Credential) Endless() bool {
+	s := c.sealed()
+	return s.stored || s.id != "" && s.terms().systemEnd.IsZero()
 }
 
 // Revoked reports whether the issuing system has ended c when the Pool asked it to,

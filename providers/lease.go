@@ -32,6 +32,7 @@ type registration struct {
 	revoker    Revoker    // nil: its system cannot end a credential early
 	renewer    Renewer    // nil: its system cannot prolong a credential
 	logins     LoginBound // nil: what it mints is not bound to a login
+	stored     bool       // it mints nothing: see Keeper
 	seed       maphash.Seed
 	generation atomic.Uint64 // counts Drops, so that a mint under way notices one
 }
@@ -49,6 +50,8 @@ func register(entries map[string]Entry) (map[string]*registration, error) {
 			e.PerAgent = true
 		}
 		reg := &registration{Entry: e, name: name, seed: maphash.MakeSeed()}
+		keeper, keeps := e.Provider.(Keeper)
+		reg.stored = keeps && keeper.Kept()
 		reg.revoker, _ = e.Provider.(Revoker)
 		reg.renewer, _ = e.Provider.(Renewer)
 		reg.logins, _ = e.Provider.(LoginBound)
@@ -118,6 +121,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 		provider: t.reg.name,
 		kind:     minted.Kind(),
 		material: minted.sealed().material,
+		stored:   t.reg.stored,
 	}}}
 	l.credential.lease.once.Store(new(once))
 	terms := *minted.sealed().terms()

@@ -1,0 +1,121 @@
+package injector
+
+import (
+	"bytes"
+	"slices"
+)
+
+// needle is one text that is looked for, and whose it is.
+type needle struct {
+	of   *Secrets
+	text string
+}
+
+// branch is a place in the tree of all needles, which has what is common to several
+// once: tokens of one issuer often begin alike for long. Its text is that of one of
+// the needles that go through it, so that nothing stays of those that were removed.
+type branch struct {
+	text     string
+	from, to int       // the part of text that leads here from the branch before
+	ends     []needle  // that end here
+	first    []byte    // how each of next begins, folded
+	next     []*branch // none with less than a byte
+}
+
+// insert adds a needle.
+func (t *needles) insert(one needle) {
+	b := &t.root
+	for b.to < len(one.text) {
+		c := lower(one.text[b.to])
+		i := bytes.IndexByte(b.first, c)
+		if i < 0 {
+			leaf := &branch{text: one.text, from: b.to, to: len(one.text), ends: []needle{one}}
+			b.first, b.next = append(b.first, c), append(b.next, leaf)
+			return
+		}
+		next := b.next[i]
+		n := agree(next, one.text[b.to:])
+		if at := next.from + n; at < next.to {
+			fork := &branch{text: next.text, from: next.from, to: at, first: []byte{lower(next.text[at])}, next: []*branch{next}}
+			next.from = at
+			b.next[i] = fork
+		}
+		b = b.next[i]
+	}
+	b.ends = append(b.ends, one)
+}
+
+// remove takes out a needle that is in the tree, from b on.
+func (t *needles) remove(b *branch, at int, one needle) {
+	if at == len(one.text) {
+		i := slices.IndexFunc(b.ends, func(n needle) bool { return n.of == one.of })
+		b.ends = slices.Delete(b.ends, i, i+1)
+	} else {
+		i := bytes.IndexByte(b.first, lower(one.text[at]))
+		next := b.next[i]
+		t.remove(next, next.to, one)
+		switch {
+		case len(next.ends) > 0 || len(next.next) > 1:
+		case len(next.next) == 1:
+			only := next.next[0]
+			only.from = next.from
+			b.next[i] = only
+		default:
+			b.first, b.next = slices.Delete(b.first, i, i+1), slices.Delete(b.next, i, i+1)
+		}
+	}
+	switch {
+	case len(b.ends) > 0:
+		b.text = b.ends[0].text
+	case len(b.next) > 0:
+		b.text = b.next[0].text
+	default:
+		b.text = ""
+	}
+}
+
+// agree returns for how many bytes text goes the way to b.
+func agree[T string | []byte](b *branch, text T) int {
+	way := b.text[b.from:b.to]
+	n := min(len(way), len(text))
+	for i := range n {
+		if way[i] != text[i] && lower(way[i]) != lower(text[i]) {
+			return i
+		}
+	}
+	return n
+}
+
+// followed is how far a text goes as needles do.
+type followed struct {
+	length int      // of the longest needle that the text begins with, or 0
+	of     *Secrets // whose that is
+	open   bool     // all of the text is the beginning of a longer one
+	upto   int      // that many bytes are the beginning of one
+	whole  int      // the length of one that begins so
+}
+
+// follow compares the beginning of text with all needles.
+func (t *needles) follow(text []byte) (f followed) {
+	b := &t.root
+	for {
+		if len(b.ends) > 0 {
+			f.length, f.of = b.to, b.ends[0].of
+		}
+		if f.upto == len(text) {
+			f.open = len(b.next) > 0
+			return f
+		}
+		i := bytes.IndexByte(b.first, lower(text[f.upto]))
+		if i < 0 {
+			return f
+		}
+		b = b.next[i]
+		f.whole = len(b.text)
+		f.upto += agree(b, text[f.upto:])
+		if f.upto < b.to {
+			f.open = f.upto == len(text)
+			return f
+		}
+	}
+}
