@@ -52,11 +52,11 @@ func (w *world) callTo(name, issuer string) request {
 }
 
 // literalLoot is what the other's request carried, in the ordinary ways of writing a
-// text as a whole: not each character by itself, nor HTML.
+// text as a whole: not each character by itself, nor twice, nor HTML.
 func literalLoot(r *http.Request) (all []string) {
 	for _, s := range stolen(r) {
 		for name, write := range writings() {
-			if !strings.HasPrefix(name, "all ") && name != "html" {
+			if !strings.HasPrefix(name, "all ") && !strings.Contains(name, " in ") && name != "html" {
 				all = append(all, write(s))
 			}
 		}
@@ -78,7 +78,7 @@ func TestAHostileUpstreamShowsNothingOfOthers(t *testing.T) {
 			}
 			tried := 0
 			for place, does := range attacks() {
-				if strings.HasPrefix(place, "tokens of ") { // in parts
+				if strings.HasPrefix(place, "tokens of ") || strings.HasSuffix(place, ", events") || strings.HasSuffix(place, ", JSON") { // in parts, or escaped twice
 					continue
 				}
 				for how, call := range map[string]request{
