@@ -6,11 +6,14 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"flag"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -46,6 +49,8 @@ var printed lockedBuffer
 
 func TestMain(m *testing.M) {
 	stdlog.Hush(slog.New(slog.NewJSONHandler(&printed, nil)))
+	// They wait more than they compute. The command line's own number stands.
+	_ = flag.Set("test.parallel", strconv.Itoa(max(4, runtime.GOMAXPROCS(0))))
 	os.Exit(m.Run())
 }
 
