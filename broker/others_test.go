@@ -53,10 +53,10 @@ func (w *world) callTo(name, issuer string) request {
 
 // literalLoot is what the other's request carried, in the ordinary ways of writing a
 // text as a whole: not each character by itself, nor twice, nor HTML.
-func literalLoot(r *http.Request) (all []string) {
+func literalLoot(r *http.Request, but string) (all []string) {
 	for _, s := range stolen(r) {
 		for name, write := range writings() {
-			if !strings.HasPrefix(name, "all ") && !strings.Contains(name, " in ") && name != "html" {
+			if !strings.HasPrefix(name, "all ") && !strings.Contains(name, " in ") && name != "html" && name != but {
 				all = append(all, write(s))
 			}
 		}
@@ -72,13 +72,13 @@ func TestAHostileUpstreamShowsNothingOfOthers(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w.in(t)
 			credential, first := got(name)
-			loot := strings.Join(literalLoot(first), " ")
+			loot := strings.Join(literalLoot(first, "JSON"), " ") // some write it as JSON themselves
 			if loot == "" {
 				t.Fatal("got nothing of the first agent's")
 			}
 			tried := 0
 			for place, does := range attacks() {
-				if strings.HasPrefix(place, "tokens of ") || strings.HasSuffix(place, ", events") || strings.HasSuffix(place, ", JSON") { // in parts, or escaped twice
+				if strings.HasPrefix(place, "tokens of ") || strings.HasSuffix(place, ", events") { // in parts
 					continue
 				}
 				for how, call := range map[string]request{
@@ -123,7 +123,7 @@ func TestAnothersSecretInPiecesAtEveryOffset(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			w.in(t)
 			credential, first := got(c.upstream)
-			forms := literalLoot(first)
+			forms := literalLoot(first, "")
 			var said atomic.Int64
 			w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
 				rw.Header().Set("Content-Type", c.kind)
