@@ -1,5 +1,7 @@
 package audit
 
+import "time"
+
 // What the tests reach that the package does not export.
 
 type File = file
@@ -18,3 +20,10 @@ func OpenWith(o Options, openSegment func(string, int) (File, error)) (*Log, err
 func OpenSegment(path string, flag int) (File, error) { return openSegment(path, flag) }
 
 func AppendBody(b []byte, r *Record) []byte { return appendBody(b, r) }
+
+// Due returns when the writer next has something to do by itself.
+func (l *Log) Due() time.Time {
+	l.writer.mu.Lock()
+	defer l.writer.mu.Unlock()
+	return l.writer.due()
+}

@@ -239,6 +239,36 @@ func TestFailedLogRetriesWithoutTraffic(t *testing.T) {
 	mustVerify(t, dir)
 }
 
+// A record that nobody waits for is kept while an fsync fails: it is written with the
+// next try, and the writer does not ask for it again and again until then.
+func TestANoteWaitsForTheNextTryOfAFailedLog(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		d := newDisk()
+		l := openOn(t, d, audit.Options{Directory: dir})
+		fails := make(chan struct{})
+		d.set(func(d *disk) { d.sync, d.blocked = syscall.EIO, fails })
+		refused := make(chan error)
+		go func() {
+			_, err := l.Append(context.Background(), &audit.Record{Kind: audit.Issuance, Event: "mint"})
+			refused <- err
+		}()
+		synctest.Wait()
+		l.Note(&audit.Record{Kind: audit.Outcome})
+		close(fails)
+		if err := <-refused; err == nil {
+			t.Error("got no error from a record that is not on the disk")
+		}
+		synctest.Wait()
+		if in := time.Until(l.Due()); in < 100*time.Millisecond {
+			t.Errorf("got a look in %s, want none before the next try", in)
+		}
+		d.set(func(d *disk) { d.sync, d.blocked = nil, nil })
+		mustClose(t, l)
+	})
+	mustVerify(t, dir)
+}
+
 func TestFailedSyncRefusesWhoWaitsForIt(t *testing.T) {
 	dir, d := t.TempDir(), newDisk()
 	l := openOn(t, d, audit.Options{Directory: dir, SyncAlways: true})

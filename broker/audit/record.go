@@ -24,7 +24,7 @@ type Record struct {
 	Kind Kind      `json:"kind"`
 
 	Call   string `json:"call,omitempty"`   // joins a call's records: 32 hex characters
-	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|mint_late|renew|renew_failed|held|orphan|orphan_login|revoke|revoke_failed|login|logout|logout_failed; admin: start|stop|bundle|trial|torn_tail|unsigned_tail|log_gap|strangers_skipped|tool_seen|tool_changed|tool_restored|tool_approved|tools_skipped|secret_masked; posture: changed|retracted
+	Event  string `json:"event,omitempty"`  // issuance: mint|mint_failed|mint_late|renew|renew_failed|held|orphan|orphan_login|revoke|revoke_failed|login|logout|logout_failed; admin: start|stop|bundle|trial|torn_tail|unsigned_tail|log_gap|strangers_skipped|tool_seen|tool_changed|tool_restored|tool_approved|tools_skipped|secret_masked|revoke_all|revoke_all_failed; posture: changed|retracted
 	Bundle string `json:"bundle,omitempty"` // hex SHA-256 of the bundle in force
 
 	Agent    string        `json:"agent,omitempty"`    // SPIFFE ID, only when proven

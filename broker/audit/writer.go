@@ -19,8 +19,9 @@ const (
 	retryEvery      = time.Second
 	maxBatch        = 1024    // entries of one write
 	maxBatchBytes   = 1 << 20 // bytes of bodies after which a batch takes no more
-	maxNoted        = 64      // records that nobody waits for are kept together,
-	noteEvery       = 5 * time.Millisecond
+	// So many records that nobody waits for are kept for one write, for so long.
+	maxNoted  = 64
+	noteEvery = 5 * time.Millisecond
 )
 
 // place is a point of the log in the segment that is being written.
@@ -324,13 +325,13 @@ func (w *writer) due() time.Time {
 			due = t
 		}
 	}
-	switch {
-	case w.failed():
-		sooner(w.retryAt)
-	case w.at.unsigned > 0:
+	if w.failed() {
+		sooner(w.retryAt) // with what was noted
+	}
+	if !w.failed() && w.at.unsigned > 0 {
 		sooner(w.signBy)
 	}
-	if len(w.noted) > 0 {
+	if !w.failed() && len(w.noted) > 0 {
 		sooner(w.noteBy)
 	}
 	if w.dirty() && !w.inflight {
