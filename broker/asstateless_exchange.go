@@ -118,7 +118,7 @@ func (b *Broker) inSession(c *call, v *conversation) (*call, error) {
 // injection already, and whoever judges c meanwhile reads that.
 func (c *call) adopt(f *call) {
 	c.decision, c.credential, c.cached = f.decision, f.credential, f.cached
-	c.stripped, c.recorded, c.scrub, c.hits = f.stripped, f.recorded, f.scrub, f.hits
+	c.stripped, c.recorded, c.scrub, c.hits, c.hitsOfOthers = f.stripped, f.recorded, f.scrub, f.hits, f.hitsOfOthers
 }
 
 // link makes the conversation end when the agent's call c does.

@@ -84,7 +84,7 @@ type call struct {
 	scrub        *injector.Scrubber // of what the upstream says; nil until it was sent something
 	pace         pace               // of the answer that is read
 	hits         int                // of it, that were told of
-	hitsOfOthers int                // among them: secrets that others were served with
+	hitsOfOthers int                // among them: of other credentials than its own
 }
 
 // serve is the one way through: attest, receive, then an exchange with the

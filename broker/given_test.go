@@ -54,6 +54,17 @@ func TestACredentialInTheAnswerToACallWithAnother(t *testing.T) {
 			if got := w.do(call()); !strings.Contains(got.body, "Basic ****") || !strings.Contains(got.body, "Bearer ****") {
 				t.Errorf("got %s, want both credentials in it, masked", got.body)
 			}
+			last := w.lastAllowed()
+			whose := map[string]string{} // by why
+			for _, r := range w.masks() {
+				if r.Call == last.Call {
+					whose[r.Reason] = r.Credential
+				}
+			}
+			own, other := whose["the upstream sent an injected secret back"], whose["the upstream showed a secret that it got for another workload, or for an earlier call"]
+			if len(whose) != 2 || own != last.Credential || other == "" || other == own {
+				t.Errorf("records of what was masked: got %v, want one of %s and one of the other", whose, last.Credential)
+			}
 		})
 	}
 }

@@ -20,7 +20,7 @@ const (
 
 // noticed tells of what was masked in the answer to c so far, at once: a stream
 // may go on for days. The first of an answer is a record of its own, and the first
-// that was injected for others another. The answer's outcome has the number of all.
+// of another credential one more. The answer's outcome has the number of all.
 func (b *Broker) noticed(c *call) {
 	if c.scrub == nil || c.scrub.Hits() == c.hits {
 		return

@@ -39,22 +39,6 @@ type sighting struct {
 // Beside has s mask the secrets of all too, in their literal forms.
 func (s *Scrubber) Beside(all *Needles) { s.beside.all = all.set() }
 
-// HitsOfOthers returns how many of the hits were of secrets that s is beside.
-func (s *Scrubber) HitsOfOthers() int {
-	if s.beside.found == nil {
-		return 0
-	}
-	return s.beside.found.hits
-}
-
-// OfOthers returns the first of those secrets that was masked, or nil.
-func (s *Scrubber) OfOthers() *Secrets {
-	if s.beside.found == nil {
-		return nil
-	}
-	return s.beside.found.first
-}
-
 func (b *beside) spent() bool { return b.found != nil && b.found.spent }
 
 // rests reports whether there is nothing to look for beside what own searches for.

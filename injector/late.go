@@ -59,7 +59,7 @@ func (s *Scrubber) drain() {
 func (s *Scrubber) unlink() {
 	for p := s; p.then != nil; {
 		if t := p.then; t.matcher == nil && len(t.held) == 0 {
-			s.hits += t.hits
+			s.left += t.hits
 			p.then = t.then
 			continue
 		}

@@ -25,6 +25,7 @@ type Scrubber struct {
 	found   []span  // in what was read and not yet given out
 	last    []int64 // by form, where its last hit began, and one
 	hits    int
+	left    int       // hits of those behind s that were given up
 	across  *across   // nil: each secret is in one piece
 	then    *Scrubber // of other secrets, in what this one gives out; nil: none
 	beside  beside    // of others' secrets, in what all of these give out
@@ -48,15 +49,6 @@ func (s *Secrets) NewScrubber(others ...*Secrets) *Scrubber {
 		scrub.then = others[0].NewScrubber(others[1:]...)
 	}
 	return scrub
-}
-
-// Hits returns how many times a secret was masked.
-func (s *Scrubber) Hits() int {
-	hits := s.hits + s.HitsOfOthers()
-	if s.then != nil {
-		hits += s.then.Hits()
-	}
-	return hits
 }
 
 // String returns text with every secret masked; it is for headers.
