@@ -14,10 +14,11 @@ import (
 	"mintmark/internal/owned"
 )
 
-// resume ends what a process began that was killed while it wrote, so that no secret
-// stays beside the state. A whole content with a token is put in place: the token
-// before it was spent to get it, and its server takes no other. What is less than
-// that is removed. The caller holds the lock, so nobody writes it now.
+// resume ends what was begun and not put in place, by a process that was killed while
+// it wrote or because the folder did not take it, so that no secret stays beside the
+// state. A whole content with a token is put in place: the token before it was spent
+// to get it, and its server takes no other. What is less than that is removed. The
+// caller holds the lock, so nobody writes it now.
 func (s store) resume() error {
 	f, err := os.OpenFile(s.nextPath(), os.O_RDWR|syscall.O_NOFOLLOW|syscall.O_NONBLOCK, 0)
 	if errors.Is(err, fs.ErrNotExist) {

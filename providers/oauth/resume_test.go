@@ -5,14 +5,17 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"os"
 	"path/filepath"
 	"syscall"
 	"testing"
 
+	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
 	"mintmark/providers"
 	"mintmark/providers/internal/providertest"
+	"mintmark/providers/oauth"
 )
 
 // A broker that is killed while it writes leaves the next content beside the state.
@@ -101,5 +104,39 @@ func TestWhatIsInTheWayOfTheNextState(t *testing.T) {
 				t.Errorf("got %v, want it left alone", err)
 			}
 		})
+	}
+}
+
+// What can't be put in place stays beside the state, as the only copy of a token that
+// its server gave, and the next mint goes on from it.
+func TestATokenThatCannotBePutInPlaceIsNotLost(t *testing.T) {
+	s := &rotating{state: filepath.Join(t.TempDir(), "state", "tickets")}
+	inTheWay := true
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		if inTheWay {
+			if err := os.Mkdir(s.state, 0o700); err != nil {
+				t.Error(err)
+			}
+		}
+		s.ServeHTTP(w, r)
+	})
+	c.RefreshToken = &oauth.RefreshToken{Token: providertest.Ref(t, canary+"-0"), State: bundle.Path(s.state)}
+	p := open(t, c, providers.Env{})
+	for range 2 { // when it came, and when it is tried again
+		r := providertest.One(t, p, canary)
+		if hint := r.Refused(t, providers.Request{}, fault.Internal); hint != "the broker cannot keep the state of the credential provider" || s.n != 1 {
+			t.Errorf("got %q and %d requests, want one", hint, s.n)
+		}
+		r.Stop(t)
+	}
+	inTheWay = false
+	if err := os.Remove(s.state); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := p.Mint(t.Context(), providers.Request{}); err != nil || s.n != 2 {
+		t.Errorf("got %v and %d requests, want the grant to go on", err, s.n)
+	}
+	if found, err := os.ReadDir(filepath.Dir(s.state)); err != nil || len(found) != 2 {
+		t.Errorf("folder: got %v, %v, want the state and its lock alone", found, err)
 	}
 }

@@ -130,6 +130,7 @@ func (s store) write(k kept) error {
 type next struct {
 	file *os.File
 	path string
+	only bool // it is whole, and its token is nowhere else
 }
 
 // nextPath is where the next content is written. Only who holds the lock does.
@@ -151,14 +152,17 @@ func (s store) begin() (*next, error) {
 	return n, nil
 }
 
-// keep puts k in place of the old content. It is on the disk when keep returns.
+// keep puts k in place of the old content. It is on the disk when keep returns. Where
+// it can't be put there, resume does at the next hold.
 func (n *next) keep(k kept) error {
 	content, err := json.Marshal(k)
 	if err != nil {
 		return fmt.Errorf("write the state: %w", err)
 	}
 	_, err = n.file.WriteAt(content, 0)
-	if err = errors.Join(err, n.file.Truncate(int64(len(content))), n.file.Sync()); err == nil {
+	err = errors.Join(err, n.file.Truncate(int64(len(content))))
+	n.only = err == nil && k.Token != ""
+	if err = errors.Join(err, n.file.Sync()); err == nil {
 		err = os.Rename(n.file.Name(), n.path)
 	}
 	if err == nil {
@@ -170,10 +174,12 @@ func (n *next) keep(k kept) error {
 	return nil
 }
 
-// drop removes what was not kept.
+// drop removes what was not kept, but for the only copy of a token.
 func (n *next) drop() {
 	_ = n.file.Close()
-	_ = os.Remove(n.file.Name()) // fails once it is renamed
+	if !n.only {
+		_ = os.Remove(n.file.Name())
+	}
 }
 
 func syncDir(path string) error {
