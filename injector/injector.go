@@ -48,9 +48,9 @@ type Scheme interface {
 	Inject(out *Outgoing, c providers.Opened) error
 }
 
-// Keeper is a Scheme with which an agent may send headers that are taken from it
+// HeaderKeeper is a Scheme with which an agent may send headers that are taken from it
 // otherwise.
-type Keeper interface {
+type HeaderKeeper interface {
 	// Keeps reports whether a header of this name goes on as it came.
 	Keeps(name string) bool
 }

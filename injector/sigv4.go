@@ -174,7 +174,7 @@ func (s signing) Owns(where Place, name string) bool {
 	return false
 }
 
-// Keeps implements Keeper.
+// Keeps implements HeaderKeeper.
 func (s signing) Keeps(name string) bool { return s.keep.Match(name) }
 
 // Admit refuses a body in the chunks that SDKs sign: without their signatures it

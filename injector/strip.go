@@ -21,7 +21,7 @@ func Strip(in http.Header, plain bool, s Scheme) (out http.Header, stripped []st
 	out = make(http.Header, 8) // what most calls need, and a map's first size
 	stripped = make([]string, 0, 2)
 	named := connectionNamed(in)
-	keeper, _ := s.(Keeper)
+	keeper, _ := s.(HeaderKeeper)
 	for name, values := range in {
 		switch {
 		case keeper != nil && keeper.Keeps(name) && !named[name] && len(values) > 0:
