@@ -35,7 +35,6 @@ type conversation struct {
 	asks    *rate.Limiter // of the upstream: each takes a message of its own, with its records
 	lacking string        // a capability of clients that the upstream asked for in vain, or ""
 	unlink  func() bool   // from the agent's call that it serves now
-	unwatch func()
 }
 
 // converse makes the agent's request in its session, or goes on with one that the
@@ -92,7 +91,6 @@ func (b *Broker) open(c *call, h *holding) (*conversation, error) {
 		return nil, err
 	}
 	v.answer = b.reading(f, resp, scrub)
-	v.unwatch = b.streams.add(f)
 	return v, nil
 }
 
@@ -223,7 +221,7 @@ func (v *conversation) end(b *Broker, err error, done bool) {
 	f := v.answer.call
 	v.unlink()
 	f.end(nil)
-	v.unwatch()
+	b.streams.remove(f)
 	_ = v.answer.resp.Body.Close()
 	if !done {
 		v.cancel(b, err)

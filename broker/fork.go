@@ -85,14 +85,15 @@ func (b *Broker) asks(f *call) (*answered, error) {
 		f.end(nil)
 		return nil, err
 	}
-	b.streams.put(f)
 	return b.reading(f, resp, scrub), nil
 }
 
-// reading returns the answer of f, to be read message by message.
+// reading returns the answer of f, to be read message by message. Until it is closed
+// it is under watch.
 func (b *Broker) reading(f *call, resp *http.Response, scrub *injector.Scrubber) *answered {
 	kind := mediaType(resp)
 	inParts(resp, scrub)
+	b.streams.put(f)
 	return &answered{call: f, resp: resp, scrub: scrub, messages: mcp.NewMessages(kind, resp.Body, int(b.limits.Answer))}
 }
 

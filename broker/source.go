@@ -41,10 +41,7 @@ type said struct {
 }
 
 // direct is the answer of a stateless upstream.
-type direct struct {
-	*answered
-	unwatch func()
-}
+type direct struct{ *answered }
 
 // directly sends f to a stateless upstream. An error is on record, and counted.
 func (b *Broker) directly(f *call) (source, error) {
@@ -53,7 +50,7 @@ func (b *Broker) directly(f *call) (source, error) {
 		return source{}, err
 	}
 	streamed := isStream(a.resp) && a.resp.StatusCode == http.StatusOK
-	return source{talk: direct{a, b.streams.add(f)}, sent: f, streamed: streamed}, nil
+	return source{talk: direct{a}, sent: f, streamed: streamed}, nil
 }
 
 func (d direct) next(b *Broker) (said, error) {
@@ -81,7 +78,6 @@ func (d direct) next(b *Broker) (said, error) {
 }
 
 func (d direct) close(b *Broker, written int64, err error) {
-	d.unwatch()
 	d.answered.written = written
 	d.answered.close(b, err)
 }
