@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"io"
 	"mime"
@@ -38,7 +39,11 @@ func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) 
 		return nil
 	case "application/json":
 		defer b.streams.add(c)()
-		return filterWhole(resp, limit, edit)
+		err := filterWhole(resp, limit, edit)
+		if cause := context.Cause(c.ctx); err != nil && isFault(cause) { // it was cut meanwhile
+			return cause
+		}
+		return err
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices || resp.ContentLength == 0 || resp.StatusCode == http.StatusAccepted {
 		return nil // no client reads a list there

@@ -155,3 +155,38 @@ func TestAListThatDoesNotGoOnIsRefused(t *testing.T) {
 		})
 	}
 }
+
+// A list that its agent may no longer see is refused for that while it is read.
+func TestAListThatIsDeniedWhileItIsReadSaysSo(t *testing.T) {
+	t.Parallel()
+	clock := &later{}
+	w := open(t, func(s *setup) {
+		s.Clock = clock.now
+		s.Policy = `@id("all") permit (principal == Agent::"spiffe://example.org/agent/shop", action, resource);`
+	})
+	p := piecemeal(jsonType, "")
+	w.registerOver("http", p)
+	got := make(chan answer, 1)
+	go func() {
+		got <- w.do(w.call(to("/mcp/slow"), body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)))
+	}()
+	p.event(t, `{"jsonrpc":`)
+	if err := w.change("policies.cedar", "permit (", "forbid ("); err != nil {
+		t.Fatal(err)
+	}
+	var a answer
+	w.await("the refusal", func() bool {
+		clock.by.Add(int64(time.Second))
+		w.broker.Look()
+		select {
+		case a = <-got:
+			return true
+		default:
+			return false
+		}
+	})
+	if said := a.refusal(t); said.Step != "decide" {
+		t.Errorf("got %+v, want it refused by policy", said)
+	}
+	recv(t, "the end of the upstream's request", p.left)
+}
