@@ -34,7 +34,7 @@ type pace struct {
 // paced holds the answer to c to its pace.
 func (b *Broker) paced(c *call, resp *http.Response) {
 	most := c.upstream.timeout
-	if most <= 0 || inMessages(resp) || isWatch(resp) || resp.Body == nil || resp.Body == http.NoBody {
+	if most <= 0 || inMessages(resp) || c.plain && isWatch(resp) || resp.Body == nil || resp.Body == http.NoBody {
 		return
 	}
 	p := &c.pace
@@ -49,7 +49,7 @@ func (b *Broker) paced(c *call, resp *http.Response) {
 }
 
 // isWatch reports whether an answer is what Kubernetes says of a watch: JSON texts that
-// come when they come.
+// come when they come. An MCP server has none to say.
 func isWatch(resp *http.Response) bool {
 	kind := resp.Header.Get("Content-Type")
 	if kind == "application/json" { // as most are
