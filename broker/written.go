@@ -31,9 +31,9 @@ func (c *call) writeDecision(w *written) *audit.Record {
 	} else if c.bridged != nil {
 		rec.Session = c.bridged.digest
 	}
-	rec.Arguments, rec.Body = digestsOf(c.msg.Arguments, c.said())
+	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.said())
 	if c.out != nil {
-		rec.Query, _ = digestsOf([]byte(c.out.URL.RawQuery), nil)
+		rec.Query = digestOf([]byte(c.out.URL.RawQuery))
 	}
 	rec.Posture = w.facts[:0]
 	for _, f := range c.decision.Facts {
@@ -61,24 +61,15 @@ func (c *call) said() []byte {
 	return c.body
 }
 
-// digestsOf returns the hex SHA-256 of each, or "" for nothing.
-func digestsOf(a, b []byte) (ofA, ofB string) {
-	const size = 2 * sha256.Size
-	var text [2 * size]byte
-	for i, content := range [][]byte{a, b} {
-		if len(content) > 0 {
-			sum := sha256.Sum256(content)
-			hex.Encode(text[i*size:], sum[:])
-		}
+// digestOf returns the hex SHA-256 of what was sent, or "" for nothing.
+func digestOf(content []byte) string {
+	if len(content) == 0 {
+		return ""
 	}
-	both := string(text[:])
-	if len(a) > 0 {
-		ofA = both[:size]
-	}
-	if len(b) > 0 {
-		ofB = both[size:]
-	}
-	return ofA, ofB
+	sum := sha256.Sum256(content)
+	var text [2 * sha256.Size]byte
+	hex.Encode(text[:], sum[:])
+	return string(text[:])
 }
 
 // traceID returns the trace id of a W3C traceparent header, or "".

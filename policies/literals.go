@@ -6,10 +6,9 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/spiffe/go-spiffe/v2/spiffeid"
-
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
+	"github.com/spiffe/go-spiffe/v2/spiffeid"
 )
 
 // literal is a string that an attribute can never equal, or be like.
