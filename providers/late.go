@@ -31,7 +31,7 @@ func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
 	unrecorded := p.record(r)
 	if !l.revocable(p.clock()) {
 		if unrecorded != nil {
-			p.logLate(r, unrecorded)
+			p.logUnrecorded(r, unrecorded)
 		}
 		p.forgetLater(l)
 		return
@@ -45,22 +45,22 @@ func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
 	}
 }
 
-// writeDown keeps for the next start what could not be put on record: the log is
-// closed already, or can't be written. What it returns erases that, or is nil.
+// writeDown keeps for the next start what could not be put on record, as the log is
+// closed already or can't be written. What it returns erases that, or is nil.
 func (p *Pool) writeDown(r *audit.Record, cause error) (erase func()) {
 	if r.Lease == "" || p.owe == nil { // no other process could end it
-		p.logLate(r, cause)
+		p.logUnrecorded(r, cause)
 		return nil
 	}
 	erase, err := p.owe(orphan(*r))
 	if err != nil {
-		p.logLate(r, errors.Join(cause, err))
+		p.logUnrecorded(r, errors.Join(cause, err))
 	}
 	return erase
 }
 
-func (p *Pool) logLate(r *audit.Record, err error) {
-	p.logger.LogAttrs(p.ctx, slog.LevelError, "a credential that came late is on no record", slog.String("provider", r.Provider), slog.String("credential", r.Credential),
+func (p *Pool) logUnrecorded(r *audit.Record, err error) {
+	p.logger.LogAttrs(p.ctx, slog.LevelError, "a credential is on no record", slog.String("provider", r.Provider), slog.String("credential", r.Credential),
 		slog.String("lease", r.Lease), slog.Any("error", err))
 }
 

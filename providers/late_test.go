@@ -148,6 +148,40 @@ func TestACredentialThatComesAfterTheLogWasClosed(t *testing.T) {
 	}
 }
 
+// What came in time and can't be put on record is written down too, while its system
+// can't be asked to end it.
+func TestACredentialThatCannotBeRecordedIsWrittenDown(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := lasting(time.Hour)
+		var up atomic.Bool
+		p.onRevoke = func(context.Context, providers.Held) error {
+			if !up.Load() {
+				return fault.New("revoke", fault.Unavailable, "down")
+			}
+			return nil
+		}
+		var n notes
+		r := one(t, p, func(o *providers.PoolOptions) { o.Owe = n.owe })
+		if err := r.Log.Close(); err != nil {
+			t.Fatal(err)
+		}
+		refused(t, r, fault.Unavailable)
+		synctest.Wait()
+		if len(n.kept) != 1 || n.kept[0].Lease != "lease-1" || n.erased.Load() != 0 {
+			t.Errorf("got %+v written down, erased %d times, want the one handle", n.kept, n.erased.Load())
+		}
+		pass(5 * time.Second)
+		up.Store(true)
+		pass(time.Minute)
+		if n.erased.Load() != 1 {
+			t.Errorf("after its end: erased %d times, want once", n.erased.Load())
+		}
+		if err := r.Close(t.Context()); err != nil {
+			t.Errorf("close: %v", err)
+		}
+	})
+}
+
 func TestWhatWasWrittenDownIsAdopted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := heedless(5*time.Second, providers.NewSecret(canary), "lease-1")

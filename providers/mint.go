@@ -104,8 +104,9 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 	}
 	l.used.Store(old == nil) // a replacement is unused until someone asks
 	p.ledger.add(l)
-	if err := p.record(p.entry("mint", l, start)); err != nil {
-		p.end(l)
+	r := p.entry("mint", l, start)
+	if err := p.record(r); err != nil {
+		p.endOwing(l, func() (erase func()) { return p.writeDown(r, err) })
 		return nil, fault.Wrap("lease", fault.Unavailable, "the broker cannot record the new credential", err)
 	}
 	if p.ctx.Err() != nil { // Close may have looked for leases before there was this one

@@ -57,9 +57,9 @@ type PoolOptions struct {
 	// MaxLeases is how many leases are held; past it the least used are given
 	// up. Default 65,536.
 	MaxLeases int
-	// Owe keeps, for the Pool of the next start to Adopt, the record of a credential
-	// that came when the log took no more records. What it returns erases that,
-	// once the credential is revoked. Nil: it is only logged.
+	// Owe keeps, for the Pool of the next start to Adopt, what the log did not take:
+	// the record of a credential. What it returns erases that, once the credential
+	// is revoked. Nil: it is only logged.
 	Owe func(audit.Record) (erase func(), err error)
 }
 

@@ -92,7 +92,11 @@ func (p *Pool) retire(l *lease) {
 
 // end makes l unusable at once, and has it revoked where its system would let
 // it live on.
-func (p *Pool) end(l *lease) {
+func (p *Pool) end(l *lease) { p.endOwing(l, func() (erase func()) { return nil }) }
+
+// endOwing is end of what may be on no record: writeDown is called before l is revoked,
+// and what it returns once it is.
+func (p *Pool) endOwing(l *lease, writeDown func() (erase func())) {
 	if l.credential.lease.ended.Swap(true) {
 		return
 	}
@@ -105,7 +109,9 @@ func (p *Pool) end(l *lease) {
 		p.forgetLater(l)
 		return
 	}
-	if d := p.debt(l); !p.debts.take(d) {
+	d := p.debt(l)
+	d.erase = writeDown()
+	if !p.debts.take(d) {
 		go p.payLate(d)
 	}
 }
