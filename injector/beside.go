@@ -15,6 +15,7 @@ type beside struct {
 // sightings are what was seen so far.
 type sightings struct {
 	held    []byte     // as it came
+	way     string     // a needle that held is the beginning of, or ""
 	text    []byte     // held, and a piece
 	now     []sighting // in text
 	masks   []masking  // in what was read and not yet given out
@@ -112,6 +113,9 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) (upto int64) {
 		return to
 	}
 	f := b.sight()
+	if f.goesOn(piece) {
+		return to - int64(len(f.held))
+	}
 	text := piece
 	if len(f.held) > 0 {
 		f.text = append(append(f.text[:0], f.held...), piece...)
@@ -122,6 +126,23 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) (upto int64) {
 	f.note(at, n)
 	f.held = append(f.held[:0], text[n:]...)
 	return at + int64(n)
+}
+
+// goesOn reports whether held and piece are the beginning of a needle, as held was, and
+// holds the piece too: what comes in small pieces is not looked at anew with each.
+func (f *sightings) goesOn(piece []byte) bool {
+	n := len(f.held) + len(piece)
+	if len(f.held) == 0 || n >= len(f.way) {
+		return false
+	}
+	f.steps += int64(len(piece))
+	for i, c := range piece {
+		if lower(c) != lower(f.way[len(f.held)+i]) {
+			return false
+		}
+	}
+	f.held = append(f.held, piece...)
+	return true
 }
 
 // rest searches what was held, at the end of the stream.
@@ -138,7 +159,7 @@ func (b *beside) rest(own *Scrubber, to int64) {
 // in it the first begins that may go on.
 func (f *sightings) look(all *needles, text []byte, at int64) (open int) {
 	var steps int
-	f.now, open, steps = all.scan(text, f.now[:0], false)
+	f.now, open, f.way, steps = all.scan(text, f.now[:0], false)
 	f.steps += int64(steps)
 	f.spent = f.spent || f.steps > firstSteps+stepsPerByte*(at+f.aside+int64(len(text)))
 	return open
@@ -202,7 +223,7 @@ func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
 	if f.spent {
 		return strings.Repeat(string(mask), len(text))
 	}
-	now, _, steps := b.all.scan([]byte(text), nil, beginnings)
+	now, _, _, steps := b.all.scan([]byte(text), nil, beginnings)
 	f.aside += int64(len(text))
 	f.steps += int64(steps)
 	if len(now) == 0 {
@@ -220,15 +241,15 @@ func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
 }
 
 // scan appends to found what is in text, and returns where in it the first begins that
-// may go on after it, and how many bytes were compared. With beginnings also what is
-// the beginning of a needle is found, long enough to be known by, as nobody's: others
-// than those that are looked for may begin so.
-func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []sighting, open, steps int) {
+// may go on after it and which that may be, and how many bytes were compared. With
+// beginnings also what is the beginning of a needle is found, long enough to be known
+// by, as nobody's: others than those that are looked for may begin so.
+func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []sighting, open int, way string, steps int) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	open = len(text)
 	if len(t.root.next) == 0 {
-		return found, open, 0
+		return found, open, "", 0
 	}
 	for i := t.heads.skip(text, 0); i < len(text); i = t.heads.skip(text, i+1) {
 		f := t.follow(text[i:])
@@ -239,9 +260,9 @@ func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []si
 		case beginnings && f.upto >= min(mostShown, (f.whole+1)/2):
 			found = append(found, sighting{i, i + f.upto, nil})
 		}
-		if f.open {
-			open = min(open, i)
+		if f.way != "" && way == "" {
+			open, way = i, f.way
 		}
 	}
-	return found, open, steps
+	return found, open, way, steps
 }

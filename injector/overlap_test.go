@@ -89,3 +89,37 @@ func TestHitsOfOverlappingSecrets(t *testing.T) {
 		}
 	}
 }
+
+// A long secret costs no more where it comes byte by byte, and is masked like any other.
+func TestALongSecretByteByByte(t *testing.T) {
+	long := "eyJhbGciOiJSUzI1NiJ9." + strings.Repeat("x", 3) + longText(16<<10)
+	one, other := secretsFrom(long+"-one"), secretsFrom(long+"-another")
+	for name, said := range map[string]string{"own": long + "-one", "another's": long + "-another", "none": long + "-nobody", "the beginning": long[:9000] + "...."} {
+		all := NewNeedles()
+		all.Add(one)
+		all.Add(other)
+		s := one.NewScrubber()
+		s.Beside(all)
+		var got strings.Builder
+		for i := range said {
+			got.Write(s.Next([]byte{said[i]}))
+		}
+		got.Write(s.Rest())
+		want := said
+		if s.Hits() > 0 {
+			want = strings.Repeat("*", len(said))
+		}
+		if secret := strings.HasSuffix(said, "one") || strings.HasSuffix(said, "another"); s.Spent() || got.String() != want || secret != (s.Hits() == 1) {
+			t.Errorf("%s: got %d bytes with %d hits, spent: %t", name, got.Len(), s.Hits(), s.Spent())
+		}
+	}
+}
+
+// longText does not repeat itself.
+func longText(n int) string {
+	var b strings.Builder
+	for seed := uint64(1); b.Len() < n; seed++ {
+		b.WriteString(randomToken(seed)[4:])
+	}
+	return b.String()[:n]
+}
