@@ -32,7 +32,7 @@ func TestASharedBeginningHidesNoOther(t *testing.T) {
 				for _, text := range []string{
 					"data: " + said + " more\n\n", `data: "` + strings.ReplaceAll(said, "/", `\/`) + "\"\n\n", parted(said, 8), parted(said, 3) + parted(pair[0], 20),
 				} {
-					for cut := range text {
+					for cut := 0; cut < len(text); cut += 1 + len(text)/48 {
 						overlaps(t, name, one, other, text, cut)
 					}
 				}
