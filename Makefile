@@ -99,7 +99,7 @@ lint: ## formatting, vet, linters, shell scripts, known vulnerabilities
 
 ##@ Prepare
 .PHONY: servers
-servers: compiler python ## the real servers that the tests run: Vault, SPIRE, MinIO, ...
+servers: compiler python ## the real servers that the tests run: OpenBao, SPIRE, MinIO, ...
 	@.ci/debian systemd-analyze:systemd unshare:util-linux mount:mount
 	@.ci/namespaces
 	@$(step) 'real servers for the tests' testdata/servers/install

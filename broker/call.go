@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -340,7 +341,8 @@ func (b *Broker) acceptable(c *call, resp *http.Response) error {
 		if c.injection.drops.Allow() {
 			c.snap.pool.Drop(c.ctx, c.credential.ID())
 		}
-		return fault.New("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve")
+		return fault.Wrap("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve",
+			fmt.Errorf("status 401 to a credential of provider %s, put there by scheme %s", c.injection.provider, c.injection.name))
 	}
 	if c.plain {
 		return nil

@@ -188,6 +188,9 @@ func TestARefusedCredentialIsMintedAnew(t *testing.T) {
 	})
 	said := w.wantRefused(w.call(), want{200, -31502, "forward", fault.BadUpstream, "the upstream refused the credential", "shop", true})
 	first := w.decision(said.Call).Credential
+	if log := string(w.logged.bytes()); !strings.Contains(log, "status 401 to a credential of provider token, put there by scheme bearer") {
+		t.Errorf("got log %s, want it to say what was refused", log)
+	}
 	if got := string(w.received.bytes()); strings.Contains(got, "WWW-Authenticate") || strings.Contains(got, "where-to-log-in") || strings.Contains(got, "log in with") {
 		t.Errorf("the agent got the upstream's challenge: %q", got)
 	}

@@ -11,6 +11,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
@@ -33,7 +34,7 @@ func (b *Broker) listen(ctx context.Context, c bundle.Config) error {
 	for i, l := range c.Listeners {
 		opened, err := b.openListener(ctx, l)
 		if err != nil {
-			return fmt.Errorf("listeners[%d]: %w", i, err)
+			return fmt.Errorf("listeners[%d]: %w", i, taken(err))
 		}
 		b.listeners = append(b.listeners, opened)
 	}
@@ -42,9 +43,17 @@ func (b *Broker) listen(ctx context.Context, c bundle.Config) error {
 	}
 	var err error
 	if b.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", c.Metrics); err != nil {
-		return fmt.Errorf("metrics: %w", err)
+		return fmt.Errorf("metrics: %w", taken(err))
 	}
 	return nil
+}
+
+// taken says what to do where another process listens already.
+func taken(err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("%w: another process listens there: end it, or name another address", err)
+	}
+	return err
 }
 
 func (b *Broker) openListener(ctx context.Context, c bundle.Listener) (_ *listener, err error) {

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"io"
+	"mime"
 	"net/http"
 	"sync"
 	"time"
@@ -33,7 +34,7 @@ type pace struct {
 // paced holds the answer to c to its pace.
 func (b *Broker) paced(c *call, resp *http.Response) {
 	most := c.upstream.timeout
-	if most <= 0 || inMessages(resp) || resp.Body == nil || resp.Body == http.NoBody {
+	if most <= 0 || inMessages(resp) || isWatch(resp) || resp.Body == nil || resp.Body == http.NoBody {
 		return
 	}
 	p := &c.pace
@@ -45,6 +46,17 @@ func (b *Broker) paced(c *call, resp *http.Response) {
 	// can't say.
 	p.ends, p.left = !c.plain || resp.ContentLength >= 0, most
 	resp.Body = p
+}
+
+// isWatch reports whether an answer is what Kubernetes says of a watch: JSON texts that
+// come when they come.
+func isWatch(resp *http.Response) bool {
+	kind := resp.Header.Get("Content-Type")
+	if kind == "application/json" { // as most are
+		return false
+	}
+	_, params, err := mime.ParseMediaType(kind)
+	return err == nil && params["stream"] == "watch"
 }
 
 // Read implements io.Reader. Of an answer that is too slow it returns a

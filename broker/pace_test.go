@@ -46,6 +46,7 @@ func TestAnAnswerGoesOn(t *testing.T) {
 		"byte by byte, of an API":     {"/http/slow-api/x", "text/plain", "", 1, 4 * time.Second, 20, false},
 		"slow, of a length":           {"/http/slow-api/x", "text/plain", "20480", kib, 900 * time.Millisecond, 20, false},
 		"events":                      {"/mcp/slow", "text/event-stream", "", 1, time.Minute, 5, false},
+		"a watch, of an API":          {"/http/slow-api/x", "application/json;stream=watch", "", 1, time.Minute, 5, false},
 		"lines of JSON, of an API":    {"/http/slow-api/x", "application/x-ndjson", "", 1, time.Minute, 5, false},
 		"an error of MCP that stalls": {"/mcp/slow", "text/plain", "", 1, 11 * time.Second, 20, true},
 	} {

@@ -44,7 +44,10 @@ type snapshot struct {
 
 // facts returns what posture knows about a workload and what it runs.
 func (s *snapshot) facts(now time.Time, id string) []posture.Fact {
-	return s.tracker.Facts(now, s.tracker.Subjects(id)...)
+	if subjects := s.tracker.Subjects(id); subjects != nil {
+		return s.tracker.Facts(now, subjects...)
+	}
+	return s.tracker.Facts(now, id)
 }
 
 // upstream is one registered upstream, ready to be called.

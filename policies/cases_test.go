@@ -145,6 +145,8 @@ func TestRunTestsRefuses(t *testing.T) {
 		{"agent without a path", change("spiffe://acme.example/team/a/agent", "spiffe://acme.example"), "the agent is not proven"},
 		{"method of another kind", change("upstream: github", "upstream: api"), `got "tools/call" on upstream "api", want what can be asked: the upstream is of kind http, and the method is for kind mcp`},
 		{"method without its target", change("    tool: create_issue\n", ""), "the method is for a tool, and none was named"},
+		{"path that no call has", strings.NewReplacer("github", "api", "tools/call", "http/GET", "tool: create_issue", "path: v1/a").Replace(goodCase),
+			`x.test.yaml:6:11: case "one": path: got "v1/a", want the decoded path of a call: expected a leading slash, got none`},
 		{"unknown credential", goodCase + "    credential: github-ap\n", `x.test.yaml:9:17: case "one": credential: got "github-ap", want a provider that upstream "github" has under credentials: did you mean "github-app"?`},
 		{"unknown policy", goodCase + "    policies: [al]\n", `x.test.yaml:9:15: case "one": policies: got "al", want ids of policies`},
 		{"unknown key at the top", "case:\n  - x", `unknown key "case"`},

@@ -48,6 +48,12 @@ func (k Known) slips(set *Set, tc testCase, r Request) (slips []slip) {
 	if len(slips) > 0 || tc.Upstream == "" || tc.Method == "" || r.Agent.IsZero() {
 		return slips
 	}
+	if r.Target.Type == Path {
+		if err := plainPath(r.Target.Name); err != nil {
+			refuse("path", "got %q, want the decoded path of a call: %w", r.Target.Name, err)
+			return slips
+		}
+	}
 	if _, why := set.call(r); why != "" {
 		refuse("method", "got %q on upstream %q, want what can be asked: %s", tc.Method, tc.Upstream, why)
 	}

@@ -117,6 +117,7 @@ func unreachable(err error) (reason string, cause error) {
 	var timeout net.Error
 	var tooLong *http.MaxBytesError
 	var alert *net.OpError
+	var noTLS tls.RecordHeaderError
 	switch {
 	case errors.Is(err, context.Canceled):
 		return "was no longer waited for", context.Canceled
@@ -132,6 +133,8 @@ func unreachable(err error) (reason string, cause error) {
 		return "is to be shown the broker's X.509-SVID, and the broker has none", errNoSVID
 	case errors.As(err, &alert) && alert.Op == "remote error": // its text is one of TLS's own
 		return "ended TLS with an alert, as it does when it does not take the certificate that it is shown", alert.Err
+	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &noTLS):
+		return "does not speak TLS at its https address: is it an http one?", nil
 	case errors.As(err, &tooLong):
 		return fmt.Sprintf("answered with more than %d bytes", tooLong.Limit), nil
 	case errors.As(err, &dns):

@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"encoding/pem"
 	"errors"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -103,6 +104,24 @@ func TestUnreachable(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer silent.Close()
+	plain := httptest.NewServer(http.NotFoundHandler())
+	defer plain.Close()
+	greets, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer greets.Close()
+	go func() {
+		for {
+			conn, err := greets.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.WriteString(conn, "220 mail.example ESMTP\r\n")
+			_, _ = io.Copy(io.Discard, conn)
+			_ = conn.Close()
+		}
+	}()
 	soon, cancel := context.WithTimeout(t.Context(), 1)
 	defer cancel()
 	cancelled, cancelNow := context.WithCancel(t.Context())
@@ -114,6 +133,8 @@ func TestUnreachable(t *testing.T) {
 	}{
 		"gone":      {t.Context(), gone, "vault refuses connections"},
 		"silent":    {soon, "http://" + silent.Addr().String(), "vault did not answer in time"},
+		"plain":     {t.Context(), strings.Replace(plain.URL, "http:", "https:", 1), "vault does not speak TLS at its https address: is it an http one?"},
+		"another":   {t.Context(), "https://" + greets.Addr().String(), "vault does not speak TLS at its https address: is it an http one?"},
 		"cancelled": {cancelled, "http://" + silent.Addr().String(), "vault was no longer waited for"},
 	} {
 		f := providers.Unreachable("vault", get(tt.ctx, t, providers.HTTPClient(nil), tt.url))

@@ -57,7 +57,7 @@ type Logging interface {
 // Resolver is a Source that also knows under which other subjects a workload's
 // facts are kept.
 type Resolver interface {
-	// Subjects returns id itself, followed by the digests registered for it.
-	// The result is read only.
+	// Subjects returns id itself, followed by the digests registered for it, or nil
+	// where there are none. The result is read only.
 	Subjects(id string) []string
 }

@@ -222,13 +222,13 @@ func (t *Tracker) Wait(ctx context.Context) error {
 func (t *Tracker) Epoch() uint64 { return t.epoch.Load() }
 
 // Subjects returns the subjects under which facts about a workload are kept:
-// id itself, then the digests that any source has registered for it. The
-// result is read only.
+// id itself, then the digests that any source has registered for it; or nil, where
+// that is id alone, as it is for most. The result is read only.
 func (t *Tracker) Subjects(id string) []string {
 	if len(t.resolvers) == 1 {
 		return t.resolvers[0].Subjects(id)
 	}
-	out := []string{id}
+	var out []string
 	for _, r := range t.resolvers {
 		for _, s := range r.Subjects(id) {
 			if !slices.Contains(out, s) {

@@ -53,7 +53,7 @@ func (f *bundleFile) read() (*spiffebundle.Bundle, error) {
 	}
 	parsed, err := spiffebundle.Parse(f.td, content)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: got no SPIFFE bundle (a JWK set): %w", f.path, err)
+		return nil, fmt.Errorf("read %s: got no SPIFFE bundle (a JWK set, as spire-server bundle show -format spiffe prints it): %w", f.path, err)
 	}
 	f.content = content
 	return parsed, nil

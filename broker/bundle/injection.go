@@ -94,7 +94,7 @@ func (c checker) injection(path string, u Upstream, in Injection) {
 	c.kept(path+".keep_headers", in.KeepHeaders)
 	c.template(path+".template", in)
 	c.fits(path, u, in)
-	c.minted(path, in)
+	c.minted(path, u, in)
 }
 
 // served refuses what no call is for, which would leave such calls to the next

@@ -122,9 +122,17 @@ func checkText(secrets scanner, name string, content []byte) Problems {
 	return secrets.text(name, string(content))
 }
 
+func isFile(name string) bool {
+	info, err := os.Stat(name)
+	return err == nil && info.Mode().IsRegular()
+}
+
 func readFiles(dir string) ([]byte, []PolicyFile, error) {
 	config, err := Path(filepath.Join(dir, ConfigName)).ReadShared(MaxConfig)
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		if other := strings.TrimSuffix(ConfigName, ".yaml") + ".yml"; errors.Is(err, fs.ErrNotExist) && isFile(filepath.Join(dir, other)) {
+			return nil, nil, fmt.Errorf("expected a directory with %s in it, got one with %s: rename that: %w", ConfigName, other, err)
+		}
 		return nil, nil, fmt.Errorf("expected a directory with %s in it: %w", ConfigName, err)
 	}
 	if err != nil {

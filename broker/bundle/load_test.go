@@ -299,6 +299,8 @@ func TestFilesThatAreNotRead(t *testing.T) {
 		}
 	}
 	check("no file", "mintmark.yaml")
+	write(t, dir, "mintmark.yml", minimal)
+	check("another name", "expected a directory with mintmark.yaml in it, got one with mintmark.yml: rename that")
 	write(t, dir, bundle.ConfigName, strings.Repeat("#", bundle.MaxConfig+1))
 	check("a large file", "want at most that")
 	write(t, dir, bundle.ConfigName, "# ü\nmetrics: \xff\xfe\n")
@@ -321,7 +323,7 @@ func TestFilesThatOthersCanWriteAreRefused(t *testing.T) {
 				t.Fatal(err)
 			}
 			b, err := bundle.Load(dir, kinds())
-			if err == nil || b != nil || !strings.Contains(err.Error(), filepath.Join(dir, name)+": got mode") || !strings.Contains(err.Error(), "chmod go-w") {
+			if err == nil || b != nil || !strings.Contains(err.Error(), filepath.Join(dir, name)+": got mode") || !strings.Contains(err.Error(), "chmod o-w") {
 				t.Errorf("%s with mode %v: got %v, %v, want it refused by name", name, mode, b, err)
 			}
 		}

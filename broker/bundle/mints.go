@@ -52,14 +52,17 @@ func (in Injection) filled() []string {
 	return []string{"token", BoundToken}
 }
 
-// minted refuses a scheme whose credential the provider never makes: every call
-// would fail for it.
-func (c checker) minted(path string, in Injection) {
+// minted refuses a scheme whose credential the provider never makes, or makes for
+// TLS alone where there is none: every call would fail for it.
+func (c checker) minted(path string, u Upstream, in Injection) {
 	settings, ok := c.config.Providers[in.Provider].Settings.(Minter)
 	if !ok || c.decoder.troubled(c.decoder.join("providers", in.Provider)) || c.decoder.troubled(path) {
 		return
 	}
 	made, needs := settings.Mints(), in.needs()
+	if made == CertificateBoundToken && slices.Contains(needs, made) && u.URL.URL != nil && u.URL.Scheme != "https" {
+		c.decoder.fault(path+".scheme", "an https url for "+inWords(made)+", as only TLS shows that", "an http one")
+	}
 	if made == "" || needs == nil || slices.Contains(needs, made) {
 		return
 	}

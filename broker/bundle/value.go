@@ -118,21 +118,26 @@ func (p Path) String() string { return string(p) }
 // regular one of at most limit bytes, which nobody but its owner can write. It
 // may be readable by others, as files mounted by an orchestrator are: who may
 // read it is for the operator to say. No error repeats what was read.
-func (p Path) Read(limit int64) ([]byte, error) { return p.readHeld(limit, 0o022) }
+func (p Path) Read(limit int64) ([]byte, error) {
+	return p.readHeld(limit, 0o022, "that its owner alone can write: chmod go-w")
+}
 
 // ReadShared is Read of a file that its group may write too: who is in it is for
 // the operator to say, and with many systems' umask every file is so.
-func (p Path) ReadShared(limit int64) ([]byte, error) { return p.readHeld(limit, 0o002) }
+func (p Path) ReadShared(limit int64) ([]byte, error) {
+	return p.readHeld(limit, 0o002, "that others cannot write: chmod o-w")
+}
 
-// readHeld is Read of a file that those of the given permission bits can't write.
-func (p Path) readHeld(limit int64, others fs.FileMode) ([]byte, error) {
+// readHeld is Read of a file that those of the given permission bits can't write,
+// as want says.
+func (p Path) readHeld(limit int64, others fs.FileMode, want string) ([]byte, error) {
 	f, info, err := openRegular(string(p))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { _ = f.Close() }() // read only: nothing to lose
 	if mode := info.Mode().Perm(); mode&others != 0 {
-		return nil, fmt.Errorf("read %s: got mode %#o, want a file that others cannot write: chmod go-w", p, mode)
+		return nil, fmt.Errorf("read %s: got mode %#o, want a file %s", p, mode, want)
 	}
 	return readAtMost(f, string(p), limit)
 }

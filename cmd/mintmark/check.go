@@ -22,8 +22,8 @@ func checkCommand() *cobra.Command {
 		Short: "Check the registrations and policies in a directory",
 		Long: `Check reads DIR as serve would and opens nothing: neither secrets nor servers
 have to be there. Every fault is printed with its file, line and column, what
-was expected and what was found. A file that others than its owner can write is
-refused before it is read.
+was expected and what was found. A file that others than its owner and group can
+write is refused before it is read.
 
 A stored key (kind static) is no fault, but a warning on stderr with its age. So
 are no policy at all, a policy that can match no call, and an upstream of kind

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 
 	"mintmark/internal/owned"
 )
@@ -18,6 +19,26 @@ func asOwner(err error, path string) error {
 		return err
 	}
 	return fmt.Errorf("%w; run it as the broker's user: %s belongs to %s, and this is %s", err, name, owned.Of(info).Name(), owned.Me().Name())
+}
+
+// whose says to whom the directory of the broker's log belongs, where this user can't
+// write it.
+func whose(err error, dir string) error {
+	failed, ok := errors.AsType[*fs.PathError](err)
+	if !ok || !errors.Is(err, fs.ErrPermission) || !within(failed.Path, dir) && !within(dir, failed.Path) {
+		return err
+	}
+	name, info, _, unseen := owned.Nearest(dir)
+	if unseen != nil || owned.Of(info) == owned.Me() {
+		return err
+	}
+	return fmt.Errorf("%w; %s belongs to %s, and this is %s: give it to this user, or name another as audit.directory", err, name, owned.Of(info).Name(), owned.Me().Name())
+}
+
+// within reports whether path is dir or below it.
+func within(path, dir string) bool {
+	rest, err := filepath.Rel(dir, path)
+	return err == nil && filepath.IsLocal(rest)
 }
 
 // refuseRoot refuses me, if that is root, to write where the broker of another user

@@ -55,6 +55,62 @@ func TestWhatIsAnothersSaysWhose(t *testing.T) {
 	}
 }
 
+func TestWhereARecordCannotBeMadeSaysWhose(t *testing.T) {
+	dir, user := another(t)
+	record := filepath.Join(dir, "audit")
+	for path, said := range map[string]bool{dir: true, record: true, filepath.Join(record, "signing.key"): true, filepath.Join(dir, "listener.pem"): false} {
+		got := whose(fmt.Errorf("open: %w", &fs.PathError{Op: "open", Path: path, Err: fs.ErrPermission}), record).Error()
+		if want := "; " + dir + " belongs to " + user.Name(); strings.Contains(got, want) != (said && user != owned.Me()) {
+			t.Errorf("%s: got %q, want %q: %t", path, got, want, said && user != owned.Me())
+		}
+	}
+	missing := &fs.PathError{Op: "open", Path: record, Err: fs.ErrNotExist}
+	if !errors.Is(whose(missing, record), missing) || whose(nil, record) != nil {
+		t.Error("got another error, want the same")
+	}
+}
+
+// Root may serve where no other user is, as in a container, but is told whose the
+// directory is.
+func TestRootIsToldWhoseDirectoryItServesIn(t *testing.T) {
+	dir, log := triable(t, `{kind: static, token: "file:token", since: 2026-11-01}`)
+	_, user := another(t)
+	if err := os.Mkdir(log, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if owned.Me().IsRoot() {
+		if err := os.Chown(log, int(user), os.Getegid()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel() // nobody will answer
+	var out, failed bytes.Buffer
+	_ = run(ctx, []string{"serve", "--dir", dir}, &out, &failed)
+	if told := strings.Contains(failed.String(), "the broker's user, "+user.Name()+", to whom "+log+" belongs, got root"); told != owned.Me().IsRoot() {
+		t.Errorf("got %s, want root alone told", failed.String())
+	}
+}
+
+// What a broker left for its next start stays, when a trial has a log of its own.
+func TestATrialWithALogOfItsOwnLeavesWhatTheBrokerOwes(t *testing.T) {
+	dir, log := triable(t, `{kind: static, token: "file:token", since: 2026-11-01}`)
+	owed := filepath.Join(log, "state", "owed", "LATE.json")
+	if err := os.MkdirAll(filepath.Dir(owed), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(owed, []byte(`{"kind":"issuance","event":"mint_late","provider":"one","credential":"LATE","lease":"handle"}`), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	var out, failed bytes.Buffer
+	if status := run(t.Context(), []string{"provider", "test", "--dir", dir, "one", "--log", filepath.Join(t.TempDir(), "trial")}, &out, &failed); status != 0 {
+		t.Fatalf("got status %d, %s", status, failed.String())
+	}
+	if _, err := os.Stat(owed); err != nil {
+		t.Errorf("what is owed: got %v, want it there still", err)
+	}
+}
+
 // triable is a directory whose broker is known by a Workload API that is not there.
 func triable(t *testing.T, provider string) (dir, log string) {
 	t.Helper()

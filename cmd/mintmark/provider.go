@@ -117,7 +117,7 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
 			if id != "" {
 				parsed, err := spiffeid.FromString(id)
 				if err != nil {
-					return fmt.Errorf("--agent: expected a SPIFFE ID such as spiffe://example.org/agent/shop: %w", err)
+					return fmt.Errorf("--agent: expected a SPIFFE ID such as spiffe://example.org/agent/shop, got %q: %w", id, err)
 				}
 				agent = attest.Assumed(parsed)
 			}
@@ -204,6 +204,7 @@ func loadToRecord(dir, log string) (bd *bundle.Bundle, brokers string, err error
 	if log != "" {
 		bd.Config.Audit.Directory = bundle.Path(log)
 		bd.Config.Audit.SigningKey = bundle.Path(log + "/signing.key")
+		bd.Config.State = bundle.Path(log + "/state") // what the broker keeps there, its own next start is to find
 	}
 	return bd, brokers, nil
 }

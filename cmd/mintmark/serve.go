@@ -16,6 +16,7 @@ import (
 
 	"mintmark/broker"
 	"mintmark/cmd/mintmark/follow"
+	"mintmark/internal/owned"
 )
 
 func serveCommand() *cobra.Command {
@@ -80,9 +81,13 @@ func serve(ctx context.Context, dir string, logger *slog.Logger) (err error) {
 	if err != nil {
 		logger.WarnContext(ctx, "memory not guarded: set the limit of core dumps to 0 from outside", slog.Any("err", err))
 	}
+	record := string(bd.Config.Audit.Directory)
+	if err := refuseRoot(owned.Me(), record); err != nil { // a container may have no other user
+		logger.WarnContext(ctx, "root serves in another user's directory: a broker of that user can't use the record that is made", slog.Any("err", err))
+	}
 	b, err := broker.Open(ctx, broker.Options{Bundle: bd, Kinds: kinds(), Logger: logger})
 	if err != nil {
-		return err
+		return whose(err, record)
 	}
 	logger.InfoContext(ctx, "serving", slog.String("version", version), slog.String("dir", bd.Dir), slog.String("bundle", bd.Digest), slog.Int("pid", os.Getpid()), slog.Bool("memory_guarded", guarded))
 	ended, err := attend(ctx, b, directory, hangup)

@@ -34,6 +34,9 @@ annotations.`,
 			if err != nil {
 				return err
 			}
+			if len(p.Tools(args[0])) == 0 {
+				fmt.Fprintf(cmd.ErrOrStderr(), "mintmark: no tool of %s was seen yet: they are remembered from the lists that agents get\n", args[0])
+			}
 			return showTools(cmd.OutOrStdout(), p.Tools(args[0]), partsOnRecord(string(bd.Config.Audit.Directory), args[0]))
 		},
 	}

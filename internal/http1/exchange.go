@@ -406,6 +406,7 @@ func (p *peer) linger() {
 var (
 	errExpect   = errors.New("expected no expectation but 100-continue")
 	errProtocol = errors.New("expected HTTP/1.1")
+	errNoTLS    = errors.New("expected TLS, got plain HTTP: call https://")
 	errCoding   = errors.New("expected no transfer coding but chunked, and that in HTTP/1.1")
 )
 

@@ -107,6 +107,9 @@ func (p *peer) handshake() error {
 	ctx, cancel := context.WithTimeout(context.Background(), p.server.HeadTime)
 	defer cancel()
 	if err := secure.HandshakeContext(ctx); err != nil {
+		if isHTTP(err) {
+			p.refuse(errNoTLS)
+		}
 		return err
 	}
 	state := secure.ConnectionState()
@@ -119,6 +122,19 @@ func (p *peer) handshake() error {
 		return errors.New("expected someone to serve HTTP/2, got none in time")
 	}
 	return nil
+}
+
+// isHTTP reports whether a handshake failed because it began with a request.
+func isHTTP(err error) bool {
+	begun, ok := errors.AsType[tls.RecordHeaderError](err)
+	if !ok || begun.Conn == nil {
+		return false
+	}
+	switch string(begun.RecordHeader[:]) {
+	case "GET /", "HEAD ", "POST ", "PUT /", "PATCH", "DELET", "OPTIO":
+		return true
+	}
+	return false
 }
 
 // next serves one request, and returns whether another may follow.

@@ -536,6 +536,19 @@ func TestTLS(t *testing.T) {
 			transport.CloseIdleConnections()
 		}
 	}
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+address+"/mcp/orders", strings.NewReader("{}"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatalf("without TLS: %v", err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	_ = resp.Body.Close()
+	if err != nil || resp.StatusCode != http.StatusBadRequest || !strings.Contains(string(body), "call https://") {
+		t.Errorf("without TLS: got %s %q %v, want to be told to use it", resp.Status, body, err)
+	}
 	conn, err := tls.Dial("tcp", address, &tls.Config{RootCAs: roots, ServerName: "example.com", MinVersion: tls.VersionTLS13})
 	if err != nil {
 		t.Fatal(err)

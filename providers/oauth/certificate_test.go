@@ -117,6 +117,7 @@ func TestCertificateThatCannotBeShown(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := serve(t, func(http.ResponseWriter, *http.Request) { t.Error("got a request, want none") })
+			c.TokenURL = providertest.URL(t, strings.Replace(c.TokenURL.String(), "http:", "https:", 1))
 			path := filepath.Join(t.TempDir(), "client.pem")
 			if tt.chain != "" {
 				if err := os.WriteFile(path, []byte(tt.chain), 0o600); err != nil {

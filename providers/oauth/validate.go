@@ -36,6 +36,10 @@ func (c Config) validateServer(report reporter) {
 	providers.CheckEndpoint(report, "token_url", c.TokenURL)
 	providers.CheckEndpoint(report, "issuer", c.Issuer)
 	providers.CheckEndpoint(report, "revocation_url", c.RevocationURL)
+	if c.AuthStyle == styleMTLS {
+		shown(report, "token_url", c.TokenURL)
+		shown(report, "revocation_url", c.RevocationURL)
+	}
 	named := count(c.TokenURL.URL != nil, c.Issuer.URL != nil)
 	if named > 1 || named == 0 && !c.Discover {
 		report("issuer", "one of token_url and issuer, or discover", strconv.Itoa(named)+" of them")
@@ -57,6 +61,13 @@ func (c Config) validateServer(report reporter) {
 	}
 	if named == 0 && c.showsSecret() {
 		report("issuer", "the issuer, since a stored secret is shown to it", "discover alone")
+	}
+}
+
+// shown reports an endpoint that gets to see no certificate, as there is no TLS.
+func shown(report reporter, field string, u bundle.URL) {
+	if u.URL != nil && u.Scheme != "https" && u.Loopback() { // what is not loopback is reported already
+		report(field, "an https URL, as auth_style mtls shows its certificate in TLS", u.Redacted())
 	}
 }
 

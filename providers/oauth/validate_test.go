@@ -62,7 +62,14 @@ func TestConfigRules(t *testing.T) {
 		"a key, no certificate": {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret, c.Key = "mtls", bundle.Ref{}, secret }), list("key")},
 		"own certificate":       {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret = "mtls", bundle.Ref{} }), nil},
 		"bound to its own":      {list(func(c *oauth.Config) { c.AuthStyle, c.ClientSecret, c.CertificateBound = "mtls", bundle.Ref{}, true }), nil},
-		"bound to none":         {list(func(c *oauth.Config) { c.CertificateBound = true }), list("certificate_bound")},
+		"a certificate that nobody sees": {list(func(c *oauth.Config) {
+			c.AuthStyle, c.ClientSecret = "mtls", bundle.Ref{}
+			c.TokenURL, c.RevocationURL = url("http://127.0.0.1/token"), url("http://127.0.0.1/revoke")
+		}), list("token_url", "revocation_url")},
+		"a certificate in plaintext": {list(func(c *oauth.Config) {
+			c.AuthStyle, c.ClientSecret, c.TokenURL = "mtls", bundle.Ref{}, url("http://as.example.org/token")
+		}), list("token_url")},
+		"bound to none": {list(func(c *oauth.Config) { c.CertificateBound = true }), list("certificate_bound")},
 		"bound twice": {list(func(c *oauth.Config) {
 			c.AuthStyle, c.ClientSecret, c.CertificateBound, c.DPoP = "mtls", bundle.Ref{}, true, true
 		}), list("certificate_bound")},

@@ -68,14 +68,8 @@ func Open(cfg Config, name string) (*Source, error) {
 	return s, nil
 }
 
-// Subjects returns id and the digests registered for it. The result is read
-// only.
-func (s *Source) Subjects(id string) []string {
-	if known, ok := s.subjects[id]; ok {
-		return known
-	}
-	return []string{id}
-}
+// Subjects implements posture.Resolver.
+func (s *Source) Subjects(id string) []string { return s.subjects[id] }
 
 // SetLogger implements posture.Logging.
 func (s *Source) SetLogger(l *slog.Logger) { s.logger = l }

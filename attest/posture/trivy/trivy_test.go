@@ -109,7 +109,7 @@ func (d *desk) remove(name string) {
 }
 
 func (d *desk) scan(id string) string {
-	for _, f := range d.tracker.Facts(time.Now(), d.tracker.Subjects(id)...) {
+	for _, f := range d.tracker.Facts(time.Now(), append([]string{id}, d.tracker.Subjects(id)...)...) {
 		if f.Name == "scan" {
 			return f.Value
 		}

@@ -39,6 +39,12 @@ func OneLine(message []byte) ([]byte, error) { return oneLine(message) }
 // KeyOf returns what ids of the same request have in common.
 func KeyOf(id []byte) string { return keyOf(id) }
 
+// Identify asks the Workload API who this program is.
+func Identify(ctx context.Context, o Options) error {
+	_, err := newIdentity(o).get(ctx)
+	return err
+}
+
 // Explain returns what is said of an error of a request to a broker at socket.
 func Explain(ctx context.Context, socket string, err error) error {
 	return (&link{address: address{socket: socket}}).explain(ctx, err)

@@ -3,6 +3,7 @@ package connect
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -45,6 +46,9 @@ func (i *identity) get(ctx context.Context) (*trust.Trust, error) {
 		return i.trust, nil
 	}
 	t, err := i.open(ctx)
+	if err != nil && errors.Is(err, context.Cause(ctx)) {
+		return nil, err
+	}
 	if err != nil {
 		i.logger.ErrorContext(ctx, "no identity", slog.Any("error", err))
 		return nil, refusef(http.StatusServiceUnavailable, "this program has no identity to show to the broker: %v", err)
@@ -81,16 +85,19 @@ func (i *identity) open(ctx context.Context) (*trust.Trust, error) {
 // ctx ends: agents learn of a registration only after some seconds.
 func (i *identity) first(ctx context.Context) (spiffeid.ID, error) {
 	const again = 250 * time.Millisecond
-	for why := "no answer in time"; ; {
+	for why := ""; ; {
 		id, err := i.ask(ctx)
 		if err == nil {
 			return id, nil
 		}
-		if status.Code(err) != codes.DeadlineExceeded { // which says less than what came before
+		if status.Code(err) != codes.DeadlineExceeded && ctx.Err() == nil { // an end says less than what came before
 			why = whyNone(err)
 		}
 		if !pause(ctx, again) {
-			return id, fmt.Errorf("expected an X.509-SVID of the SPIFFE Workload API at %s, got: %s", i.address, why)
+			if why == "" && errors.Is(ctx.Err(), context.Canceled) {
+				return id, context.Cause(ctx)
+			}
+			return id, fmt.Errorf("expected an X.509-SVID of the SPIFFE Workload API at %s, got: %s", i.address, cmp.Or(why, "no answer in time"))
 		}
 	}
 }

@@ -1,10 +1,12 @@
 package connect_test
 
 import (
+	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -76,7 +78,7 @@ func TestWhoTheBrokerIs(t *testing.T) {
 	}{
 		"any of the own trust domain":     {connect.Options{Broker: own}, ""},
 		"the one that was named":          {connect.Options{Broker: own, BrokerID: "spiffe://example.org/mintmark"}, ""},
-		"another than was named":          {connect.Options{Broker: own, BrokerID: "spiffe://example.org/other"}, `unexpected ID "spiffe://example.org/mintmark"`},
+		"another than was named":          {connect.Options{Broker: own, BrokerID: "spiffe://example.org/other"}, `unexpected ID "spiffe://example.org/mintmark"; check --broker, --broker-id (spiffe://example.org/other) and --ca`},
 		"a forged one":                    {connect.Options{Broker: forged}, "unknown authority"},
 		"one of another domain":           {connect.Options{Broker: foreign}, "unexpected trust domain"},
 		"one of another domain, as named": {connect.Options{Broker: foreign, BrokerID: "spiffe://partner.example/mintmark"}, ""},
@@ -123,6 +125,20 @@ func TestEvidenceToAWebPKIBroker(t *testing.T) {
 	c.want(result("1"))
 	if got := recv(t, "the agent", agents); got != "spiffe://example.org/agent/shop <nil>" {
 		t.Errorf("got agent %s", got)
+	}
+}
+
+// Who is no longer waited for is not without an identity.
+func TestAnEndWhileItAsksWhoItIs(t *testing.T) {
+	ended := errors.New("the program ends")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(ended)
+	var logged bytes.Buffer
+	for range 20 { // it may see the end before it asks, or then
+		err := connect.Identify(ctx, connect.Options{WorkloadAPI: "unix:///nowhere.sock", Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		if !errors.Is(err, ended) || logged.Len() != 0 {
+			t.Fatalf("got %v, log %q, want why it ended", err, logged.String())
+		}
 	}
 }
 

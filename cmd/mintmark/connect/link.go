@@ -181,15 +181,21 @@ func (l *link) explain(ctx context.Context, err error) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	const hint = "the server at %s is not the broker that was expected: %v; check --broker, --broker-id and --ca"
+	stranger := func(who error) error {
+		id := "--broker-id"
+		if !l.broker.IsZero() {
+			id += " (" + l.broker.String() + ")"
+		}
+		return refusef(http.StatusBadGateway, "the server at %s is not the broker that was expected: %v; check --broker, %s and --ca", l.address, who, id)
+	}
 	if e, ok := errors.AsType[*strangerError](err); ok {
-		return refusef(http.StatusBadGateway, hint, l.address, e)
+		return stranger(e)
 	}
 	if e, ok := errors.AsType[*tls.CertificateVerificationError](err); ok {
-		return refusef(http.StatusBadGateway, hint, l.address, e.Err)
+		return stranger(e.Err)
 	}
 	if _, ok := errors.AsType[tls.RecordHeaderError](err); ok {
-		return refusef(http.StatusBadGateway, hint, l.address, "it does not speak TLS")
+		return stranger(errors.New("it does not speak TLS"))
 	}
 	if e, ok := errors.AsType[*net.OpError](err); ok && e.Op == "dial" && errors.Is(e.Err, fs.ErrPermission) {
 		return refusef(http.StatusServiceUnavailable, "can't reach the broker at %s: this user may not write to the socket: let it be in the group that the socket belongs to (mode 0660), and into the socket's directory", l.address)
