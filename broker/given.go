@@ -86,10 +86,10 @@ func newGiven() *given { return &given{all: toAll{needles: injector.NewNeedles()
 // those of what it got for others. Where they are too many to look for, it returns a
 // *fault.Error instead.
 func (b *Broker) scrubber(c *call, secrets *injector.Secrets) (*injector.Scrubber, error) {
-	if secrets == nil {
-		return secrets.NewScrubber(), nil
-	}
 	given := c.upstream.given
+	if secrets == nil { // what a registration before this one had it sent may come back
+		return given.all.needles.NewScrubber(), nil
+	}
 	one, ok := given.all.add(gift{secrets, c.credential}, b.clock)
 	if !ok {
 		return nil, fault.New("forward", fault.Unavailable, "this upstream has too many credentials that are still good to search its answers for all of them; call again when some have ended")

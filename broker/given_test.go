@@ -140,6 +140,34 @@ func TestCredentialsOfBeforeABundleAreLookedFor(t *testing.T) {
 	}
 }
 
+// Nor does the server forget what it got when it is registered without credentials.
+func TestCredentialsOfBeforeAreLookedForWhereThereAreNone(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var kept []string
+	w := open(t)
+	address := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		defer mu.Unlock()
+		kept = append(kept, r.Header.Get("Authorization"))
+		says(200, "application/json", fmt.Sprintf(`{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":%q}]}}`, strings.Join(kept, " ")))(rw, r)
+	}), nil)
+	registered := fmt.Sprintf(splitUpstream, address)
+	if err := w.change("mintmark.yaml", "\n  open: {", registered); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/split"), body(initialize)), "Basic ****")
+	if err := w.change("mintmark.yaml", registered, fmt.Sprintf("\n  split: {url: %q, unauthenticated: true}\n  open: {", "http://"+address+"/mcp")); err != nil {
+		t.Fatal(err)
+	}
+	got := w.do(w.call(to("/mcp/split"), body(initialize)))
+	mu.Lock()
+	defer mu.Unlock()
+	if !strings.Contains(got.body, "****") || strings.Contains(got.body, strings.TrimPrefix(kept[0], "Basic ")) {
+		t.Errorf("got %s, want the credential of before in it, masked", got.body)
+	}
+}
+
 // ending mints a token after another, each of which its system can end.
 type ending struct {
 	minted  atomic.Int64

@@ -94,6 +94,7 @@ func (b *Broker) endMerged(c *call) error {
 				a := c.apart(within)
 				a.name, a.upstream = name, u
 				defer a.end(nil)
+				defer b.caught(a) // it must not end the broker
 				b.endHeld(a, h)
 			})
 		}

@@ -1,13 +1,10 @@
 package injector
 
-import (
-	"bytes"
-	"strings"
-)
+import "strings"
 
-// beside is the search of one answer for what others were served with. It comes after
-// that for the answer's own, which knows more forms, and holds back only what is the
-// beginning of a needle.
+// beside is the search of one answer for what others were served with. It knows fewer
+// forms than that for the answer's own, and holds back only what is the beginning of a
+// needle.
 type beside struct {
 	all   *needles   // nil: of nobody
 	known uint64     // of all, when idle was found
@@ -17,14 +14,14 @@ type beside struct {
 
 // sightings are what was seen so far.
 type sightings struct {
-	at      int64  // where in the stream held begins
-	held    []byte // as it came
-	out     []byte // what was given out last
-	masked  int64  // up to here held is of what was seen
-	counted int64  // and what begins before this was counted
-	now     []sighting
-	steps   int64 // that the search took
-	aside   int64 // bytes that are none of the stream
+	held    []byte     // as it came
+	way     string     // a needle that held is the beginning of, or ""
+	text    []byte     // held, and a piece
+	now     []sighting // in text
+	masks   []masking  // in what was read and not yet given out
+	counted int64      // what begins before this in the stream was counted
+	steps   int64      // that the search took
+	aside   int64      // bytes that are none of the stream
 	hits    int
 	first   *Secrets
 	spent   bool
@@ -34,6 +31,12 @@ type sightings struct {
 type sighting struct {
 	from, to int
 	of       *Secrets
+}
+
+// masking is a needle in the stream.
+type masking struct {
+	span
+	of *Secrets
 }
 
 // Beside has s mask the secrets of all too, in their literal forms.
@@ -87,50 +90,96 @@ func (b *beside) sight() *sightings {
 	return b.found
 }
 
-// next returns what of piece, and of what was held, may be given out.
-func (b *beside) next(own *Scrubber, piece []byte) []byte {
+// next takes a piece that ends at a place in the stream, and returns up to where it was
+// searched.
+func (b *beside) next(own *Scrubber, piece []byte, to int64) (upto int64) {
 	if b.rests(own) && (b.found == nil || len(b.found.held) == 0) {
-		return piece
+		return to
 	}
 	f := b.sight()
+	if f.goesOn(piece) {
+		return to - int64(len(f.held))
+	}
+	text := piece
 	if len(f.held) > 0 {
-		f.out = append(append(f.out[:0], f.held...), piece...)
-		piece = f.out
+		f.text = append(append(f.text[:0], f.held...), piece...)
+		text = f.text
 	}
-	n := f.look(b.all, piece)
-	f.held = append(f.held[:0], piece[n:]...)
-	return f.give(piece[:n])
+	at := to - int64(len(text))
+	n := f.look(b.all, text, at)
+	f.note(at, n)
+	f.held = append(f.held[:0], text[n:]...)
+	return at + int64(n)
 }
 
-// rest returns piece and what was held.
-func (b *beside) rest(own *Scrubber, piece []byte) []byte {
-	out := b.next(own, piece)
-	if b.found == nil || len(b.found.held) == 0 {
-		return out
+// goesOn reports whether held and piece are the beginning of a needle, as held was, and
+// holds the piece too: what comes in small pieces is not looked at anew with each.
+func (f *sightings) goesOn(piece []byte) bool {
+	n := len(f.held) + len(piece)
+	if len(f.held) == 0 || n >= len(f.way) {
+		return false
 	}
-	f := b.found
-	out = bytes.Clone(out)
-	f.look(b.all, f.held)
-	out = append(out, f.give(f.held)...)
-	f.held = f.held[:0]
-	return out
-}
-
-// look finds what is in text, which begins at f.at, and returns where in it the first
-// begins that may go on.
-func (f *sightings) look(all *needles, text []byte) (open int) {
-	var steps int
-	f.now, open, steps = all.scan(text, f.now[:0], false)
-	for _, s := range f.now {
-		if from := f.at + int64(s.from); from >= f.counted {
-			f.count(s.of)
+	f.steps += int64(len(piece))
+	for i, c := range piece {
+		if lower(c) != lower(f.way[len(f.held)+i]) {
+			return false
 		}
-		f.counted = max(f.counted, f.at+int64(s.to))
 	}
+	f.held = append(f.held, piece...)
+	return true
+}
+
+// rest searches what was held, at the end of the stream.
+func (b *beside) rest(own *Scrubber, to int64) {
+	at := b.next(own, nil, to)
+	if f := b.found; f != nil && len(f.held) > 0 {
+		f.look(b.all, f.held, at)
+		f.note(at, len(f.held))
+		f.held = f.held[:0]
+	}
+}
+
+// look finds what is in text, which begins at a place in the stream, and returns where
+// in it the first begins that may go on.
+func (f *sightings) look(all *needles, text []byte, at int64) (open int) {
+	var steps int
+	f.now, open, f.way, steps = all.scan(text, f.now[:0], false)
 	f.steps += int64(steps)
-	f.spent = f.spent || f.steps > firstSteps+stepsPerByte*(f.at+f.aside+int64(len(text)))
+	f.spent = f.spent || f.steps > firstSteps+stepsPerByte*(at+f.aside+int64(len(text)))
 	return open
 }
+
+// note keeps what was seen before a place in the text. The rest is looked at again.
+func (f *sightings) note(at int64, before int) {
+	for _, s := range f.now {
+		if s.from < before {
+			f.masks = append(f.masks, masking{span{at + int64(s.from), at + int64(s.to)}, s.of})
+		}
+	}
+}
+
+// mask masks what was seen in text, which begins at a place in the stream. What the
+// answer's own search masked already is its hit.
+func (b *beside) mask(text []byte, at int64) {
+	if b.clear() {
+		return
+	}
+	f := b.found
+	left := f.masks[:0]
+	for _, m := range f.masks {
+		if blank(text, int(m.from-at), int(m.to-at)) && m.from >= f.counted {
+			f.count(m.of)
+			f.counted = m.to
+		}
+		if m.to > at+int64(len(text)) {
+			left = append(left, m)
+		}
+	}
+	f.masks = left
+}
+
+// clear reports whether nothing is to be masked in what was read and not given out.
+func (b *beside) clear() bool { return b.found == nil || len(b.found.masks) == 0 }
 
 func (f *sightings) count(of *Secrets) {
 	if f.hits++; f.hits == 1 {
@@ -138,70 +187,53 @@ func (f *sightings) count(of *Secrets) {
 	}
 }
 
-// give returns text, which begins at f.at, masked, and nothing once the search took
-// too long. What was looked at stays as it is.
-func (f *sightings) give(text []byte) []byte {
-	if f.spent {
-		return nil
-	}
-	begin, end := f.at, f.at+int64(len(text))
-	f.at = end
-	if len(f.now) == 0 && f.masked <= begin {
-		return text
-	}
-	f.out = append(f.out[:0], text...)
-	blank(f.out, 0, int(f.masked-begin))
-	for _, s := range f.now {
-		blank(f.out, s.from, s.to)
-		if s.from < len(text) {
-			f.masked = max(f.masked, begin+int64(s.to))
-		}
-	}
-	return f.out
-}
-
-// blank masks text from one place to another, as far as it goes.
-func blank(text []byte, from, to int) {
-	for i := from; i < min(to, len(text)); i++ {
+// blank masks text from one place to another, as far as it goes, and returns whether
+// anything of that was not masked before.
+func blank(text []byte, from, to int) (fresh bool) {
+	for i := max(from, 0); i < min(to, len(text)); i++ {
+		fresh = fresh || text[i] != mask
 		text[i] = mask
 	}
+	return fresh
 }
 
-// text returns a whole text masked, and with beginnings also what is the beginning of
-// a secret, long enough to be known by.
-func (b *beside) text(own *Scrubber, text string, beginnings bool) string {
+// text returns out, which is a whole text as the answer's own search masked it, masked,
+// and with beginnings also what is the beginning of a secret, long enough to be known by.
+func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
 	if len(text) < minNeedle || b.rests(own) {
-		return text
+		return out
 	}
 	f := b.sight()
 	if f.spent {
 		return strings.Repeat(string(mask), len(text))
 	}
-	whole := []byte(text)
-	now, _, steps := b.all.scan(whole, nil, beginnings)
+	now, _, _, steps := b.all.scan([]byte(text), nil, beginnings)
 	f.aside += int64(len(text))
 	f.steps += int64(steps)
+	if len(now) == 0 {
+		return out
+	}
+	whole := []byte(out)
 	counted := 0
 	for _, s := range now {
-		if s.of != nil && s.from >= counted {
+		if blank(whole, s.from, s.to) && s.of != nil && s.from >= counted {
 			f.count(s.of)
 			counted = s.to
 		}
-		blank(whole, s.from, s.to)
 	}
 	return string(whole)
 }
 
 // scan appends to found what is in text, and returns where in it the first begins that
-// may go on after it, and how many bytes were compared. With beginnings also what is
-// the beginning of a needle is found, long enough to be known by, as nobody's: others
-// than those that are looked for may begin so.
-func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []sighting, open, steps int) {
+// may go on after it and which that may be, and how many bytes were compared. With
+// beginnings also what is the beginning of a needle is found, long enough to be known
+// by, as nobody's: others than those that are looked for may begin so.
+func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []sighting, open int, way string, steps int) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	open = len(text)
 	if len(t.root.next) == 0 {
-		return found, open, 0
+		return found, open, "", 0
 	}
 	for i := t.heads.skip(text, 0); i < len(text); i = t.heads.skip(text, i+1) {
 		f := t.follow(text[i:])
@@ -212,9 +244,9 @@ func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []si
 		case beginnings && f.upto >= min(mostShown, (f.whole+1)/2):
 			found = append(found, sighting{i, i + f.upto, nil})
 		}
-		if f.open {
-			open = min(open, i)
+		if f.way != "" && way == "" {
+			open, way = i, f.way
 		}
 	}
-	return found, open, steps
+	return found, open, way, steps
 }

@@ -90,7 +90,7 @@ func agree[T string | []byte](b *branch, text T) int {
 type followed struct {
 	length int      // of the longest needle that the text begins with, or 0
 	of     *Secrets // whose that is
-	open   bool     // all of the text is the beginning of a longer one
+	way    string   // a longer one that all of the text is the beginning of, or ""
 	upto   int      // that many bytes are the beginning of one
 	whole  int      // the length of one that begins so
 }
@@ -103,7 +103,9 @@ func (t *needles) follow(text []byte) (f followed) {
 			f.length, f.of = b.to, b.ends[0].of
 		}
 		if f.upto == len(text) {
-			f.open = len(b.next) > 0
+			if len(b.next) > 0 {
+				f.way = b.next[0].text
+			}
 			return f
 		}
 		i := bytes.IndexByte(b.first, lower(text[f.upto]))
@@ -114,7 +116,9 @@ func (t *needles) follow(text []byte) (f followed) {
 		f.whole = len(b.text)
 		f.upto += agree(b, text[f.upto:])
 		if f.upto < b.to {
-			f.open = f.upto == len(text)
+			if f.upto == len(text) {
+				f.way = b.text
+			}
 			return f
 		}
 	}

@@ -10,11 +10,15 @@ import (
 	"mintmark/internal/fault"
 )
 
+// mostDecoding is how many bytes the answers of one upstream that are decoded at once
+// may hold.
+const mostDecoding = 256 << 20
+
 // decode makes resp, the answer to a request of this method, one without content
-// codings, and sets Uncompressed where its body is now decoded as it is read. None is
-// asked for, but servers send what they have. A part of something compressed is
+// codings, and sets Uncompressed where its body is now decoded as it is read, in what
+// room there is. None is asked for, but servers send what they have. A part of something compressed is
 // refused: it has no beginning to decode from.
-func decode(method string, resp *http.Response) error {
+func decode(method string, resp *http.Response, room *coding.Room) error {
 	said := resp.Header["Content-Encoding"]
 	if len(said) == 0 {
 		return nil
@@ -41,7 +45,7 @@ func decode(method string, resp *http.Response) error {
 		return nil
 	}
 	resp.Uncompressed = true
-	resp.Body = decodedBody{coding.NewReader(resp.Body, codings)}
+	resp.Body = decodedBody{coding.NewReader(resp.Body, codings, room)}
 	return nil
 }
 

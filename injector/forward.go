@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"mintmark/broker/bundle"
+	"mintmark/internal/coding"
 	"mintmark/internal/fault"
 	"mintmark/internal/http1"
 )
@@ -35,6 +36,7 @@ type Upstream struct {
 	transport *http.Transport // of calls that any connection will do for
 	clients   clients         // of the others
 	plain     *http1.Client   // instead of transport, for an http URL; else nil
+	decoding  *coding.Room    // of compressed answers
 }
 
 // Recheck is asked when the call has its connection and before anything is
@@ -62,6 +64,8 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 		dialer:  newDialer(config),
 		timeout: u.Timeout.Duration,
 		clients: clients{now: time.Now},
+
+		decoding: coding.NewRoom(mostDecoding),
 	}
 	up.transport = up.connections(up.dialer.secure)
 	if u.URL.Scheme == "http" {
@@ -156,7 +160,7 @@ func (u *Upstream) showing(c *certificate) *http.Transport {
 func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Outgoing, recheck Recheck) (*http.Response, error) {
 	if u.plain != nil {
 		resp, err := u.sendPlain(ctx, out, recheck)
-		return readable(out.Method, resp, err)
+		return u.readable(out.Method, resp, err)
 	}
 	g := &guard{recheck: recheck, cancel: func(error) {}}
 	g.trace.GotConn = g.got
@@ -184,7 +188,7 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
-	return readable(out.Method, resp, nil)
+	return u.readable(out.Method, resp, nil)
 }
 
 // sendPlain sends out over the client's own connection.
@@ -201,11 +205,11 @@ func (u *Upstream) sendPlain(ctx context.Context, out *Outgoing, recheck Recheck
 }
 
 // readable returns an answer that can be scrubbed, and refuses any other.
-func readable(method string, resp *http.Response, err error) (*http.Response, error) {
+func (u *Upstream) readable(method string, resp *http.Response, err error) (*http.Response, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := decode(method, resp); err != nil {
+	if err := decode(method, resp, u.decoding); err != nil {
 		_ = resp.Body.Close()
 		return nil, err
 	}

@@ -25,54 +25,32 @@ func (s *Scrubber) catchUp() {
 		return
 	}
 	s.seen, s.beside.known = now, 0
-	s.unlink()
 	last, known := s, []*Secrets{s.of}
 	for last.then != nil {
-		last = last.then
-		if !slices.Contains(all, last.of) {
-			last.drain()
+		if t := last.then; slices.Contains(all, t.of) {
+			last, known = t, append(known, t.of)
+		} else {
+			s.leave(t)
+			last.then = t.then
 		}
-		known = append(known, last.of)
 	}
 	for _, one := range all {
 		if !slices.Contains(known, one) {
 			last.then = one.NewScrubber()
-			if last = last.then; s.across != nil {
+			last = last.then
+			last.at, last.aside = s.join.total, -s.join.total // it has seen nothing yet
+			if s.across != nil {
 				last.AcrossParts()
 			}
 		}
 	}
 }
 
-// drain ends the search for these secrets. What was held back goes out before what
-// comes next.
-func (s *Scrubber) drain() {
-	if s.matcher == nil {
-		return
-	}
-	s.under.reset()
-	s.held = slices.Clone(s.release(nil, s.at))
-	s.matcher, s.across = nil, nil
-}
-
-// unlink leaves out those behind s that search for nothing and hold nothing.
-func (s *Scrubber) unlink() {
-	for p := s; p.then != nil; {
-		if t := p.then; t.matcher == nil && len(t.held) == 0 {
-			s.left += t.hits
-			p.then = t.then
-			continue
-		}
-		p = p.then
-	}
-}
-
-// onward returns what a drained scrubber held, and piece.
-func (s *Scrubber) onward(piece []byte) []byte {
-	if len(s.held) == 0 {
-		return piece
-	}
-	s.out = append(append(s.out[:0], s.held...), piece...)
-	s.held = s.held[:0]
-	return s.out
+// leave ends the search of t, which is behind s.
+func (s *Scrubber) leave(t *Scrubber) {
+	t.under.reset()
+	s.join.take(nil)
+	s.join.add()
+	s.join.mask(t.release(nil, t.at), t.at)
+	s.left += t.hits
 }

@@ -182,7 +182,7 @@ func TestConnectionsOfACertificateAreItsOwn(t *testing.T) {
 				})
 			}
 			all.Wait()
-			if n := server.connections(); n < 2 || n > 50 {
+			if n := server.connections(); n < 2 || n >= 200 {
 				t.Errorf("got %d connections of 200 calls, want those of each name used again", n)
 			}
 			up.clients.mu.Lock()

@@ -36,6 +36,16 @@ func NewNeedles() *Needles {
 	return &Needles{set: func() *needles { return set }}
 }
 
+// NewScrubber returns a Scrubber for an answer to a call that no credential went with.
+func (n *Needles) NewScrubber() *Scrubber {
+	if n.Len() == 0 {
+		return &Scrubber{}
+	}
+	s := secretsFrom().NewScrubber()
+	s.Beside(n)
+	return s
+}
+
 // Add has answers searched for s from now on.
 func (n *Needles) Add(s *Secrets) {
 	texts := s.literals()

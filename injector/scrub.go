@@ -27,8 +27,9 @@ type Scrubber struct {
 	hits    int
 	left    int       // hits of those behind s that were given up
 	across  *across   // nil: each secret is in one piece
-	then    *Scrubber // of other secrets, in what this one gives out; nil: none
-	beside  beside    // of others' secrets, in what all of these give out
+	then    *Scrubber // of other secrets, in the same answer; nil: none
+	beside  beside    // of others' secrets
+	join    joint     // what all of these find
 	late    Late      // or nil
 	seen    uint64    // of late
 	aside   int64     // bytes that were read and are none of the stream
@@ -51,33 +52,13 @@ func (s *Secrets) NewScrubber(others ...*Secrets) *Scrubber {
 	return scrub
 }
 
-// String returns text with every secret masked; it is for headers.
-func (s *Scrubber) String(text string) string {
-	s.catchUp()
-	text = s.masked(text, nil)
-	if s.then != nil {
-		text = s.then.String(text)
-	}
-	return s.beside.text(s, text, false)
-}
-
-// ErrorText returns that of an error with every secret masked, and what it quotes
-// of the beginning of one: libraries quote as much as they have read.
-func (s *Scrubber) ErrorText(text string) string {
-	s.catchUp()
-	text = s.masked(text, &across{})
-	if s.then != nil {
-		text = s.then.ErrorText(text)
-	}
-	return s.beside.text(s, text, true)
-}
-
-// masked counts what text costs to what the stream may cost.
-func (s *Scrubber) masked(text string, parts *across) string {
+// masked returns text with the secrets of this search masked, and with beginnings also
+// what is the beginning of one. It counts what that costs to what the stream may cost.
+func (s *Scrubber) masked(text string, beginnings bool) string {
 	if s.spent {
 		return strings.Repeat(string(mask), len(text))
 	}
-	if s.matcher == nil || parts == nil && s.matcher.clean.has(text) {
+	if s.matcher == nil || !beginnings && s.matcher.clean.has(text) {
 		return text
 	}
 	b := []byte(text)
@@ -85,10 +66,13 @@ func (s *Scrubber) masked(text string, parts *across) string {
 	if s.matcher.skip(b, 0) == len(b) {
 		return text
 	}
-	whole := &Scrubber{matcher: s.matcher, across: parts, aside: s.at + s.aside - int64(len(b))}
+	whole := &Scrubber{matcher: s.matcher, aside: s.at + s.aside - int64(len(b))}
+	if beginnings {
+		whole.across = &across{}
+	}
 	whole.ways.seen = s.ways.seen
-	out := append([]byte(nil), whole.Next(b)...)
-	out = append(out, whole.Rest()...)
+	out := append([]byte(nil), whole.search(b)...)
+	out = append(out, whole.finish()...)
 	s.hits += whole.hits
 	s.ways.seen = whole.ways.seen
 	switch {
@@ -96,7 +80,7 @@ func (s *Scrubber) masked(text string, parts *across) string {
 		s.spent = true
 		return strings.Repeat(string(mask), len(text))
 	case whole.hits == 0:
-		if parts == nil {
+		if !beginnings {
 			s.matcher.clean.add(text)
 		}
 		return text
@@ -104,47 +88,31 @@ func (s *Scrubber) masked(text string, parts *across) string {
 	return string(out)
 }
 
-// Next takes a piece of the stream and returns what may be given out. The
-// returned slice is good until the next call; it is nil once s is Spent. At the end
-// call Rest.
-func (s *Scrubber) Next(piece []byte) []byte {
-	s.catchUp()
-	var out []byte
-	if s.matcher == nil {
-		out = s.onward(piece)
+// search follows the secrets of s through a piece, and returns what was held and what of
+// the piece may go on. It is nil once s is spent.
+func (s *Scrubber) search(piece []byte) []byte {
+	if s.across != nil {
+		s.readParts(piece)
 	} else {
-		if s.across != nil {
-			s.readParts(piece)
-		} else {
-			s.read(piece)
-		}
-		s.at += int64(len(piece))
-		if s.spent {
-			return nil
-		}
-		out = s.release(piece, s.oldest())
+		s.read(piece)
 	}
-	if s.then != nil {
-		out = s.then.Next(out)
+	s.at += int64(len(piece))
+	if s.spent {
+		return nil
 	}
-	return s.beside.next(s, out)
+	return s.release(piece, s.oldest())
 }
 
-// Rest returns what was held back.
-func (s *Scrubber) Rest() []byte {
+// finish ends what is under way, and returns what was held.
+func (s *Scrubber) finish() []byte {
 	if s.across != nil {
 		s.endParts(s.at, 0)
 	}
 	s.under.reset()
-	if s.Spent() {
+	if s.spent {
 		return nil
 	}
-	out := s.release(nil, s.at)
-	if s.then != nil {
-		out = append([]byte(nil), s.then.Next(out)...)
-		out = append(out, s.then.Rest()...)
-	}
-	return s.beside.rest(s, out)
+	return s.release(nil, s.at)
 }
 
 // read follows every secret that may be under way through a piece.

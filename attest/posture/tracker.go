@@ -3,6 +3,7 @@ package posture
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
@@ -125,15 +126,18 @@ func pause(ctx context.Context, d time.Duration) bool {
 }
 
 // watch runs a source once. What it reports after it returned is ignored.
-func (t *Tracker) watch(ctx context.Context, name string, source Source) error {
+func (t *Tracker) watch(ctx context.Context, name string, source Source) (err error) {
 	over := false // guarded by t.mu
 	defer func() {
+		if v := recover(); v != nil { // it may be over what a stranger wrote
+			err = fmt.Errorf("watch: panic of type %T", v)
+		}
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		over = true
 		t.retract(name, ctx.Err() == nil)
 	}()
-	err := source.Watch(ctx, func(f Fact) {
+	err = source.Watch(ctx, func(f Fact) {
 		t.mu.Lock()
 		defer t.mu.Unlock()
 		switch {

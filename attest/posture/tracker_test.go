@@ -180,6 +180,32 @@ func TestFailedSourceVouchesForNothing(t *testing.T) {
 	})
 }
 
+// A source that panics fails like any other, and ends nothing else; what was thrown is
+// not logged.
+func TestASourceThatPanicsVouchesForNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scan, disk, log := newScript(), newScript(), &bytes.Buffer{}
+		tracker := posture.NewTracker(map[string]posture.Source{"scan": scan, "disk": disk}, posture.TrackerOptions{Logger: slog.New(slog.NewTextHandler(log, nil))})
+		run(t, tracker)
+		<-scan.started
+		disk.report(fact(agent, "disk", "ok"))
+		scan.report(fact(agent, "scan", "pass"))
+		scan.steps <- func(func(posture.Fact)) error { panic("hunter2") }
+		<-scan.started
+		if got := values(tracker.Facts(time.Now(), agent)); got != "disk=ok" {
+			t.Errorf("got %q, want only the other's fact", got)
+		}
+		if got := log.String(); !strings.Contains(got, "panic of type string") || strings.Contains(got, "hunter2") {
+			t.Errorf("got the log %q, want the type of what was thrown and no more", got)
+		}
+		scan.report(fact(agent, "scan", "pass"))
+		synctest.Wait()
+		if got := values(tracker.Facts(time.Now(), agent)); got != "disk=ok scan=pass" {
+			t.Errorf("once it works again: got %q", got)
+		}
+	})
+}
+
 func TestStopForgetsWithoutRecord(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		scan, events := newScript(), []string(nil)

@@ -68,19 +68,21 @@ func (e *Error) Unwrap() error { return e.Err }
 // Reader reads a body without its codings. It is not safe for concurrent use, but
 // Close is.
 type Reader struct {
-	raw  source
-	out  io.Reader
-	body io.Closer
-	err  error
+	raw   source
+	out   io.Reader
+	body  io.Closer
+	share share
+	err   error
 }
 
-// NewReader returns a Reader of body with the codings that Parse returned. It reads
-// nothing yet. An empty body is an empty one in any coding, as servers send it.
-func NewReader(body io.ReadCloser, codings []string) *Reader {
-	r := &Reader{raw: source{Reader: body}, body: body}
+// NewReader returns a Reader of body with the codings that Parse returned, whose
+// decoders take what they hold of room. It reads nothing yet. An empty body is an empty
+// one in any coding, as servers send it. Whoever asked for the Reader closes it.
+func NewReader(body io.ReadCloser, codings []string, room *Room) *Reader {
+	r := &Reader{raw: source{Reader: body}, body: body, share: share{of: room}}
 	r.out = &r.raw
 	for i := len(codings) - 1; i >= 0; i-- { // the last applied is the first to undo
-		r.out = &stage{coding: codings[i], raw: &r.raw, in: bufio.NewReader(r.out)}
+		r.out = &stage{coding: codings[i], raw: &r.raw, share: &r.share, in: bufio.NewReader(r.out)}
 	}
 	return r
 }
@@ -94,12 +96,18 @@ func (r *Reader) Read(p []byte) (int, error) {
 	if err != nil && !errors.Is(err, io.EOF) && r.raw.err != nil {
 		err = r.raw.err // of which a decoder made another
 	}
-	r.err = err
+	if r.err = err; err != nil {
+		r.out = nil // what the decoders hold is not wanted any more
+		r.share.end()
+	}
 	return n, err
 }
 
 // Close closes the body.
-func (r *Reader) Close() error { return r.body.Close() }
+func (r *Reader) Close() error {
+	r.share.end()
+	return r.body.Close()
+}
 
 // source is a body, and how much of it was read.
 type source struct {

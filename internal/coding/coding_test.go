@@ -27,7 +27,7 @@ func text() []byte {
 }
 
 func read(body io.Reader, codings ...string) ([]byte, error) {
-	return io.ReadAll(coding.NewReader(io.NopCloser(body), codings))
+	return io.ReadAll(coding.NewReader(io.NopCloser(body), codings, nil))
 }
 
 func TestParse(t *testing.T) {
@@ -88,7 +88,7 @@ func TestDecodes(t *testing.T) {
 func TestGivesOutWhatWasFlushed(t *testing.T) {
 	for name, open := range testenv.Encoders() {
 		in, out := io.Pipe()
-		r := coding.NewReader(in, []string{name})
+		r := coding.NewReader(in, []string{name}, nil)
 		events := make(chan []byte, 1)
 		go func() {
 			z := open(out)
@@ -199,7 +199,7 @@ func TestBombs(t *testing.T) {
 		in := bomb(name, 32<<20)
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		n, err := io.Copy(io.Discard, coding.NewReader(io.NopCloser(bytes.NewReader(in)), []string{name}))
+		n, err := io.Copy(io.Discard, coding.NewReader(io.NopCloser(bytes.NewReader(in)), []string{name}, nil))
 		runtime.ReadMemStats(&after)
 		wantReason(t, name, err, "for each of its own")
 		if most := int64(coding.Free + coding.Ratio*len(in)); n > most {
@@ -208,7 +208,7 @@ func TestBombs(t *testing.T) {
 		if took := after.TotalAlloc - before.TotalAlloc; took > 40<<20 {
 			t.Errorf("%s: took %d MiB of memory", name, took>>20)
 		}
-		_, err = io.Copy(io.Discard, coding.NewReader(io.NopCloser(bytes.NewReader(testenv.Encode("gzip", in))), []string{name, "gzip"}))
+		_, err = io.Copy(io.Discard, coding.NewReader(io.NopCloser(bytes.NewReader(testenv.Encode("gzip", in))), []string{name, "gzip"}, nil))
 		wantReason(t, name+" in gzip", err, "for each of its own")
 	}
 }
@@ -231,7 +231,7 @@ func TestAnErrorOfTheBodyIsGivenOnAsItIs(t *testing.T) {
 	for name := range testenv.Encoders() {
 		for _, n := range []int{0, 3, 40} {
 			body := io.MultiReader(bytes.NewReader(testenv.Encode(name, text())[:n]), iotest.ErrReader(cause))
-			r := coding.NewReader(io.NopCloser(body), []string{name})
+			r := coding.NewReader(io.NopCloser(body), []string{name}, nil)
 			for range 2 {
 				if _, err := io.Copy(io.Discard, r); !errors.Is(err, cause) {
 					t.Errorf("%s, %d bytes: got %v, want %v", name, n, err, cause)
@@ -244,7 +244,7 @@ func TestAnErrorOfTheBodyIsGivenOnAsItIs(t *testing.T) {
 func TestLeavesNoGoroutine(t *testing.T) {
 	before := runtime.NumGoroutine()
 	for name := range testenv.Encoders() {
-		r := coding.NewReader(io.NopCloser(bytes.NewReader(testenv.Encode(name, text()))), []string{name})
+		r := coding.NewReader(io.NopCloser(bytes.NewReader(testenv.Encode(name, text()))), []string{name}, nil)
 		_, _ = r.Read(make([]byte, 10)) // and no more
 		if n := runtime.NumGoroutine(); n > before {
 			t.Errorf("%s: got %d goroutines, want the %d from before", name, n, before)

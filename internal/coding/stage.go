@@ -20,6 +20,7 @@ const maxWindow = 8 << 20
 type stage struct {
 	coding  string
 	raw     *source       // what was paid for
+	share   *share        // of the memory
 	in      *bufio.Reader // coded
 	decoder io.Reader     // nil before the first byte
 	given   int64
@@ -38,6 +39,9 @@ func (s *stage) read(p []byte) (int, error) {
 	if s.decoder == nil {
 		if _, err := s.in.Peek(1); err != nil {
 			return 0, err // io.EOF: it is empty
+		}
+		if !s.share.take(costs(s.coding, s.in)) {
+			return 0, &Error{s.coding, "there is no room to decode so many of this server's answers at once", nil}
 		}
 		if err := s.open(); err != nil {
 			return 0, s.fault(err)

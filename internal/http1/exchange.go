@@ -284,7 +284,7 @@ func (x *exchange) sendHead(whole bool) {
 func (x *exchange) frame(whole bool, held int64) {
 	delete(x.header, "Transfer-Encoding")
 	switch {
-	case x.bodyless && x.request.Method != http.MethodHead:
+	case x.bodyless && x.request.Method != http.MethodHead, x.status == http.StatusNoContent:
 		if x.status != http.StatusNotModified {
 			delete(x.header, "Content-Length")
 		}
