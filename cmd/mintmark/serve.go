@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"syscall"
 	"time"
 
@@ -64,7 +63,6 @@ func newLogger(cmd *cobra.Command, level string) (*slog.Logger, error) {
 // serve runs a broker until ctx ends. What is open is closed in order: the
 // sockets, the leases, the log.
 func serve(ctx context.Context, dir string, logger *slog.Logger) (err error) {
-	collectLess()
 	hangup := make(chan os.Signal, 1)
 	signal.Notify(hangup, syscall.SIGHUP) // before anything is leased: by default it ends the process
 	defer signal.Stop(hangup)
@@ -98,21 +96,15 @@ func serve(ctx context.Context, dir string, logger *slog.Logger) (err error) {
 	return err
 }
 
-// collectLess lets garbage grow to three times what is in use before it is collected,
-// unless GOGC says otherwise: what a broker holds is little, and what a call leaves
-// behind is gone with it. GOMEMLIMIT still bounds the whole.
-func collectLess() {
-	const percent = 300
-	if os.Getenv("GOGC") == "" {
-		debug.SetGCPercent(percent)
-	}
-}
-
 // attend serves, and follows the directory, until ctx ends or a listener fails,
 // and returns when that was.
 func attend(ctx context.Context, b *broker.Broker, directory *follow.Directory, asked <-chan os.Signal) (ended time.Time, err error) {
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return b.Run(ctx) })
+	group.Go(func() error {
+		collectRarely(ctx)
+		return nil
+	})
 	group.Go(func() error {
 		directory.Run(ctx, b, asked)
 		return nil
