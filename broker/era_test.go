@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"mintmark/broker"
 	"mintmark/internal/trustdomain"
 )
 
@@ -197,4 +199,30 @@ func TestAnAgentsTraceSaysNothingOfTheEra(t *testing.T) {
 	}
 	s.do(call(s.as("clerk"), with("Tracestate", "a="+strings.Repeat("x", 4<<10))))
 	s.wantOK(call(), `"content":[]`)
+}
+
+// Who may not ask for an upstream's era is not judged for it again within seconds, and
+// nobody else is taken for it.
+func TestWhoMayNotAskForAnEra(t *testing.T) {
+	var b broker.Barred
+	now := time.Unix(1_800_000_000, 0)
+	if b.Has("shop", now) {
+		t.Fatal("got an agent that was not judged")
+	}
+	b.Add("shop")
+	for _, c := range []struct {
+		agent string
+		after time.Duration
+		want  bool
+	}{{"shop", 9 * time.Second, true}, {"till", 9 * time.Second, false}, {"shop", 10 * time.Second, false}, {"shop", 11 * time.Second, false}} {
+		if got := b.Has(c.agent, now.Add(c.after)); got != c.want {
+			t.Errorf("%s after %s: got %t, want %t", c.agent, c.after, got, c.want)
+		}
+	}
+	for i := range 10_000 {
+		b.Add(fmt.Sprint("agent-", i))
+	}
+	if b.Has("agent-9999", now.Add(12*time.Second)) || !b.Has("agent-1", now.Add(12*time.Second)) {
+		t.Error("got as many agents as there are, want no more than a table's worth")
+	}
 }

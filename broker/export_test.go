@@ -174,3 +174,11 @@ func (b *Broker) GivenToAll(upstream string) int {
 func (b *Broker) SweepGiven(upstream string, now time.Time) {
 	b.current.Load().upstreams[upstream].given.sweep(func() time.Time { return now })
 }
+
+// Barred is barred, for one issuer.
+type Barred struct{ of barred }
+
+func (b *Barred) Has(agent string, now time.Time) bool {
+	return b.of.has(workload{subject: agent}, now)
+}
+func (b *Barred) Add(agent string) { b.of.add(workload{subject: agent}) }

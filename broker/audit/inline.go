@@ -3,11 +3,12 @@ package audit
 import "time"
 
 // append has the caller write its own record where nobody else writes, which spares
-// it the way to the writer's goroutine and back. Whatever is out of the ordinary is
-// left to that goroutine: it returns false, and e is to be sent.
+// it the way to the writer's goroutine and back; for the disk it waits as others do.
+// Whatever is out of the ordinary is left to that goroutine: it returns false, and e
+// is to be sent.
 func (l *Log) append(e *entry) bool {
 	w := l.writer
-	if e.durable || !w.mu.TryLock() {
+	if !w.mu.TryLock() {
 		return false
 	}
 	defer w.mu.Unlock()

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -403,4 +404,18 @@ func ExampleLog_Append() {
 	// first use: <nil>
 	// second use: no receipt for this credential
 	// intact: true 1 log.pub <nil>
+}
+
+// A record that nobody waits for does not wait for the next one, nor for the end.
+func TestANoteIsWrittenSoon(t *testing.T) {
+	l := mustOpen(t, audit.Options{Directory: t.TempDir()})
+	for n := uint64(1); n <= 3; n++ {
+		l.Note(decision(int(n)))
+		for deadline := time.Now().Add(10 * time.Second); l.Stats().Records < n; runtime.Gosched() {
+			if time.Now().After(deadline) {
+				t.Fatalf("got %d records, want %d without another", l.Stats().Records, n)
+			}
+		}
+	}
+	mustClose(t, l)
 }
