@@ -300,11 +300,11 @@ func TestRequestsThatAreRefused(t *testing.T) {
 
 // Bytes that came when nothing was asked would be read as the next call's answer.
 func TestAnAnswerToNoRequestIsNoAnswer(t *testing.T) {
-	spoke := make(chan struct{}, 1)
+	speak, spoke := make(chan struct{}), make(chan struct{}, 1)
 	s := serve(t, func(conn net.Conn, r *http.Request, body []byte) bool {
 		_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
 		if string(body) == "first" {
-			<-spoke // the call has its answer
+			<-speak // the call has its answer
 			_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nother")
 			spoke <- struct{}{}
 			_, _ = io.Copy(io.Discard, conn)
@@ -316,7 +316,7 @@ func TestAnAnswerToNoRequestIsNoAnswer(t *testing.T) {
 	if _, body, err := call(t.Context(), c, post("first")); err != nil || body != "ok" {
 		t.Fatalf("got %q %v", body, err)
 	}
-	spoke <- struct{}{}
+	speak <- struct{}{}
 	<-spoke
 	if _, body, err := call(t.Context(), c, post("second")); err != nil || body != "ok" {
 		t.Errorf("got %q %v, want the answer to this call", body, err)
