@@ -28,6 +28,7 @@ type policy struct {
 	permit bool
 	hint   string // @hint: words for the agent's developer
 	reads  reads
+	times  times
 }
 
 // compiler collects the policies and the faults of all files.
@@ -168,10 +169,11 @@ func (c *compiler) policy(p *cedar.Policy, n int, where place) {
 		c.problems = append(c.problems, validatorProblems(c.validator(tree.Action).Policy("", tree), where)...)
 	}
 	c.idle = append(c.idle, c.checks.idle(tree, where)...)
+	reads, times := readsOf(tree)
 	c.policies = append(c.policies, policy{
 		id: id, cedar: p, permit: p.Effect() == cedar.Permit,
 		hint:  strings.TrimSpace(string(p.Annotations()["hint"])),
-		reads: readsOf(tree),
+		reads: reads, times: times,
 	})
 }
 
@@ -234,12 +236,13 @@ func (c *compiler) set(text string) *Set {
 		upstreams: newUpstreams(c.options.Upstreams),
 		posture:   map[string]bool{},
 		clock:     newClock(c.options.Clocks),
-		agents:    newMemo[spiffeid.ID, types.Entity](),
-		targets:   newMemo[targetKey, types.Entity](),
-		facts:     newMemo[factKey, types.Record](),
-		questions: newMemo[questionKey, *question](),
-		allowed:   newMemo[given, []string](),
-		denied:    newMemo[given, Decision](),
+		agents:    newMemo[spiffeid.ID, types.Entity](nil),
+		facts:     newMemo[factKey, types.Record](nil),
+		views:     newMemo[seen, *view](nil),
+		questions: newMemo[questionKey, *question](questionKey.owner),
+	}
+	for _, p := range s.policies {
+		s.times.merge(p.times)
 	}
 	for _, n := range c.options.PostureNames {
 		s.posture[n] = true

@@ -2,12 +2,10 @@ package policies
 
 import (
 	"fmt"
-	"iter"
 	"net/url"
 	"slices"
 	"strings"
 
-	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
 
 	"mintmark/attest/posture"
@@ -25,43 +23,48 @@ func (s *Set) Decide(r Request) Decision {
 	if why != "" {
 		return Decision{Reason: refusal(r, why), Facts: facts}
 	}
-	given, ok := s.given(q, r, facts)
-	if !ok {
-		return s.evaluate(q, r, facts)
+	return s.decide(q, r, facts)
+}
+
+// decide answers q, as r asks it and on facts.
+func (s *Set) decide(q *question, r Request, facts []posture.Fact) Decision {
+	seen, whole := s.see(q, r, facts)
+	if whole {
+		if d, ok := q.answers.find(&seen); ok {
+			return d.on(facts)
+		}
 	}
-	if ids, ok := s.allowed.find(given); ok {
-		return Decision{Allow: true, Policies: ids, Facts: facts}
+	v := s.viewOf(seen, whole, q, r, facts)
+	open := q.authorize(q.open, v.record)
+	if d, ok := q.answers.alike(v, open); ok && whole {
+		q.answers.keep(answer{v, open, d})
+		return d.on(facts)
 	}
-	if d, ok := s.denied.find(given); ok {
-		d.Facts = facts
-		return d
-	}
-	d := s.evaluate(q, r, facts)
-	if d.Allow {
-		s.allowed.keep(given, d.Policies)
-	} else {
-		s.denied.keep(given, Decision{Policies: d.Policies, Reason: d.Reason})
+	d := q.decision(r, q.fixed.and(open), facts)
+	if whole {
+		q.answers.keep(answer{v, open, &Decision{Allow: d.Allow, Policies: d.Policies, Reason: d.Reason}})
 	}
 	return d
 }
 
-// evaluate has Cedar answer.
-func (s *Set) evaluate(q *question, r Request, facts []posture.Fact) Decision {
-	outcome, diag := cedar.Authorize(q.found, &q.call, cedar.Request{
-		Principal: q.principal, Action: q.action.uid, Resource: q.resource,
-		Context: s.context(q.reads, r, facts),
-	})
-	d := Decision{Facts: facts, Policies: determining(diag)}
+// on returns d as one that was made on facts.
+func (d *Decision) on(facts []posture.Fact) Decision {
+	return Decision{Allow: d.Allow, Policies: d.Policies, Reason: d.Reason, Facts: facts}
+}
+
+// decision makes one of what all policies of q say.
+func (q *question) decision(r Request, v verdict, facts []posture.Fact) Decision {
+	d := Decision{Facts: facts, Policies: v.determining()}
 	switch {
-	case len(diag.Errors) > 0:
+	case len(v.Errors) > 0:
 		// Cedar skips a policy that errs. A skipped forbid would allow.
-		d.Reason = refusal(r, fmt.Sprintf("policy %q could not be evaluated, and nothing is allowed past it", diag.Errors[0].PolicyID))
-		if len(diag.Errors) > 1 {
+		d.Reason = refusal(r, fmt.Sprintf("policy %q could not be evaluated, and nothing is allowed past it", v.Errors[0].PolicyID))
+		if len(v.Errors) > 1 {
 			d.Reason = refusal(r, "several policies could not be evaluated, and nothing is allowed past them")
 		}
-	case outcome == cedar.Allow:
+	case bool(v.allow):
 		d.Allow = true
-	case len(diag.Reasons) > 0:
+	case len(v.Reasons) > 0:
 		d.Reason = refusal(r, q.found.forbidden(d.Policies))
 	default:
 		d.Reason = refusal(r, q.found.unpermitted(d))
@@ -91,7 +94,7 @@ func (s *Set) call(r Request) (call, string) {
 	return call{
 		set: s, agent: r.Agent, target: r.Target, action: act, upstream: up,
 		principal: types.NewEntityUID(typeAgent, types.String(r.Agent.String())),
-		resource:  resourceUID(r.Upstream, r.Target),
+		resource:  up.resource(r.Target),
 	}, ""
 }
 
@@ -117,47 +120,4 @@ func plainPath(decoded string) error {
 		return fmt.Errorf("expected the decoded path, got %q", decoded[i:min(i+3, len(decoded))])
 	}
 	return bundle.PlainPath(decoded, (&url.URL{Path: decoded}).EscapedPath())
-}
-
-// determining returns the ids of the policies that decided or erred, sorted.
-func determining(d cedar.Diagnostic) []string {
-	if len(d.Reasons)+len(d.Errors) == 0 {
-		return nil
-	}
-	ids := make([]string, 0, len(d.Reasons)+len(d.Errors))
-	for _, e := range d.Errors {
-		ids = append(ids, string(e.PolicyID))
-	}
-	for _, r := range d.Reasons {
-		if len(d.Errors) == 0 || !slices.Contains(ids, string(r.PolicyID)) {
-			ids = append(ids, string(r.PolicyID))
-		}
-	}
-	slices.Sort(ids)
-	return slices.Clip(ids)
-}
-
-// candidates are the policies whose scope can match one call.
-type candidates struct {
-	policies []policy
-	at       []int
-}
-
-// All implements cedar.PolicyIterator.
-func (c candidates) All() iter.Seq2[types.PolicyID, *cedar.Policy] {
-	return func(yield func(types.PolicyID, *cedar.Policy) bool) {
-		for _, i := range c.at {
-			if !yield(c.policies[i].id, c.policies[i].cedar) {
-				return
-			}
-		}
-	}
-}
-
-func (c candidates) reads() reads {
-	var r reads
-	for _, i := range c.at {
-		r = r.merge(c.policies[i].reads)
-	}
-	return r
 }

@@ -77,11 +77,9 @@ func (s *Set) Elsewhere(r Request) string {
 	nowhere := newUpstreams([]Upstream{{Kind: act.verb.kind()}})[""]
 	c := call{
 		set: s, agent: r.Agent, target: r.Target, action: act, upstream: nowhere,
-		principal: types.NewEntityUID(typeAgent, types.String(r.Agent.String())), resource: resourceUID("", r.Target),
+		principal: types.NewEntityUID(typeAgent, types.String(r.Agent.String())), resource: nowhere.resource(r.Target),
 	}
-	q := &question{call: c, found: candidates{policies: s.policies, at: s.index.lookup(&c)}}
-	q.reads = q.found.reads()
-	d := s.evaluate(q, r, s.visible(r.Posture, r.Now))
+	d := s.decide(s.question(c), r, s.visible(r.Posture, r.Now))
 	if d.Allow {
 		return refusal(r, unpermitted+orNone)
 	}

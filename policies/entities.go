@@ -2,7 +2,6 @@ package policies
 
 import (
 	"iter"
-	"math"
 	"slices"
 	"strings"
 	"time"
@@ -34,26 +33,31 @@ func newActions(s *resolved.Schema) map[string]action {
 
 // upstream is a registered upstream made ready to be asked about.
 type upstream struct {
-	kind   string
-	entity types.Entity
+	kind    string
+	entity  types.Entity
+	targets types.EntityUIDSet // the parents of each of its targets
 }
 
 func newUpstreams(list []Upstream) map[string]upstream {
 	out := map[string]upstream{}
 	for _, u := range list {
 		name, kind := types.String(u.Name), kindOr(u.Kind)
-		out[u.Name] = upstream{kind: kind, entity: types.Entity{
-			UID: types.NewEntityUID(typeUpstream, name),
-			Attributes: types.NewRecord(types.RecordMap{
-				"name": name, "upstream": name, "kind": types.String(kind),
-			}),
-		}}
+		uid := types.NewEntityUID(typeUpstream, name)
+		out[u.Name] = upstream{
+			kind: kind, targets: types.NewEntityUIDSet(uid),
+			entity: types.Entity{
+				UID: uid,
+				Attributes: types.NewRecord(types.RecordMap{
+					"name": name, "upstream": name, "kind": types.String(kind),
+				}),
+			},
+		}
 	}
 	return out
 }
 
 // call is one request in Cedar's terms. It is also the entity store of its own
-// evaluation: entities are built when a policy first looks at them.
+// evaluation: an agent's entity is built when a policy first looks at it.
 type call struct {
 	set       *Set
 	agent     spiffeid.ID
@@ -61,7 +65,7 @@ type call struct {
 	action    action
 	upstream  upstream
 	principal types.EntityUID
-	resource  types.EntityUID
+	resource  types.Entity
 }
 
 // Get returns an entity of this call.
@@ -73,12 +77,8 @@ func (c *call) Get(uid types.EntityUID) (types.Entity, bool) {
 		return c.action.entity, true
 	case c.upstream.entity.UID:
 		return c.upstream.entity, true
-	case c.resource:
-		key := targetKey{c.resource, c.upstream.entity.UID, c.target.Name}
-		if len(c.target.Name) > maxMemo {
-			return targetEntity(key), true
-		}
-		return c.set.targets.get(key, targetEntity), true
+	case c.resource.UID:
+		return c.resource, true
 	default:
 		return types.Entity{}, false
 	}
@@ -99,20 +99,14 @@ func agentEntity(id spiffeid.ID) types.Entity {
 	}
 }
 
-// targetKey is all that a target's entity is made of.
-type targetKey struct {
-	uid, upstream types.EntityUID
-	name          string
-}
-
-func targetEntity(k targetKey) types.Entity {
-	return types.Entity{
-		UID:     k.uid,
-		Parents: cedar.NewEntityUIDSet(k.upstream),
-		Attributes: types.NewRecord(types.RecordMap{
-			"upstream": k.upstream.ID, "name": types.String(k.name),
-		}),
+// described gives the target the attributes that some policy looks at.
+func (c *call) described() {
+	if c.target.Type == 0 {
+		return // the upstream has its own
 	}
+	c.resource.Attributes = types.NewRecord(types.RecordMap{
+		"upstream": c.upstream.entity.UID.ID, "name": types.String(c.target.Name),
+	})
 }
 
 // pathPrefixes yields each proper prefix of id that ends before a slash of its
@@ -127,6 +121,14 @@ func pathPrefixes(id spiffeid.ID) iter.Seq[string] {
 			}
 		}
 	}
+}
+
+// resource returns the entity of a target, without its attributes.
+func (u *upstream) resource(t Target) types.Entity {
+	if t.Type == 0 {
+		return u.entity
+	}
+	return types.Entity{UID: resourceUID(string(u.entity.UID.ID), t), Parents: u.targets}
 }
 
 // resourceUID returns the entity id of a target: "upstream/name". A path keeps
@@ -166,72 +168,4 @@ func (s *Set) visible(facts []posture.Fact, now time.Time) []posture.Fact {
 		}
 	}
 	return out
-}
-
-// factKey is all that a fact's record is made of.
-type factKey struct {
-	value, issuer string
-	age           int64
-}
-
-func factRecord(k factKey) types.Record {
-	return types.NewRecord(types.RecordMap{
-		"value": types.String(k.value), "age": types.Long(k.age), "issuer": types.String(k.issuer),
-	})
-}
-
-// factsRecord is context.posture.
-func (s *Set) factsRecord(facts []posture.Fact, now time.Time) types.Record {
-	if len(facts) == 0 {
-		return types.Record{}
-	}
-	m := make(types.RecordMap, len(facts))
-	for _, f := range facts {
-		m[types.String(f.Name)] = s.facts.get(keyOf(&f, now), factRecord)
-	}
-	return types.NewRecord(m)
-}
-
-// ageSeconds rounds up, so that a fact never looks younger than it is.
-func ageSeconds(age time.Duration) int64 {
-	whole := int64(age / time.Second)
-	if age%time.Second > 0 && whole < math.MaxInt64 {
-		whole++
-	}
-	return whole
-}
-
-// reads says which parts of the context a policy looks at, so that the others
-// need not be built.
-type reads struct {
-	posture, clock, now, credential bool
-	facts                           []string // names of the posture facts
-}
-
-func (r reads) merge(o reads) reads {
-	return reads{
-		posture: r.posture || o.posture, clock: r.clock || o.clock,
-		now: r.now || o.now, credential: r.credential || o.credential,
-	}
-}
-
-// context builds what r asks for of the context.
-func (s *Set) context(r reads, req Request, facts []posture.Fact) types.Record {
-	if !r.posture && !r.clock && !r.now && !r.credential {
-		return types.Record{}
-	}
-	m := make(types.RecordMap, 4)
-	if r.posture {
-		m["posture"] = s.factsRecord(facts, req.Now)
-	}
-	if r.clock {
-		m["clock"] = s.clock.at(req.Now)
-	}
-	if r.now {
-		m["now"] = types.NewDatetime(req.Now)
-	}
-	if r.credential {
-		m["credential"] = types.String(req.Credential)
-	}
-	return types.NewRecord(m)
 }

@@ -110,7 +110,7 @@ func (x *index) lookup(c *call) []int {
 	var pbuf, rbuf, abuf [8]int
 	principals := x.principals(c, pbuf[:0])
 	actions := x.known(abuf[:0], c.action.uid)
-	resources := x.known(rbuf[:0], c.resource, c.upstream.entity.UID, kindUID(c.resource.Type))
+	resources := x.known(rbuf[:0], c.resource.UID, c.upstream.entity.UID, kindUID(c.resource.UID.Type))
 	var out []int
 	for _, p := range principals {
 		for _, a := range actions {

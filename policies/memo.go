@@ -5,18 +5,23 @@ import (
 	"sync/atomic"
 )
 
-// memoSlots bounds how much one memo remembers, and maxMemo how long a name in
-// it may be: an agent chooses names.
+// memoSlots bounds how much one memo remembers, ownSlots how much of that for one
+// agent, and maxMemo how long a name in it may be: an agent chooses names.
 const (
-	memoSlots = 4096
+	memoSlots = 8192
+	ownSlots  = 256
 	maxMemo   = 1024
 )
 
 // memo remembers what was built for a key, in as many slots. A key has two that
 // it may lie in, and replaces what is there when both are taken. It never changes an answer, because a
 // slot says whole which key it is for.
+//
+// Where keys have owners, both are among ownSlots that an owner shares with few
+// others: what it asks for pushes out little of what is remembered of the rest.
 type memo[K comparable, V any] struct {
 	seed  maphash.Seed
+	owner func(K) string // nil: none has one
 	slots *[memoSlots]atomic.Pointer[remembered[K, V]]
 }
 
@@ -25,8 +30,8 @@ type remembered[K comparable, V any] struct {
 	value V
 }
 
-func newMemo[K comparable, V any]() memo[K, V] {
-	return memo[K, V]{seed: maphash.MakeSeed(), slots: &[memoSlots]atomic.Pointer[remembered[K, V]]{}}
+func newMemo[K comparable, V any](owner func(K) string) memo[K, V] {
+	return memo[K, V]{seed: maphash.MakeSeed(), owner: owner, slots: &[memoSlots]atomic.Pointer[remembered[K, V]]{}}
 }
 
 // get returns what build makes of key. The value is shared and read only.
@@ -59,5 +64,10 @@ func (m memo[K, V]) keep(key K, value V) {
 
 func (m memo[K, V]) places(key K) [2]*atomic.Pointer[remembered[K, V]] {
 	h := maphash.Comparable(m.seed, key)
-	return [...]*atomic.Pointer[remembered[K, V]]{&m.slots[h%memoSlots], &m.slots[h>>32%memoSlots]}
+	first, of := uint64(0), uint64(memoSlots)
+	if m.owner != nil {
+		of = ownSlots
+		first = maphash.String(m.seed, m.owner(key)) % (memoSlots / ownSlots) * ownSlots
+	}
+	return [...]*atomic.Pointer[remembered[K, V]]{&m.slots[first+h%of], &m.slots[first+h>>32%of]}
 }

@@ -86,15 +86,11 @@ type Set struct {
 	posture   map[string]bool
 	clock     clock
 
-	agents  memo[spiffeid.ID, types.Entity]
-	targets memo[targetKey, types.Entity]
-	facts   memo[factKey, types.Record]
-
+	times     times // of all policies
+	agents    memo[spiffeid.ID, types.Entity]
+	facts     memo[factKey, types.Record]
+	views     memo[seen, *view]
 	questions memo[questionKey, *question]
-	allowed   memo[given, []string] // the determining policies of what was allowed
-	// denied is apart, so that what others may is not pushed out of allowed by an
-	// agent that asks for what it may not. Its Decisions have no Facts.
-	denied memo[given, Decision]
 }
 
 // Schema returns the Cedar schema the policies were checked against: what

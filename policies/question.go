@@ -2,19 +2,22 @@ package policies
 
 import (
 	"strings"
-	"time"
+	"sync"
 
+	"github.com/cedar-policy/cedar-go/types"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
-
-	"mintmark/attest/posture"
 )
 
 // question is what a request asks whatever the context: it never changes for
-// one Set, so that the policies it concerns are looked for once.
+// one Set, so that the policies it concerns are looked for once, and those of
+// them that look at no context are asked once.
 type question struct {
 	call
-	found candidates
-	reads reads
+	found   candidates  // all that it concerns
+	reads   reads       // of all of them
+	fixed   verdict     // of those that look at no context
+	open    *candidates // the others
+	answers answers
 }
 
 // questionKey is all that a question is made of.
@@ -23,6 +26,9 @@ type questionKey struct {
 	upstream, method string
 	target           Target
 }
+
+// owner is whose question it is: see memo.
+func (k questionKey) owner() string { return k.agent.String() }
 
 // key returns c's, in words of the Set and not of the request.
 func (c *call) key() questionKey {
@@ -43,54 +49,86 @@ func (s *Set) ask(r Request) (*question, string) {
 	if why != "" {
 		return nil, why
 	}
-	q := &question{call: c, found: candidates{policies: s.policies, at: s.index.lookup(&c)}}
-	q.reads = q.found.reads()
+	q := s.question(c)
 	if remembered {
-		s.questions.keep(c.key(), q)
+		s.questions.keep(q.key(), q)
 	}
 	return q, ""
 }
 
-// maxGiven is how many facts a decision may stand on to be remembered.
-const maxGiven = 4
-
-// given is a question with all of the context that its policies look at. Cedar
-// reads nothing else, and policies are fixed, so that what was decided once is
-// decided so again: for this second of each fact's age, and this minute of the clock.
-type given struct {
-	question   *question
-	credential string
-	minute     *reading
-	facts      [maxGiven]givenFact
-}
-
-// givenFact is all that policies see of a fact.
-type givenFact struct {
-	name string
-	factKey
-}
-
-// given returns the whole of what is asked, and false when it is nothing to
-// remember: policies that look at the time itself never get the same twice.
-func (s *Set) given(q *question, r Request, facts []posture.Fact) (given, bool) {
-	if q.reads.now || q.reads.posture && len(facts) > maxGiven || len(r.Target.Name) > maxMemo {
-		return given{}, false
-	}
-	g := given{question: q}
-	if q.reads.credential {
-		g.credential = r.Credential
-	}
-	if q.reads.clock {
-		g.minute = s.clock.reading(r.Now)
-	}
-	if q.reads.posture {
-		for i := range facts {
-			g.facts[i] = givenFact{facts[i].Name, keyOf(&facts[i], r.Now)}
+// question finds what c concerns, and asks what does not depend on the context.
+func (s *Set) question(c call) *question {
+	q := &question{call: c}
+	at := s.index.lookup(&q.call)
+	q.found = candidates{policies: s.policies, at: at}
+	var fixed, open []int
+	for _, i := range at {
+		p := &s.policies[i]
+		q.reads = q.reads.merge(p.reads)
+		if p.reads.context() {
+			open = append(open, i)
+		} else {
+			fixed = append(fixed, i)
 		}
 	}
-	return g, true
+	if q.reads.attributes {
+		q.described()
+	}
+	q.fixed = q.authorize(newCandidates(s.policies, fixed), types.Record{})
+	q.open = newCandidates(s.policies, open)
+	return q
 }
 
-func keyOf(f *posture.Fact, now time.Time) factKey {
-	return factKey{f.Value, f.Issuer, ageSeconds(f.Age(now))}
+// maxAnswers is how many answers are remembered of a question: that of the last
+// minute and that of this, or of a fact and of what it was before.
+const maxAnswers = 4
+
+// answers are what was decided on a question, for the contexts that came last.
+// Cedar reads nothing else, and policies are fixed, so that what was decided once
+// is decided so again.
+type answers struct {
+	mu   sync.Mutex
+	list [maxAnswers]answer
+	next int
+}
+
+// answer is a decision, without its Facts, for a context.
+type answer struct {
+	view     *view
+	open     verdict // of the policies that look at it
+	decision *Decision
+}
+
+// find returns what was decided for v.
+func (a *answers) find(v *seen) (*Decision, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.list {
+		if one := &a.list[i]; one.view != nil && one.view.seen == *v {
+			return one.decision, true
+		}
+	}
+	return nil, false
+}
+
+// alike returns the decision for another context of which the policies said the
+// same, if its Reason is that for v too: it can name the facts that are not there.
+func (a *answers) alike(v *view, open verdict) (*Decision, bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	for i := range a.list {
+		one := &a.list[i]
+		if one.view != nil && one.open.equal(open) && (one.decision.Allow || one.view.seen.sameNames(&v.seen)) {
+			return one.decision, true
+		}
+	}
+	return nil, false
+}
+
+// keep remembers one, in place of that which was kept first.
+func (a *answers) keep(one answer) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.list[a.next] = one
+	a.next = (a.next + 1) % maxAnswers
 }

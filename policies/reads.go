@@ -7,52 +7,142 @@ import (
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 )
 
-// readsOf finds which parts of the context p looks at. A context that is used
-// as a whole, in any way but reading one attribute, counts as all of it.
-func readsOf(p *ast.Policy) reads {
-	var r reads
+// reads says which parts of the context a policy looks at, so that the others
+// need not be built, and whether it looks at attributes of entities.
+type reads struct {
+	posture, clock, now, credential bool
+	attributes                      bool
+	allFacts                        bool     // posture other than by the name of a fact
+	facts                           []string // names of the posture facts, sorted
+}
+
+// context reports whether r is of anything that is not the same for each call
+// of a question.
+func (r reads) context() bool { return r.posture || r.clock || r.now || r.credential }
+
+// fact reports whether r is of the fact of that name.
+func (r reads) fact(name string) bool { return r.allFacts || slices.Contains(r.facts, name) }
+
+func (r reads) merge(o reads) reads {
+	facts := r.facts
+	switch {
+	case len(facts) == 0:
+		facts = o.facts
+	case len(o.facts) > 0 && !slices.Equal(facts, o.facts):
+		facts = slices.Concat(facts, o.facts)
+		slices.Sort(facts)
+		facts = slices.Compact(facts)
+	}
+	return reads{
+		posture: r.posture || o.posture, clock: r.clock || o.clock,
+		now: r.now || o.now, credential: r.credential || o.credential,
+		attributes: r.attributes || o.attributes, allFacts: r.allFacts || o.allFacts, facts: facts,
+	}
+}
+
+// reader finds what one policy looks at.
+type reader struct {
+	reads
+	times
+}
+
+// readsOf finds which parts of the context p looks at, and what it compares
+// their numbers with. A context that is used as a whole, in any way but reading
+// one attribute, counts as all of it.
+func readsOf(p *ast.Policy) (reads, times) {
+	var r reader
 	for _, c := range p.Conditions {
-		ast.Inspect(ast.NewNode(c.Body), func(n ast.IsNode) bool { return r.node(n) })
+		ast.Inspect(ast.NewNode(c.Body), r.node)
 	}
 	slices.Sort(r.facts)
 	r.facts = slices.Compact(r.facts)
-	return r
+	return r.reads, r.times
 }
 
 // node notes what n reads and says whether to look below it.
-func (r *reads) node(n ast.IsNode) bool {
+func (r *reader) node(n ast.IsNode) bool {
+	if sides, ok := compared(n); ok {
+		return !r.step(sides.Left, sides.Right) && !r.step(sides.Right, sides.Left)
+	}
 	switch n := n.(type) {
 	case ast.NodeTypeAccess:
-		return r.attribute(n.Arg, n.Value)
+		return r.attribute(n.Arg, n.Value, n)
 	case ast.NodeTypeHas:
-		return r.attribute(n.Arg, n.Value)
+		return r.attribute(n.Arg, n.Value, nil)
+	case ast.NodeTypeGetTag, ast.NodeTypeHasTag:
+		r.attributes = true
 	case ast.NodeTypeVariable:
 		if n.Name == "context" {
-			r.posture, r.clock, r.now, r.credential = true, true, true, true
+			r.posture, r.clock, r.reads.now, r.credential, r.allFacts = true, true, true, true, true
+			r.any, r.times.now.exact = true, true
 		}
 	}
 	return true
 }
 
-func (r *reads) attribute(arg ast.IsNode, name types.String) bool {
-	if isContext(arg) {
-		r.part(name)
+// step notes that a number that changes by itself is compared with a constant,
+// and reports whether it is one.
+func (r *reader) step(number, with ast.IsNode) bool {
+	a, ok := number.(ast.NodeTypeAccess)
+	if !ok {
 		return false
 	}
-	if a, ok := arg.(ast.NodeTypeAccess); ok && isContext(a.Arg) && a.Value == "posture" {
-		r.facts = append(r.facts, string(name))
+	if isContext(a.Arg) && a.Value == "now" {
+		at, ok := constant(with).(types.Datetime)
+		if ok {
+			r.reads.now = true
+			r.times.now = r.times.now.merge(steps{at: []int64{at.Milliseconds()}})
+		}
+		return ok
 	}
+	fact, ok := factOf(a.Arg)
+	if !ok || a.Value != "age" {
+		return false
+	}
+	at, ok := constant(with).(types.Long)
+	if ok {
+		r.posture, r.facts = true, append(r.facts, fact)
+		r.age(fact, steps{at: []int64{int64(at)}})
+	}
+	return ok
+}
+
+// attribute notes a look at attribute name of arg: at its value when read is the
+// node for that, and nil where it is only asked for whether there is one.
+func (r *reader) attribute(arg ast.IsNode, name types.String, read ast.IsNode) bool {
+	if isContext(arg) {
+		r.part(name, read != nil)
+		return false
+	}
+	if isPosture(arg) {
+		r.posture, r.facts = true, append(r.facts, string(name))
+		if read != nil { // the fact as a whole, as its parts do not come here
+			r.age(string(name), steps{exact: true})
+		}
+		return false
+	}
+	if fact, ok := factOf(arg); ok {
+		r.posture, r.facts = true, append(r.facts, fact)
+		if read != nil && name == "age" {
+			r.age(fact, steps{exact: true})
+		}
+		return false
+	}
+	r.attributes = r.attributes || !inContext(arg)
 	return true
 }
 
-func (r *reads) part(name types.String) {
+// part notes a look at a part of the context, other than at one fact.
+func (r *reader) part(name types.String, value bool) {
 	switch name {
 	case "posture":
 		r.posture = true
+		r.allFacts, r.any = r.allFacts || value, r.any || value
 	case "clock":
 		r.clock = true
 	case "now":
-		r.now = true
+		r.reads.now = true
+		r.times.now.exact = r.times.now.exact || value
 	case "credential":
 		r.credential = true
 	}
@@ -61,4 +151,21 @@ func (r *reads) part(name types.String) {
 func isContext(n ast.IsNode) bool {
 	v, ok := n.(ast.NodeTypeVariable)
 	return ok && v.Name == "context"
+}
+
+// inContext reports whether n is the context or a part of it.
+func inContext(n ast.IsNode) bool {
+	a, ok := n.(ast.NodeTypeAccess)
+	return isContext(n) || ok && inContext(a.Arg)
+}
+
+func isPosture(n ast.IsNode) bool {
+	a, ok := n.(ast.NodeTypeAccess)
+	return ok && isContext(a.Arg) && a.Value == "posture"
+}
+
+// factOf returns the name of the fact that n is the whole of.
+func factOf(n ast.IsNode) (string, bool) {
+	a, ok := n.(ast.NodeTypeAccess)
+	return string(a.Value), ok && isPosture(a.Arg)
 }
