@@ -29,27 +29,34 @@ func (s *Set) Decide(r Request) Decision {
 // decide answers q, as r asks it and on facts.
 func (s *Set) decide(q *question, r Request, facts []posture.Fact) Decision {
 	seen, whole := s.see(q, r, facts)
-	if whole {
-		if d, ok := q.answers.find(&seen); ok {
-			return d.on(facts)
+	if !whole {
+		return q.decision(r, q.authorize(&q.found, s.view(seen, q, r, facts).record), facts)
+	}
+	known, again := q.answers.find(&seen)
+	if known != nil {
+		return known.on(facts)
+	}
+	v := s.viewOf(seen, q, r, facts)
+	var now said
+	if again {
+		parts := q.parts()
+		now = said{apart: true, open: q.authorize(parts.open, v.record)}
+		if alike := q.answers.alike(v, now.open); alike != nil {
+			q.answers.keep(v, alike)
+			return alike.on(facts)
 		}
+		now.Decision = q.decision(r, parts.fixed.and(now.open), facts)
+	} else {
+		now.Decision = q.decision(r, q.authorize(&q.found, v.record), facts)
 	}
-	v := s.viewOf(seen, whole, q, r, facts)
-	open := q.authorize(q.open, v.record)
-	if d, ok := q.answers.alike(v, open); ok && whole {
-		q.answers.keep(answer{v, open, d})
-		return d.on(facts)
-	}
-	d := q.decision(r, q.fixed.and(open), facts)
-	if whole {
-		q.answers.keep(answer{v, open, &Decision{Allow: d.Allow, Policies: d.Policies, Reason: d.Reason}})
-	}
-	return d
+	q.answers.keep(v, now.alone())
+	return now.Decision
 }
 
-// on returns d as one that was made on facts.
-func (d *Decision) on(facts []posture.Fact) Decision {
-	return Decision{Allow: d.Allow, Policies: d.Policies, Reason: d.Reason, Facts: facts}
+// alone returns a copy of s without its facts.
+func (s said) alone() *said {
+	s.Facts = nil
+	return &s
 }
 
 // decision makes one of what all policies of q say.

@@ -45,7 +45,7 @@ func scopeUpstream(scope ast.IsScopeNode) string {
 // whatever it permits and under which conditions: such an agent may know that
 // there is this upstream.
 func (s *Set) Concerns(agent spiffeid.ID, upstream string) bool {
-	if s == nil || agent.IsZero() || s.upstreams[upstream].kind == "" {
+	if s == nil || agent.IsZero() || s.upstreams[upstream] == nil {
 		return false
 	}
 	c := call{agent: agent, principal: types.NewEntityUID(typeAgent, types.String(agent.String()))}

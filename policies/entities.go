@@ -22,29 +22,32 @@ type action struct {
 	verb   verb
 }
 
-func newActions(s *resolved.Schema) map[string]action {
-	out := map[string]action{}
+func newActions(s *resolved.Schema) map[string]*action {
+	out := map[string]*action{}
 	for _, v := range verbs() {
 		uid := actionUID(v.name)
-		out[v.name] = action{uid: uid, entity: s.Actions[uid].Entity, verb: v}
+		out[v.name] = &action{uid: uid, entity: s.Actions[uid].Entity, verb: v}
 	}
 	return out
 }
 
-// upstream is a registered upstream made ready to be asked about.
+// upstream is a registered upstream made ready to be asked about, and what all of
+// its targets have in common.
 type upstream struct {
 	kind    string
 	entity  types.Entity
-	targets types.EntityUIDSet // the parents of each of its targets
+	parents types.EntityUIDSet
+	shared  types.Record // attributes
 }
 
-func newUpstreams(list []Upstream) map[string]upstream {
-	out := map[string]upstream{}
+func newUpstreams(list []Upstream) map[string]*upstream {
+	out := map[string]*upstream{}
 	for _, u := range list {
 		name, kind := types.String(u.Name), kindOr(u.Kind)
 		uid := types.NewEntityUID(typeUpstream, name)
-		out[u.Name] = upstream{
-			kind: kind, targets: types.NewEntityUIDSet(uid),
+		out[u.Name] = &upstream{
+			kind: kind, parents: types.NewEntityUIDSet(uid),
+			shared: types.NewRecord(types.RecordMap{"upstream": name}),
 			entity: types.Entity{
 				UID: uid,
 				Attributes: types.NewRecord(types.RecordMap{
@@ -62,8 +65,8 @@ type call struct {
 	set       *Set
 	agent     spiffeid.ID
 	target    Target
-	action    action
-	upstream  upstream
+	action    *action
+	upstream  *upstream
 	principal types.EntityUID
 	resource  types.Entity
 }
@@ -99,16 +102,6 @@ func agentEntity(id spiffeid.ID) types.Entity {
 	}
 }
 
-// described gives the target the attributes that some policy looks at.
-func (c *call) described() {
-	if c.target.Type == 0 {
-		return // the upstream has its own
-	}
-	c.resource.Attributes = types.NewRecord(types.RecordMap{
-		"upstream": c.upstream.entity.UID.ID, "name": types.String(c.target.Name),
-	})
-}
-
 // pathPrefixes yields each proper prefix of id that ends before a slash of its
 // path: for spiffe://td/a/b/c, spiffe://td/a and spiffe://td/a/b.
 func pathPrefixes(id spiffeid.ID) iter.Seq[string] {
@@ -123,12 +116,21 @@ func pathPrefixes(id spiffeid.ID) iter.Seq[string] {
 	}
 }
 
-// resource returns the entity of a target, without its attributes.
+// resource returns the entity of a target, without its name.
 func (u *upstream) resource(t Target) types.Entity {
 	if t.Type == 0 {
 		return u.entity
 	}
-	return types.Entity{UID: resourceUID(string(u.entity.UID.ID), t), Parents: u.targets}
+	return types.Entity{UID: resourceUID(string(u.entity.UID.ID), t), Parents: u.parents, Attributes: u.shared}
+}
+
+// named gives the resource its name, which few policies look at.
+func (c *call) named() {
+	if c.target.Type != 0 { // an upstream has its own
+		c.resource.Attributes = types.NewRecord(types.RecordMap{
+			"upstream": c.upstream.entity.UID.ID, "name": types.String(c.target.Name),
+		})
+	}
 }
 
 // resourceUID returns the entity id of a target: "upstream/name". A path keeps

@@ -170,40 +170,64 @@ func TestDecideAgreesWithCedar(t *testing.T) {
 	}
 }
 
+// BenchmarkDecide is one decision, in order of what is known of it beforehand.
 func BenchmarkDecide(b *testing.B) {
-	for _, n := range []int{10, 1_000, 10_000} {
-		b.Run(fmt.Sprintf("policies=%d", n), func(b *testing.B) {
-			set, r := benchSet(b, n)
-			b.ReportAllocs()
-			for b.Loop() {
-				if d := set.Decide(r); !d.Allow {
-					b.Fatal(d.Reason)
+	for _, kind := range []struct {
+		name string
+		next func(r *policies.Request, i int)
+	}{
+		// The very same was decided before.
+		{"remembered", func(*policies.Request, int) {}},
+		// A fact is a second older each time: no policy tells the two apart.
+		{"aged", func(r *policies.Request, i int) {
+			r.Posture[0].ObservedAt = r.Now.Add(-time.Duration(i%80_000) * time.Second)
+		}},
+		// The question is known and the context is one that others had, as at each new
+		// minute and for each new fact: the policies are asked.
+		{"anew", func(r *policies.Request, i int) { r.Posture[0].Value = few[i%len(few)] }},
+		// Nobody had such a context: it is built too.
+		{"unseen", func(r *policies.Request, i int) { r.Posture[0].Value = invented[i%len(invented)] }},
+		// Nobody asked for this tool: the policies that concern it are looked for too.
+		{"first", func(r *policies.Request, i int) { r.Target.Name = invented[i%len(invented)] }},
+	} {
+		for _, n := range []int{10, 1_000, 10_000} {
+			b.Run(fmt.Sprintf("%s/%d", kind.name, n), func(b *testing.B) {
+				set, r := benchSet(b, n)
+				b.ReportAllocs()
+				for i := 0; b.Loop(); i++ {
+					kind.next(&r, i)
+					if d := set.Decide(r); !d.Allow {
+						b.Fatal(d.Reason)
+					}
 				}
-			}
-		})
-	}
-}
-
-// BenchmarkDecideAnew is a decision on a fact that is a second older each time,
-// so that none was made before.
-func BenchmarkDecideAnew(b *testing.B) {
-	set, r := benchSet(b, 1_000)
-	b.ReportAllocs()
-	for i := 0; b.Loop(); i++ {
-		r.Posture[0].ObservedAt = r.Now.Add(-time.Duration(i%80_000) * time.Second)
-		if d := set.Decide(r); !d.Allow {
-			b.Fatal(d.Reason)
+			})
 		}
 	}
 }
 
-// benchSet is one policy per agent and tool, and the two that guard all.
+// Names that differ, more of them than are remembered, and a few.
+var (
+	invented = names(50_000)
+	few      = invented[:64]
+)
+
+func names(n int) []string {
+	out := make([]string, n)
+	for i := range out {
+		out[i] = fmt.Sprintf("name%d", i)
+	}
+	return out
+}
+
+// benchSet is one policy per agent and tool, the two that
+// guard all, and one for all tools.
 func benchSet(b testing.TB, n int) (*policies.Set, policies.Request) {
 	var text strings.Builder
-	for i := range n - 2 {
+	for i := range n - 3 {
 		fmt.Fprintf(&text, "permit (principal == Agent::\"spiffe://acme.example/team/a/agent%d\", action == Action::\"tools/call\", resource == Tool::\"github/tool%d\");\n", i, i)
 	}
-	text.WriteString(`forbid (principal, action, resource) unless { context.posture has scan && context.posture.scan.value == "pass" && context.posture.scan.age < 86400 };
+	text.WriteString(`permit (principal == Agent::"spiffe://acme.example/team/a/agent3", action == Action::"tools/call", resource in Upstream::"github");
+forbid (principal, action, resource) unless { context.posture has scan && context.posture.scan.value != "fail" && context.posture.scan.age < 86400 };
 forbid (principal, action, resource in Upstream::"github") unless { context.clock.berlin.minute_of_day >= 540 && context.clock.berlin.minute_of_day < 1020 };`)
 	set, err := policies.Compile([]policies.File{{Name: "p.cedar", Content: []byte(text.String())}}, options(b))
 	if err != nil {

@@ -81,8 +81,8 @@ type Set struct {
 	schema   string
 	warnings []bundle.Problem
 
-	actions   map[string]action
-	upstreams map[string]upstream
+	actions   map[string]*action
+	upstreams map[string]*upstream
 	posture   map[string]bool
 	clock     clock
 

@@ -3,21 +3,29 @@ package policies
 import (
 	"strings"
 	"sync"
+	"sync/atomic"
 
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"mintmark/attest/posture"
 )
 
 // question is what a request asks whatever the context: it never changes for
-// one Set, so that the policies it concerns are looked for once, and those of
-// them that look at no context are asked once.
+// one Set, so that the policies it concerns are looked for once.
 type question struct {
 	call
-	found   candidates  // all that it concerns
-	reads   reads       // of all of them
-	fixed   verdict     // of those that look at no context
-	open    *candidates // the others
+	found   candidates
+	reads   reads
+	split   atomic.Pointer[split]
 	answers answers
+}
+
+// split are the policies of a question that is asked again and again: what those
+// say that look at no context, and the others.
+type split struct {
+	fixed verdict
+	open  *candidates
 }
 
 // questionKey is all that a question is made of.
@@ -56,27 +64,29 @@ func (s *Set) ask(r Request) (*question, string) {
 	return q, ""
 }
 
-// question finds what c concerns, and asks what does not depend on the context.
+// question finds what c concerns.
 func (s *Set) question(c call) *question {
-	q := &question{call: c}
-	at := s.index.lookup(&q.call)
-	q.found = candidates{policies: s.policies, at: at}
-	var fixed, open []int
-	for _, i := range at {
-		p := &s.policies[i]
-		q.reads = q.reads.merge(p.reads)
-		if p.reads.context() {
-			open = append(open, i)
-		} else {
-			fixed = append(fixed, i)
-		}
+	q := &question{call: c, found: candidates{policies: s.policies}}
+	q.found.at = s.index.lookup(&q.call)
+	for _, i := range q.found.at {
+		q.reads = q.reads.merge(s.policies[i].reads)
 	}
-	if q.reads.attributes {
-		q.described()
+	if q.reads.name {
+		q.named()
 	}
-	q.fixed = q.authorize(newCandidates(s.policies, fixed), types.Record{})
-	q.open = newCandidates(s.policies, open)
 	return q
+}
+
+// parts returns q's policies in two, and has Cedar ask the first of them.
+func (q *question) parts() *split {
+	if s := q.split.Load(); s != nil {
+		return s
+	}
+	fixed := q.found.those(func(p *policy) bool { return !p.reads.context() })
+	open := q.found.those(func(p *policy) bool { return p.reads.context() })
+	s := &split{fixed: q.authorize(fixed, types.Record{}), open: open}
+	q.split.Store(s)
+	return s
 }
 
 // maxAnswers is how many answers are remembered of a question: that of the last
@@ -92,43 +102,57 @@ type answers struct {
 	next int
 }
 
-// answer is a decision, without its Facts, for a context.
+// answer is what was decided for a context.
 type answer struct {
-	view     *view
-	open     verdict // of the policies that look at it
-	decision *Decision
+	view *view
+	said *said
 }
 
-// find returns what was decided for v.
-func (a *answers) find(v *seen) (*Decision, bool) {
+// said is a decision, without its Facts.
+type said struct {
+	Decision
+	apart bool    // whether those policies were asked by themselves that look at the context
+	open  verdict // and then what they say
+}
+
+// on returns the decision as one that was made on facts.
+func (s *said) on(facts []posture.Fact) Decision {
+	d := s.Decision
+	d.Facts = facts
+	return d
+}
+
+// find returns what was decided for v, or nil, and whether anything was decided.
+func (a *answers) find(v *seen) (known *said, any bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range a.list {
 		if one := &a.list[i]; one.view != nil && one.view.seen == *v {
-			return one.decision, true
+			return one.said, true
 		}
 	}
-	return nil, false
+	return nil, a.list[0].view != nil
 }
 
 // alike returns the decision for another context of which the policies said the
-// same, if its Reason is that for v too: it can name the facts that are not there.
-func (a *answers) alike(v *view, open verdict) (*Decision, bool) {
+// same, or nil. Its Reason must be that for v too: it can name the facts that are
+// not there.
+func (a *answers) alike(v *view, open verdict) *said {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range a.list {
 		one := &a.list[i]
-		if one.view != nil && one.open.equal(open) && (one.decision.Allow || one.view.seen.sameNames(&v.seen)) {
-			return one.decision, true
+		if one.view != nil && one.said.apart && one.said.open.equal(open) && (one.said.Allow || one.view.seen.sameNames(&v.seen)) {
+			return one.said
 		}
 	}
-	return nil, false
+	return nil
 }
 
 // keep remembers one, in place of that which was kept first.
-func (a *answers) keep(one answer) {
+func (a *answers) keep(v *view, s *said) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.list[a.next] = one
+	a.list[a.next] = answer{v, s}
 	a.next = (a.next + 1) % maxAnswers
 }

@@ -8,10 +8,10 @@ import (
 )
 
 // reads says which parts of the context a policy looks at, so that the others
-// need not be built, and whether it looks at attributes of entities.
+// need not be built, and whether it looks at an entity's name.
 type reads struct {
 	posture, clock, now, credential bool
-	attributes                      bool
+	name                            bool
 	allFacts                        bool     // posture other than by the name of a fact
 	facts                           []string // names of the posture facts, sorted
 }
@@ -36,7 +36,7 @@ func (r reads) merge(o reads) reads {
 	return reads{
 		posture: r.posture || o.posture, clock: r.clock || o.clock,
 		now: r.now || o.now, credential: r.credential || o.credential,
-		attributes: r.attributes || o.attributes, allFacts: r.allFacts || o.allFacts, facts: facts,
+		name: r.name || o.name, allFacts: r.allFacts || o.allFacts, facts: facts,
 	}
 }
 
@@ -69,12 +69,10 @@ func (r *reader) node(n ast.IsNode) bool {
 		return r.attribute(n.Arg, n.Value, n)
 	case ast.NodeTypeHas:
 		return r.attribute(n.Arg, n.Value, nil)
-	case ast.NodeTypeGetTag, ast.NodeTypeHasTag:
-		r.attributes = true
 	case ast.NodeTypeVariable:
 		if n.Name == "context" {
 			r.posture, r.clock, r.reads.now, r.credential, r.allFacts = true, true, true, true, true
-			r.any, r.times.now.exact = true, true
+			r.any, r.issuer, r.times.now.exact = true, true, true
 		}
 	}
 	return true
@@ -117,6 +115,7 @@ func (r *reader) attribute(arg ast.IsNode, name types.String, read ast.IsNode) b
 	if isPosture(arg) {
 		r.posture, r.facts = true, append(r.facts, string(name))
 		if read != nil { // the fact as a whole, as its parts do not come here
+			r.issuer = true
 			r.age(string(name), steps{exact: true})
 		}
 		return false
@@ -126,9 +125,10 @@ func (r *reader) attribute(arg ast.IsNode, name types.String, read ast.IsNode) b
 		if read != nil && name == "age" {
 			r.age(fact, steps{exact: true})
 		}
+		r.issuer = r.issuer || name == "issuer"
 		return false
 	}
-	r.attributes = r.attributes || !inContext(arg)
+	r.name = r.name || name == "name"
 	return true
 }
 
@@ -137,7 +137,7 @@ func (r *reader) part(name types.String, value bool) {
 	switch name {
 	case "posture":
 		r.posture = true
-		r.allFacts, r.any = r.allFacts || value, r.any || value
+		r.allFacts, r.any, r.issuer = r.allFacts || value, r.any || value, r.issuer || value
 	case "clock":
 		r.clock = true
 	case "now":
@@ -151,12 +151,6 @@ func (r *reader) part(name types.String, value bool) {
 func isContext(n ast.IsNode) bool {
 	v, ok := n.(ast.NodeTypeVariable)
 	return ok && v.Name == "context"
-}
-
-// inContext reports whether n is the context or a part of it.
-func inContext(n ast.IsNode) bool {
-	a, ok := n.(ast.NodeTypeAccess)
-	return isContext(n) || ok && inContext(a.Arg)
 }
 
 func isPosture(n ast.IsNode) bool {

@@ -37,7 +37,7 @@ func clip(s string) string {
 }
 
 // forbidden explains a decision by forbid policies with the given ids.
-func (c candidates) forbidden(ids []string) string {
+func (c *candidates) forbidden(ids []string) string {
 	why := "forbidden by policy " + quoted(ids)
 	for _, i := range c.at {
 		p := c.policies[i]
@@ -49,7 +49,7 @@ func (c candidates) forbidden(ids []string) string {
 }
 
 // unpermitted explains a decision by default: what was not there.
-func (c candidates) unpermitted(d Decision) string {
+func (c *candidates) unpermitted(d Decision) string {
 	var near, missing, hints []string
 	for _, i := range c.at {
 		p := c.policies[i]

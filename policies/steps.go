@@ -42,12 +42,14 @@ type times struct {
 	now  steps            // in milliseconds
 	ages map[string]steps // by the fact's name, in seconds
 	any  bool             // facts are looked at in a way that may be at any one's age
+
+	issuer bool // an issuer is looked at
 }
 
-// mergeTimes adds what o's policy compares with.
+// merge adds what o's policy compares with.
 func (t *times) merge(o times) {
 	t.now = t.now.merge(o.now)
-	t.any = t.any || o.any
+	t.any, t.issuer = t.any || o.any, t.issuer || o.issuer
 	for name, s := range o.ages {
 		t.age(name, s)
 	}

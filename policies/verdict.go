@@ -77,18 +77,33 @@ func (v verdict) determining() []string {
 type candidates struct {
 	policies []policy
 	at       []int
-	all      iter.Seq2[types.PolicyID, *cedar.Policy]
+	all      iter.Seq2[types.PolicyID, *cedar.Policy] // made once, for those that are asked often
 }
 
-func newCandidates(policies []policy, at []int) *candidates {
-	return &candidates{policies: policies, at: at, all: func(yield func(types.PolicyID, *cedar.Policy) bool) {
-		for _, i := range at {
-			if !yield(policies[i].id, policies[i].cedar) {
-				return
-			}
+// those returns the ones of c that are so, to be asked often.
+func (c *candidates) those(are func(*policy) bool) *candidates {
+	out := &candidates{policies: c.policies}
+	for _, i := range c.at {
+		if are(&c.policies[i]) {
+			out.at = append(out.at, i)
 		}
-	}}
+	}
+	out.all = out.each
+	return out
 }
 
 // All implements cedar.PolicyIterator.
-func (c *candidates) All() iter.Seq2[types.PolicyID, *cedar.Policy] { return c.all }
+func (c *candidates) All() iter.Seq2[types.PolicyID, *cedar.Policy] {
+	if c.all != nil {
+		return c.all
+	}
+	return c.each
+}
+
+func (c *candidates) each(yield func(types.PolicyID, *cedar.Policy) bool) {
+	for _, i := range c.at {
+		if !yield(c.policies[i].id, c.policies[i].cedar) {
+			return
+		}
+	}
+}

@@ -72,9 +72,9 @@ func (s *Set) see(q *question, r Request, facts []posture.Fact) (seen, bool) {
 	return v, true
 }
 
-// viewOf returns the context that v is, or is a part of when it is not whole.
-func (s *Set) viewOf(v seen, whole bool, q *question, r Request, facts []posture.Fact) *view {
-	if !whole || v.now && s.times.now.exact { // of the time itself there is nothing to remember
+// viewOf returns the context that v is the whole of.
+func (s *Set) viewOf(v seen, q *question, r Request, facts []posture.Fact) *view {
+	if v.now && s.times.now.exact { // the time itself is never the same again
 		return s.view(v, q, r, facts)
 	}
 	if known, ok := s.views.find(v); ok {
@@ -124,7 +124,11 @@ type factKey struct {
 }
 
 func (s *Set) factKey(f *posture.Fact, now time.Time) factKey {
-	return factKey{f.Value, f.Issuer, s.times.sameAge(f.Name, ageSeconds(f.Age(now)))}
+	k := factKey{value: f.Value, age: s.times.sameAge(f.Name, ageSeconds(f.Age(now)))}
+	if s.times.issuer {
+		k.issuer = f.Issuer
+	}
+	return k
 }
 
 func factRecord(k factKey) types.Record {
