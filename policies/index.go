@@ -111,7 +111,8 @@ func (x *index) lookup(c *call) []int {
 	principals := x.principals(c, pbuf[:0])
 	actions := x.known(abuf[:0], c.action.uid)
 	resources := x.known(rbuf[:0], c.resource.UID, c.upstream.entity.UID, kindUID(c.resource.UID.Type))
-	var out []int
+	var obuf [32]int
+	out := obuf[:0]
 	for _, p := range principals {
 		for _, a := range actions {
 			for _, r := range resources {
@@ -119,7 +120,7 @@ func (x *index) lookup(c *call) []int {
 			}
 		}
 	}
-	return out
+	return slices.Clone(out) // of the right size
 }
 
 // known returns 0 and the numbers of those uids that some scope names. The
