@@ -111,7 +111,7 @@ func plainDecision(all *cedar.PolicySet, q policies.Request) (bool, []string) {
 	entities := types.EntityMap{
 		agent: {UID: agent, Parents: cedar.NewEntityUIDSet(parents...), Attributes: cedar.NewRecord(cedar.RecordMap{
 			"trust_domain": types.String(q.Agent.TrustDomain().Name()), "path": types.String(q.Agent.Path())})},
-		action:   {UID: action, Parents: cedar.NewEntityUIDSet(types.NewEntityUID("Action", types.String(group)))},
+		action: {UID: action, Parents: cedar.NewEntityUIDSet(types.NewEntityUID("Action", types.String(group)))},
 		resource: {UID: resource, Parents: cedar.NewEntityUIDSet(resourceParents...), Attributes: cedar.NewRecord(cedar.RecordMap{
 			"upstream": types.String(q.Upstream), "name": types.String(cmp.Or(q.Target.Name, q.Upstream))})},
 	}

@@ -1,9 +1,12 @@
 package policies_test
 
 import (
+	"cmp"
 	"fmt"
+	"math"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,32 +64,130 @@ func TestDecideRemembersTheWholeQuestion(t *testing.T) {
 	}
 }
 
-// TestDecideAllocs holds a decision to what one may allocate: nothing where it
-// was made before, and as much as Cedar needs where a fact has aged meanwhile.
+// TestDecideAllocs holds a decision to what one may allocate: nothing where no
+// policy can tell it from one that was made before, what Cedar needs to ask the
+// policies where one can, and more the first time.
 func TestDecideAllocs(t *testing.T) {
-	set, r := benchSet(t, 1000)
-	if d := set.Decide(r); !d.Allow {
-		t.Fatal(d.Reason)
+	set, asked := benchSet(t, 1000)
+	conditional := compile(t, `permit (principal, action, resource in Upstream::"github")
+when { context.posture has scan && context.posture.scan.value != "fail" && resource.name like "tool*" };`)
+	denies := compile(t, `forbid (principal, action, resource) when { context.posture has scan && context.posture.scan.value like "name*" };`)
+	n := 0
+	for _, tc := range []struct {
+		name  string
+		set   *policies.Set
+		next  func(*policies.Request)
+		most  float64
+		allow bool
+	}{
+		{"made before", set, func(*policies.Request) {}, 0, true},
+		{"a denial that was made before", set, func(r *policies.Request) { r.Method, r.Target = "server/discover", policies.Target{} }, 0, false},
+		{"on a fact that has aged", set, func(r *policies.Request) { r.Posture[0].ObservedAt = r.Posture[0].ObservedAt.Add(-time.Second) }, 0, true},
+		{"anew", set, func(r *policies.Request) { r.Posture[0].Value = few[n%len(few)] }, 10, true},
+		{"anew, permitted under a condition", conditional, func(r *policies.Request) { r.Posture[0].Value = few[n%len(few)] }, 10, true},
+		{"a denial anew", denies, func(r *policies.Request) { r.Posture[0].Value = few[n%len(few)] }, 10, false},
+		{"in a context that nobody had", set, func(r *policies.Request) { r.Posture[0].Value = invented[n%len(invented)] }, 42, true},
+		{"first of its tool", set, func(r *policies.Request) { r.Target.Name = invented[n%len(invented)] }, 20, true},
+	} {
+		r := asked
+		r.Posture = slices.Clone(asked.Posture)
+		for range 2 * len(few) { // so that it knows the contexts that it can
+			tc.next(&r)
+			n++
+			if d := tc.set.Decide(r); d.Allow != tc.allow {
+				t.Fatalf("%s: got %v (%s), want %v", tc.name, d.Allow, d.Reason, tc.allow)
+			}
+		}
+		got := testing.AllocsPerRun(100, func() {
+			tc.next(&r)
+			n++
+			tc.set.Decide(r)
+		})
+		if got > tc.most {
+			t.Errorf("a decision %s: got %v allocations, want at most %v", tc.name, got, tc.most)
+		}
 	}
-	if n := testing.AllocsPerRun(100, func() { set.Decide(r) }); n > 0 {
-		t.Errorf("a decision that was made before: got %v allocations, want none", n)
+}
+
+// TestDenialIsRememberedWhole has the same denial twice.
+func TestDenialIsRememberedWhole(t *testing.T) {
+	set, r := benchSet(t, 10)
+	r.Method, r.Target = "server/discover", policies.Target{}
+	first := set.Decide(r)
+	if again := set.Decide(r); first.Allow || first.Reason == "" || !reflect.DeepEqual(again, first) {
+		t.Errorf("got %+v, and then %+v", first, again)
 	}
-	denied := r
-	denied.Method, denied.Target = "server/discover", policies.Target{}
-	first := set.Decide(denied)
-	if n := testing.AllocsPerRun(100, func() { set.Decide(denied) }); n > 0 {
-		t.Errorf("a denial that was made before: got %v allocations, want none", n)
+}
+
+// TestDecideTellsNumbersApart has each way to compare an age or the time, at and
+// beside what it is compared with, in an order in which one is remembered when
+// the next is asked.
+func TestDecideTellsNumbersApart(t *testing.T) {
+	ops := map[string]func(int) bool{
+		"<": func(c int) bool { return c < 0 }, "<=": func(c int) bool { return c <= 0 }, "==": func(c int) bool { return c == 0 },
+		"!=": func(c int) bool { return c != 0 }, ">=": func(c int) bool { return c >= 0 }, ">": func(c int) bool { return c > 0 },
 	}
-	if again := set.Decide(denied); first.Allow || first.Reason == "" || !reflect.DeepEqual(again, first) {
-		t.Errorf("a denial: got %+v, and then %+v", first, again)
+	const least, most = math.MinInt64, math.MaxInt64
+	for op, holds := range ops {
+		for _, at := range []int64{least, 0, 1, 2, 5, 3600, most} {
+			set := compile(t, fmt.Sprintf(`permit (principal, action, resource) when { context.posture has scan && context.posture.scan.age %s %d };`, op, at))
+			for _, age := range []int64{7200, 0, 1, 2, 3, 4, 5, 6, 3599, 3600, 3601, 2, 7200} {
+				r := toolCall()
+				r.Posture = []posture.Fact{scan("pass", time.Duration(age)*time.Second)}
+				if d := set.Decide(r); d.Allow != holds(cmp.Compare(age, at)) {
+					t.Errorf("age %d %s %d: got %v", age, op, at, d.Allow)
+				}
+			}
+		}
+		set := compile(t, fmt.Sprintf(`permit (principal, action, resource) when { context.now %s datetime("2026-06-10T12:00:00Z") };`, op))
+		for _, ms := range []int{1, -1, 0, -1000, 1000, 0, -1} {
+			r := toolCall()
+			r.Now = noon.Add(time.Duration(ms) * time.Millisecond)
+			if d := set.Decide(r); d.Allow != holds(ms) {
+				t.Errorf("%d ms %s 0: got %v", ms, op, d.Allow)
+			}
+		}
 	}
-	n := testing.AllocsPerRun(100, func() {
-		r.Posture[0].ObservedAt = r.Posture[0].ObservedAt.Add(-time.Second)
+}
+
+// TestOneAgentLeavesTheOthersTheirs has one agent invent more tools than all of
+// what is remembered.
+func TestOneAgentLeavesTheOthersTheirs(t *testing.T) {
+	const others = 200
+	set := compile(t, `permit (principal, action, resource) when { resource.name like "*" };`)
+	ask := func(agent, tool string) {
+		r := toolCall()
+		r.Agent, r.Target.Name = spiffeid.RequireFromString("spiffe://acme.example/"+agent), tool
 		set.Decide(r)
-	})
-	if n > 48 {
-		t.Errorf("a decision on a fact that has aged: got %v allocations, want at most 48", n)
 	}
+	remembered := func() (n int) {
+		for i := range others {
+			agent := fmt.Sprint("agent", i)
+			before := mallocs()
+			ask(agent, "tool")
+			if mallocs()-before < 10 { // the agent's name, and nothing to decide
+				n++
+			}
+		}
+		return n
+	}
+	remembered()
+	if n := remembered(); n < others*9/10 {
+		t.Fatalf("before: got decisions of %d agents, want those of nearly all %d", n, others)
+	}
+	for _, tool := range invented {
+		ask("busy", tool)
+	}
+	if n := remembered(); n < others*8/10 {
+		t.Errorf("after one agent asked for %d tools: got decisions of %d agents of %d left, want most", len(invented), n, others)
+	}
+}
+
+// mallocs returns how many objects were ever allocated.
+func mallocs() uint64 {
+	var stats runtime.MemStats
+	runtime.ReadMemStats(&stats)
+	return stats.Mallocs
 }
 
 // The names in a request are parts of its head, which is one text: what is
