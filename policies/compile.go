@@ -234,15 +234,17 @@ func (c *compiler) set(text string) *Set {
 		schema:    text,
 		actions:   newActions(c.schema),
 		upstreams: newUpstreams(c.options.Upstreams),
+		nowhere: map[string]*upstream{
+			kindMCP:  newUpstreams([]Upstream{{Kind: kindMCP}})[""],
+			kindHTTP: newUpstreams([]Upstream{{Kind: kindHTTP}})[""],
+		},
 		posture:   map[string]bool{},
 		clock:     newClock(c.options.Clocks),
+		times:     allTimes(c.policies),
 		agents:    newMemo[spiffeid.ID, types.Entity](nil),
 		facts:     newMemo[factKey, types.Record](nil),
 		views:     newMemo[seen, *view](nil),
 		questions: newMemo[questionKey, *question](questionKey.owner),
-	}
-	for _, p := range s.policies {
-		s.times.merge(p.times)
 	}
 	for _, n := range c.options.PostureNames {
 		s.posture[n] = true

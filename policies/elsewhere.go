@@ -73,8 +73,7 @@ func (s *Set) Elsewhere(r Request) string {
 	if !ok || checkTarget(act.verb, r.Target) != "" || r.Agent.IsZero() {
 		return refusal(r, unpermitted+orNone)
 	}
-	// No upstream has this name, so that no policy can be about it.
-	nowhere := newUpstreams([]Upstream{{Kind: act.verb.kind()}})[""]
+	nowhere := s.nowhere[act.verb.kind()]
 	c := call{
 		set: s, agent: r.Agent, target: r.Target, action: act, upstream: nowhere,
 		principal: types.NewEntityUID(typeAgent, types.String(r.Agent.String())), resource: nowhere.resource(r.Target),

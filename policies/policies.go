@@ -83,6 +83,7 @@ type Set struct {
 
 	actions   map[string]*action
 	upstreams map[string]*upstream
+	nowhere   map[string]*upstream // by kind, one that has no name, so that no policy can be about it
 	posture   map[string]bool
 	clock     clock
 

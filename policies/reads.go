@@ -89,7 +89,7 @@ func (r *reader) step(number, with ast.IsNode) bool {
 		at, ok := constant(with).(types.Datetime)
 		if ok {
 			r.reads.now = true
-			r.times.now = r.times.now.merge(steps{at: []int64{at.Milliseconds()}})
+			r.times.now = r.times.now.and(steps{at: []int64{at.Milliseconds()}})
 		}
 		return ok
 	}

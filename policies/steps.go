@@ -12,7 +12,7 @@ import (
 // itself: an age, the time. Between two of them all policies say the same
 // whatever the number is.
 type steps struct {
-	at    []int64 // ascending, each once
+	at    []int64 // once settled, ascending and each once
 	exact bool    // it is looked at in another way too, so that each value counts
 }
 
@@ -31,35 +31,46 @@ func (s steps) same(n int64) int64 {
 	}
 }
 
-func (s steps) merge(o steps) steps {
-	all := slices.Concat(s.at, o.at)
-	slices.Sort(all)
-	return steps{at: slices.Compact(all), exact: s.exact || o.exact}
+func (s steps) and(o steps) steps {
+	return steps{at: append(s.at, o.at...), exact: s.exact || o.exact}
 }
 
-// times are the steps of all that changes by itself in a context.
+func (s steps) settled() steps {
+	slices.Sort(s.at)
+	return steps{at: slices.Compact(s.at), exact: s.exact}
+}
+
+// times are the steps of all that changes by itself in a context, and what else of
+// facts some policy looks at.
 type times struct {
-	now  steps            // in milliseconds
-	ages map[string]steps // by the fact's name, in seconds
-	any  bool             // facts are looked at in a way that may be at any one's age
-
-	issuer bool // an issuer is looked at
+	now    steps            // in milliseconds
+	ages   map[string]steps // by the fact's name, in seconds
+	any    bool             // facts are looked at in a way that may be at any one's age
+	issuer bool             // and at their issuer
 }
 
-// merge adds what o's policy compares with.
-func (t *times) merge(o times) {
-	t.now = t.now.merge(o.now)
-	t.any, t.issuer = t.any || o.any, t.issuer || o.issuer
-	for name, s := range o.ages {
-		t.age(name, s)
+// allTimes returns those of all policies.
+func allTimes(policies []policy) times {
+	var t times
+	for _, p := range policies {
+		t.now = t.now.and(p.times.now)
+		t.any, t.issuer = t.any || p.times.any, t.issuer || p.times.issuer
+		for name, s := range p.times.ages {
+			t.age(name, s)
+		}
 	}
+	t.now = t.now.settled()
+	for name, s := range t.ages {
+		t.ages[name] = s.settled()
+	}
+	return t
 }
 
 func (t *times) age(fact string, s steps) {
 	if t.ages == nil {
 		t.ages = map[string]steps{}
 	}
-	t.ages[fact] = t.ages[fact].merge(s)
+	t.ages[fact] = t.ages[fact].and(s)
 }
 
 // sameAge is steps.same for the age of a fact.
