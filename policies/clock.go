@@ -26,9 +26,6 @@ func newClock(zones map[string]*time.Location) clock {
 	return clock{zones: zones, last: &atomic.Pointer[reading]{}}
 }
 
-// at returns the record for now.
-func (c clock) at(now time.Time) types.Record { return c.reading(now).record }
-
 // reading returns what the clocks show at now.
 func (c clock) reading(now time.Time) *reading {
 	sec := now.Unix()

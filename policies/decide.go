@@ -30,38 +30,34 @@ func (s *Set) Decide(r Request) Decision {
 func (s *Set) decide(q *question, r Request, facts []posture.Fact) Decision {
 	seen, whole := s.see(q, r, facts)
 	if !whole {
-		return q.decision(r, q.authorize(&q.found, s.view(seen, q, r, facts).record), facts)
+		return q.decision(r, q.authorize(&q.found, s.view(seen, q, r, facts).record), facts).on(facts)
 	}
-	known, again := q.answers.find(&seen)
-	if known != nil {
-		return known.on(facts)
+	known, before := q.answers.find(&seen)
+	if known == nil {
+		v := s.viewOf(seen, q, r, facts)
+		known = q.anew(v, before, r, facts)
+		q.answers.keep(v, known)
 	}
-	v := s.viewOf(seen, q, r, facts)
-	var now said
-	if again {
-		parts := q.parts()
-		now = said{apart: true, open: q.authorize(parts.open, v.record)}
-		if alike := q.answers.alike(v, now.open); alike != nil {
-			q.answers.keep(v, alike)
-			return alike.on(facts)
-		}
-		now.Decision = q.decision(r, parts.fixed.and(now.open), facts)
-	} else {
-		now.Decision = q.decision(r, q.authorize(&q.found, v.record), facts)
-	}
-	q.answers.keep(v, now.alone())
-	return now.Decision
+	return known.on(facts)
 }
 
-// alone returns a copy of s without its facts.
-func (s said) alone() *said {
-	s.Facts = nil
-	return &s
+// anew has Cedar decide: all at once what may never be asked again, and what was
+// asked before by those policies alone that can say something else of v.
+func (q *question) anew(v *view, before bool, r Request, facts []posture.Fact) *said {
+	if !before {
+		return &said{Decision: q.decision(r, q.authorize(&q.found, v.record), facts)}
+	}
+	parts := q.parts()
+	open := q.authorize(parts.open, v.record)
+	if alike := q.answers.alike(v, open); alike != nil {
+		return alike
+	}
+	return &said{q.decision(r, parts.fixed.and(open), facts), true, open}
 }
 
-// decision makes one of what all policies of q say.
+// decision makes one of what all policies of q say. It has no Facts.
 func (q *question) decision(r Request, v verdict, facts []posture.Fact) Decision {
-	d := Decision{Facts: facts, Policies: v.determining()}
+	d := Decision{Policies: v.determining()}
 	switch {
 	case len(v.Errors) > 0:
 		// Cedar skips a policy that errs. A skipped forbid would allow.
@@ -74,8 +70,14 @@ func (q *question) decision(r Request, v verdict, facts []posture.Fact) Decision
 	case len(v.Reasons) > 0:
 		d.Reason = refusal(r, q.found.forbidden(d.Policies))
 	default:
-		d.Reason = refusal(r, q.found.unpermitted(d))
+		d.Reason = refusal(r, q.found.unpermitted(facts))
 	}
+	return d
+}
+
+// on returns d as one that was made on facts.
+func (d Decision) on(facts []posture.Fact) Decision {
+	d.Facts = facts
 	return d
 }
 

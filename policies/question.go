@@ -7,8 +7,6 @@ import (
 
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
-
-	"mintmark/attest/posture"
 )
 
 // question is what a request asks whatever the context: it never changes for
@@ -115,15 +113,8 @@ type said struct {
 	open  verdict // and then what they say
 }
 
-// on returns the decision as one that was made on facts.
-func (s *said) on(facts []posture.Fact) Decision {
-	d := s.Decision
-	d.Facts = facts
-	return d
-}
-
 // find returns what was decided for v, or nil, and whether anything was decided.
-func (a *answers) find(v *seen) (known *said, any bool) {
+func (a *answers) find(v *seen) (known *said, before bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	for i := range a.list {

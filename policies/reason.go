@@ -49,7 +49,7 @@ func (c *candidates) forbidden(ids []string) string {
 }
 
 // unpermitted explains a decision by default: what was not there.
-func (c *candidates) unpermitted(d Decision) string {
+func (c *candidates) unpermitted(facts []posture.Fact) string {
 	var near, missing, hints []string
 	for _, i := range c.at {
 		p := c.policies[i]
@@ -60,7 +60,7 @@ func (c *candidates) unpermitted(d Decision) string {
 		if p.hint != "" {
 			hints = append(hints, p.hint)
 		}
-		missing = append(missing, absent(p.reads.facts, d.Facts)...)
+		missing = append(missing, absent(p.reads.facts, facts)...)
 	}
 	if len(near) == 0 {
 		return "no policy permits this agent to do that there"
