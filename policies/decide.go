@@ -28,9 +28,20 @@ func (s *Set) Decide(r Request) Decision {
 
 // decide answers q, as r asks it and on facts.
 func (s *Set) decide(q *question, r Request, facts []posture.Fact) Decision {
+	d := s.said(q, r, facts).Decision
+	d.Facts = facts
+	if q.any && !d.Allow {
+		d.Reason = refusal(r, d.Reason)
+	}
+	return d
+}
+
+// said returns what is decided of q. Of any target, it does not say of which.
+func (s *Set) said(q *question, r Request, facts []posture.Fact) *said {
 	seen, whole := s.see(q, r, facts)
 	if !whole {
-		return q.decision(r, q.authorize(&q.found, s.view(seen, q, r, facts).record), facts).on(facts)
+		v := s.view(seen, q, r, facts)
+		return q.anew(v, false, r, facts)
 	}
 	known, before := q.answers.find(&seen)
 	if known == nil {
@@ -38,7 +49,7 @@ func (s *Set) decide(q *question, r Request, facts []posture.Fact) Decision {
 		known = q.anew(v, before, r, facts)
 		q.answers.keep(v, known)
 	}
-	return known.on(facts)
+	return known
 }
 
 // anew has Cedar decide: all at once what may never be asked again, and what was
@@ -59,25 +70,22 @@ func (q *question) anew(v *view, before bool, r Request, facts []posture.Fact) *
 func (q *question) decision(r Request, v verdict, facts []posture.Fact) Decision {
 	d := Decision{Policies: v.determining()}
 	switch {
+	case len(v.Errors) > 1:
+		d.Reason = "several policies could not be evaluated, and nothing is allowed past them"
 	case len(v.Errors) > 0:
 		// Cedar skips a policy that errs. A skipped forbid would allow.
-		d.Reason = refusal(r, fmt.Sprintf("policy %q could not be evaluated, and nothing is allowed past it", v.Errors[0].PolicyID))
-		if len(v.Errors) > 1 {
-			d.Reason = refusal(r, "several policies could not be evaluated, and nothing is allowed past them")
-		}
+		d.Reason = fmt.Sprintf("policy %q could not be evaluated, and nothing is allowed past it", v.Errors[0].PolicyID)
 	case bool(v.allow):
 		d.Allow = true
+		return d
 	case len(v.Reasons) > 0:
-		d.Reason = refusal(r, q.found.forbidden(d.Policies))
+		d.Reason = q.found.forbidden(d.Policies)
 	default:
-		d.Reason = refusal(r, q.found.unpermitted(facts))
+		d.Reason = q.found.unpermitted(facts)
 	}
-	return d
-}
-
-// on returns d as one that was made on facts.
-func (d Decision) on(facts []posture.Fact) Decision {
-	d.Facts = facts
+	if !q.any {
+		d.Reason = refusal(r, d.Reason)
+	}
 	return d
 }
 

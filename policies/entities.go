@@ -133,17 +133,23 @@ func (c *call) named() {
 	}
 }
 
-// resourceUID returns the entity id of a target: "upstream/name". A path keeps
-// its own leading slash as the one between.
+// resourceUID returns the entity id of a target.
 func resourceUID(upstream string, t Target) types.EntityUID {
 	if t.Type == 0 {
 		return types.NewEntityUID(typeUpstream, types.String(upstream))
 	}
-	name := t.Name
+	var buf [128]byte
+	return types.NewEntityUID(t.Type.entityType(), types.String(appendResource(buf[:0], upstream, t)))
+}
+
+// appendResource appends "upstream/name". A path keeps its own leading slash as
+// the one between.
+func appendResource(b []byte, upstream string, t Target) []byte {
+	b = append(append(b, upstream...), '/')
 	if t.Type == Path {
-		name = strings.TrimPrefix(name, "/")
+		return append(b, strings.TrimPrefix(t.Name, "/")...)
 	}
-	return types.NewEntityUID(t.Type.entityType(), types.String(upstream+"/"+name))
+	return append(b, t.Name...)
 }
 
 // visible returns the facts that policies see at now: fresh, of a registered

@@ -105,6 +105,15 @@ func scopeActions(scope ast.IsActionScopeNode) []types.EntityUID {
 	return out
 }
 
+// names reports whether some scope names the target: it can be another's than a
+// resource's, and then it is taken for it.
+func (x *index) names(upstream string, t Target) bool {
+	var buf [128]byte
+	b := appendResource(buf[:0], upstream, t)
+	_, ok := x.ids[types.EntityUID{Type: t.Type.entityType(), ID: types.String(b)}]
+	return ok
+}
+
 // lookup returns the positions of the policies that can match c, each once.
 func (x *index) lookup(c *call) []int {
 	var pbuf, rbuf, abuf [8]int

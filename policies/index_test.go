@@ -54,6 +54,8 @@ func randomPolicy(r *rand.Rand, n int) string {
 		` when { datetime("2026-06-10").offset(duration("12h")) <= context.now }`,
 		` when { context.now.toTime() > duration("12h") }`,
 		` when { if context.posture has disk then context.posture.disk.age >= 3600 else principal.path == "/x" }`,
+		` when { resource.upstream == "one" || resource in Upstream::"web" }`, ` unless { resource is Tool }`,
+		` unless { resource == Tool::"one/v" }`, ` when { resource in [Tool::"two/u", Tool::"one/v"] }`,
 		` when { resource in Upstream::"web" || resource has name && resource.name like "t*" }`,
 		` unless { context.posture has scan && context.posture.scan.value == "pass" }`)
 	effect := pick(r, "permit", "permit", "permit", "forbid")
@@ -75,12 +77,12 @@ func randomRequest(r *rand.Rand) policies.Request {
 	}
 	switch r.IntN(3) {
 	case 0:
-		q.Method, q.Target = "tools/call", policies.Target{Type: policies.Tool, Name: pick(r, "t", "u")}
+		q.Method, q.Target = "tools/call", policies.Target{Type: policies.Tool, Name: pick(r, "t", "u", "v", "t/x")}
 	case 1:
 		q.Method = pick(r, "tools/list", "ping", "tasks/get", "response")
 	case 2:
 		q.Upstream, q.Method = "web", pick(r, "http/GET", "http/DELETE")
-		q.Target = policies.Target{Type: policies.Path, Name: pick(r, "/a/b", "/a")}
+		q.Target = policies.Target{Type: policies.Path, Name: pick(r, "/a/b", "/a", "/c", "/a%41", "/a//b")}
 	}
 	return q
 }
@@ -88,6 +90,9 @@ func randomRequest(r *rand.Rand) policies.Request {
 // plainDecision asks Cedar itself about every policy, with entities and
 // context written out by hand from the documented model.
 func plainDecision(all *cedar.PolicySet, q policies.Request) (bool, []string) {
+	if strings.Contains(q.Target.Name, "//") || strings.Contains(q.Target.Name, "%") {
+		return false, nil // a path that is not plain is no question for Cedar
+	}
 	agent := types.NewEntityUID("Agent", types.String(q.Agent.String()))
 	up := types.NewEntityUID("Upstream", types.String(q.Upstream))
 	resource, resourceParents := up, []types.EntityUID(nil)
@@ -221,8 +226,10 @@ func BenchmarkDecide(b *testing.B) {
 		{"anew", func(r *policies.Request, i int) { r.Posture[0].Value = few[i%len(few)] }},
 		// Nobody had such a context: it is built too.
 		{"unseen", func(r *policies.Request, i int) { r.Posture[0].Value = invented[i%len(invented)] }},
-		// Nobody asked for this tool: the policies that concern it are looked for too.
-		{"first", func(r *policies.Request, i int) { r.Target.Name = invented[i%len(invented)] }},
+		// Nobody asked for this tool, and no policy names it.
+		{"invented", func(r *policies.Request, i int) { r.Target.Name = invented[i%len(invented)] }},
+		// This agent did not ask before: the policies that concern it are looked for too.
+		{"first", func(r *policies.Request, i int) { r.Agent = agents[i%len(agents)] }},
 	} {
 		for _, n := range []int{10, 1_000, 10_000} {
 			b.Run(fmt.Sprintf("%s/%d", kind.name, n), func(b *testing.B) {
@@ -243,7 +250,16 @@ func BenchmarkDecide(b *testing.B) {
 var (
 	invented = names(50_000)
 	few      = invented[:64]
+	agents   = agentsOf(invented)
 )
+
+func agentsOf(names []string) []spiffeid.ID {
+	out := make([]spiffeid.ID, len(names))
+	for i, name := range names {
+		out[i] = spiffeid.RequireFromString("spiffe://acme.example/team/b/" + name)
+	}
+	return out
+}
 
 func names(n int) []string {
 	out := make([]string, n)
@@ -288,7 +304,7 @@ func benchSet(b testing.TB, n int) (*policies.Set, policies.Request) {
 	for i := range n - 3 {
 		fmt.Fprintf(&text, "permit (principal == Agent::\"spiffe://acme.example/team/a/agent%d\", action == Action::\"tools/call\", resource == Tool::\"github/tool%d\");\n", i, i)
 	}
-	text.WriteString(`permit (principal == Agent::"spiffe://acme.example/team/a/agent3", action == Action::"tools/call", resource in Upstream::"github");
+	text.WriteString(`permit (principal, action == Action::"tools/call", resource in Upstream::"github");
 forbid (principal, action, resource) unless { context.posture has scan && context.posture.scan.value != "fail" && context.posture.scan.age < 86400 };
 forbid (principal, action, resource in Upstream::"github") unless { context.clock.berlin.minute_of_day >= 540 && context.clock.berlin.minute_of_day < 1020 };`)
 	set, err := policies.Compile([]policies.File{{Name: "p.cedar", Content: []byte(text.String())}}, options(b))

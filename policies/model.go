@@ -49,6 +49,22 @@ func (t TargetType) entityType() types.EntityType {
 	}
 }
 
+// word returns what a target of type t is called in a sentence.
+func (t TargetType) word() string {
+	switch t {
+	case Tool:
+		return "tool"
+	case Prompt:
+		return "prompt"
+	case Resource:
+		return "resource"
+	case Path:
+		return "path"
+	default:
+		return "upstream"
+	}
+}
+
 // kindOf returns the kind of upstream that an entity type belongs to, or "".
 func kindOf(t types.EntityType) string {
 	switch t {

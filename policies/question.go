@@ -13,6 +13,7 @@ import (
 // one Set, so that the policies it concerns are looked for once.
 type question struct {
 	call
+	any     bool // it is of any target that no policy tells from this one
 	found   candidates
 	reads   reads
 	split   atomic.Pointer[split]
@@ -31,32 +32,48 @@ type questionKey struct {
 	agent            spiffeid.ID
 	upstream, method string
 	target           Target
+	any              bool // of any target of that type; it has no name
 }
 
 // owner is whose question it is: see memo.
 func (k questionKey) owner() string { return k.agent.String() }
 
-// key returns c's, in words of the Set and not of the request.
-func (c *call) key() questionKey {
-	return questionKey{c.agent, string(c.upstream.entity.UID.ID), c.action.verb.name, c.target}
+// ofAny returns k as it is of any target.
+func (k questionKey) ofAny() questionKey {
+	k.target.Name, k.any = "", true
+	return k
+}
+
+// key returns q's, in words of the Set and not of the request.
+func (q *question) key() questionKey {
+	k := questionKey{agent: q.agent, upstream: string(q.upstream.entity.UID.ID), method: q.action.verb.name, target: q.target}
+	if q.any {
+		return k.ofAny()
+	}
+	return k
 }
 
 // ask returns the question that r is, or says why it cannot be asked at all.
+// What an agent calls by names that no policy knows is one question.
 func (s *Set) ask(r Request) (*question, string) {
-	key := questionKey{r.Agent, r.Upstream, r.Method, r.Target}
+	key := questionKey{agent: r.Agent, upstream: r.Upstream, method: r.Method, target: r.Target}
+	unnamed := r.Target.Type != 0 && !s.index.names(r.Upstream, r.Target)
+	if unnamed {
+		if q, ok := s.questions.find(key.ofAny()); ok {
+			return q, checkTarget(q.action.verb, r.Target)
+		}
+	}
 	if q, ok := s.questions.find(key); ok {
 		return q, ""
 	}
-	remembered := len(r.Target.Name) <= maxMemo
-	if remembered {
-		r.Target.Name = strings.Clone(r.Target.Name) // not a part of the whole request
-	}
+	r.Target.Name = strings.Clone(r.Target.Name) // not a part of the whole request
 	c, why := s.call(r)
 	if why != "" {
 		return nil, why
 	}
 	q := s.question(c)
-	if remembered {
+	q.any = unnamed && !q.reads.resource
+	if len(r.Target.Name) <= maxMemo {
 		s.questions.keep(q.key(), q)
 	}
 	return q, ""

@@ -8,10 +8,11 @@ import (
 )
 
 // reads says which parts of the context a policy looks at, so that the others
-// need not be built, and whether it looks at an entity's name.
+// need not be built, and what it looks at of the resource, beside its scope.
 type reads struct {
 	posture, clock, now, credential bool
-	name                            bool
+	name                            bool     // of an entity
+	resource                        bool     // which one of its upstream's the resource is
 	allFacts                        bool     // posture other than by the name of a fact
 	facts                           []string // names of the posture facts, sorted
 }
@@ -36,7 +37,7 @@ func (r reads) merge(o reads) reads {
 	return reads{
 		posture: r.posture || o.posture, clock: r.clock || o.clock,
 		now: r.now || o.now, credential: r.credential || o.credential,
-		name: r.name || o.name, allFacts: r.allFacts || o.allFacts, facts: facts,
+		name: r.name || o.name, resource: r.resource || o.resource, allFacts: r.allFacts || o.allFacts, facts: facts,
 	}
 }
 
@@ -64,12 +65,16 @@ func (r *reader) node(n ast.IsNode) bool {
 	if sides, ok := compared(n); ok {
 		return !r.step(sides.Left, sides.Right) && !r.step(sides.Right, sides.Left)
 	}
+	if whichever(n) {
+		return false
+	}
 	switch n := n.(type) {
 	case ast.NodeTypeAccess:
 		return r.attribute(n.Arg, n.Value, n)
 	case ast.NodeTypeHas:
 		return r.attribute(n.Arg, n.Value, nil)
 	case ast.NodeTypeVariable:
+		r.resource = r.resource || n.Name == "resource"
 		if n.Name == "context" {
 			r.posture, r.clock, r.reads.now, r.credential, r.allFacts = true, true, true, true, true
 			r.any, r.issuer, r.times.now.exact = true, true, true
@@ -148,9 +153,31 @@ func (r *reader) part(name types.String, value bool) {
 	}
 }
 
-func isContext(n ast.IsNode) bool {
+// whichever reports whether n says the same of all resources of one upstream and
+// type.
+func whichever(n ast.IsNode) bool {
+	switch n := n.(type) {
+	case ast.NodeTypeIs:
+		return isVariable(n.Left, "resource")
+	case ast.NodeTypeIn:
+		v, ok := n.Right.(ast.NodeValue)
+		if !ok {
+			return false
+		}
+		uid, ok := v.Value.(types.EntityUID)
+		return ok && uid.Type == typeUpstream && isVariable(n.Left, "resource")
+	case ast.NodeTypeAccess:
+		return n.Value == "upstream" && isVariable(n.Arg, "resource")
+	default:
+		return false
+	}
+}
+
+func isContext(n ast.IsNode) bool { return isVariable(n, "context") }
+
+func isVariable(n ast.IsNode, name types.String) bool {
 	v, ok := n.(ast.NodeTypeVariable)
-	return ok && v.Name == "context"
+	return ok && v.Name == name
 }
 
 func isPosture(n ast.IsNode) bool {

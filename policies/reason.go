@@ -3,6 +3,7 @@ package policies
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"mintmark/attest/posture"
@@ -17,16 +18,19 @@ const (
 // refusal says what was refused and why, in words for the agent's developer.
 // Names that the agent chose are quoted, so that they stay inside their quotes.
 func refusal(r Request, why string) string {
-	what := fmt.Sprintf("upstream %q", clip(r.Upstream))
+	var buf [512]byte
+	b := append(buf[:0], "an unproven agent"...)
+	if !r.Agent.IsZero() {
+		b = append(buf[:0], r.Agent.String()...)
+	}
+	b = strconv.AppendQuote(append(b, " may not "...), clip(r.Method))
+	b = append(b, " on "...)
 	if r.Target.Type != 0 {
-		what = fmt.Sprintf("%s %q of upstream %q",
-			strings.ToLower(string(r.Target.Type.entityType())), clip(r.Target.Name), clip(r.Upstream))
+		b = append(append(b, r.Target.Type.word()...), ' ')
+		b = append(strconv.AppendQuote(b, clip(r.Target.Name)), " of "...)
 	}
-	agent := r.Agent.String()
-	if r.Agent.IsZero() {
-		agent = "an unproven agent"
-	}
-	return fmt.Sprintf("%s may not %q on %s: %s", agent, clip(r.Method), what, why)
+	b = strconv.AppendQuote(append(b, "upstream "...), clip(r.Upstream))
+	return string(append(append(b, ": "...), why...))
 }
 
 func clip(s string) string {

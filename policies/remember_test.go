@@ -85,9 +85,14 @@ when { context.posture has scan && context.posture.scan.value != "fail" && resou
 		{"on a fact that has aged", set, func(r *policies.Request) { r.Posture[0].ObservedAt = r.Posture[0].ObservedAt.Add(-time.Second) }, 0, true},
 		{"anew", set, func(r *policies.Request) { r.Posture[0].Value = few[n%len(few)] }, 10, true},
 		{"anew, permitted under a condition", conditional, func(r *policies.Request) { r.Posture[0].Value = few[n%len(few)] }, 10, true},
-		{"a denial anew", denies, func(r *policies.Request) { r.Posture[0].Value = few[n%len(few)] }, 10, false},
+		{"a denial anew", denies, func(r *policies.Request) {
+			r.Method, r.Target, r.Posture[0].Value = "server/discover", policies.Target{}, few[n%len(few)]
+		}, 10, false},
+		{"a denial anew of a tool that no policy names", denies, func(r *policies.Request) { r.Posture[0].Value = few[n%len(few)] }, 11, false},
+		{"of a tool that no policy names", set, func(r *policies.Request) { r.Target.Name = invented[n%len(invented)] }, 0, true},
+		{"a denial of a tool that no policy names", denies, func(r *policies.Request) { r.Target.Name = invented[n%len(invented)] }, 1, false},
 		{"in a context that nobody had", set, func(r *policies.Request) { r.Posture[0].Value = invented[n%len(invented)] }, 42, true},
-		{"first of its tool", set, func(r *policies.Request) { r.Target.Name = invented[n%len(invented)] }, 20, true},
+		{"first of its tool, by policies that look at its name", conditional, func(r *policies.Request) { r.Target.Name = "tool" + invented[n%len(invented)] }, 40, true},
 	} {
 		r := asked
 		r.Posture = slices.Clone(asked.Posture)
