@@ -114,6 +114,40 @@ when { context.posture has scan && context.posture.scan.value != "fail" && resou
 	}
 }
 
+// TestToolsThatNoPolicyNames asks for such after others, of which one was allowed.
+func TestToolsThatNoPolicyNames(t *testing.T) {
+	set := compile(t, `permit (principal, action, resource in Upstream::"github");
+permit (principal, action, resource in Upstream::"api");
+forbid (principal, action, resource == Tool::"github/drop");`)
+	for _, tc := range []struct {
+		upstream, method string
+		target           policies.Target
+		want             string // the end of the reason
+	}{
+		{"github", "tools/call", policies.Target{Type: policies.Tool, Name: "one"}, ""},
+		{"github", "tools/call", policies.Target{Type: policies.Tool, Name: "two"}, ""},
+		{"github", "tools/call", policies.Target{Type: policies.Tool, Name: strings.Repeat("x", 2000)}, ""},
+		{"github", "tools/call", policies.Target{Type: policies.Tool}, "has no name or no type"},
+		{"github", "tools/call", policies.Target{}, "was named"},
+		{"github", "tools/call", policies.Target{Name: "one"}, "was named"},
+		{"github", "tools/call", policies.Target{Type: policies.Prompt, Name: "one"}, "was named"},
+		{"github", "tools/call", policies.Target{Type: policies.Tool, Name: "drop"}, "forbidden by policy"},
+		{"github", "tools/call", policies.Target{Type: policies.Tool, Name: "drop/"}, ""},
+		{"payroll", "tools/call", policies.Target{Type: policies.Tool, Name: "one"}, `"one" of upstream "payroll": no policy permits`},
+		{"payroll", "tools/call", policies.Target{Type: policies.Tool, Name: "two"}, `"two" of upstream "payroll": no policy permits`},
+		{"api", "http/GET", policies.Target{Type: policies.Path, Name: "/a"}, ""},
+		{"api", "http/GET", policies.Target{Type: policies.Path, Name: "/"}, ""},
+		{"api", "http/GET", policies.Target{Type: policies.Path, Name: "/a/../b"}, "not plain"},
+		{"api", "http/GET", policies.Target{Type: policies.Path}, "has no name or no type"},
+	} {
+		r := toolCall()
+		r.Upstream, r.Method, r.Target = tc.upstream, tc.method, tc.target
+		if d := set.Decide(r); d.Allow != (tc.want == "") || !strings.Contains(d.Reason, tc.want) {
+			t.Errorf("%s %.20s of %s: got %v (%s), want %q", tc.method, tc.target.Name, tc.upstream, d.Allow, d.Reason, tc.want)
+		}
+	}
+}
+
 // TestDenialIsRememberedWhole has the same denial twice.
 func TestDenialIsRememberedWhole(t *testing.T) {
 	set, r := benchSet(t, 10)
