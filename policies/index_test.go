@@ -58,7 +58,7 @@ func randomPolicy(r *rand.Rand, n int) string {
 		` when { context.now.toTime() > duration("12h") }`,
 		` when { if context.posture has disk then context.posture.disk.age >= 3600 else principal.path == "/x" }`,
 		` when { resource.upstream == "one" || resource in Upstream::"web" }`, ` unless { resource is Tool }`,
-		` unless { resource == Tool::"one/v" }`, ` when { resource in [Tool::"two/u", Tool::"one/v"] }`,
+		` unless { resource == Tool::"one/v" }`, ` when { resource in Tool::"one/u" }`, ` when { resource in [Tool::"two/u", Tool::"one/v"] }`,
 		` when { resource in Upstream::"web" || resource has name && resource.name like "t*" }`,
 		` unless { context.posture has scan && context.posture.scan.value == "pass" }`)
 	effect := pick(r, "permit", "permit", "permit", "forbid")
