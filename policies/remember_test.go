@@ -114,6 +114,33 @@ when { context.posture has scan && context.posture.scan.value != "fail" && resou
 	}
 }
 
+// TestDecideTellsWholesApart has an age and the time looked at in ways that are not
+// comparisons of them.
+func TestDecideTellsWholesApart(t *testing.T) {
+	for _, when := range []string{
+		`context.posture.scan.age * 2 == 10`,
+		`[3, 5].contains(context.posture.scan.age)`,
+		`context.posture.scan == {value: "pass", age: 5, issuer: "scan/trivy"}`,
+		`[{value: "pass", age: 5, issuer: "scan/trivy"}].contains(context.posture.scan)`,
+		`{f: context.posture.scan}.f.age == 5`,
+		`{p: context.posture}.p has scan && {p: context.posture}.p.scan.age == 5`,
+		`{c: context}.c.posture has scan && {c: context}.c.posture.scan.age == 5`,
+		`{c: context}.c.now == datetime("2026-06-10T12:00:05Z")`,
+		`context.now.toTime() == duration("12h5s")`,
+		`{n: context.now}.n == datetime("2026-06-10T12:00:05Z")`,
+	} {
+		set := compile(t, `permit (principal, action, resource) when { context.posture has scan && `+when+` };`)
+		for _, age := range []int{4, 5, 6, 5, 4} {
+			r := toolCall()
+			r.Posture = []posture.Fact{scan("pass", 0)}
+			r.Now = noon.Add(time.Duration(age) * time.Second)
+			if d := set.Decide(r); d.Allow != (age == 5) {
+				t.Errorf("after %d s, when %s: got %v (%s)", age, when, d.Allow, d.Reason)
+			}
+		}
+	}
+}
+
 // TestToolsThatNoPolicyNames asks for such after others, of which one was allowed.
 func TestToolsThatNoPolicyNames(t *testing.T) {
 	set := compile(t, `permit (principal, action, resource in Upstream::"github");
