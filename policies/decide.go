@@ -40,7 +40,7 @@ func (s *Set) decide(q *question, r Request, facts []posture.Fact) Decision {
 func (s *Set) said(q *question, r Request, facts []posture.Fact) *said {
 	seen, whole := s.see(q, r, facts)
 	if !whole {
-		v := s.view(seen, q, r, facts)
+		v := s.view(seen, false, q, r, facts)
 		return q.anew(v, false, r, facts)
 	}
 	known, before := q.answers.find(&seen)

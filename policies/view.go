@@ -75,21 +75,24 @@ func (s *Set) see(q *question, r Request, facts []posture.Fact) (seen, bool) {
 // viewOf returns the context that v is the whole of.
 func (s *Set) viewOf(v seen, q *question, r Request, facts []posture.Fact) *view {
 	if v.now && s.times.now.exact { // the time itself is never the same again
-		return s.view(v, q, r, facts)
+		return s.view(v, true, q, r, facts)
 	}
 	if known, ok := s.views.find(v); ok {
 		return known
 	}
-	built := s.view(v, q, r, facts)
+	built := s.view(v, true, q, r, facts)
 	s.views.keep(v, built)
 	return built
 }
 
-// view builds the context that v is.
-func (s *Set) view(v seen, q *question, r Request, facts []posture.Fact) *view {
+// view builds the context that v is. Where v is not the whole of it, its facts are
+// those of q's policies among facts.
+func (s *Set) view(v seen, whole bool, q *question, r Request, facts []posture.Fact) *view {
 	m := make(types.RecordMap, 4)
-	if v.posture {
-		m["posture"] = s.factsRecord(q, r, facts)
+	if v.posture && whole {
+		m["posture"] = s.postures.get(v.facts, s.posturesRecord)
+	} else if v.posture {
+		m["posture"] = s.factsRecord(s.read(q, r, facts))
 	}
 	if v.clock {
 		m["clock"] = v.minute.record
@@ -103,15 +106,25 @@ func (s *Set) view(v seen, q *question, r Request, facts []posture.Fact) *view {
 	return &view{seen: v, record: types.NewRecord(m)}
 }
 
-// factsRecord is context.posture, of the facts that q's policies look at.
-func (s *Set) factsRecord(q *question, r Request, facts []posture.Fact) types.Record {
-	if len(facts) == 0 {
-		return types.Record{}
-	}
-	m := make(types.RecordMap, len(facts))
+// read returns all that q's policies see of facts.
+func (s *Set) read(q *question, r Request, facts []posture.Fact) []seenFact {
+	var out []seenFact
 	for i := range facts {
 		if q.reads.fact(facts[i].Name) {
-			m[types.String(facts[i].Name)] = s.facts.get(s.factKey(&facts[i], r.Now), factRecord)
+			out = append(out, seenFact{facts[i].Name, s.factKey(&facts[i], r.Now)})
+		}
+	}
+	return out
+}
+
+func (s *Set) posturesRecord(facts [maxFacts]seenFact) types.Record { return s.factsRecord(facts[:]) }
+
+// factsRecord is context.posture. A fact without a name is none.
+func (s *Set) factsRecord(facts []seenFact) types.Record {
+	m := make(types.RecordMap, len(facts))
+	for _, f := range facts {
+		if f.name != "" {
+			m[types.String(f.name)] = s.facts.get(f.factKey, factRecord)
 		}
 	}
 	return types.NewRecord(m)
