@@ -16,6 +16,7 @@ type flight struct {
 	done       chan struct{}
 	credential Credential
 	err        error
+	awaited    bool // somebody waits for it; guarded by the Pool's mu
 }
 
 // await returns what the one mint for t gives, which may be under way already.
@@ -37,6 +38,7 @@ func (p *Pool) join(t ticket) (*flight, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if f := p.flights[t.key]; f != nil {
+		f.awaited = true
 		return f, nil
 	}
 	// A flight may have landed since the cache was asked.
@@ -51,7 +53,9 @@ func (p *Pool) join(t ticket) (*flight, error) {
 	if _, err := p.failures.refuse(t.key, p.clock()); err != nil {
 		return nil, err
 	}
-	return p.depart(t, nil), nil
+	f := p.depart(t, nil)
+	f.awaited = true
+	return f, nil
 }
 
 func errClosing() error { return fault.New("lease", fault.Unavailable, "the broker is shutting down") }
@@ -77,8 +81,12 @@ func (p *Pool) fly(f *flight, t ticket, old *lease) {
 	p.mu.Lock()
 	delete(p.flights, t.key)
 	delay := p.failures.note(t.key, err, p.clock())
+	awaited := f.awaited
 	p.mu.Unlock()
 	close(f.done)
+	if err == nil && old != nil && old.givenUp.Load() && !awaited && !l.used.Load() {
+		p.end(l) // nobody needs what was to take its place
+	}
 	if err != nil && old != nil {
 		p.postpone(old, delay, err)
 	}

@@ -93,6 +93,7 @@ type Pool struct {
 	cache   *ristretto.Cache[uint64, *lease]
 
 	ledger   ledger
+	givenUp  givenUp
 	logins   logins
 	debts    debts
 	reminder *time.Timer
