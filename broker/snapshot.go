@@ -36,8 +36,8 @@ type snapshot struct {
 	pool      *providers.Pool
 	upstreams map[string]*upstream
 	owners    map[string][]string // see stays
-	latest    func() *snapshot // the one in force
-	proving   chan struct{}    // one for each stream whose evidence is being judged anew
+	latest    func() *snapshot    // the one in force
+	proving   chan struct{}       // one for each stream whose evidence is being judged anew
 
 	calls   sync.WaitGroup // calls that began with this snapshot
 	retired chan struct{}  // closed when its parts have ended
