@@ -61,6 +61,9 @@ type PoolOptions struct {
 	// the record of a credential. What it returns erases that, once the credential
 	// is revoked. Nil: it is only logged.
 	Owe func(audit.Record) (erase func(), err error)
+	// Revoked is called when a system has ended a credential, or a login, before its
+	// end: whoever keeps something of it may let it go. Nil: nobody does.
+	Revoked func()
 }
 
 // Pool leases credentials. It keeps the ones it holds in memory, mints one
@@ -79,6 +82,7 @@ type Pool struct {
 	mintTimeout   time.Duration
 	restFor       time.Duration
 	owe           func(audit.Record) (erase func(), err error)
+	revoked       func()
 
 	ctx    context.Context // of all mints: a caller's cancellation ends no mint that others wait for
 	cancel context.CancelFunc
@@ -123,6 +127,7 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		mintTimeout:   o.MintTimeout,
 		restFor:       o.RestFor,
 		owe:           o.Owe,
+		revoked:       o.Revoked,
 		flights:       make(map[key]*flight),
 		failures:      make(failures),
 	}
@@ -139,6 +144,9 @@ func (p *Pool) setDefaults() {
 	}
 	if p.bundle == nil {
 		p.bundle = func() string { return "" }
+	}
+	if p.revoked == nil {
+		p.revoked = func() {}
 	}
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)

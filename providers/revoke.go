@@ -63,6 +63,7 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	r.Bundle, r.Duration = p.bundle(), p.clock().Sub(start)
 	if err == nil {
 		d.revoked()
+		p.revoked()
 		if failed := p.record(&r); failed != nil {
 			p.logger.LogAttrs(ctx, slog.LevelError, "revocation not recorded", slog.String("credential", r.Credential), slog.Any("error", failed))
 		}
