@@ -57,6 +57,7 @@ type Broker struct {
 	log       *audit.Log
 	orphans   []audit.Record // what the process before this one left behind
 	owing     owing
+	late      atomic.Int64 // credentials of pools that have ended, which these still revoke
 	pins      *pins.Pins
 	approver  string // as whom an operator approves tools
 	trust     *trust.Trust

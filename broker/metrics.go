@@ -106,7 +106,7 @@ func (b *Broker) adminHandler() http.Handler {
 // owed returns how many credentials have ended here and not at their system.
 func (b *Broker) owed() int {
 	if snap := b.current.Load(); snap != nil {
-		return snap.pool.Owed()
+		return snap.pool.Owed() + int(b.late.Load())
 	}
 	return 0
 }

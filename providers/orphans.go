@@ -116,7 +116,8 @@ func (d *debt) failed() *audit.Record {
 	return &r
 }
 
-// Owed returns how many leases have ended here and not at their system.
+// Owed returns how many leases have ended here and not at their system, but for those
+// that PoolOptions.Late counts.
 func (p *Pool) Owed() int { return p.debts.owed() }
 
 // Left returns the records of what Close could not revoke, for the Pool that

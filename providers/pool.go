@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -61,6 +62,10 @@ type PoolOptions struct {
 	// the record of a credential. What it returns erases that, once the credential
 	// is revoked. Nil: it is only logged.
 	Owe func(audit.Record) (erase func(), err error)
+	// Late counts what is owed to a system by a Pool that has ended, so that Owed does
+	// not tell of it: what came too late to be revoked by then. Pools may share it. Nil:
+	// nobody asks.
+	Late *atomic.Int64
 	// Revoked is called when a system has ended a credential, or a login, before its
 	// end: whoever keeps something of it may let it go. Nil: nobody does.
 	Revoked func()
@@ -83,6 +88,7 @@ type Pool struct {
 	restFor       time.Duration
 	owe           func(audit.Record) (erase func(), err error)
 	revoked       func()
+	late          *atomic.Int64
 
 	ctx    context.Context // of all mints: a caller's cancellation ends no mint that others wait for
 	cancel context.CancelFunc
@@ -128,6 +134,7 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		restFor:       o.RestFor,
 		owe:           o.Owe,
 		revoked:       o.Revoked,
+		late:          o.Late,
 		flights:       make(map[key]*flight),
 		failures:      make(failures),
 	}
