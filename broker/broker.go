@@ -155,7 +155,8 @@ func (b *Broker) setDefaults() {
 	b.approver = approver(owned.Me())
 	b.buffers.New = func() any { return new([bufferSize]byte) }
 	b.slots = make(chan struct{}, b.limits.Concurrent)
-	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) }, func() float64 { return float64(b.owed()) })
+	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) }, func() float64 { return float64(b.log.Stats().Refused) },
+		func() float64 { return float64(b.owed()) })
 }
 
 func (b *Broker) openLog(ctx context.Context, c bundle.Config) error {
