@@ -145,7 +145,7 @@ func (b *Broker) welcome(c *call, client mcp.Client, discovered mcp.Object) erro
 	if err != nil {
 		return unreadable(err)
 	}
-	c.w.Header().Set(mcp.HeaderSession, b.sessions.sealBridged(client, c.name, c.identity))
+	b.giveBridged(c, client, c.name)
 	b.conclude(c, http.StatusOK, mcp.Reply(c.msg.ID, result))
 	return nil
 }

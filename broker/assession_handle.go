@@ -26,6 +26,13 @@ func (s *sessions) sealBridged(client mcp.Client, upstream string, owner attest.
 	return base64.RawURLEncoding.EncodeToString(s.aead.Seal(nil, nil, client.JSON(), bound)) //nolint:gosec // this AEAD makes its own random nonce
 }
 
+// giveBridged gives the agent of c a session with the broker alone.
+func (b *Broker) giveBridged(c *call, client mcp.Client, upstream string) {
+	handle := b.sessions.sealBridged(client, upstream, c.identity)
+	b.stays.begins(c, c.name, sessionDigest(handle))
+	c.w.Header().Set(mcp.HeaderSession, handle)
+}
+
 // openBridged returns the session behind handle, and nil for a handle that is no
 // bridged session's, or not one of this workload and upstream.
 func (s *sessions) openBridged(handle, upstream string, owner attest.Identity) *bridged {

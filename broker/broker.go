@@ -57,12 +57,14 @@ type Broker struct {
 	log       *audit.Log
 	orphans   []audit.Record // what the process before this one left behind
 	owing     owing
+	late      atomic.Int64 // credentials of pools that have ended, which these still revoke
 	pins      *pins.Pins
 	approver  string // as whom an operator approves tools
 	trust     *trust.Trust
 	reader    *mcp.Reader
 	sessions  *sessions
 	parking   *parking
+	stays     *stays
 	metrics   *metrics
 	strangers *strangers
 
@@ -149,10 +151,12 @@ func (b *Broker) setDefaults() {
 	}
 	b.reader = mcp.NewReader(b.limits.Depth)
 	b.strangers = newStrangers()
+	b.stays = newStays()
 	b.approver = approver(owned.Me())
 	b.buffers.New = func() any { return new([bufferSize]byte) }
 	b.slots = make(chan struct{}, b.limits.Concurrent)
-	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) }, func() float64 { return float64(b.owed()) })
+	b.metrics = newMetrics(func() float64 { return float64(b.log.Stats().Records) }, func() float64 { return float64(b.log.Stats().Refused) },
+		func() float64 { return float64(b.owed()) })
 }
 
 func (b *Broker) openLog(ctx context.Context, c bundle.Config) error {

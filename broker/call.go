@@ -107,7 +107,7 @@ func (b *Broker) serve(c *call) error {
 		return err
 	}
 	if c.verb == http.MethodDelete && !c.plain {
-		defer b.rest(c) // whatever its upstream says to that, the agent has done with it
+		defer b.departed(c) // whatever its upstream says to that, the agent has done with it
 	}
 	if c.name == "" {
 		return b.merge(c)
@@ -234,6 +234,9 @@ func isWordOfPolicy(action string) bool {
 func (b *Broker) lease(c *call) (err error) {
 	if c.injection == nil {
 		return nil
+	}
+	if c.snap.pool.PerAgent(c.injection.provider) {
+		b.stays.calls(c)
 	}
 	c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, c.injection.provider, providers.Request{Agent: c.identity})
 	return err

@@ -138,6 +138,9 @@ func (g *Given) Keep(agent string, c providers.Credential) {
 	g.g.add(workload{subject: agent}, c, new(injector.Secrets), time.Now)
 }
 
+// Soon has what is over let go of soon.
+func (g *Given) Soon() { g.g.soon(time.Now) }
+
 // Kept returns how many credentials are kept.
 func (g *Given) Kept() (n int) {
 	g.g.mu.Lock()

@@ -27,6 +27,22 @@ func (g *given) ends(end time.Time, clock func() time.Time) {
 	g.timer = time.AfterFunc(in+time.Second, func() { g.sweep(clock) }) // over is after the end
 }
 
+// letGo has what is kept of credentials let go of soon, after one was revoked.
+func (b *Broker) letGo() {
+	if snap := b.current.Load(); snap != nil {
+		for _, u := range snap.upstreams {
+			u.given.soon(b.clock)
+		}
+	}
+}
+
+// soon is ends of what is over now.
+func (g *given) soon(clock func() time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.ends(clock(), clock)
+}
+
 // sweep lets go of the credentials that are over. The workloads stay, with nothing:
 // an answer under way may look there for what comes next.
 func (g *given) sweep(clock func() time.Time) {

@@ -282,14 +282,41 @@ func TestWhatHasEndedIsLetGoOfByItself(t *testing.T) {
 	})
 }
 
-func openPool(t *testing.T, entry providers.Entry) *providers.Pool {
+// One that was revoked goes soon after, however long it would have lived.
+func TestWhatWasRevokedIsLetGoOfByItself(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var g broker.Given
+		pool := openPool(t, providers.Entry{Provider: &mint{}, Digest: "d"}, func(o *providers.PoolOptions) { o.Revoked = g.Soon })
+		c, _, err := pool.Lease(t.Context(), "p", providers.Request{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		g.Keep("agent", c)
+		pool.Drop(t.Context(), c.ID())
+		for _, want := range []struct {
+			after time.Duration
+			kept  int
+		}{{30 * time.Second, 1}, {2 * time.Minute, 0}} {
+			<-time.After(want.after)
+			synctest.Wait()
+			if got := g.Kept(); got != want.kept {
+				t.Errorf("after %v: got %d credentials kept, want %d", want.after, got, want.kept)
+			}
+		}
+	})
+}
+
+func openPool(t *testing.T, entry providers.Entry, change ...func(*providers.PoolOptions)) *providers.Pool {
 	t.Helper()
 	log, err := audit.Open(audit.Options{Directory: t.TempDir(), SigningKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize))})
 	if err != nil {
 		t.Fatal(err)
 	}
-	pool, err := providers.NewPool(map[string]providers.Entry{"p": entry},
-		providers.PoolOptions{Log: log, FingerprintKey: slices.Repeat([]byte{7}, 32)})
+	o := providers.PoolOptions{Log: log, FingerprintKey: slices.Repeat([]byte{7}, 32)}
+	for _, c := range change {
+		c(&o)
+	}
+	pool, err := providers.NewPool(map[string]providers.Entry{"p": entry}, o)
 	if err != nil {
 		t.Fatal(err)
 	}

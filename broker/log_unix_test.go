@@ -3,6 +3,7 @@
 package broker_test
 
 import (
+	"bytes"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -40,6 +41,14 @@ func TestNothingIsForwardedThatCannotBeRecorded(t *testing.T) {
 	minting := w.do(w.call(to("/mcp/database"))).refusal(t)
 	if minting.Step != "lease" || minting.Text != "the broker cannot record the new credential" {
 		t.Errorf("a call that needs a fresh credential: got %+v", minting)
+	}
+	before := w.metric("mintmark_records_refused_total")
+	failing := w.do(w.call(to("/mcp/failing"))).refusal(t)
+	if failing.Step != "lease" || failing.Kind != fault.Unavailable.String() {
+		t.Errorf("a call whose mint fails: got %+v, want it refused for that", failing)
+	}
+	if n := w.metric("mintmark_records_refused_total") - before; n != 2 || !bytes.Contains(w.logged.bytes(), []byte("failure not recorded")) {
+		t.Errorf("a mint that failed, and its call: got %d records refused, want both counted, and the first told in the log output", n)
 	}
 	denied := w.do(w.call(body(toolCall("refund")))).refusal(t)
 	if denied.Step != "decide" || denied.Kind != "denied" {

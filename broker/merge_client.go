@@ -57,7 +57,7 @@ func (b *Broker) beginMerged(c *call) error {
 	if _, err := b.permitting(c); err != nil {
 		return err
 	}
-	c.w.Header().Set(mcp.HeaderSession, b.sessions.sealBridged(client, mergedUpstream, c.identity))
+	b.giveBridged(c, client, mergedUpstream)
 	return b.local(c, http.StatusOK, mcp.Reply(c.msg.ID, mcp.Object{}.
 		With("protocolVersion", mcp.Quote(client.Revision)).
 		With("capabilities", mergedCapabilities()).

@@ -22,7 +22,7 @@ type metrics struct {
 	metadata *prometheus.CounterVec
 }
 
-func newMetrics(records, owed func() float64) *metrics {
+func newMetrics(records, refused, owed func() float64) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		calls: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -44,6 +44,8 @@ func newMetrics(records, owed func() float64) *metrics {
 	}
 	m.registry.MustRegister(collectors.NewGoCollector(), m.calls, m.duration, m.scrubbed, m.reloads, m.metadata,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mintmark_records_total", Help: "Records in the audit log since start."}, records),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{
+			Name: "mintmark_records_refused_total", Help: "Records that the audit log could not take, of failed mints among them; the record log_gap says how many are missing."}, refused),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "mintmark_unrevoked", Help: "Credentials and logins that have ended here and not yet at their system, those of a process that crashed among them."}, owed))
 	return m
@@ -106,7 +108,7 @@ func (b *Broker) adminHandler() http.Handler {
 // owed returns how many credentials have ended here and not at their system.
 func (b *Broker) owed() int {
 	if snap := b.current.Load(); snap != nil {
-		return snap.pool.Owed()
+		return snap.pool.Owed() + int(b.late.Load())
 	}
 	return 0
 }

@@ -18,7 +18,6 @@ import (
 	"mintmark/attest"
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
-	"mintmark/providers"
 )
 
 // longestID is the longest session id of an upstream that is taken, in bytes: a
@@ -87,17 +86,14 @@ func binding(upstream string, owner attest.Identity) []byte {
 	return b
 }
 
-// rest lets the credentials go that the agent of c has of its own for the
+// departed lets the credentials go that the agent of c has of its own for the
 // upstreams that it has ended a session with.
-func (b *Broker) rest(c *call) {
-	for name, u := range c.snap.upstreams {
-		if c.name != "" && c.name != name {
-			continue
-		}
-		for i := range u.injections {
-			c.snap.pool.Rest(u.injections[i].provider, providers.Request{Agent: c.identity})
-		}
+func (b *Broker) departed(c *call) {
+	session := c.session
+	if c.bridged != nil {
+		session = c.bridged.digest
 	}
+	b.stays.ends(c, c.name, session)
 }
 
 // checkSession refuses an answer that says that the call's session is over, in
@@ -108,6 +104,7 @@ func (b *Broker) checkSession(c *call, resp *http.Response) error {
 		return fault.New("forward", fault.BadUpstream, fmt.Sprintf("the upstream's session id is not one of at most %d visible ASCII characters", longestID))
 	}
 	if c.session != "" && b.sessionOver(c, resp) {
+		b.stays.ends(c, c.name, c.session)
 		return fault.Wrap("forward", fault.NotFound, "the upstream no longer knows this session; initialize a new one", errSession)
 	}
 	return nil

@@ -35,8 +35,9 @@ type snapshot struct {
 	untrack   func() // ends tracker and waits for it
 	pool      *providers.Pool
 	upstreams map[string]*upstream
-	latest    func() *snapshot // the one in force
-	proving   chan struct{}    // one for each stream whose evidence is being judged anew
+	owners    map[string][]string // see stays
+	latest    func() *snapshot    // the one in force
+	proving   chan struct{}       // one for each stream whose evidence is being judged anew
 
 	calls   sync.WaitGroup // calls that began with this snapshot
 	retired chan struct{}  // closed when its parts have ended
@@ -136,6 +137,7 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 	if err := b.buildPool(s, old); err != nil {
 		return nil, err
 	}
+	s.owners = s.perAgent()
 	return s, b.buildTracker(ctx, s, old)
 }
 
@@ -245,7 +247,7 @@ func (b *Broker) entry(name string, p bundle.Provider, digest string) (providers
 func (b *Broker) newPool(entries map[string]providers.Entry, digest func() string) (*providers.Pool, error) {
 	return providers.NewPool(entries, providers.PoolOptions{
 		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: digest, MintTimeout: b.mintTime, RestFor: b.restTime,
-		Owe: b.owing.keep,
+		Owe: b.owing.keep, Revoked: b.letGo, Late: &b.late,
 	})
 }
 

@@ -7,6 +7,7 @@ import (
 	"encoding/base64"
 	"encoding/json"
 	"flag"
+	"fmt"
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
@@ -420,6 +421,18 @@ func (w *world) wantMetric(line string) {
 	if !strings.Contains(text.Body.String(), line+"\n") {
 		w.t.Errorf("metrics: got no line %s", line)
 	}
+}
+
+// metric returns the value of a metric without labels.
+func (w *world) metric(name string) (n int) {
+	w.t.Helper()
+	text := httptest.NewRecorder()
+	w.broker.Admin().ServeHTTP(text, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	_, after, found := strings.Cut(text.Body.String(), "\n"+name+" ")
+	if _, err := fmt.Sscan(after, &n); err != nil || !found {
+		w.t.Fatalf("metric %s: got none, %v", name, err)
+	}
+	return n
 }
 
 // lastAllowed returns the newest decision that allowed a call.

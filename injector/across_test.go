@@ -65,7 +65,7 @@ func spokenForms(secret string) map[string]spoken {
 	}
 	for before := range 3 {
 		whole := base64.StdEncoding.EncodeToString([]byte(strings.Repeat("x", before) + secret + "yy"))
-		text := aligned(base64.RawStdEncoding.EncodeToString, 6, secret, before)
+		text := string(aligned(base64.RawStdEncoding.AppendEncode, 6, []byte(secret), before))
 		at := strings.Index(whole, text)
 		m[fmt.Sprintf("base64 after %d", before)] = spoken{text, bound(text), 0}
 		m[fmt.Sprintf("base64url after %d", before)] = spoken{strings.NewReplacer("+", "-", "/", "_").Replace(whole[at : at+len(text)]), bound(text), 0}

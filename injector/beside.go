@@ -15,7 +15,7 @@ type beside struct {
 // sightings are what was seen so far.
 type sightings struct {
 	held    []byte     // as it came
-	way     string     // a needle that held is the beginning of, or ""
+	way     []byte     // a needle that held is the beginning of, or none
 	text    []byte     // held, and a piece
 	now     []sighting // in text
 	masks   []masking  // in what was read and not yet given out
@@ -228,12 +228,12 @@ func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
 // may go on after it and which that may be, and how many bytes were compared. With
 // beginnings also what is the beginning of a needle is found, long enough to be known
 // by, as nobody's: others than those that are looked for may begin so.
-func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []sighting, open int, way string, steps int) {
+func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []sighting, open int, way []byte, steps int) {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	open = len(text)
 	if len(t.root.next) == 0 {
-		return found, open, "", 0
+		return found, open, nil, 0
 	}
 	for i := t.heads.skip(text, 0); i < len(text); i = t.heads.skip(text, i+1) {
 		f := t.follow(text[i:])
@@ -244,7 +244,7 @@ func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []si
 		case beginnings && f.upto >= min(mostShown, (f.whole+1)/2):
 			found = append(found, sighting{i, i + f.upto, nil})
 		}
-		if f.way != "" && way == "" {
+		if f.way != nil && way == nil {
 			open, way = i, f.way
 		}
 	}

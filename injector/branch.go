@@ -8,14 +8,14 @@ import (
 // needle is one text that is looked for, and whose it is.
 type needle struct {
 	of   *Secrets
-	text string
+	text []byte
 }
 
 // branch is a place in the tree of all needles, which has what is common to several
 // once: tokens of one issuer often begin alike for long. Its text is that of one of
 // the needles that go through it, so that nothing stays of those that were removed.
 type branch struct {
-	text     string
+	text     []byte
 	from, to int       // the part of text that leads here from the branch before
 	ends     []needle  // that end here
 	first    []byte    // how each of next begins, folded
@@ -70,12 +70,12 @@ func (t *needles) remove(b *branch, at int, one needle) {
 	case len(b.next) > 0:
 		b.text = b.next[0].text
 	default:
-		b.text = ""
+		b.text = nil
 	}
 }
 
 // agree returns for how many bytes text goes the way to b.
-func agree[T string | []byte](b *branch, text T) int {
+func agree(b *branch, text []byte) int {
 	way := b.text[b.from:b.to]
 	n := min(len(way), len(text))
 	for i := range n {
@@ -90,7 +90,7 @@ func agree[T string | []byte](b *branch, text T) int {
 type followed struct {
 	length int      // of the longest needle that the text begins with, or 0
 	of     *Secrets // whose that is
-	way    string   // a longer one that all of the text is the beginning of, or ""
+	way    []byte   // a longer one that all of the text is the beginning of, or none
 	upto   int      // that many bytes are the beginning of one
 	whole  int      // the length of one that begins so
 }

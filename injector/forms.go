@@ -1,10 +1,10 @@
 package injector
 
 import (
+	"bytes"
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
-	"strings"
 	"unicode/utf16"
 
 	"mintmark/providers"
@@ -24,15 +24,18 @@ func secretsOf(c providers.Opened) *Secrets {
 }
 
 func newSecrets(c providers.Opened) any {
-	secrets := []string{c.Token(), c.Password(), c.SecretAccessKey(), c.SessionToken()}
+	secrets := [][]byte{[]byte(c.Token()), []byte(c.Password()), []byte(c.SecretAccessKey()), []byte(c.SessionToken())}
 	if c.Password() != "" {
 		// What scheme basic sends is one more secret, with forms of its own.
-		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(c.Username()+":"+c.Password())))
+		pair := []byte(c.Username() + ":" + c.Password())
+		secrets = append(secrets, base64.StdEncoding.AppendEncode(nil, pair))
+		clear(pair)
 	}
-	return secretsFrom(secrets...)
+	return secretsOfParts(secrets...)
 }
 
-func secretsFrom(secrets ...string) *Secrets {
+// secretsOfParts returns the forms of secrets, which it overwrites.
+func secretsOfParts(secrets ...[]byte) *Secrets {
 	var forms []form
 	longest := 0
 	for _, s := range secrets {
@@ -41,6 +44,11 @@ func secretsFrom(secrets ...string) *Secrets {
 			longest = max(longest, len(s))
 		}
 	}
+	texts := make([]*[]byte, len(forms))
+	for i := range forms {
+		texts[i] = &forms[i].text
+	}
+	hoard(texts...)
 	m := newMatcher(forms, longest)
 	return &Secrets{matcher: func() *matcher { return m }}
 }
@@ -62,32 +70,41 @@ const (
 
 // form is one way to write a secret, before anything is escaped.
 type form struct {
-	text     string
+	text     []byte
 	alphabet alphabet
 }
 
 // appendForms adds the forms of one secret: as it is, in UTF-16, in hex, and in
 // base64 and base32 at each alignment.
-func appendForms(forms []form, secret string) []form {
-	add := func(text string, a alphabet) {
-		if len(text) < minSecret {
-			return
-		}
+func appendForms(forms []form, secret []byte) []form {
+	add := func(text []byte, a alphabet) {
+		known := len(text) < minSecret
 		for _, f := range forms {
-			if f == (form{text, a}) {
-				return
-			}
+			known = known || f.alphabet == a && bytes.Equal(f.text, text)
+		}
+		if known {
+			clear(text)
+			return
 		}
 		forms = append(forms, form{text, a})
 	}
-	add(secret, plain)
-	add(utf16Of(secret), plain)
-	add(hex.EncodeToString([]byte(secret)), either)
+	utf16, inHex := utf16Of(secret), hex.AppendEncode(nil, secret)
+	var others [8][]byte
 	for offset := range 3 {
-		add(aligned(base64.RawStdEncoding.EncodeToString, 6, secret, offset), sixtyFour)
+		others[offset] = aligned(base64.RawStdEncoding.AppendEncode, 6, secret, offset)
 	}
 	for offset := range 5 {
-		add(aligned(base32.StdEncoding.EncodeToString, 5, secret, offset), thirtyTwo)
+		others[3+offset] = aligned(base32.StdEncoding.AppendEncode, 5, secret, offset)
+	}
+	add(secret, plain)
+	add(utf16, plain)
+	add(inHex, either)
+	for i, text := range others {
+		if i < 3 {
+			add(text, sixtyFour)
+		} else {
+			add(text, thirtyTwo)
+		}
 	}
 	return forms
 }
@@ -95,24 +112,32 @@ func appendForms(forms []form, secret string) []form {
 // aligned returns the part of an encoding of so many bits a character that is
 // the same whatever stands before and after the secret, when it begins offset
 // bytes into a group.
-func aligned(encode func([]byte) string, bits int, secret string, offset int) string {
-	encoded := encode(append(make([]byte, offset), secret...))
+func aligned(encode func(to, from []byte) []byte, bits int, secret []byte, offset int) []byte {
+	whole := append(make([]byte, offset, offset+len(secret)), secret...)
+	encoded := encode(nil, whole)
+	clear(whole)
 	first := (8*offset + bits - 1) / bits
 	last := 8 * (offset + len(secret)) / bits
 	if first >= last {
-		return ""
+		return nil
 	}
+	clear(encoded[last:])
+	clear(encoded[:first])
 	return encoded[first:last]
 }
 
 // utf16Of returns secret in UTF-16, without the byte at either end that differs
 // between the two byte orders.
-func utf16Of(secret string) string {
-	var b strings.Builder
-	for _, u := range utf16.Encode([]rune(secret)) {
-		b.Write([]byte{byte(u >> 8), byte(u & 0xff)})
+func utf16Of(secret []byte) []byte {
+	runes := bytes.Runes(secret)
+	units := utf16.Encode(runes)
+	b := make([]byte, 0, 2*len(units))
+	for _, u := range units {
+		b = append(b, byte(u>>8), byte(u&0xff))
 	}
-	return strings.Trim(b.String(), "\x00")
+	clear(runes)
+	clear(units)
+	return bytes.Trim(b, "\x00")
 }
 
 // breaks reports whether lines may be broken anywhere in the form.

@@ -37,11 +37,11 @@ func (h *heads) room(count int) {
 }
 
 // put notes how text begins.
-func (h *heads) put(text string) {
+func (h *heads) put(text []byte) {
 	if h.words == nil {
 		h.room(0)
 	}
-	k := (binary.LittleEndian.Uint64([]byte(text[:headSize])) | anyCase) * mixing
+	k := (binary.LittleEndian.Uint64(text[:headSize]) | anyCase) * mixing
 	word, set := &h.words[k>>(h.shift&63)], uint64(1)<<(k>>32&63)|uint64(1)<<(k>>38&63)
 	if *word&set != set {
 		*word |= set
@@ -58,13 +58,13 @@ func (h *heads) stale() bool { return h.gone > 1024 && h.gone > h.count }
 // build makes the filter anew, of all that begins at root.
 func (h *heads) build(root *branch) {
 	h.room(0)
-	n := h.each(root, func(string) {})
+	n := h.each(root, func([]byte) {})
 	h.room(n)
 	h.each(root, h.put)
 }
 
 // each calls put with a needle for every head, and returns how many there are.
-func (h *heads) each(b *branch, put func(string)) (n int) {
+func (h *heads) each(b *branch, put func([]byte)) (n int) {
 	if b.to >= headSize {
 		put(b.text)
 		return 1

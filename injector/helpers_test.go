@@ -31,3 +31,12 @@ type toOne struct{ address string }
 func (o *toOne) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, network, o.address)
 }
+
+// secretsFrom returns the Secrets of texts.
+func secretsFrom(texts ...string) *Secrets {
+	parts := make([][]byte, len(texts))
+	for i, text := range texts {
+		parts[i] = []byte(text)
+	}
+	return secretsOfParts(parts...)
+}

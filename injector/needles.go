@@ -23,7 +23,7 @@ type Needles struct{ set func() *needles }
 // needles is what Needles hide.
 type needles struct {
 	mu      sync.RWMutex
-	of      map[*Secrets][]string // its literal forms
+	of      map[*Secrets][][]byte // its literal forms
 	root    branch
 	heads   heads
 	changes atomic.Uint64 // of what is in it, and one
@@ -31,7 +31,7 @@ type needles struct {
 
 // NewNeedles returns Needles of nothing.
 func NewNeedles() *Needles {
-	set := &needles{of: make(map[*Secrets][]string)}
+	set := &needles{of: make(map[*Secrets][][]byte)}
 	set.changes.Store(1)
 	return &Needles{set: func() *needles { return set }}
 }
@@ -41,7 +41,7 @@ func (n *Needles) NewScrubber() *Scrubber {
 	if n.Len() == 0 {
 		return &Scrubber{}
 	}
-	s := secretsFrom().NewScrubber()
+	s := secretsOfParts().NewScrubber()
 	s.Beside(n)
 	return s
 }
@@ -98,35 +98,64 @@ func (n *Needles) Len() int {
 }
 
 // literals returns the texts that are looked for on behalf of others.
-func (s *Secrets) literals() []string {
+func (s *Secrets) literals() [][]byte {
 	m := s.compiled()
 	if m == nil {
 		return nil
 	}
-	var all []string
-	add := func(text string) {
-		if len(text) >= minNeedle && !slices.Contains(all, text) {
+	var all [][]byte
+	var made []int // of all: the others are forms, which are kept already
+	add := func(text []byte) (added bool) {
+		added = len(text) >= minNeedle && !slices.ContainsFunc(all, func(b []byte) bool { return bytes.Equal(b, text) })
+		if added {
 			all = append(all, text)
+		}
+		return added
+	}
+	addMade := func(text []byte) {
+		if add(text) {
+			made = append(made, len(all)-1)
+		} else {
+			clear(text)
 		}
 	}
 	for i := range m.forms {
 		switch f := &m.forms[i]; f.alphabet {
 		case plain:
 			add(f.text)
-			if !strings.Contains(f.text, "\x00") { // UTF-16 has these
+			if !bytes.Contains(f.text, []byte{0}) { // UTF-16 has these
 				for _, escaped := range escapedWhole(f.text) {
-					add(escaped)
+					addMade(escaped)
 				}
 			}
 		case sixtyFour:
 			add(f.text)
-			add(strings.NewReplacer("+", "-", "/", "_").Replace(f.text))
+			addMade(forURLs(f.text))
 		case either:
 			add(f.text)
 		case thirtyTwo: // rare, and as many as all others
 		}
 	}
+	texts := make([]*[]byte, len(made))
+	for i, at := range made {
+		texts[i] = &all[at]
+	}
+	hoard(texts...)
 	return all
+}
+
+// forURLs returns base64 in the alphabet of URLs.
+func forURLs(text []byte) []byte {
+	text = bytes.Clone(text)
+	for i, c := range text {
+		switch c {
+		case '+':
+			text[i] = '-'
+		case '/':
+			text[i] = '_'
+		}
+	}
+	return text
 }
 
 // compiled returns the matcher of s, or nil for none.
@@ -138,20 +167,24 @@ func (s *Secrets) compiled() *matcher {
 }
 
 // escapedWhole returns text as encoders of JSON, queries and paths write it, where
-// they change it.
-func escapedWhole(text string) []string {
-	if !slices.ContainsFunc([]byte(text), func(c byte) bool { return !isAlphanumeric(c) && !strings.ContainsRune("-_.~", rune(c)) }) {
+// they change it. What these encoders leave behind of it is garbage.
+func escapedWhole(text []byte) [][]byte {
+	if !slices.ContainsFunc(text, func(c byte) bool { return !isAlphanumeric(c) && !bytes.ContainsRune([]byte("-_.~"), rune(c)) }) {
 		return nil
 	}
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(text) // a string can be encoded
+	_ = e.Encode(string(text)) // a string can be encoded
 	lean := strings.TrimSuffix(b.String(), "\n")
 	lean = lean[1 : len(lean)-1]
-	query := url.QueryEscape(text)
-	return []string{
+	query := url.QueryEscape(string(text))
+	var all [][]byte
+	for _, escaped := range [...]string{
 		lean, strings.ReplaceAll(lean, "/", `\/`), strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(lean),
-		query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(text),
+		query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(string(text)),
+	} {
+		all = append(all, []byte(escaped))
 	}
+	return all
 }

@@ -126,7 +126,7 @@ func TestNeedlesComeAndGo(t *testing.T) {
 	next("******************* *******************-too ")
 	all.Remove(one)
 	next("a-secret-that-comes a-secret-that-comes-too ")
-	if root := &all.set().root; all.Len() != 0 || len(root.next) != 0 || root.text != "" {
+	if root := &all.set().root; all.Len() != 0 || len(root.next) != 0 || root.text != nil {
 		t.Errorf("got %d and a tree of %d branches from %q, want nothing", all.Len(), len(root.next), root.text)
 	}
 }

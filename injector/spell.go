@@ -303,7 +303,7 @@ func (f *form) char(p place) rune {
 	case feed:
 		return '\n'
 	}
-	r, n := utf8.DecodeRuneInString(f.text[p.pos:])
+	r, n := utf8.DecodeRune(f.text[p.pos:])
 	if r == utf8.RuneError && n == 1 {
 		return -1
 	}

@@ -229,6 +229,43 @@ func TestUnusableCredentialIsRevoked(t *testing.T) {
 	})
 }
 
+// A mint that failed and can't be put on record gives nothing out, and what it made
+// nevertheless is left to the next start to end.
+func TestAFailedMintThatCannotBeRecorded(t *testing.T) {
+	for name, tt := range map[string]struct {
+		mint func(context.Context, int, providers.Request) (providers.Credential, error)
+		kept int
+	}{
+		"makes nothing": {func(context.Context, int, providers.Request) (providers.Credential, error) {
+			return providers.Credential{}, fault.New("mint", fault.Unavailable, "down")
+		}, 0},
+		"makes what may not be used": {mintOf(providers.Seal(providers.Password, providers.Material{Username: "u"}, providers.Terms{Lease: "lease-1"})), 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &scripted{mint: tt.mint}
+				p.onRevoke = func(context.Context, providers.Held) error { return fault.New("revoke", fault.Unavailable, "down") }
+				var n notes
+				r := one(t, p, func(o *providers.PoolOptions) { o.Owe = n.owe })
+				if err := r.Log.Close(); err != nil {
+					t.Fatal(err)
+				}
+				if c, _, err := r.Lease(t.Context(), "db", providers.Request{}); err == nil || !c.IsZero() {
+					t.Errorf("got %v, %v, want no credential", c, err)
+				}
+				if !strings.Contains(r.Logs.String(), "failure not recorded") {
+					t.Errorf("log output: got %q, nothing of it", r.Logs.String())
+				}
+				synctest.Wait()
+				if len(n.kept) != tt.kept || tt.kept == 1 && n.kept[0].Lease != "lease-1" {
+					t.Errorf("got %+v written down, want %d", n.kept, tt.kept)
+				}
+				_ = r.Close(t.Context()) // it says what it could not revoke
+			})
+		})
+	}
+}
+
 func TestLateCredentialIsRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &scripted{mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {

@@ -41,6 +41,7 @@ func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
 		d.erase = p.writeDown(r, unrecorded)
 	}
 	if !p.debts.take(d) {
+		p.owesLate(1)
 		p.payLate(d)
 	}
 }
@@ -64,9 +65,19 @@ func (p *Pool) logUnrecorded(r *audit.Record, err error) {
 		slog.String("lease", r.Lease), slog.Any("error", err))
 }
 
-// payLate has d paid after the queue was closed. It goes on for as long as that
-// matters, or the process lasts.
+// owesLate counts what is paid after the queue was closed, for Close and beside it: a
+// Pool that has ended is asked nothing any more.
+func (p *Pool) owesLate(n int) {
+	p.debts.owesLate(n)
+	if p.late != nil {
+		p.late.Add(int64(n))
+	}
+}
+
+// payLate has d paid after the queue was closed, which the caller has counted. It goes
+// on for as long as that matters, or the process lasts.
 func (p *Pool) payLate(d *debt) {
+	defer p.owesLate(-1)
 	for !p.pay(context.WithoutCancel(p.ctx), d) {
 		d.pause = min(max(firstRound, 2*d.pause), longRound)
 		<-time.After(d.pause)

@@ -92,6 +92,66 @@ func TestACredentialThatComesAfterCloseIsOnRecordRevokedAndWiped(t *testing.T) {
 	})
 }
 
+// What comes after the end of the pool is counted until it is revoked.
+func TestWhatComesAfterCloseIsCounted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := heedless(5*time.Second, providers.NewSecret(canary), "lease-1")
+		var up atomic.Bool
+		p.onRevoke = func(context.Context, providers.Held) error {
+			if !up.Load() {
+				return fault.New("revoke", fault.Unavailable, "down")
+			}
+			return nil
+		}
+		var late atomic.Int64
+		r := one(t, p, func(o *providers.PoolOptions) { o.Late = &late })
+		closing(t, r)
+		if late.Load() != 0 {
+			t.Errorf("before it came: got %d", late.Load())
+		}
+		pass(10 * time.Second)
+		if late.Load() != 1 || r.Owed() != 0 {
+			t.Errorf("while its system is down: got %d late and %d others, want one late", late.Load(), r.Owed())
+		}
+		up.Store(true)
+		pass(time.Minute)
+		if late.Load() != 0 || !p.hasRevoked("lease-1") {
+			t.Errorf("once it is revoked: got %d", late.Load())
+		}
+		r.Finish(t)
+	})
+}
+
+// What comes while Close waits for revocations that hang is in what Close says.
+func TestCloseCountsWhatCameLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := heedless(10500*time.Millisecond, providers.NewSecret(canary), "lease-2")
+		mint := p.mint
+		p.mint = func(ctx context.Context, n int, req providers.Request) (providers.Credential, error) {
+			if n == 1 {
+				return token(n, time.Hour), nil
+			}
+			return mint(ctx, n, req)
+		}
+		p.onRevoke = func(context.Context, providers.Held) error {
+			<-time.After(20 * time.Second) // whatever its context says, so that Close takes 11 s
+			return fault.New("revoke", fault.Unavailable, "down")
+		}
+		r := one(t, p)
+		held, _ := lease(t, r)
+		r.Drop(t.Context(), held.ID())
+		go func() {
+			_, _, _ = r.Lease(context.WithoutCancel(t.Context()), "db", providers.Request{})
+		}()
+		synctest.Wait()
+		if err := r.Close(t.Context()); err == nil || !strings.Contains(err.Error(), "got 2 leases not revoked") {
+			t.Errorf("close: got %v, want both counted", err)
+		}
+		pass(2 * time.Hour)
+		r.Finish(t)
+	})
+}
+
 // A mint that keeps to its context, and had succeeded by then, is waited for.
 func TestCloseWaitsForWhatWasMintedAlready(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

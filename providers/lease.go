@@ -99,6 +99,7 @@ type lease struct {
 	span       atomic.Pointer[span]
 	used       atomic.Bool // in this life
 	resting    atomic.Bool // since its agent has ended a session
+	givenUp    atomic.Bool // its agent has ended the last one
 	retired    atomic.Bool
 	fixed      atomic.Bool // its system does not prolong it
 	refresh    *time.Timer

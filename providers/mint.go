@@ -16,6 +16,7 @@ type flight struct {
 	done       chan struct{}
 	credential Credential
 	err        error
+	awaited    bool // somebody waits for it; guarded by the Pool's mu
 }
 
 // await returns what the one mint for t gives, which may be under way already.
@@ -37,6 +38,7 @@ func (p *Pool) join(t ticket) (*flight, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if f := p.flights[t.key]; f != nil {
+		f.awaited = true
 		return f, nil
 	}
 	// A flight may have landed since the cache was asked.
@@ -51,7 +53,9 @@ func (p *Pool) join(t ticket) (*flight, error) {
 	if _, err := p.failures.refuse(t.key, p.clock()); err != nil {
 		return nil, err
 	}
-	return p.depart(t, nil), nil
+	f := p.depart(t, nil)
+	f.awaited = true
+	return f, nil
 }
 
 func errClosing() error { return fault.New("lease", fault.Unavailable, "the broker is shutting down") }
@@ -77,8 +81,12 @@ func (p *Pool) fly(f *flight, t ticket, old *lease) {
 	p.mu.Lock()
 	delete(p.flights, t.key)
 	delay := p.failures.note(t.key, err, p.clock())
+	awaited := f.awaited
 	p.mu.Unlock()
 	close(f.done)
+	if err == nil && old != nil && old.givenUp.Load() && !awaited && !l.used.Load() {
+		p.end(l) // nobody needs what was to take its place
+	}
 	if err != nil && old != nil {
 		p.postpone(old, delay, err)
 	}
@@ -93,13 +101,18 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 	generation, start := t.reg.generation.Load(), p.clock()
 	minted, err := p.mint(t)
 	if err != nil {
-		p.recordFailure(t, nil, start, err)
+		_, _ = p.recordFailure(t, nil, start, err) // the caller gets nothing in any case
 		return nil, err
 	}
 	l, err := p.newLease(t, minted, start)
 	if err != nil {
-		p.recordFailure(t, l, start, err)
-		p.end(l)
+		r, unrecorded := p.recordFailure(t, l, start, err)
+		p.endOwing(l, func() (erase func()) {
+			if unrecorded == nil {
+				return nil
+			}
+			return p.writeDown(r, unrecorded)
+		})
 		return nil, err
 	}
 	l.used.Store(old == nil) // a replacement is unused until someone asks
@@ -206,19 +219,24 @@ func (p *Pool) entry(event string, l *lease, start time.Time) *audit.Record {
 	}
 }
 
-// recordFailure records that a mint failed; l is what it made nevertheless, or nil.
-func (p *Pool) recordFailure(t ticket, l *lease, start time.Time, cause error) {
+// recordFailure records that a mint failed; l is what it made nevertheless, or nil. It
+// returns the record, and why that can't be written.
+func (p *Pool) recordFailure(t ticket, l *lease, start time.Time, cause error) (*audit.Record, error) {
 	r := &audit.Record{Kind: audit.Issuance, Event: "mint_failed", Bundle: p.bundle(), Agent: t.key.agent, Provider: t.reg.name, Duration: p.clock().Sub(start)}
 	if l != nil {
 		r = p.entry("mint_failed", l, start)
 	}
-	p.recordCause(r, cause)
+	return r, p.recordCause(r, cause)
 }
 
-// recordCause records r, which failed because of cause. That it can't is only logged.
-func (p *Pool) recordCause(r *audit.Record, cause error) {
+// recordCause records r, which failed because of cause. That it can't is logged, and
+// counted by the log, and nothing is handed out after it: it is for the caller to know
+// what is then on no record.
+func (p *Pool) recordCause(r *audit.Record, cause error) error {
 	r.Fault, r.Reason = fault.KindOf(cause).String(), cause.Error()
-	if err := p.record(r); err != nil {
+	err := p.record(r)
+	if err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "failure not recorded", slog.String("event", r.Event), slog.String("provider", r.Provider), slog.Any("cause", cause), slog.Any("error", err))
 	}
+	return err
 }

@@ -85,7 +85,7 @@ func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 		switch {
 		case !d.lives(p.clock()):
 		case !d.payable():
-			p.recordCause(d.failed(), fault.New(d.record.Event, fault.Internal, "no provider is registered by this name that can end it: revoke it by hand"))
+			_ = p.recordCause(d.failed(), fault.New(d.record.Event, fault.Internal, "no provider is registered by this name that can end it: revoke it by hand"))
 			p.debts.giveUp(d)
 		case login:
 			logins = append(logins, d)
@@ -116,7 +116,8 @@ func (d *debt) failed() *audit.Record {
 	return &r
 }
 
-// Owed returns how many leases have ended here and not at their system.
+// Owed returns how many leases have ended here and not at their system, but for those
+// that PoolOptions.Late counts.
 func (p *Pool) Owed() int { return p.debts.owed() }
 
 // Left returns the records of what Close could not revoke, for the Pool that

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/dgraph-io/ristretto/v2"
@@ -61,6 +62,13 @@ type PoolOptions struct {
 	// the record of a credential. What it returns erases that, once the credential
 	// is revoked. Nil: it is only logged.
 	Owe func(audit.Record) (erase func(), err error)
+	// Late counts what is owed to a system by a Pool that has ended, so that Owed does
+	// not tell of it: what came too late to be revoked by then. Pools may share it. Nil:
+	// nobody asks.
+	Late *atomic.Int64
+	// Revoked is called when a system has ended a credential, or a login, before its
+	// end: whoever keeps something of it may let it go. Nil: nobody does.
+	Revoked func()
 }
 
 // Pool leases credentials. It keeps the ones it holds in memory, mints one
@@ -79,6 +87,8 @@ type Pool struct {
 	mintTimeout   time.Duration
 	restFor       time.Duration
 	owe           func(audit.Record) (erase func(), err error)
+	revoked       func()
+	late          *atomic.Int64
 
 	ctx    context.Context // of all mints: a caller's cancellation ends no mint that others wait for
 	cancel context.CancelFunc
@@ -93,6 +103,7 @@ type Pool struct {
 	cache   *ristretto.Cache[uint64, *lease]
 
 	ledger   ledger
+	givenUp  givenUp
 	logins   logins
 	debts    debts
 	reminder *time.Timer
@@ -122,6 +133,8 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		mintTimeout:   o.MintTimeout,
 		restFor:       o.RestFor,
 		owe:           o.Owe,
+		revoked:       o.Revoked,
+		late:          o.Late,
 		flights:       make(map[key]*flight),
 		failures:      make(failures),
 	}
@@ -138,6 +151,9 @@ func (p *Pool) setDefaults() {
 	}
 	if p.bundle == nil {
 		p.bundle = func() string { return "" }
+	}
+	if p.revoked == nil {
+		p.revoked = func() {}
 	}
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)

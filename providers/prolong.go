@@ -25,7 +25,7 @@ func (p *Pool) prolong(l *lease) bool {
 		return false
 	}
 	if err != nil {
-		p.recordCause(p.entry("renew_failed", l, start), err)
+		_ = p.recordCause(p.entry("renew_failed", l, start), err)
 		return false
 	}
 	end := l.reg.end(given.NotAfter, l.born)

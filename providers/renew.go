@@ -112,6 +112,7 @@ func (p *Pool) endOwing(l *lease, writeDown func() (erase func())) {
 	d := p.debt(l)
 	d.erase = writeDown()
 	if !p.debts.take(d) {
+		p.owesLate(1)
 		go p.payLate(d)
 	}
 }

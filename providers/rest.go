@@ -2,25 +2,24 @@ package providers
 
 import "time"
 
-// Rest says that an agent has ended what it held a credential of its own for,
-// such as a session: the credential is given up, and revoked, if nothing of the
-// agent uses it for RestFor. So a session that goes on beside it is
-// not disturbed, and an agent that begins and ends sessions without pause causes
-// no more mints than one that stays. A credential that agents share stays.
+// Rest says that an agent has ended some of what it held a credential of its own for,
+// such as one of its sessions: the credential is given up, and revoked, if nothing of
+// the agent uses it for RestFor. So a session that goes on beside it is not disturbed,
+// and one that was left behind keeps nothing. A credential that agents share stays.
 func (p *Pool) Rest(provider string, req Request) {
-	reg := p.registrations[provider]
-	if reg == nil || !reg.PerAgent {
-		return
-	}
-	t, err := reg.ticket(req)
-	if err != nil {
+	t, ok := p.own(provider, req)
+	if !ok {
 		return
 	}
 	if l := p.held(t); l != nil {
-		l.resting.Store(true)
-		l.used.Store(false)
-		l.refresh.Reset(min(p.restFor, l.dueIn(p.clock())))
+		p.rest(l)
 	}
+}
+
+func (p *Pool) rest(l *lease) {
+	l.resting.Store(true)
+	l.used.Store(false)
+	l.refresh.Reset(min(p.restFor, l.dueIn(p.clock())))
 }
 
 // dueIn returns in how long l is to be replaced, if it is used.

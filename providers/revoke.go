@@ -63,6 +63,7 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	r.Bundle, r.Duration = p.bundle(), p.clock().Sub(start)
 	if err == nil {
 		d.revoked()
+		p.revoked()
 		if failed := p.record(&r); failed != nil {
 			p.logger.LogAttrs(ctx, slog.LevelError, "revocation not recorded", slog.String("credential", r.Credential), slog.Any("error", failed))
 		}
@@ -71,7 +72,7 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	p.logger.LogAttrs(ctx, slog.LevelError, "lease not revoked", slog.String("event", r.Event), slog.String("provider", r.Provider), slog.String("credential", r.Credential), slog.Any("error", err))
 	failed := d.failed()
 	failed.Bundle, failed.Duration = r.Bundle, r.Duration
-	p.recordCause(failed, err)
+	_ = p.recordCause(failed, err)
 	return !d.lives(p.clock())
 }
 

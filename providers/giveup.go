@@ -1,0 +1,87 @@
+package providers
+
+import (
+	"sync"
+	"time"
+
+	"golang.org/x/time/rate"
+)
+
+// An agent that begins and ends sessions without pause must not have its system mint
+// and revoke for each: so many are given up at once, and one more each time that
+// passes. What comes sooner rests.
+const (
+	giveUpBurst = 8
+	giveUpEvery = 10 * time.Second
+)
+
+// GiveUp says that an agent needs its own credential no longer, as when its last
+// session has ended: it is unusable when GiveUp returns, and revoked soon after. The
+// caller sees to it that no call has it. One that agents share stays, and one whose
+// agent does this too often rests: see Rest.
+func (p *Pool) GiveUp(provider string, req Request) {
+	t, ok := p.own(provider, req)
+	if !ok {
+		return
+	}
+	l := p.held(t)
+	if l == nil {
+		return
+	}
+	if !p.givenUp.admits(t.key, p.clock()) {
+		p.rest(l)
+		return
+	}
+	l.givenUp.Store(true)
+	p.end(l)
+}
+
+// PerAgent reports whether each agent has a credential of its own of the named
+// provider.
+func (p *Pool) PerAgent(provider string) bool {
+	reg := p.registrations[provider]
+	return reg != nil && reg.PerAgent
+}
+
+// own returns the demand for an agent's own credential, and false where agents share
+// one.
+func (p *Pool) own(provider string, req Request) (ticket, bool) {
+	if !p.PerAgent(provider) {
+		return ticket{}, false
+	}
+	t, err := p.registrations[provider].ticket(req)
+	return t, err == nil
+}
+
+// givenUp bounds how often an agent's credentials are given up at once.
+type givenUp struct {
+	mu sync.Mutex
+	of map[key]*rate.Limiter
+}
+
+func (g *givenUp) admits(k key, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	limit := g.of[k]
+	if limit == nil {
+		if len(g.of) >= defaultLeases && !g.sweep(now) {
+			return false
+		}
+		if g.of == nil {
+			g.of = make(map[key]*rate.Limiter)
+		}
+		limit = rate.NewLimiter(rate.Every(giveUpEvery), giveUpBurst)
+		g.of[k] = limit
+	}
+	return limit.AllowN(now, 1)
+}
+
+// sweep forgets who may do all of it again, and reports whether there is room.
+func (g *givenUp) sweep(now time.Time) bool {
+	for k, limit := range g.of {
+		if limit.TokensAt(now) >= giveUpBurst {
+			delete(g.of, k)
+		}
+	}
+	return len(g.of) < defaultLeases
+}

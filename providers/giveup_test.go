@@ -1,0 +1,105 @@
+package providers_test
+
+import (
+	"context"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mintmark/providers"
+	"mintmark/providers/internal/providertest"
+)
+
+func TestWhatAnAgentGivesUpIsRevokedAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := lasting(time.Hour)
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+		defer r.Stop(t)
+		agent, other := providertest.Agent(t, "spiffe://a.test/a"), providertest.Agent(t, "spiffe://a.test/b")
+		c, _ := r.Must(t, agent)
+		anothers, _ := r.Must(t, other)
+		r.GiveUp("db", agent)
+		if r.Valid(c) {
+			t.Error("when GiveUp returned: the credential is usable")
+		}
+		synctest.Wait()
+		if !p.hasRevoked(c.Lease()) {
+			t.Errorf("got %v revoked, want %s without a wait", p.revoked, c.Lease())
+		}
+		if again, cached := r.Must(t, other); !cached || again.ID() != anothers.ID() {
+			t.Error("another agent: its lease is gone")
+		}
+		if next, cached := r.Must(t, agent); cached || next.ID() == c.ID() {
+			t.Error("the next call: got the credential that was given up")
+		}
+	})
+}
+
+func TestASharedCredentialIsNotGivenUp(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := one(t, lasting(time.Hour))
+		defer r.Stop(t)
+		c, _ := lease(t, r)
+		r.GiveUp("db", providertest.Agent(t, "spiffe://a.test/a"))
+		r.GiveUp("none", providertest.Agent(t, "spiffe://a.test/a"))
+		pass(time.Minute)
+		if again, cached := lease(t, r); !cached || again.ID() != c.ID() || r.PerAgent("db") || r.PerAgent("none") {
+			t.Error("got another credential, want the shared one")
+		}
+	})
+}
+
+// An agent that ends sessions without pause has no more minted than a few at once
+// and one each ten seconds.
+func TestGivingUpCausesFewMints(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := lasting(time.Hour)
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+		defer r.Stop(t)
+		agent := providertest.Agent(t, "spiffe://a.test/a")
+		for range 600 {
+			r.Must(t, agent)
+			r.GiveUp("db", agent)
+			pass(time.Second)
+		}
+		if mints, _ := p.count(); mints < 60 || mints > 60+8+1 {
+			t.Errorf("got %d mints for 600 ends in ten minutes, want one each ten seconds and eight more", mints)
+		}
+		pass(time.Minute)
+		if mints, revoked := p.count(); revoked != mints {
+			t.Errorf("got %d of %d revoked, want also what rested", revoked, mints)
+		}
+	})
+}
+
+// What was to take the place of a credential that is given up meanwhile goes too,
+// unless somebody waits for it.
+func TestWhatIsGivenUpHasNoSuccessor(t *testing.T) {
+	for name, wanted := range map[string]bool{"nobody wants one": false, "its agent calls again": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &scripted{mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+					if n > 1 {
+						<-time.After(2 * time.Second)
+					}
+					return token(n, time.Hour), nil
+				}}
+				r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+				defer r.Stop(t)
+				agent := providertest.Agent(t, "spiffe://a.test/a")
+				r.Must(t, agent)
+				pass(40*time.Minute + time.Second) // the successor is being made
+				r.GiveUp("db", agent)
+				if wanted {
+					if c, _ := r.Must(t, agent); !r.Valid(c) {
+						t.Error("got a credential that has ended")
+					}
+				}
+				pass(3 * time.Second)
+				if mints, revoked := p.count(); mints != 2 || (revoked == mints) == wanted {
+					t.Errorf("got %d of %d revoked", revoked, mints)
+				}
+			})
+		})
+	}
+}
