@@ -18,7 +18,10 @@ const minNeedle = headSize
 // and escaped as a whole for JSON, a query or a path. An answer is searched for all of them at once,
 // at a cost that does not depend on how many there are. It is safe for concurrent
 // use, and never prints them.
-type Needles struct{ set func() *needles }
+type Needles struct {
+	set     func() *needles
+	nobodys *Secrets
+}
 
 // needles is what Needles hide.
 type needles struct {
@@ -33,15 +36,14 @@ type needles struct {
 func NewNeedles() *Needles {
 	set := &needles{of: make(map[*Secrets][]string)}
 	set.changes.Store(1)
-	return &Needles{set: func() *needles { return set }}
+	return &Needles{set: func() *needles { return set }, nobodys: secretsFrom()}
 }
 
 // NewScrubber returns a Scrubber for an answer to a call that no credential went with.
+// Though there are no secrets yet: calls that began before such an upstream was
+// registered may add some while the answer goes on.
 func (n *Needles) NewScrubber() *Scrubber {
-	if n.Len() == 0 {
-		return &Scrubber{}
-	}
-	s := secretsFrom().NewScrubber()
+	s := n.nobodys.NewScrubber()
 	s.Beside(n)
 	return s
 }

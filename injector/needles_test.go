@@ -176,6 +176,41 @@ func TestWhatTheOwnSearchGivesUpIsFoundBeside(t *testing.T) {
 	}
 }
 
+// It may be given up when half of it was said, and is found all the same.
+func TestWhatTheOwnSearchGivesUpHalfway(t *testing.T) {
+	const text = "and earlier-secret-0002 or earliest-secret-0003, too"
+	const want = "and ******************* or ********************, too"
+	for cut := range text {
+		var l later
+		own, old, older := secretsFrom(ownSecret), secretsFrom("earlier-secret-0002"), secretsFrom("earliest-secret-0003")
+		all := NewNeedles()
+		for _, one := range []*Secrets{own, old, older} {
+			all.Add(one)
+		}
+		s := own.NewScrubber(old, older)
+		s.Watch(&l, 0)
+		s.Beside(all)
+		got := string(s.Next([]byte(text[:cut])))
+		l.are(own)
+		got += scrubbed(s, text[cut:])
+		if got != want || s.HitsOfOthers() != 2 {
+			t.Fatalf("cut at %d: got %q with %d hits of others, want %q with 2", cut, got, s.HitsOfOthers(), want)
+		}
+	}
+}
+
+// An answer to a call without a credential is searched for what comes while it goes on.
+func TestAnAnswerToACallWithoutACredential(t *testing.T) {
+	all := NewNeedles()
+	s := all.NewScrubber()
+	got := string(s.Next([]byte("before, ")))
+	all.Add(secretsFrom("a-secret-that-comes"))
+	got += scrubbed(s, "a-secret-that-comes, after", 9)
+	if want := "before, *******************, after"; got != want || s.HitsOfOthers() != 1 {
+		t.Errorf("got %q with %d hits, want %q with 1", got, s.HitsOfOthers(), want)
+	}
+}
+
 func TestNeedlesDoNotPrint(t *testing.T) {
 	all := NewNeedles()
 	all.Add(secretsFrom(canary))
