@@ -24,21 +24,37 @@ func secretsOf(c providers.Opened) *Secrets {
 }
 
 func newSecrets(c providers.Opened) any {
-	secrets := []string{c.Token(), c.Password(), c.SecretAccessKey(), c.SessionToken()}
+	secrets := []secret{{text: c.Token()}, {text: c.Password()}, {text: c.SecretAccessKey()}, {text: c.SessionToken()}}
 	if c.Password() != "" {
-		// What scheme basic sends is one more secret, with forms of its own.
-		secrets = append(secrets, base64.StdEncoding.EncodeToString([]byte(c.Username()+":"+c.Password())))
+		// What scheme basic sends is one more secret, with forms of its own. It begins
+		// with the name, which is none.
+		name := c.Username() + ":"
+		secrets = append(secrets, secret{base64.StdEncoding.EncodeToString([]byte(name + c.Password())), base64.RawStdEncoding.EncodedLen(len(name))})
 	}
-	return secretsFrom(secrets...)
+	return compile(secrets)
 }
 
-func secretsFrom(secrets ...string) *Secrets {
+// secret is one part of a credential, and how much of its beginning is known to be none.
+type secret struct {
+	text  string
+	known int
+}
+
+func secretsFrom(texts ...string) *Secrets {
+	secrets := make([]secret, len(texts))
+	for i, text := range texts {
+		secrets[i].text = text
+	}
+	return compile(secrets)
+}
+
+func compile(secrets []secret) *Secrets {
 	var forms []form
 	longest := 0
 	for _, s := range secrets {
-		if len(s) >= minSecret {
-			forms = appendForms(forms, s)
-			longest = max(longest, len(s))
+		if len(s.text) >= minSecret {
+			forms = appendForms(forms, s.text, max(s.known, kindOf(s.text)))
+			longest = max(longest, len(s.text))
 		}
 	}
 	m := newMatcher(forms, longest)
@@ -64,21 +80,22 @@ const (
 type form struct {
 	text     string
 	alphabet alphabet
+	part     uint8 // characters from which on a part of it, from its beginning, is masked
 }
 
 // appendForms adds the forms of one secret: as it is, in UTF-16, in hex, and in
-// base64 and base32 at each alignment.
-func appendForms(forms []form, secret string) []form {
+// base64 and base32 at each alignment. Its first so many bytes are not secret.
+func appendForms(forms []form, secret string, known int) []form {
 	add := func(text string, a alphabet) {
 		if len(text) < minSecret {
 			return
 		}
 		for _, f := range forms {
-			if f == (form{text, a}) {
+			if f.text == text && f.alphabet == a {
 				return
 			}
 		}
-		forms = append(forms, form{text, a})
+		forms = append(forms, form{text, a, partOf(len(text), known*len(text)/len(secret))})
 	}
 	add(secret, plain)
 	add(utf16Of(secret), plain)
