@@ -3,6 +3,7 @@ package injector
 import (
 	"bytes"
 	"encoding/json"
+	"html"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,7 +16,7 @@ const minNeedle = headSize
 
 // Needles are the secrets that one upstream got, for whatever workload, in their
 // literal forms: as they are, in hex, base64 and base64url at each alignment, in UTF-16,
-// and escaped as a whole for JSON, a query or a path. An answer is searched for all of them at once,
+// and escaped as a whole for JSON, HTML, a query or a path, also one within the other. An answer is searched for all of them at once,
 // at a cost that does not depend on how many there are. It is safe for concurrent
 // use, and never prints them.
 type Needles struct {
@@ -139,21 +140,30 @@ func (s *Secrets) compiled() *matcher {
 	return s.matcher()
 }
 
-// escapedWhole returns text as encoders of JSON, queries and paths write it, where
-// they change it.
+// escapedWhole returns text as encoders of JSON, HTML, queries and paths write it, and
+// as they do twice, where they change it.
 func escapedWhole(text string) []string {
 	if !slices.ContainsFunc([]byte(text), func(c byte) bool { return !isAlphanumeric(c) && !strings.ContainsRune("-_.~", rune(c)) }) {
 		return nil
 	}
+	page, query := html.EscapeString(text), url.QueryEscape(text)
+	once := append(asJSONs(text), page, strings.NewReplacer("&#34;", "&quot;", "&#39;", "&#x27;").Replace(page),
+		query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(text))
+	all := append(once, url.QueryEscape(query), url.QueryEscape(once[0]), html.EscapeString(page))
+	for _, text := range once[:len(once)-1] {
+		all = append(all, asJSONs(text)...)
+	}
+	return all
+}
+
+// asJSONs returns text as encoders of JSON write it within a string: no more than they
+// must, also the slash, as in HTML.
+func asJSONs(text string) []string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
 	_ = e.Encode(text) // a string can be encoded
 	lean := strings.TrimSuffix(b.String(), "\n")
 	lean = lean[1 : len(lean)-1]
-	query := url.QueryEscape(text)
-	return []string{
-		lean, strings.ReplaceAll(lean, "/", `\/`), strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(lean),
-		query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(text),
-	}
+	return []string{lean, strings.ReplaceAll(lean, "/", `\/`), strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(lean)}
 }

@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"html"
 	"math/rand/v2"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,6 +41,10 @@ func literalForms() map[string]string {
 	delete(m, "basic auth") // an alignment of base64
 	m["in JSON"] = strings.Trim(m["JSON"], `"`)
 	delete(m, "JSON")
+	m["in HTML"], m["in HTML twice"], m["in HTML in JSON"] = html.EscapeString(canary), html.EscapeString(html.EscapeString(canary)), asGoJSON(html.EscapeString(canary))
+	m["in XML"] = strings.NewReplacer(`"`, "&quot;", "&", "&amp;").Replace(canary)
+	m["in JSON in JSON"], m["PHP in JSON"] = asJSON(asJSON(canary)), asJSON(strings.ReplaceAll(asJSON(canary), "/", `\/`))
+	m["query in a query"], m["JSON in a query"] = url.QueryEscape(url.QueryEscape(canary)), url.QueryEscape(asJSON(canary))
 	m["lower query"] = strings.NewReplacer("%2F", "%2f", "%2B", "%2b", "%C3%A9", "%c3%a9").Replace(m["query"])
 	return m
 }
