@@ -266,6 +266,9 @@ func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 	out := &c.outgoing
 	*out = injector.Outgoing{Method: c.verb, Body: c.body}
 	out.Header, c.stripped = injector.Strip(c.header, c.plain, c.injection.schemeOrNil())
+	if c.guards() {
+		injector.StripRange(out.Header)
+	}
 	query, names, ok := injector.StripQuery(c.r.URL.RawQuery, c.injection.schemeOrNil())
 	if !ok {
 		return nil, fault.New("receive", fault.Invalid, "expected a query of name=value pairs joined by &; servers read others differently")
@@ -334,7 +337,7 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 
 // acceptable refuses an answer that must not be relayed, whatever is in it.
 func (b *Broker) acceptable(c *call, resp *http.Response) error {
-	if resp.StatusCode == http.StatusPartialContent && c.injection != nil {
+	if resp.StatusCode == http.StatusPartialContent && c.guards() {
 		return fault.New("forward", fault.BadUpstream, "the upstream sent a part of an answer that was not asked for; it can't be checked for secrets")
 	}
 	if resp.StatusCode < http.StatusOK || resp.StatusCode > 599 {

@@ -27,7 +27,7 @@ func TestForwardsWhatWasJudgedWithTheCredential(t *testing.T) {
 	text := " " + toolCall("lookup_order") + "\n"
 	w.wantOK(w.call(body(text),
 		with("X-Api-Key", "sk-made-up"), with("Cookie", "session=1"), with("X-Forwarded-User", "root"), with("Proxy-Authorization", "Basic eA=="),
-		with("Connection", "close, X-Hop"), with("X-Hop", "1"), with("X-Unknown", "1"), with("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")), "result")
+		with("Connection", "close, X-Hop"), with("X-Hop", "1"), with("X-Unknown", "1"), with("Accept-Encoding", "br"), with("traceparent", "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01")), "result")
 	got := w.upstream.last(t)
 	if got.method != "POST" || got.target != "/mcp" || got.host != w.upstream.address || got.body != text {
 		t.Errorf("got %s %s to %s with %q, want the registered URL and the agent's bytes", got.method, got.target, got.host, got.body)
@@ -39,11 +39,14 @@ func TestForwardsWhatWasJudgedWithTheCredential(t *testing.T) {
 			}
 		}
 	})
-	if want := []string{"Accept", "Authorization", "Content-Length", "Content-Type", "Traceparent", "User-Agent"}; !slices.Equal(names, want) {
+	if want := []string{"Accept", "Accept-Encoding", "Authorization", "Content-Length", "Content-Type", "Traceparent", "User-Agent"}; !slices.Equal(names, want) {
 		t.Errorf("headers: got %v, want %v", names, want)
 	}
 	if auth := got.header["Authorization"]; !slices.Equal(auth, []string{"Bearer " + w.issuer.last()}) {
 		t.Errorf("Authorization: got %q, want the minted token alone", auth)
+	}
+	if coding := got.header["Accept-Encoding"]; !slices.Equal(coding, []string{"identity"}) { // without one, any may come
+		t.Errorf("Accept-Encoding: got %q, want identity alone", coding)
 	}
 	w.wantRecordOfUse()
 }

@@ -190,7 +190,7 @@ func (z *fuzzed) checkForwarded(t testing.TB, method, path string, sent []byte) 
 // mayPass is the list of what an upstream may see, written down a second time.
 func mayPass(name string) bool {
 	switch name {
-	case "Authorization", "User-Agent", "Content-Length", "Accept", "Content-Type", "Traceparent", "Tracestate", "Mcp-Protocol-Version",
+	case "Authorization", "User-Agent", "Content-Length", "Accept", "Accept-Encoding", "Content-Type", "Traceparent", "Tracestate", "Mcp-Protocol-Version",
 		"Mcp-Method", "Mcp-Name", "Last-Event-Id", "Accept-Language", "If-Match", "If-None-Match", "If-Modified-Since", "If-Unmodified-Since",
 		"If-Range", "Range", "Content-Language", "Cache-Control", "Content-Disposition":
 		return true

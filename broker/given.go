@@ -101,6 +101,13 @@ func (b *Broker) scrubber(c *call, secrets *injector.Secrets) (*injector.Scrubbe
 	return scrub, nil
 }
 
+// guards reports whether there may be a secret in the answer to c that its agent is not
+// to see: the one that goes with it, or what a registration before this one had the
+// upstream sent.
+func (c *call) guards() bool {
+	return c.injection != nil || c.upstream.given.all.needles.Len() > 0
+}
+
 // add notes that agent was served by c, whose secrets these are. It returns those
 // of the others that still hold, and the workload's gifts with their count as of
 // then.

@@ -15,6 +15,7 @@ import (
 
 	"mintmark/broker"
 	"mintmark/broker/audit"
+	"mintmark/internal/fault"
 	"mintmark/providers"
 )
 
@@ -165,6 +166,44 @@ func TestCredentialsOfBeforeAreLookedForWhereThereAreNone(t *testing.T) {
 	defer mu.Unlock()
 	if !strings.Contains(got.body, "****") || strings.Contains(got.body, strings.TrimPrefix(kept[0], "Basic ")) {
 		t.Errorf("got %s, want the credential of before in it, masked", got.body)
+	}
+}
+
+// Where there are none, and an upstream has some of before, its answers must be such
+// as can be searched, as long as those are good.
+func TestAnswersThatMayHaveCredentialsOfBeforeCanBeSearched(t *testing.T) {
+	t.Parallel()
+	w := open(t, func(s *setup) { s.Policy = `permit (principal, action == Action::"http/GET", resource);` })
+	up := `url: "http://` + w.upstream.address + `/v1"`
+	registered := "\n  files: {kind: http, " + up + ", credentials: [{provider: user, scheme: basic}]}\n  open: {"
+	if err := w.change("mintmark.yaml", "\n  open: {", registered); err != nil {
+		t.Fatal(err)
+	}
+	call := w.call(get("/http/files/x"), with("Range", "bytes=0-9"))
+	w.upstream.does(says(200, "text/plain", "text"))
+	w.wantOK(call, "text")
+	if err := w.change("mintmark.yaml", registered, "\n  files: {kind: http, "+up+", unauthenticated: true}\n  open: {"); err != nil {
+		t.Fatal(err)
+	}
+	part := func(rw http.ResponseWriter, _ *http.Request) {
+		rw.Header().Set("Content-Range", "bytes 0-3/100")
+		says(http.StatusPartialContent, "text/plain", "part")(rw, nil)
+	}
+	w.upstream.does(part)
+	w.wantRefused(call, want{502, 0, "forward", fault.BadUpstream, "a part of an answer", "shop", true})
+	if got := w.upstream.last(t).header["Range"]; got != nil {
+		t.Errorf("upstream: got Range %q, want none", got)
+	}
+	w.upstream.does(says(200, "text/plain", zipped("text")))
+	w.wantRefused(call, want{502, 0, "answer", fault.BadUpstream, "compressed answer", "shop", true})
+
+	w.broker.SweepGiven("files", time.Now().Add(48*time.Hour))
+	w.upstream.does(part)
+	if got := w.do(call); got.status != http.StatusPartialContent || got.body != "part" {
+		t.Errorf("after their end: got %d %q, want the part", got.status, got.body)
+	}
+	if got := w.upstream.last(t).header.Get("Range"); got != "bytes=0-9" {
+		t.Errorf("upstream: got Range %q, want the agent's", got)
 	}
 }
 

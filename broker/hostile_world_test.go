@@ -37,6 +37,10 @@ func (c canaries) Mint(context.Context, providers.Request) (providers.Credential
 	switch c.Shape {
 	case "token":
 		return providers.Seal(providers.Token, providers.Material{Token: secret("1//tok+%41/Zm9v")}, terms), nil
+	case "jwt": // one issuer's begin alike: with their header, and what their payload says first
+		return providers.Seal(providers.Token, providers.Material{Token: secret(jwtBeginning + rand.Text())}, terms), nil
+	case "link":
+		return providers.Seal(providers.Token, providers.Material{Token: secret(linkBeginning + rand.Text())}, terms), nil
 	case "password":
 		return providers.Seal(providers.Password, providers.Material{Username: "v-orders", Password: secret(`p&ss"<w>\rd`)}, terms), nil
 	case "aws":
@@ -57,6 +61,12 @@ func (c canaries) Mint(context.Context, providers.Request) (providers.Credential
 	return providers.Credential{}, fmt.Errorf("expected a shape, got %q", c.Shape)
 }
 
+// How tokens of one issuer begin. The first is {"alg":"RS256","typ":"JWT"}.{"iss":"https://as.example.org","aud":"ord
+const (
+	jwtBeginning  = "eyJhbGciOiJSUzI1NiIsInR5cCI6IkpXVCJ9.eyJpc3MiOiJodHRwczovL2FzLmV4YW1wbGUub3JnIiwiYXVkIjoib3Jk"
+	linkBeginning = "https://hooks.example.org/services/"
+)
+
 // shape is a credential and the way in which it is put on a request.
 type shape struct {
 	of, injection string
@@ -68,6 +78,8 @@ type shape struct {
 func shapes() map[string]shape {
 	return map[string]shape{
 		"bearer":   {"token", "scheme: bearer", ""},
+		"jwt":      {"jwt", "scheme: bearer", ""},
+		"link":     {"link", "scheme: bearer", ""},
 		"basic":    {"password", "scheme: basic", ""},
 		"header":   {"token", `scheme: header, header: X-Api-Key, template: "key {token}"`, ""},
 		"password": {"password", `scheme: header, header: X-Login, template: "{username}/{password}"`, ""},

@@ -5,22 +5,23 @@ import (
 	"mime"
 	"net/http"
 	"strings"
+	"unicode/utf8"
 
 	"mintmark/internal/fault"
 )
 
 // legible holds an answer to what its head says: text that can be looked through
 // for secrets. An upstream that compresses without saying so, or a server before it
-// that lost the header, would hide them. It is asked of answers to calls with a
-// credential. One that said that it is compressed must be so, whatever it is. It reads
+// that lost the header, would hide them. It is asked of answers in which there may be
+// secrets. One that said that it is compressed must be so, whatever it is. It reads
 // no further than the first bytes, and nothing of a stream, which it cuts instead.
 func (b *Broker) legible(c *call, resp *http.Response) error {
 	kind := mediaType(resp)
-	text := c.injection != nil && isText(kind)
+	text := c.guards() && isText(kind)
 	if !text && !resp.Uncompressed {
 		return nil
 	}
-	t := &textBody{ReadCloser: resp.Body, decided: !text, strict: text && (isJSONType(kind) || kind == "text/event-stream" && !c.plain)}
+	t := &textBody{ReadCloser: resp.Body, decided: !text, strict: text && (isJSONType(kind) || isJSONLines(kind) || kind == "text/event-stream" && !c.plain)}
 	resp.Body = t
 	if isStream(resp) {
 		return nil
@@ -52,11 +53,16 @@ func isJSONType(kind string) bool {
 	return kind == "application/json" || strings.HasSuffix(kind, "+json")
 }
 
+// isJSONLines reports whether a media type is of JSON texts, one on each line.
+func isJSONLines(kind string) bool {
+	return kind == "application/x-ndjson" || kind == "application/ndjson" || kind == "application/jsonl"
+}
+
 // textBody is a body that must not turn out to be compressed.
 type textBody struct {
 	io.ReadCloser
 	strict  bool // no character may be in it that JSON does not have
-	mark    [longestMark]byte
+	mark    [longestLook]byte
 	marked  int  // how much of mark is known
 	decided bool // mark is none
 	held    []byte
@@ -64,13 +70,17 @@ type textBody struct {
 	room    [512]byte
 }
 
-// longestMark is the length of the longest beginning that is looked for.
-const longestMark = 8
+// How many bytes are read before an answer is given on, and how many are looked at
+// where these are not enough to know what it is.
+const (
+	longestMark = 8
+	longestLook = 24
+)
 
 // begin reads until it is known whether the body may be given on, and returns a
 // *fault.Error when it may not.
 func (t *textBody) begin() error {
-	for len(t.held) < longestMark && t.err == nil {
+	for (len(t.held) < longestMark || !t.decided) && t.err == nil {
 		var n int
 		n, t.err = t.next(t.room[len(t.held):])
 		t.held = t.room[:len(t.held)+n]
@@ -116,8 +126,13 @@ func (t *textBody) compressed(piece []byte) bool {
 		return false
 	}
 	t.marked += copy(t.mark[t.marked:], piece)
-	first := t.mark[:t.marked]
-	t.decided = true
+	is, may := marked(t.mark[:t.marked])
+	t.decided = !may
+	return is
+}
+
+// marked reports whether a body that begins so is compressed, and whether it may be.
+func marked(first []byte) (is, may bool) {
 	for _, mark := range [...]string{
 		"\x1f\x8b", "\x1f\x9d", "\x1f\xa0", // gzip, compress
 		"\x28\xb5\x2f\xfd",                 // zstd (RFC 8878)
@@ -125,9 +140,26 @@ func (t *textBody) compressed(piece []byte) bool {
 		"\xfd7zXZ\x00", "BZh91AY&", "\x04\x22\x4d\x18", // xz, bzip2, LZ4
 	} {
 		if strings.HasPrefix(string(first), mark) {
-			return true
+			return true, false
 		}
-		t.decided = t.decided && !strings.HasPrefix(mark, string(first))
+		may = may || strings.HasPrefix(mark, string(first))
 	}
-	return false
+	is, mayBeZlib := zlibbed(first)
+	return is, may || mayBeZlib
+}
+
+// zlibbed is marked for the heads of zlib that are text too: "x^", which is that of
+// some levels, and those of a dictionary, "x?" and "x ". What follows them tells.
+func zlibbed(first []byte) (is, may bool) {
+	if len(first) < 2 || first[0] != 0x78 || (0x7800+int(first[1]))%31 != 0 {
+		return false, len(first) == 0 || len(first) == 1 && first[0] == 0x78
+	}
+	for i := 1; i < len(first); {
+		r, n := utf8.DecodeRune(first[i:])
+		if r == utf8.RuneError && n == 1 && utf8.FullRune(first[i:]) || r < ' ' && !strings.ContainsRune("\t\n\f\r\x1b", r) {
+			return true, false
+		}
+		i += n
+	}
+	return false, len(first) < longestLook
 }

@@ -20,6 +20,24 @@ func squeezed(open func(io.Writer) io.WriteCloser, text string) string {
 	return b.String()
 }
 
+// zlibAt is text as zlib has it at a level.
+func zlibAt(level int, text string) string { return zlibWithin(level, text, nil) }
+
+// zlibWith is that with a dictionary, which who reads it must have.
+func zlibWith(level int, text string) string {
+	return zlibWithin(level, text, []byte(`{"jsonrpc":"2.0","id":1}`))
+}
+
+func zlibWithin(level int, text string, dictionary []byte) string {
+	return squeezed(func(b io.Writer) io.WriteCloser {
+		z, err := zlib.NewWriterLevelDict(b, level, dictionary)
+		if err != nil {
+			panic(err)
+		}
+		return z
+	}, text)
+}
+
 // What is compressed can't be looked through, whether or not the upstream says so.
 func TestACompressedAnswerIsNotRelayed(t *testing.T) {
 	t.Parallel()
@@ -46,6 +64,14 @@ func TestACompressedAnswerIsNotRelayed(t *testing.T) {
 		"deflate":            {"", "application/json", deflated},
 		"br":                 {"", "application/json", "\x0b\x02\x80{}\x03"},
 		"LZ4":                {"", "text/plain", "\x04\x22\x4d\x18 "},
+		"deflate, lines":     {"", "application/x-ndjson", deflated},
+		"zlib, level 1":      {"", "text/html", zlibAt(1, okAnswer)},
+		"zlib, level 5":      {"", "text/plain", zlibAt(5, okAnswer)}, // begins as text does
+		"zlib, level 6":      {"", "", zlibAt(6, "x")},
+		"zlib, level 9":      {"", "text/csv", zlibAt(9, repeat("an answer ", 9))},
+		"zlib, dictionary 1": {"", "text/plain", zlibWith(1, okAnswer)},
+		"zlib, dictionary 5": {"", "text/plain", zlibWith(5, okAnswer)},
+		"zlib, dictionary 9": {"", "text/plain", zlibWith(9, okAnswer)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			w.in(t)
@@ -72,7 +98,7 @@ func TestAFileStaysAsItIs(t *testing.T) {
 	w := open(t)
 	for kind, content := range map[string]string{
 		"application/gzip": zipped(okAnswer), "application/octet-stream": "\x1f\x8b\x00", "image/png": "\x89PNG\x00",
-		"text/plain": "\x1b[1mtext\x00", "text/csv": "x", "application/json": "7", "application/xml": "",
+		"text/plain": "\x1b[1mtext\x00", "text/x-none": "x?", "text/x-form": "x}\n\tx}\r\n", "text/csv": "x", "application/json": "7", "application/xml": "",
 	} {
 		w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
 			rw.Header().Set("Content-Type", kind)

@@ -6,8 +6,9 @@ import "bytes"
 // stream, over the strings of the JSON in them, over the data lines of one
 // event. A part ends at an edge. Nothing waits for the next one, so that what
 // is to be said of a part is said at its end: where the secret was followed for
-// long enough, the part is masked, and every one that goes on with it. So fewer
-// than sixteen characters of a form, and fewer than half of it, get through.
+// long enough (kind.go), the part is masked, and every one that goes on with it. So
+// fewer than eight characters of a form get through, after what tells its kind, fewer than
+// sixteen with that, and fewer than half of it.
 type across struct {
 	parts []begun
 	lines int     // how many ended
@@ -25,7 +26,6 @@ const (
 	mostShort  = 24 // and so many that are shorter than this:
 	shortPart  = 4  // by chance, every other string ends in one
 	partsLines = 64 // how long one is: about twenty events
-	mostShown  = 16 // characters of a form, at which a part is masked
 )
 
 // AcrossParts makes s follow secrets from one part of a stream to the next.
@@ -154,8 +154,7 @@ func (a *across) read(piece []byte) {
 func (s *Scrubber) endParts(now int64, c byte) {
 	for i := range s.under.list {
 		r := &s.under.list[i]
-		text := s.matcher.forms[r.place.form].text
-		if int(r.place.pos) >= min(mostShown, (len(text)+1)/2) {
+		if r.place.pos >= uint32(s.matcher.forms[r.place.form].part) {
 			s.count(r)
 			s.found = append(s.found, span{r.start, max(r.start, r.partTo(now))})
 		}

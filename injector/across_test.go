@@ -44,7 +44,7 @@ type spoken struct {
 
 // spokenForms are every kind of form of a secret, with the bound of each.
 func spokenForms(secret string) map[string]spoken {
-	bound := func(form string) int { return min(mostShown, (len(form)+1)/2) - 1 }
+	bound := func(form string) int { return int(partOf(len(form), 0)) - 1 }
 	m := map[string]spoken{}
 	escapes := map[string]func(string) string{
 		"raw":     func(s string) string { return s },

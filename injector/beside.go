@@ -112,6 +112,17 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) (upto int64) {
 	return at + int64(n)
 }
 
+// takeUp holds what another search held back up to here: there may have been no search
+// beside it yet.
+func (b *beside) takeUp(held []byte) {
+	if b.all == nil || len(held) == 0 {
+		return
+	}
+	if f := b.sight(); len(held) > len(f.held) {
+		f.held, f.way = append(f.held[:0], held...), nil
+	}
+}
+
 // goesOn reports whether held and piece are the beginning of a needle, as held was, and
 // holds the piece too: what comes in small pieces is not looked at anew with each.
 func (f *sightings) goesOn(piece []byte) bool {

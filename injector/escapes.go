@@ -49,6 +49,10 @@ func fixedSpelling(s step) string {
 		return "u0025"
 	case bsEquals:
 		return "u003d"
+	case bsBs:
+		return "u005c"
+	case bsByte:
+		return "x5c"
 	case pctPct:
 		return "25"
 	case pctBs:

@@ -24,24 +24,40 @@ func secretsOf(c providers.Opened) *Secrets {
 }
 
 func newSecrets(c providers.Opened) any {
-	secrets := [][]byte{[]byte(c.Token()), []byte(c.Password()), []byte(c.SecretAccessKey()), []byte(c.SessionToken())}
+	secrets := []secret{{text: []byte(c.Token())}, {text: []byte(c.Password())}, {text: []byte(c.SecretAccessKey())}, {text: []byte(c.SessionToken())}}
 	if c.Password() != "" {
-		// What scheme basic sends is one more secret, with forms of its own.
+		// What scheme basic sends is one more secret, with forms of its own. It begins
+		// with the name, which is none.
 		pair := []byte(c.Username() + ":" + c.Password())
-		secrets = append(secrets, base64.StdEncoding.AppendEncode(nil, pair))
+		secrets = append(secrets, secret{base64.StdEncoding.AppendEncode(nil, pair), base64.RawStdEncoding.EncodedLen(len(c.Username()) + 1)})
 		clear(pair)
 	}
-	return secretsOfParts(secrets...)
+	return compile(secrets)
 }
 
-// secretsOfParts returns the forms of secrets, which it overwrites.
-func secretsOfParts(secrets ...[]byte) *Secrets {
+// secret is one part of a credential, and how much of its beginning is known to be none.
+type secret struct {
+	text  []byte
+	known int
+}
+
+// secretsOfParts returns the forms of texts, which it overwrites.
+func secretsOfParts(texts ...[]byte) *Secrets {
+	secrets := make([]secret, len(texts))
+	for i, text := range texts {
+		secrets[i].text = text
+	}
+	return compile(secrets)
+}
+
+// compile returns the forms of secrets, whose texts it overwrites.
+func compile(secrets []secret) *Secrets {
 	var forms []form
 	longest := 0
 	for _, s := range secrets {
-		if len(s) >= minSecret {
-			forms = appendForms(forms, s)
-			longest = max(longest, len(s))
+		if len(s.text) >= minSecret {
+			forms = appendForms(forms, s.text, max(s.known, kindOf(string(s.text[:min(len(s.text), mostShown)]))))
+			longest = max(longest, len(s.text))
 		}
 	}
 	texts := make([]*[]byte, len(forms))
@@ -72,21 +88,23 @@ const (
 type form struct {
 	text     []byte
 	alphabet alphabet
+	part     uint8 // characters from which on a part of it, from its beginning, is masked
 }
 
 // appendForms adds the forms of one secret: as it is, in UTF-16, in hex, and in
-// base64 and base32 at each alignment.
-func appendForms(forms []form, secret []byte) []form {
+// base64 and base32 at each alignment. Its first so many bytes are not secret.
+func appendForms(forms []form, secret []byte, known int) []form {
+	length := len(secret)
 	add := func(text []byte, a alphabet) {
-		known := len(text) < minSecret
+		has := len(text) < minSecret
 		for _, f := range forms {
-			known = known || f.alphabet == a && bytes.Equal(f.text, text)
+			has = has || f.alphabet == a && bytes.Equal(f.text, text)
 		}
-		if known {
+		if has {
 			clear(text)
 			return
 		}
-		forms = append(forms, form{text, a})
+		forms = append(forms, form{text, a, partOf(len(text), known*len(text)/length)})
 	}
 	utf16, inHex := utf16Of(secret), hex.AppendEncode(nil, secret)
 	var others [8][]byte

@@ -24,13 +24,14 @@ import (
 )
 
 // Upstream sends requests to one registered server over pooled connections. It
-// follows no redirect, uses no proxy and asks for no compression; what comes
+// follows no redirect, uses no proxy and asks for no compression, in so many words; what comes
 // compressed all the same is decoded, or refused: an answer that can't be read can't
 // be scrubbed.
 type Upstream struct {
 	url       *url.URL
 	blank     http.Request // what is the same in each
 	agent     []string     // the User-Agent of calls that have none
+	coding    []string     // the Accept-Encoding of all
 	dialer    *dialer
 	timeout   time.Duration
 	transport *http.Transport // of calls that any connection will do for
@@ -60,6 +61,7 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 	up := &Upstream{
 		url:     u.URL.URL,
 		agent:   []string{"mintmark"},
+		coding:  []string{"identity"},
 		blank:   http.Request{Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1},
 		dialer:  newDialer(config),
 		timeout: u.Timeout.Duration,
@@ -193,15 +195,22 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 
 // sendPlain sends out over the client's own connection.
 func (u *Upstream) sendPlain(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
-	if out.Header["User-Agent"] == nil {
-		out.Header["User-Agent"] = u.agent
-	}
+	u.complete(out.Header)
 	// What recheck returns is a *fault.Error, which sendError leaves as it is.
 	resp, err := u.plain.Send(ctx, &http1.Request{Method: out.Method, Target: out.URL.RequestURI(), Host: out.URL.Host, Header: out.Header, Body: out.Body}, recheck)
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
 	return resp, nil
+}
+
+// complete adds what each request says for the broker. Without an Accept-Encoding any
+// coding would be acceptable (RFC 9110, section 12.5.3).
+func (u *Upstream) complete(h http.Header) {
+	h["Accept-Encoding"] = u.coding
+	if h["User-Agent"] == nil {
+		h["User-Agent"] = u.agent
+	}
 }
 
 // readable returns an answer that can be scrubbed, and refuses any other.
@@ -232,9 +241,7 @@ func (u *Upstream) Close() {
 func (u *Upstream) request(ctx context.Context, out *Outgoing) *http.Request {
 	r := u.blank.WithContext(ctx)
 	r.Method, r.URL, r.Host, r.Header = out.Method, out.URL, out.URL.Host, out.Header
-	if out.Header["User-Agent"] == nil {
-		out.Header["User-Agent"] = u.agent
-	}
+	u.complete(out.Header)
 	if len(out.Body) > 0 || bodyless(out.Method) {
 		r.ContentLength = int64(len(out.Body))
 		r.Body = io.NopCloser(bytes.NewReader(out.Body))

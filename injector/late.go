@@ -46,8 +46,10 @@ func (s *Scrubber) catchUp() {
 	}
 }
 
-// leave ends the search of t, which is behind s.
+// leave ends the search of t, which is behind s. What t held back may be the beginning
+// of its secret, which is looked for beside from now on.
 func (s *Scrubber) leave(t *Scrubber) {
+	s.beside.takeUp(t.held)
 	t.under.reset()
 	s.join.take(nil)
 	s.join.add()

@@ -3,6 +3,7 @@ package injector
 import (
 	"bytes"
 	"encoding/json"
+	"html"
 	"net/url"
 	"slices"
 	"strings"
@@ -15,10 +16,13 @@ const minNeedle = headSize
 
 // Needles are the secrets that one upstream got, for whatever workload, in their
 // literal forms: as they are, in hex, base64 and base64url at each alignment, in UTF-16,
-// and escaped as a whole for JSON, a query or a path. An answer is searched for all of them at once,
+// and escaped as a whole for JSON, HTML, a query or a path, also one within the other. An answer is searched for all of them at once,
 // at a cost that does not depend on how many there are. It is safe for concurrent
 // use, and never prints them.
-type Needles struct{ set func() *needles }
+type Needles struct {
+	set     func() *needles
+	nobodys *Secrets
+}
 
 // needles is what Needles hide.
 type needles struct {
@@ -33,15 +37,14 @@ type needles struct {
 func NewNeedles() *Needles {
 	set := &needles{of: make(map[*Secrets][][]byte)}
 	set.changes.Store(1)
-	return &Needles{set: func() *needles { return set }}
+	return &Needles{set: func() *needles { return set }, nobodys: secretsOfParts()}
 }
 
 // NewScrubber returns a Scrubber for an answer to a call that no credential went with.
+// Though there are no secrets yet: calls that began before such an upstream was
+// registered may add some while the answer goes on.
 func (n *Needles) NewScrubber() *Scrubber {
-	if n.Len() == 0 {
-		return &Scrubber{}
-	}
-	s := secretsOfParts().NewScrubber()
+	s := n.nobodys.NewScrubber()
 	s.Beside(n)
 	return s
 }
@@ -166,25 +169,35 @@ func (s *Secrets) compiled() *matcher {
 	return s.matcher()
 }
 
-// escapedWhole returns text as encoders of JSON, queries and paths write it, where
-// they change it. What these encoders leave behind of it is garbage.
+// escapedWhole returns text as encoders of JSON, HTML, queries and paths write it, and
+// as they do twice, where they change it. What these encoders leave behind of it is
+// garbage.
 func escapedWhole(text []byte) [][]byte {
 	if !slices.ContainsFunc(text, func(c byte) bool { return !isAlphanumeric(c) && !bytes.ContainsRune([]byte("-_.~"), rune(c)) }) {
 		return nil
 	}
+	page, query := html.EscapeString(string(text)), url.QueryEscape(string(text))
+	once := append(asJSONs(string(text)), page, strings.NewReplacer("&#34;", "&quot;", "&#39;", "&#x27;").Replace(page),
+		query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(string(text)))
+	all := append(once, url.QueryEscape(query), url.QueryEscape(once[0]), html.EscapeString(page))
+	for _, text := range once[:len(once)-1] {
+		all = append(all, asJSONs(text)...)
+	}
+	texts := make([][]byte, len(all))
+	for i, text := range all {
+		texts[i] = []byte(text)
+	}
+	return texts
+}
+
+// asJSONs returns text as encoders of JSON write it within a string: no more than they
+// must, also the slash, as in HTML.
+func asJSONs(text string) []string {
 	var b bytes.Buffer
 	e := json.NewEncoder(&b)
 	e.SetEscapeHTML(false)
-	_ = e.Encode(string(text)) // a string can be encoded
+	_ = e.Encode(text) // a string can be encoded
 	lean := strings.TrimSuffix(b.String(), "\n")
 	lean = lean[1 : len(lean)-1]
-	query := url.QueryEscape(string(text))
-	var all [][]byte
-	for _, escaped := range [...]string{
-		lean, strings.ReplaceAll(lean, "/", `\/`), strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(lean),
-		query, strings.ReplaceAll(query, "+", "%20"), url.PathEscape(string(text)),
-	} {
-		all = append(all, []byte(escaped))
-	}
-	return all
+	return []string{lean, strings.ReplaceAll(lean, "/", `\/`), strings.NewReplacer("<", `\u003c`, ">", `\u003e`, "&", `\u0026`).Replace(lean)}
 }

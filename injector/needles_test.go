@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"encoding/base64"
 	"fmt"
+	"html"
 	"math/rand/v2"
+	"net/url"
 	"runtime"
 	"slices"
 	"strings"
@@ -39,6 +41,10 @@ func literalForms() map[string]string {
 	delete(m, "basic auth") // an alignment of base64
 	m["in JSON"] = strings.Trim(m["JSON"], `"`)
 	delete(m, "JSON")
+	m["in HTML"], m["in HTML twice"], m["in HTML in JSON"] = html.EscapeString(canary), html.EscapeString(html.EscapeString(canary)), asGoJSON(html.EscapeString(canary))
+	m["in XML"] = strings.NewReplacer(`"`, "&quot;", "&", "&amp;").Replace(canary)
+	m["in JSON in JSON"], m["PHP in JSON"] = asJSON(asJSON(canary)), asJSON(strings.ReplaceAll(asJSON(canary), "/", `\/`))
+	m["query in a query"], m["JSON in a query"] = url.QueryEscape(url.QueryEscape(canary)), url.QueryEscape(asJSON(canary))
 	m["lower query"] = strings.NewReplacer("%2F", "%2f", "%2B", "%2b", "%C3%A9", "%c3%a9").Replace(m["query"])
 	return m
 }
@@ -173,6 +179,41 @@ func TestWhatTheOwnSearchGivesUpIsFoundBeside(t *testing.T) {
 			t.Errorf("got %d hits, want %d, the first of what is older: %v", s.Hits(), others, s.OfOthers() == old)
 		}
 		l.are(own)
+	}
+}
+
+// It may be given up when half of it was said, and is found all the same.
+func TestWhatTheOwnSearchGivesUpHalfway(t *testing.T) {
+	const text = "and earlier-secret-0002 or earliest-secret-0003, too"
+	const want = "and ******************* or ********************, too"
+	for cut := range text {
+		var l later
+		own, old, older := secretsFrom(ownSecret), secretsFrom("earlier-secret-0002"), secretsFrom("earliest-secret-0003")
+		all := NewNeedles()
+		for _, one := range []*Secrets{own, old, older} {
+			all.Add(one)
+		}
+		s := own.NewScrubber(old, older)
+		s.Watch(&l, 0)
+		s.Beside(all)
+		got := string(s.Next([]byte(text[:cut])))
+		l.are(own)
+		got += scrubbed(s, text[cut:])
+		if got != want || s.HitsOfOthers() != 2 {
+			t.Fatalf("cut at %d: got %q with %d hits of others, want %q with 2", cut, got, s.HitsOfOthers(), want)
+		}
+	}
+}
+
+// An answer to a call without a credential is searched for what comes while it goes on.
+func TestAnAnswerToACallWithoutACredential(t *testing.T) {
+	all := NewNeedles()
+	s := all.NewScrubber()
+	got := string(s.Next([]byte("before, ")))
+	all.Add(secretsFrom("a-secret-that-comes"))
+	got += scrubbed(s, "a-secret-that-comes, after", 9)
+	if want := "before, *******************, after"; got != want || s.HitsOfOthers() != 1 {
+		t.Errorf("got %q with %d hits, want %q with 1", got, s.HitsOfOthers(), want)
 	}
 }
 

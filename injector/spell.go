@@ -47,6 +47,8 @@ const (
 	bsAmp     // \u0026, and with that what follows &
 	bsPercent // \u0025
 	bsEquals  // \u003d
+	bsBs      // \u005c, escaped twice
+	bsByte    // \x5c, as some logs have it
 	asPercent // %2F
 	pctPct    // %25, encoded twice
 	pctBs     // %5C, JSON in a URL
@@ -190,7 +192,7 @@ func introduce(p place, w wanted, e *edges) {
 func spellingsAfter(at step) (first, last step) {
 	switch at {
 	case backslash:
-		return asUnicode, bsEquals
+		return asUnicode, bsByte
 	case percent:
 		return asPercent, pctBs
 	case equals:
@@ -263,7 +265,7 @@ func (f *form) land(p place, s step) place {
 		to.at = percent
 	case bsEquals, eqEq:
 		to.at = equals
-	case pctBs:
+	case pctBs, bsBs, bsByte:
 		to.at, to.read = backslash, 1
 	case asByte, asPercent, asEquals:
 		return f.after(p, 1)

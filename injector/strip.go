@@ -30,15 +30,19 @@ func Strip(in http.Header, plain bool, s Scheme) (out http.Header, stripped []st
 			stripped = append(stripped, name)
 		case named[name], len(values) == 0:
 			// hop by hop
-		case s != nil && (name == "Range" || name == "If-Range"):
-			// A credential that an upstream repeats could be fetched in pieces too
-			// small to be recognised.
 		case passes(name, plain):
 			out[name] = values
 		}
 	}
 	slices.Sort(stripped)
 	return out, stripped
+}
+
+// StripRange takes out of h what asks for a part of an answer: a credential that an
+// upstream repeats could be fetched in pieces too small to be recognised.
+func StripRange(h http.Header) {
+	delete(h, "Range")
+	delete(h, "If-Range")
 }
 
 // StripQuery returns a query without the parameters that could carry authority

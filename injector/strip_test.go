@@ -52,6 +52,13 @@ func TestStrip(t *testing.T) {
 	}
 }
 
+func TestStripRange(t *testing.T) {
+	h := http.Header{"Range": {"bytes=0-1"}, "If-Range": {`"1"`}, "Accept": {"a/b"}}
+	if StripRange(h); len(h) != 1 || h["Accept"] == nil {
+		t.Errorf("got %v, want Accept alone", h)
+	}
+}
+
 func TestStripQuery(t *testing.T) {
 	cases := []struct {
 		raw, want string
