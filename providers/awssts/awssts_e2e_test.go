@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
@@ -36,14 +37,17 @@ func config(t *testing.T, s *testenv.MinIOServer) awssts.Config {
 	}
 }
 
+// server is S3 and STS at one endpoint.
+type server interface{ Config() aws.Config }
+
 // put stores an object with the leased credential, and returns the code of the
 // refusal, or "".
-func put(t *testing.T, s *testenv.MinIOServer, c providers.Opened, bucket string) string {
+func put(t *testing.T, s server, c providers.Opened, bucket string) string {
 	t.Helper()
 	return putAt(t, s, c, bucket, "object")
 }
 
-func putAt(t *testing.T, s *testenv.MinIOServer, c providers.Opened, bucket, key string) string {
+func putAt(t *testing.T, s server, c providers.Opened, bucket, key string) string {
 	t.Helper()
 	config := s.Config()
 	config.Credentials = credentials.NewStaticCredentialsProvider(c.Username(), c.SecretAccessKey(), c.SessionToken())
