@@ -31,6 +31,13 @@ func (s *CephServer) Role(t testing.TB, name, trust, permits string) string {
 	return role.Arn
 }
 
+// RemoveRole removes a role and what it may do.
+func (s *CephServer) RemoveRole(t testing.TB, name string) {
+	t.Helper()
+	s.admin(t, "role-policy", "delete", "--role-name="+name, "--policy-name=permits")
+	s.admin(t, "role", "delete", "--role-name="+name)
+}
+
 // User makes a user beside broker, and returns its two keys.
 func (s *CephServer) User(t testing.TB, name string) (access, key string) {
 	t.Helper()
@@ -87,11 +94,17 @@ type CephOperation struct {
 	User      string `json:"user"`
 	Status    string `json:"http_status"`
 	ErrorCode string `json:"error_code"`
+	// Authentication is STS where a session signed, which Session is then.
+	Authentication string `json:"authentication_type"`
+	Session        struct {
+		Role string `json:"role_name"` // TENANT$NAME
+		Name string `json:"role_session"`
+	} `json:"sts_info"`
 	// Raw is the whole entry.
 	Raw string `json:"-"`
 }
 
-// Operations waits until the gateway has logged an operation for which found is
+// Operation waits until the gateway has logged an operation for which found is
 // true, and returns it.
 func (s *CephServer) Operation(t testing.TB, found func(CephOperation) bool) CephOperation {
 	t.Helper()
