@@ -151,8 +151,7 @@ rgw_sts_key = {{.Key}}
 rgw_enable_ops_log = true
 rgw_ops_log_rados = false
 rgw_ops_log_file_path = {{.Dir}}/ops.log
-rgw_enable_usage_log = true
-rgw_usage_log_flush_threshold = 1
+rgw_sts_min_session_duration = 1
 `
 
 func (s *CephServer) configure(t testing.TB, monitor string) {

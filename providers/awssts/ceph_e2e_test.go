@@ -3,6 +3,7 @@
 package awssts_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"testing"
@@ -11,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/smithy-go"
 
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
@@ -162,7 +164,7 @@ func testCephDuration(t *testing.T, s *cephSite, role string) {
 		t.Errorf("life: got %v, want 1h", time.Until(end))
 	}
 	c.Duration = bundle.Duration{Duration: 2 * time.Hour}
-	if got := s.refuses(t, c); !strings.Contains(got, "ValidationError") {
+	if got := s.refuses(t, c); !strings.Contains(got, "status 400 and InvalidArgument") {
 		t.Errorf("longer than the role permits: got %q", got)
 	}
 }
@@ -205,21 +207,33 @@ func testCephBroken(t *testing.T, s *cephSite, _ string) {
 	s.puts(t, opened, map[string]string{"reports": ""})
 	token := []byte(opened.SessionToken())
 	slices.Reverse(token)
-	client := func(c [3]string) *s3.Client {
-		config := s.Config()
-		config.Credentials = credentials.NewStaticCredentialsProvider(c[0], c[1], c[2])
-		return s3.NewFromConfig(config, func(o *s3.Options) { o.UsePathStyle = true })
-	}
-	for name, c := range map[string][3]string{
-		"no token":      {opened.Username(), opened.SecretAccessKey(), ""},
-		"token of none": {opened.Username(), opened.SecretAccessKey(), "bm9uZQ=="},
-		"broken token":  {opened.Username(), opened.SecretAccessKey(), string(token)},
-		"wrong secret":  {opened.Username(), opened.SecretAccessKey() + "x", opened.SessionToken()},
-		"wrong key":     {opened.Username() + "x", opened.SecretAccessKey(), opened.SessionToken()},
+	for name, c := range map[string]struct{ key, secret, token, want string }{
+		"no token":      {opened.Username(), opened.SecretAccessKey(), "", "AccessDenied"},
+		"token of none": {opened.Username(), opened.SecretAccessKey(), "bm9uZQ==", "AccessDenied"},
+		"broken token":  {opened.Username(), opened.SecretAccessKey(), string(token), "AccessDenied"},
+		"wrong secret":  {opened.Username(), opened.SecretAccessKey() + "x", opened.SessionToken(), "SignatureDoesNotMatch"},
+		"another's key": {opened.Username() + "x", opened.SecretAccessKey(), opened.SessionToken(), "AccessDenied"},
 	} {
-		_, err := client(c).GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("reports"), Key: aws.String("object")})
-		t.Log(name, err)
+		if got := s.gets(t, credentials.NewStaticCredentialsProvider(c.key, c.secret, c.token)); got != c.want {
+			t.Errorf("%s: got %q, want %s", name, got, c.want)
+		}
 	}
 	s.RemoveRole(t, "passing")
 	s.puts(t, opened, map[string]string{"reports": "AccessDenied"})
+}
+
+// gets reads the object of reports, and returns the code of the refusal, or "".
+func (s *cephSite) gets(t *testing.T, keys aws.CredentialsProvider) string {
+	t.Helper()
+	c := s.Config()
+	c.Credentials = keys
+	client := s3.NewFromConfig(c, func(o *s3.Options) { o.UsePathStyle = true })
+	_, err := client.GetObject(t.Context(), &s3.GetObjectInput{Bucket: aws.String("reports"), Key: aws.String("object")})
+	if refused, ok := errors.AsType[smithy.APIError](err); ok {
+		return refused.ErrorCode()
+	}
+	if err != nil {
+		t.Fatalf("get: %v", err)
+	}
+	return ""
 }
