@@ -3,7 +3,9 @@ package testenv
 import (
 	"bytes"
 	"context"
+	"crypto/sha1" //nolint:gosec // as below
 	"crypto/sha256"
+	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -47,13 +49,14 @@ func (s *CephServer) User(t testing.TB, name string) (access, key string) {
 }
 
 // OpenID makes the gateway believe JWTs of issuer, an http:// or https:// URL, for
-// audience. It returns the ARN that trust policies know the issuer by.
-// Thumbprint is the SHA-1, in hexadecimal, of a certificate of the issuer's keys.
-func (s *CephServer) OpenID(t testing.TB, issuer, audience, thumbprint string) string {
+// audience, whose keys are in the given certificate. It returns the ARN that trust
+// policies know the issuer by.
+func (s *CephServer) OpenID(t testing.TB, issuer, audience string, certificate *x509.Certificate) string {
 	t.Helper()
+	sum := sha1.Sum(certificate.Raw) //nolint:gosec // it is how AWS names certificates
 	s.iam(t, url.Values{
 		"Action": {"CreateOpenIDConnectProvider"}, "Url": {issuer},
-		"ClientIDList.member.1": {audience}, "ThumbprintList.member.1": {thumbprint},
+		"ClientIDList.member.1": {audience}, "ThumbprintList.member.1": {hex.EncodeToString(sum[:])},
 	})
 	_, host, _ := strings.Cut(issuer, "://")
 	return "arn:aws:iam:::oidc-provider/" + host

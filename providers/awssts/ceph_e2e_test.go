@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
+	"github.com/aws/aws-sdk-go-v2/service/sts"
 	"github.com/aws/smithy-go"
 
 	"mintmark/broker/bundle"
@@ -114,6 +115,7 @@ func TestCeph(t *testing.T) {
 		"chain":                  testCephChain,
 		"what it does not know":  testCephUnknown,
 		"sessions that are none": testCephBroken,
+		"session that has ended": testCephEnded,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s, role) })
 	}
@@ -220,6 +222,25 @@ func testCephBroken(t *testing.T, s *cephSite, _ string) {
 	}
 	s.RemoveRole(t, "passing")
 	s.puts(t, opened, map[string]string{"reports": "AccessDenied"})
+}
+
+func testCephEnded(t *testing.T, s *cephSite, role string) {
+	answer, err := sts.NewFromConfig(s.Config()).AssumeRole(t.Context(), &sts.AssumeRoleInput{
+		RoleArn: &role, RoleSessionName: aws.String("short"), DurationSeconds: aws.Int32(2),
+	})
+	if err != nil {
+		t.Fatalf("assume role: %v", err)
+	}
+	c := answer.Credentials
+	keys := credentials.NewStaticCredentialsProvider(*c.AccessKeyId, *c.SecretAccessKey, *c.SessionToken)
+	deadline := time.Now().Add(time.Minute)
+	got := s.gets(t, keys)
+	for got == "" && time.Now().Before(deadline) {
+		got = s.gets(t, keys)
+	}
+	if got != "AccessDenied" || time.Now().Before(*c.Expiration) {
+		t.Errorf("got %q at %v, want a refusal after %v", got, time.Now(), c.Expiration)
+	}
 }
 
 // gets reads the object of reports, and returns the code of the refusal, or "".

@@ -4,14 +4,8 @@ package awssts_test
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/sha1" //nolint:gosec // AWS's own way to name a certificate
 	"crypto/x509"
-	"encoding/hex"
 	"encoding/json"
-	"math/big"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -35,9 +29,11 @@ const audience = "sts.ceph.test"
 // them: each in a certificate. Neither SPIRE's discovery provider nor ours does.
 type domain struct {
 	*trustdomain.Domain
-	url        string
-	thumbprint string
+	url  string
+	keys []jose.JSONWebKey // in certificates
 }
+
+func (d *domain) certificate() *x509.Certificate { return d.keys[0].Certificates[0] }
 
 // newDomain starts an issuer that publishes the keys of before, and then its own.
 func newDomain(t *testing.T, before ...jose.JSONWebKey) *domain {
@@ -45,7 +41,11 @@ func newDomain(t *testing.T, before ...jose.JSONWebKey) *domain {
 	server := httptest.NewUnstartedServer(nil)
 	d := &domain{url: "http://" + server.Listener.Addr().String()}
 	d.Domain = trustdomain.New("ceph.test", trustdomain.Options{Issuer: d.url})
-	published, err := json.Marshal(jose.JSONWebKeySet{Keys: append(before, d.certified(t)...)})
+	for id, key := range d.Bundle().JWTAuthorities() {
+		d.keys = append(d.keys, jose.JSONWebKey{Key: key, KeyID: id, Algorithm: string(jose.ES256), Use: "sig"})
+	}
+	d.keys = testenv.Certified(t, d.keys)
+	published, err := json.Marshal(jose.JSONWebKeySet{Keys: append(before, d.keys...)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -56,32 +56,6 @@ func newDomain(t *testing.T, before ...jose.JSONWebKey) *domain {
 	server.Start()
 	t.Cleanup(server.Close)
 	return d
-}
-
-// certified returns the domain's keys, each with a certificate by a key that nobody
-// knows: who verifies tokens takes the public key from it.
-func (d *domain) certified(t *testing.T) []jose.JSONWebKey {
-	t.Helper()
-	authority, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	var keys []jose.JSONWebKey
-	template := &x509.Certificate{SerialNumber: big.NewInt(1), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour)}
-	for id, key := range d.Bundle().JWTAuthorities() {
-		der, err := x509.CreateCertificate(rand.Reader, template, template, key, authority)
-		if err != nil {
-			t.Fatal(err)
-		}
-		certificate, err := x509.ParseCertificate(der)
-		if err != nil {
-			t.Fatal(err)
-		}
-		sum := sha1.Sum(der) //nolint:gosec // as above
-		d.thumbprint = hex.EncodeToString(sum[:])
-		keys = append(keys, jose.JSONWebKey{Key: key, KeyID: id, Algorithm: string(jose.ES256), Use: "sig", Certificates: []*x509.Certificate{certificate}})
-	}
-	return keys
 }
 
 // broker is an identity of the trust domain.
@@ -109,7 +83,7 @@ type identitySite struct {
 func newIdentitySite(t *testing.T) *identitySite {
 	t.Helper()
 	s := &identitySite{cephSite: newCephSite(t), domain: newDomain(t)}
-	issuer := s.OpenID(t, s.domain.url, audience, s.domain.thumbprint)
+	issuer := s.OpenID(t, s.domain.url, audience, s.domain.certificate())
 	host := strings.TrimPrefix(s.domain.url, "http://")
 	s.trusting = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"Federated":["` + issuer + `"]},
 		"Action":["sts:AssumeRoleWithWebIdentity","sts:TagSession"],"Condition":{"StringEquals":{"` + host + `:sub":"spiffe://ceph.test/mintmark"}}}]}`
@@ -205,18 +179,18 @@ func testCephTokens(t *testing.T, s *identitySite, role string) {
 // first of the published keys alone.
 func testCephKeys(t *testing.T, s *identitySite, _ string) {
 	unproven := newDomain(t)
-	c := s.trusts(t, "unproven", unproven, strings.Repeat("ab", 20))
+	c := s.trusts(t, "unproven", unproven, s.domain.certificate())
 	opened, _ := s.leased(t, c, broker{domain: unproven.Domain})
 	s.puts(t, opened, map[string]string{"reports": ""})
 
-	second := newDomain(t, unproven.certified(t)...)
-	r := s.open(t, s.trusts(t, "second", second, second.thumbprint), broker{domain: second.Domain})
+	second := newDomain(t, unproven.keys...)
+	r := s.open(t, s.trusts(t, "second", second, second.certificate()), broker{domain: second.Domain})
 	r.Refused(t, providertest.Agent(t, agentID), fault.Internal)
 }
 
 // trusts makes a role of that name for all of a trust domain.
-func (s *identitySite) trusts(t *testing.T, name string, d *domain, thumbprint string) awssts.Config {
+func (s *identitySite) trusts(t *testing.T, name string, d *domain, certificate *x509.Certificate) awssts.Config {
 	t.Helper()
-	issuer := s.OpenID(t, d.url, audience, thumbprint)
+	issuer := s.OpenID(t, d.url, audience, certificate)
 	return s.keyed(t, s.Role(t, name, trust("Federated", issuer, "sts:AssumeRoleWithWebIdentity"), everything))
 }
