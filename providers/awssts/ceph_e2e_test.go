@@ -52,6 +52,9 @@ func newCephSite(t *testing.T) *cephSite {
 	for _, bucket := range []string{"reports", "payroll"} {
 		s.bucket(t, bucket)
 	}
+	if _, err := s.owner.PutObject(t.Context(), &s3.PutObjectInput{Bucket: aws.String("reports"), Key: aws.String("object")}); err != nil {
+		t.Fatalf("put object: %v", err)
+	}
 	return s
 }
 
