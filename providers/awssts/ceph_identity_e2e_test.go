@@ -3,7 +3,6 @@
 package awssts_test
 
 import (
-	"context"
 	"crypto/x509"
 	"encoding/json"
 	"net/http"
@@ -58,21 +57,6 @@ func newDomain(t *testing.T, before ...jose.JSONWebKey) *domain {
 	return d
 }
 
-// broker is an identity of the trust domain.
-type broker struct {
-	providertest.NoX509SVID
-	domain  *trustdomain.Domain
-	request trustdomain.JWTRequest
-}
-
-// JWTSVID returns one as request says, for audience if it says none.
-func (b broker) JWTSVID(_ context.Context, audience string) (string, error) {
-	if b.request.Audience == nil {
-		b.request.Audience = []string{audience}
-	}
-	return b.domain.JWTSVID(b.domain.ID("mintmark"), b.request)
-}
-
 // identitySite is a gateway that believes the broker's trust domain.
 type identitySite struct {
 	*cephSite
@@ -90,22 +74,22 @@ func newIdentitySite(t *testing.T) *identitySite {
 	return s
 }
 
-func (s *identitySite) open(t *testing.T, c awssts.Config, b broker) *providertest.Rig {
+func (s *identitySite) open(t *testing.T, c awssts.Config, w providertest.Workload) *providertest.Rig {
 	t.Helper()
 	c.AccessKeyID, c.SecretAccessKey = bundle.Ref{}, bundle.Ref{}
 	c.WebIdentity = &awssts.WebIdentity{Audience: audience}
-	if b.domain == nil {
-		b.domain = s.domain.Domain
+	if w.Domain == nil {
+		w.Domain = s.domain.Domain
 	}
-	r := providertest.One(t, open(t, c, providers.Env{Self: b}))
+	r := providertest.One(t, open(t, c, providers.Env{Self: w}))
 	t.Cleanup(func() { r.Stop(t) })
 	return r
 }
 
 // leased returns what c leases for agentID, and until when.
-func (s *identitySite) leased(t *testing.T, c awssts.Config, b broker) (providers.Opened, time.Time) {
+func (s *identitySite) leased(t *testing.T, c awssts.Config, w providertest.Workload) (providers.Opened, time.Time) {
 	t.Helper()
-	r := s.open(t, c, b)
+	r := s.open(t, c, w)
 	got, _ := r.Must(t, providertest.Agent(t, agentID))
 	return r.Reveal(t, got), got.NotAfter()
 }
@@ -129,7 +113,7 @@ func TestCephWebIdentity(t *testing.T) {
 func testCephIdentity(t *testing.T, s *identitySite, role string) {
 	c := s.keyed(t, role)
 	c.Policy = reportsOnly
-	opened, end := s.leased(t, c, broker{})
+	opened, end := s.leased(t, c, providertest.Workload{})
 	if life := time.Until(end); life < 14*time.Minute || life > 15*time.Minute {
 		t.Errorf("life: got %v, want 15m", life)
 	}
@@ -145,7 +129,7 @@ func testCephTags(t *testing.T, s *identitySite, _ string) {
 	c := s.keyed(t, s.Role(t, "tagged", s.trusting, permits))
 	for team, want := range map[string]string{"platform": "", "sales": "AccessDenied"} {
 		tags := map[string]any{"https://aws.amazon.com/tags": map[string]any{"principal_tags": map[string]any{"team": []string{team}}}}
-		opened, _ := s.leased(t, c, broker{request: trustdomain.JWTRequest{Claims: tags}})
+		opened, _ := s.leased(t, c, providertest.Workload{Request: trustdomain.JWTRequest{Claims: tags}})
 		s.puts(t, opened, map[string]string{"reports": want})
 	}
 }
@@ -153,21 +137,21 @@ func testCephTags(t *testing.T, s *identitySite, _ string) {
 func testCephIdentityChain(t *testing.T, s *identitySite, role string) {
 	c := s.keyed(t, s.Role(t, "last", trust("AWS", role, "sts:AssumeRole"), everything))
 	c.Chain, c.Policy = []string{role}, reportsOnly
-	opened, _ := s.leased(t, c, broker{})
+	opened, _ := s.leased(t, c, providertest.Workload{})
 	s.puts(t, opened, map[string]string{"reports": "", "payroll": "AccessDenied"})
 }
 
 func testCephTokens(t *testing.T, s *identitySite, role string) {
 	stranger := trustdomain.New("ceph.test", trustdomain.Options{Issuer: s.domain.url})
-	for name, b := range map[string]broker{
-		"expired":          {request: trustdomain.JWTRequest{Lifetime: -time.Minute}},
-		"another audience": {request: trustdomain.JWTRequest{Audience: []string{"another"}}},
-		"another subject":  {request: trustdomain.JWTRequest{Claims: map[string]any{"sub": "spiffe://ceph.test/other"}}},
-		"another issuer":   {request: trustdomain.JWTRequest{Claims: map[string]any{"iss": "http://127.0.0.1:1"}}},
-		"no issuer":        {request: trustdomain.JWTRequest{Claims: map[string]any{"iss": nil}}},
-		"another key":      {domain: stranger},
+	for name, w := range map[string]providertest.Workload{
+		"expired":          {Request: trustdomain.JWTRequest{Lifetime: -time.Minute}},
+		"another audience": {Request: trustdomain.JWTRequest{Audience: []string{"another"}}},
+		"another subject":  {Request: trustdomain.JWTRequest{Claims: map[string]any{"sub": "spiffe://ceph.test/other"}}},
+		"another issuer":   {Request: trustdomain.JWTRequest{Claims: map[string]any{"iss": "http://127.0.0.1:1"}}},
+		"no issuer":        {Request: trustdomain.JWTRequest{Claims: map[string]any{"iss": nil}}},
+		"another key":      {Domain: stranger},
 	} {
-		r := s.open(t, s.keyed(t, role), b)
+		r := s.open(t, s.keyed(t, role), w)
 		r.Refused(t, providertest.Agent(t, agentID), fault.Internal)
 		if got := r.Records(t)[0].Reason; !strings.Contains(got, "status 403 and AccessDenied") {
 			t.Errorf("%s: got %q", name, got)
@@ -180,11 +164,11 @@ func testCephTokens(t *testing.T, s *identitySite, role string) {
 func testCephKeys(t *testing.T, s *identitySite, _ string) {
 	unproven := newDomain(t)
 	c := s.trusts(t, "unproven", unproven, s.domain.certificate())
-	opened, _ := s.leased(t, c, broker{domain: unproven.Domain})
+	opened, _ := s.leased(t, c, providertest.Workload{Domain: unproven.Domain})
 	s.puts(t, opened, map[string]string{"reports": ""})
 
 	second := newDomain(t, unproven.keys...)
-	r := s.open(t, s.trusts(t, "second", second, second.certificate()), broker{domain: second.Domain})
+	r := s.open(t, s.trusts(t, "second", second, second.certificate()), providertest.Workload{Domain: second.Domain})
 	r.Refused(t, providertest.Agent(t, agentID), fault.Internal)
 }
 
