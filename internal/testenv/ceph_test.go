@@ -5,21 +5,23 @@ package testenv_test
 import (
 	"testing"
 
+	"github.com/aws/aws-sdk-go-v2/service/s3"
+
 	"mintmark/internal/testenv"
 )
 
 func TestCephAnswers(t *testing.T) {
 	t.Parallel()
-	s := testenv.Ceph(t)
-	c := s.S3()
-	bucket := "reports"
-	t.Log(s.Log())
-	if _, err := c.ListBuckets(t.Context(), nil); err != nil {
-		t.Fatal(err)
+	s, bucket := testenv.Ceph(t), "reports"
+	if _, err := s.S3().CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &bucket}); err != nil {
+		t.Fatalf("create bucket: %v", err)
 	}
-	_ = bucket
+	got := s.Operation(t, func(o testenv.CephOperation) bool { return o.Operation == "create_bucket" })
+	if got.Bucket != bucket || got.User != "broker" || got.Status != "200" {
+		t.Errorf("log of operations: got %s", got.Raw)
+	}
 	s.Stop()
-	if _, err := c.ListBuckets(t.Context(), nil); err == nil {
+	if _, err := s.S3().ListBuckets(t.Context(), nil); err == nil {
 		t.Fatal("list after Stop: got no error")
 	}
 }

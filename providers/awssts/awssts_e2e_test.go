@@ -127,6 +127,19 @@ func TestChainThatTheRealServerRefuses(t *testing.T) {
 	}
 }
 
+// MinIO takes no notice of a source identity, and the lease is refused.
+func TestSourceIdentityThatTheRealServerIgnores(t *testing.T) {
+	t.Parallel()
+	s := testenv.MinIO(t, testenv.MinIOOptions{})
+	c := config(t, s)
+	c.SourceIdentity = "{subject_path}"
+	r := providertest.One(t, open(t, c, providers.Env{}), s.SecretKey)
+	defer r.Stop(t)
+	if hint := r.Refused(t, providertest.Agent(t, agentID), fault.Internal); hint != "sts began a session without the source identity that it was asked for" {
+		t.Errorf("hint: got %q", hint)
+	}
+}
+
 func TestRefusalsOfTheRealServer(t *testing.T) {
 	t.Parallel()
 	s := testenv.MinIO(t, testenv.MinIOOptions{})

@@ -25,7 +25,6 @@ import (
 
 const (
 	everything = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*"],"Resource":["arn:aws:s3:::*"]}]}`
-	nothing    = `{"Version":"2012-10-17","Statement":[{"Effect":"Deny","Action":["s3:*"],"Resource":["arn:aws:s3:::*"]}]}`
 	// botSession is how Ceph names the session of agentID in its role reports.
 	botSession = "arn:aws:sts:::assumed-role/reports/ns,prod,sa,bot"
 )
@@ -204,6 +203,10 @@ func testCephUnknown(t *testing.T, s *cephSite, role string) {
 	c.Tags, c.PolicyARNs = map[string]string{"agent": "{agent}"}, []string{"arn:aws:iam::aws:policy/AWSDenyAll"}
 	opened, _ := s.lease(t, c, agentID)
 	s.puts(t, opened, map[string]string{"reports": ""})
+	permits := strings.ReplaceAll(everything, `"Effect"`, `"Condition":{"StringEquals":{"aws:PrincipalTag/agent":"`+agentID+`"}},"Effect"`)
+	c.RoleARN = s.Role(t, "for-the-agent", trust("AWS", s.UserARN, "sts:AssumeRole"), permits)
+	opened, _ = s.lease(t, c, agentID)
+	s.puts(t, opened, map[string]string{"reports": "AccessDenied"})
 }
 
 func testCephBroken(t *testing.T, s *cephSite, _ string) {

@@ -43,7 +43,8 @@ func refused(role string, status int, code string) error {
 	return fault.Wrap("lease", fault.Internal, "the credential provider refused the broker", cause)
 }
 
-// meaning returns our own words for the codes that STS documents.
+// meaning returns our own words for the codes that STS documents, and for the one of
+// S3 that Ceph has for all parameters.
 func meaning(code string) string {
 	switch code {
 	case "AccessDenied", "AccessDeniedException":
