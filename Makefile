@@ -84,6 +84,13 @@ kubernetes: compiler ## what speaks to Kubernetes, against a real API server
 	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,kubernetes -run '^TestCluster' \
 		./internal/testenv ./providers/kubernetestoken ./providers/vault ./deploy ./internal/e2e
 
+.PHONY: ceph
+# Apart from "test": it is a cluster, of Debian's packages.
+ceph: compiler ## what speaks AWS STS and S3, against a Ceph Object Gateway
+	@$(step) 'Ceph and SPIRE' testdata/servers/install ceph spire
+	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,ceph -run '^TestCeph' \
+		./internal/testenv ./providers/awssts ./internal/e2e
+
 .PHONY: fuzz
 fuzz: python ## each fuzz target for FUZZTIME=10s
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
@@ -91,7 +98,7 @@ fuzz: python ## each fuzz target for FUZZTIME=10s
 .PHONY: lint
 lint: ## formatting, vet, linters, shell scripts, known vulnerabilities
 	@$(step) 'gofmt' .ci/gofmt
-	@$(step) 'go vet' go vet -tags e2e,kubernetes $(packages)
+	@$(step) 'go vet' go vet -tags e2e,kubernetes,ceph $(packages)
 	@$(step) 'shellcheck' .ci/shellcheck
 	@$(step) 'golangci-lint (its first build takes minutes)' \
 		$(tool) golangci-lint run $(packages)

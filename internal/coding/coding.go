@@ -23,14 +23,15 @@ const (
 )
 
 // Parse returns the codings that the values of Content-Encoding name, in the order
-// in which they were applied, without identity, which does nothing. It refuses one
-// that can't be undone here, and more than two.
+// in which they were applied, without identity, which does nothing, and aws-chunked,
+// which is of uploads alone: some servers (Ceph 16) name it with the object that they
+// have unpacked. It refuses one that can't be undone here, and more than two.
 func Parse(values []string) ([]string, error) {
 	var names []string
 	for _, value := range values {
 		for name := range strings.SplitSeq(value, ",") {
 			switch name = strings.ToLower(strings.Trim(name, " \t")); name {
-			case "", "identity":
+			case "", "identity", "aws-chunked":
 				continue
 			case "x-gzip": // the same (RFC 9110, section 8.4.1.3)
 				name = "gzip"

@@ -37,10 +37,13 @@ type OAuthOptions struct {
 	TTL      time.Duration // life of an access token in whole seconds, 60 s if zero
 	Resource string        // "https://mcp.example.org/" if empty
 	Issuer   string        // its address if empty
+	Scopes   []string      // "read" and "write" if nil
 	// Keys are the public keys, as a list of JWKs, of KeyClient and of who may make
 	// assertions.
-	Keys      string
-	DPoPNonce bool // proofs of possession must hold a nonce of the server
+	Keys string
+	// AssertionIssuer is the claim iss that assertions have to have, if it is not empty.
+	AssertionIssuer string
+	DPoPNonce       bool // proofs of possession must hold a nonce of the server
 	// Clients are more of them, as a list of their metadata (RFC 7591, section 2),
 	// without what all have.
 	Clients string
@@ -62,7 +65,10 @@ func OAuth(t testing.TB, options OAuthOptions) *OAuthServer {
 		ClientSecret: secret(),
 		KeyClient:    "mintmark-key",
 		Resource:     defaulted(options.Resource, "https://mcp.example.org/"),
-		Scopes:       []string{"read", "write"},
+		Scopes:       options.Scopes,
+	}
+	if s.Scopes == nil {
+		s.Scopes = []string{"read", "write"}
 	}
 	s.proc = launch(t, server{
 		name: "oauth",
@@ -104,6 +110,7 @@ func (s *OAuthServer) environment(port int, options OAuthOptions) []string {
 		"MTLS=" + s.MTLS.environment(),
 		"SVIDS=" + svids,
 		"KEYS=" + options.Keys,
+		"ASSERTION_ISSUER=" + options.AssertionIssuer,
 		"DPOP_NONCE=" + nonce,
 		"PORT=" + strconv.Itoa(port),
 		"ISSUER=" + s.Issuer,

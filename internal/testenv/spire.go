@@ -31,6 +31,7 @@ type SPIREOptions struct {
 	TrustDomain string        // "example.org" if empty
 	X509TTL     time.Duration // life of an X.509-SVID, 1 h if zero
 	JWTTTL      time.Duration // life of a JWT-SVID, 5 min if zero
+	JWTIssuer   string        // the claim iss of JWT-SVIDs; they have none if empty
 }
 
 // SPIRE starts a server and an agent that attests workloads by their Unix
@@ -59,6 +60,7 @@ server {
 	trust_domain = %q
 	default_x509_svid_ttl = %q
 	default_jwt_svid_ttl = %q
+	jwt_issuer = %q
 	log_level = "INFO"
 	experimental { cache_reload_interval = "200ms" }
 }
@@ -76,7 +78,7 @@ func (s *SPIREDomain) startServer(t testing.TB, options SPIREOptions) {
 		name: "spire-server",
 		command: func(port int) command {
 			write(t, config, fmt.Sprintf(spireServerConfig, port, s.AdminSocketPath(), s.path("server"), s.TrustDomain,
-				defaulted(options.X509TTL, time.Hour), defaulted(options.JWTTTL, 5*time.Minute), s.path("server.sqlite3")))
+				defaulted(options.X509TTL, time.Hour), defaulted(options.JWTTTL, 5*time.Minute), options.JWTIssuer, s.path("server.sqlite3")))
 			return command{path: s.Program("spire-server"), args: []string{"run", "-config", config}, dir: s.dir}
 		},
 		ready: func(ctx context.Context, _ *process) error {

@@ -47,7 +47,7 @@ func Open(cfg Config, env providers.Env) (providers.Provider, error) {
 	}
 	options := sts.Options{
 		Region:      cfg.Region,
-		HTTPClient:  providers.HTTPClient(roots),
+		HTTPClient:  wrapped{providers.HTTPClient(roots)},
 		Credentials: aws.CredentialsProviderFunc(p.bootstrap),
 		Retryer:     aws.NopRetryer{}, // the Pool retries
 	}
@@ -164,6 +164,10 @@ func (p *provider) assumeRole(ctx context.Context, in *sts.AssumeRoleInput, opti
 	answer, err := p.client.AssumeRole(ctx, in, options...)
 	if err != nil {
 		return nil, err
+	}
+	// AWS repeats it. A server that does not know it begins a session without it.
+	if in.SourceIdentity != nil && aws.ToString(answer.SourceIdentity) != *in.SourceIdentity {
+		return nil, fault.New("lease", fault.Internal, "sts began a session without the source identity that it was asked for")
 	}
 	return answer.Credentials, nil
 }

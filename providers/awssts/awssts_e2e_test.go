@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
 	"github.com/aws/smithy-go"
@@ -36,14 +37,17 @@ func config(t *testing.T, s *testenv.MinIOServer) awssts.Config {
 	}
 }
 
+// server is S3 and STS at one endpoint.
+type server interface{ Config() aws.Config }
+
 // put stores an object with the leased credential, and returns the code of the
 // refusal, or "".
-func put(t *testing.T, s *testenv.MinIOServer, c providers.Opened, bucket string) string {
+func put(t *testing.T, s server, c providers.Opened, bucket string) string {
 	t.Helper()
 	return putAt(t, s, c, bucket, "object")
 }
 
-func putAt(t *testing.T, s *testenv.MinIOServer, c providers.Opened, bucket, key string) string {
+func putAt(t *testing.T, s server, c providers.Opened, bucket, key string) string {
 	t.Helper()
 	config := s.Config()
 	config.Credentials = credentials.NewStaticCredentialsProvider(c.Username(), c.SecretAccessKey(), c.SessionToken())
@@ -120,6 +124,19 @@ func TestChainThatTheRealServerRefuses(t *testing.T) {
 	r.Refused(t, providertest.Agent(t, agentID), fault.Internal)
 	if reason := r.Records(t)[0].Reason; !strings.Contains(reason, "assume arn:aws:iam::123456789012:role/reports: sts answered with status 403") {
 		t.Errorf("reason: got %q, want the second role refused", reason)
+	}
+}
+
+// MinIO takes no notice of a source identity, and the lease is refused.
+func TestSourceIdentityThatTheRealServerIgnores(t *testing.T) {
+	t.Parallel()
+	s := testenv.MinIO(t, testenv.MinIOOptions{})
+	c := config(t, s)
+	c.SourceIdentity = "{subject_path}"
+	r := providertest.One(t, open(t, c, providers.Env{}), s.SecretKey)
+	defer r.Stop(t)
+	if hint := r.Refused(t, providertest.Agent(t, agentID), fault.Internal); hint != "sts began a session without the source identity that it was asked for" {
+		t.Errorf("hint: got %q", hint)
 	}
 }
 

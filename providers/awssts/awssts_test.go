@@ -58,8 +58,13 @@ func serve(t *testing.T, h http.HandlerFunc) *double {
 	return d
 }
 
+// answer repeats the source identity that it is asked for, as STS does.
 func answer(status int, body string) http.HandlerFunc {
-	return func(w http.ResponseWriter, _ *http.Request) {
+	return func(w http.ResponseWriter, r *http.Request) {
+		body := body
+		if source := r.PostForm.Get("SourceIdentity"); source != "" {
+			body = strings.Replace(body, "Result>", "Result><SourceIdentity>"+source+"</SourceIdentity>", 1)
+		}
 		w.Header().Set("Content-Type", "text/xml")
 		w.WriteHeader(status)
 		_, _ = io.WriteString(w, body)
@@ -160,21 +165,22 @@ func TestRefusalsAreExplainedAndNotQuoted(t *testing.T) {
 		kind    fault.Kind
 		hint    string
 	}{
-		"access denied":    {refusal(403, "AccessDenied"), fault.Internal, refused},
-		"wrong secret":     {refusal(403, "SignatureDoesNotMatch"), fault.Internal, refused},
-		"code of its own":  {refusal(400, canary), fault.Internal, refused},
-		"limited":          {refusal(400, "Throttling"), fault.Unavailable, "sts limits how often the broker may ask"},
-		"too many":         {refusal(429, canary), fault.Unavailable, "sts limits how often the broker may ask"},
-		"broken":           {refusal(500, canary), fault.Unavailable, "sts could not issue a credential"},
-		"provider is down": {refusal(400, "IDPCommunicationError"), fault.Unavailable, "sts could not issue a credential"},
-		"page":             {answer(503, canary), fault.Unavailable, "sts could not issue a credential"},
-		"not xml":          {answer(200, canary), fault.Unavailable, "sts gave no usable answer"},
-		"nothing":          {answer(200, ""), fault.Unavailable, "sts gave no usable answer"},
-		"no session token": {answer(200, issued("AssumeRole", soon, "")), fault.Internal, "sts issued a credential without a session token or an expiry"},
-		"already ended":    {answer(200, issued("AssumeRole", time.Now().Add(-time.Hour), canary)), fault.Unavailable, "the credential provider issued a credential that has already ended: compare the clocks"},
-		"redirect":         {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/"+canary, 307) }, fault.Unavailable, "sts answered with a redirect, which is not followed"},
-		"hangs up":         {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, fault.Unavailable, "sts gave no usable answer"},
-		"too long":         {answer(200, "<A>"+strings.Repeat(canary, 1<<17)), fault.Unavailable, "sts gave no usable answer"},
+		"access denied":     {refusal(403, "AccessDenied"), fault.Internal, refused},
+		"wrong secret":      {refusal(403, "SignatureDoesNotMatch"), fault.Internal, refused},
+		"code of its own":   {refusal(400, canary), fault.Internal, refused},
+		"limited":           {refusal(400, "Throttling"), fault.Unavailable, "sts limits how often the broker may ask"},
+		"too many":          {refusal(429, canary), fault.Unavailable, "sts limits how often the broker may ask"},
+		"broken":            {refusal(500, canary), fault.Unavailable, "sts could not issue a credential"},
+		"provider is down":  {refusal(400, "IDPCommunicationError"), fault.Unavailable, "sts could not issue a credential"},
+		"page":              {answer(503, canary), fault.Unavailable, "sts could not issue a credential"},
+		"not xml":           {answer(200, canary), fault.Unavailable, "sts gave no usable answer"},
+		"nothing":           {answer(200, ""), fault.Unavailable, "sts gave no usable answer"},
+		"no session token":  {answer(200, issued("AssumeRole", soon, "")), fault.Internal, "sts issued a credential without a session token or an expiry"},
+		"already ended":     {answer(200, issued("AssumeRole", time.Now().Add(-time.Hour), canary)), fault.Unavailable, "the credential provider issued a credential that has already ended: compare the clocks"},
+		"redirect":          {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/"+canary, 307) }, fault.Unavailable, "sts answered with a redirect, which is not followed"},
+		"hangs up":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, fault.Unavailable, "sts gave no usable answer"},
+		"too long an error": {answer(403, "<Error>"+strings.Repeat(canary, 1<<17)), fault.Unavailable, "sts answered with more than 1048576 bytes"},
+		"too long":          {answer(200, "<A>"+strings.Repeat(canary, 1<<17)), fault.Unavailable, "sts gave no usable answer"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -186,6 +192,41 @@ func TestRefusalsAreExplainedAndNotQuoted(t *testing.T) {
 			}
 			if _, _, asked := d.last(); asked != 1 {
 				t.Errorf("got %d requests, want one: the Pool decides when to try again", asked)
+			}
+		})
+	}
+}
+
+// Ceph begins a session without the source identity, and errors as its S3 has them.
+func TestServersThatAreNotAWS(t *testing.T) {
+	unsourced := func(source string) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			r.PostForm.Set("SourceIdentity", source)
+			answer(200, issued("AssumeRole", time.Now().Add(time.Hour), canary))(w, r)
+		}
+	}
+	const declared = `<?xml version="1.0" encoding="UTF-8"?>`
+	denied := "<Error><Code>AccessDenied</Code><Message>" + canary + "</Message></Error>"
+	const without = "without the source identity that it was asked for"
+	for name, tt := range map[string]struct {
+		handler http.HandlerFunc
+		reason  string
+	}{
+		"no source identity":      {unsourced(""), without},
+		"another source identity": {unsourced("someone-else"), without},
+		"an error of S3":          {answer(403, declared+denied), "403 and AccessDenied: the broker may not assume the role"},
+		"on lines of its own":     {answer(403, " "+declared+"\n"+denied+"\n"), "403 and AccessDenied: the broker may not assume the role"},
+		"without a declaration":   {answer(403, denied), "403 and AccessDenied: the broker may not assume the role"},
+		"broken":                  {answer(403, "<Error><Code>"+canary), "403 and no code that sts documents"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := keyed(t, serve(t, tt.handler).URL)
+			c.SourceIdentity = "{subject_path}"
+			r := providertest.One(t, open(t, c, providers.Env{}), canary)
+			defer r.Stop(t)
+			r.Refused(t, providertest.Agent(t, agentID), fault.Internal)
+			if got := r.Records(t)[0].Reason; !strings.Contains(got, tt.reason) {
+				t.Errorf("reason: got %q, want %q", got, tt.reason)
 			}
 		})
 	}

@@ -43,7 +43,8 @@ func refused(role string, status int, code string) error {
 	return fault.Wrap("lease", fault.Internal, "the credential provider refused the broker", cause)
 }
 
-// meaning returns our own words for the codes that STS documents.
+// meaning returns our own words for the codes that STS documents, and for the one of
+// S3 that Ceph has for all parameters.
 func meaning(code string) string {
 	switch code {
 	case "AccessDenied", "AccessDeniedException":
@@ -56,7 +57,7 @@ func meaning(code string) string {
 		return code + ": compare policy, policy_arns and tags"
 	case "InvalidIdentityToken", "IDPRejectedClaim", "ExpiredToken", "ExpiredTokenException":
 		return code + ": the broker's JWT-SVID is not accepted; compare web_identity.audience and the role's trust policy"
-	case "RegionDisabledException", "ValidationError", "InvalidParameterValue", "Throttling", "ThrottlingException", "IDPCommunicationError", "RequestExpired":
+	case "RegionDisabledException", "ValidationError", "InvalidParameterValue", "InvalidArgument", "Throttling", "ThrottlingException", "IDPCommunicationError", "RequestExpired":
 		return code
 	}
 	return "no code that sts documents"

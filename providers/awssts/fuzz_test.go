@@ -56,6 +56,7 @@ func request(id spiffeid.ID) providers.Request {
 func FuzzAnswer(f *testing.F) {
 	f.Add(200, []byte(`<AssumeRoleResponse><AssumeRoleResult></AssumeRoleResult></AssumeRoleResponse>`))
 	f.Add(403, []byte(`<ErrorResponse><Error><Code>AccessDenied</Code></Error></ErrorResponse>`))
+	f.Add(403, []byte(`<?xml version="1.0"?><Error><Code>AccessDenied</Code></Error>`))
 	f.Add(200, []byte(`<AssumeRoleResponse><AssumeRoleResult><Credentials><Expiration>x</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>`))
 	f.Fuzz(func(t *testing.T, status int, body []byte) {
 		if status < 200 || status > 599 {

@@ -38,10 +38,15 @@ func config(t testing.TB, google http.Handler) gcp.Config {
 
 func open(t testing.TB, c gcp.Config) providers.Provider {
 	t.Helper()
+	return openAs(t, c, providertest.Self{})
+}
+
+func openAs(t testing.TB, c gcp.Config, self providers.IdentitySource) providers.Provider {
+	t.Helper()
 	if got := providertest.Faults(c); len(got) > 0 {
 		t.Fatalf("config: got faults %v, want none", got)
 	}
-	p, err := gcp.Open(c, providers.Env{Self: providertest.Self{}})
+	p, err := gcp.Open(c, providers.Env{Self: self})
 	if err != nil {
 		t.Fatal(err)
 	}

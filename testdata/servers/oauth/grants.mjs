@@ -5,15 +5,18 @@ export class Grants {
   #jose;
   #errors;
   #keys;
+  #issuer;
   #info;
 
-  // keys are the public keys of who is trusted to make assertions; info says what
-  // a resource indicator means.
-  constructor(provider, { jose, errors, keys, info }) {
+  // keys are the public keys of who is trusted to make assertions, and issuer is what
+  // they have to say of who that is, if it is given; info says what a resource
+  // indicator means.
+  constructor(provider, { jose, errors, keys, issuer, info }) {
     this.#provider = provider;
     this.#jose = jose;
     this.#errors = errors;
     this.#keys = jose.createLocalJWKSet({ keys });
+    this.#issuer = issuer;
     this.#info = info;
     const common = ['scope', 'resource', 'audience', 'requested_token_type'];
     provider.registerGrantType(tokenExchange, (ctx) => this.#exchange(ctx), [
@@ -40,13 +43,13 @@ export class Grants {
   async #proven(assertion) {
     try {
       const { payload } = await this.#jose.jwtVerify(assertion, this.#keys, {
-        audience: this.#provider.issuer, requiredClaims: ['sub', 'exp'],
+        audience: this.#provider.issuer, issuer: this.#issuer, requiredClaims: ['sub', 'exp'],
       });
       const { iss, sub, jti, exp } = payload; // a JWT-SVID may have neither iss nor jti
       if (jti && !await this.#provider.ReplayDetection.unique(iss ?? sub, jti, exp)) throw new Error('seen before');
       return payload;
-    } catch {
-      throw new this.#errors.InvalidGrant('assertion');
+    } catch (err) {
+      throw new this.#errors.InvalidGrant(`assertion: ${err.message}`);
     }
   }
 

@@ -12,6 +12,7 @@
 //   TOKEN_TTL      life of an access token in seconds, 60 unless given
 //   KEYS           public keys (a list of JWKs) of the second client, and of who may
 //                  make assertions for token exchange and jwt-bearer
+//   ASSERTION_ISSUER  whose assertions are taken, anybody's of those keys unless given
 //   DPOP_NONCE     proofs of possession must hold a nonce of the server, if not empty
 //   CLIENTS        more clients: a list of their metadata (RFC 7591), without what all have
 //   MTLS           to serve TLS too that asks for a certificate: its port, certificate and
@@ -75,7 +76,7 @@ const provider = new Provider(issuer, {
   },
 });
 
-const grants = new Grants(provider, { jose, errors, keys, info: getResourceServerInfo });
+const grants = new Grants(provider, { jose, errors, keys, issuer: process.env.ASSERTION_ISSUER || undefined, info: getResourceServerInfo });
 const fault = new Fault();
 provider.on('grant.error', (ctx, err) => fault.refused(err.error_detail || err.error_description));
 provider.use(async (ctx, next) => {
