@@ -111,7 +111,7 @@ func (c *Chain) Attest(ctx context.Context, e Evidence) (Identity, error) {
 		return Identity{}, refuse(bad)
 	}
 	if proven.IsZero() {
-		return Identity{}, fault.New(op, fault.Unauthenticated, "expected "+c.accepts()+", got no evidence")
+		return Identity{}, fault.New(op, fault.Unauthenticated, "expected "+c.accepts()+", got no evidence"+instead(e.Header))
 	}
 	if err := c.Check(proven); err != nil {
 		return Identity{}, err
