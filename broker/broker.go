@@ -127,14 +127,14 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.listen(ctx, o.Bundle.Config); err != nil {
 		return nil, err
 	}
+	if err := b.recordBundle(ctx, "start", o.Bundle, ""); err != nil {
+		return nil, err
+	}
+	b.started = true
 	if err := b.registerTools(o.Bundle.Config); err != nil {
 		return nil, err
 	}
-	if err := b.recordBundle(ctx, "start", o.Bundle); err != nil {
-		return nil, err
-	}
 	b.warn(ctx, o.Bundle)
-	b.started = true
 	snap.pool.Adopt(ctx, b.orphans)
 	b.orphans = nil
 	return b, nil
