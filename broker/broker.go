@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -157,8 +156,8 @@ func (b *Broker) setDefaults() {
 
 func (b *Broker) openLog(ctx context.Context, c bundle.Config) error {
 	a := c.Audit
-	if err := os.MkdirAll(string(a.Directory), 0o700); err != nil {
-		return fmt.Errorf("make the directory of the audit log: %w", err)
+	if err := audit.MakeDirectory(string(a.Directory)); err != nil {
+		return err
 	}
 	key, created, err := audit.LoadOrCreateKey(string(a.SigningKey))
 	if err != nil {
