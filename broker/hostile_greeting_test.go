@@ -77,7 +77,9 @@ func (g *greeter) connection(conn *tls.Conn) {
 	_, _ = io.WriteString(conn, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 2\r\nConnection: close\r\n\r\n{}")
 }
 
-// Nor what it says before it is asked, of what it got on another connection.
+// Nor what it says before it is asked, of what it got on another connection. The client
+// of HTTP/2 quotes nothing of that today, so that what is shown here is that it is a
+// refusal, and would be that it began to.
 func TestAHostileUpstreamsGreetingInHTTP2ShowsNothing(t *testing.T) {
 	t.Parallel()
 	g := &framing{}
