@@ -26,7 +26,8 @@ type Evidence struct {
 // Attestor verifies one kind of evidence. Attest returns an error wrapping
 // ErrNoEvidence when e holds none of its kind; every other error says that the
 // evidence proves nothing, names the claim at fault, what was expected and what came, and is safe to show to the
-// caller's developer. It is safe for concurrent use.
+// caller's developer. It is safe for concurrent use, and ends with ctx: a Chain
+// gives a Digester 5 s, and waits no longer for one that goes on.
 type Attestor interface {
 	Attest(ctx context.Context, e Evidence) (Identity, error)
 }

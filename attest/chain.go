@@ -6,7 +6,6 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
-	"runtime"
 	"strings"
 	"time"
 
@@ -21,7 +20,6 @@ type Chain struct {
 	generation func() uint64
 	cache      *cache
 	failed     failed
-	turns      chan struct{} // one for each piece of evidence that is being verified
 }
 
 // member is an attestor with its optional abilities, asserted once.
@@ -30,6 +28,7 @@ type member struct {
 	number    uint64    // tells the members apart in the cache
 	digester  Digester  // nil: what it proves is never kept
 	describer Describer // nil: it has no words for what it accepts
+	turns     turns
 }
 
 // ChainOptions are the parts of a Chain that have a sensible default.
@@ -49,7 +48,7 @@ func NewChain(attestors []Attestor, o ChainOptions) (*Chain, error) {
 	if len(attestors) == 0 {
 		return nil, errors.New("make attestor chain: got no attestors, want at least one")
 	}
-	c := &Chain{clock: o.Clock, generation: o.Generation, turns: make(chan struct{}, runtime.GOMAXPROCS(0))}
+	c := &Chain{clock: o.Clock, generation: o.Generation}
 	if c.clock == nil {
 		c.clock = time.Now
 	}
@@ -61,7 +60,7 @@ func NewChain(attestors []Attestor, o ChainOptions) (*Chain, error) {
 	}
 	var number uint64
 	for _, a := range attestors {
-		m := member{Attestor: a, number: number}
+		m := member{Attestor: a, number: number, turns: newTurns()}
 		number++
 		m.digester, _ = a.(Digester)
 		m.describer, _ = a.(Describer)
@@ -111,7 +110,7 @@ func (c *Chain) Attest(ctx context.Context, e Evidence) (Identity, error) {
 		return Identity{}, refuse(bad)
 	}
 	if proven.IsZero() {
-		return Identity{}, fault.New(op, fault.Unauthenticated, "expected "+c.accepts()+", got no evidence")
+		return Identity{}, fault.New(op, fault.Unauthenticated, "expected "+c.accepts()+", got no evidence"+instead(e.Header))
 	}
 	if err := c.Check(proven); err != nil {
 		return Identity{}, err
@@ -147,38 +146,45 @@ func (c *Chain) Check(id Identity) error {
 
 // ask returns what attestor i makes of e, from the cache where it can.
 func (c *Chain) ask(ctx context.Context, i int, e Evidence, digest [sha256.Size]byte, known bool, now time.Time) (Identity, error) {
+	if !known {
+		id, err := c.members[i].Attest(ctx, e)
+		return stillValid(id, err, now)
+	}
 	// Read before the evidence is verified: a bundle that changes meanwhile
 	// must not be taken for the one it was verified under.
 	generation := c.generation()
-	if known {
-		if id, err, ok := c.seen(digest, c.members[i].number, generation, now); ok {
-			return id, err
-		}
-		// A stranger's many connections must not take the processors from the calls
-		// whose evidence is known.
-		select {
-		case c.turns <- struct{}{}:
-			defer func() { <-c.turns }()
-		case <-ctx.Done():
-			return Identity{}, fault.Wrap(op, fault.Unavailable, "the call ended before its evidence was verified", ctx.Err())
-		}
-		// While this waited, the same evidence may have been verified for another call.
-		if id, err, ok := c.seen(digest, c.members[i].number, generation, now); ok {
-			return id, err
-		}
+	if id, err, ok := c.seen(digest, c.members[i].number, generation, now); ok {
+		return id, err
 	}
-	id, err := c.members[i].Attest(ctx, e)
+	turn, err := c.members[i].turn(ctx)
 	if err != nil {
-		if known && ctx.Err() == nil && isVerdict(err) {
+		return Identity{}, err
+	}
+	defer turn.end()
+	// While this waited, the same evidence may have been verified for another call.
+	if id, err, ok := c.seen(digest, c.members[i].number, generation, now); ok {
+		return id, err
+	}
+	id, err := turn.verify(e)
+	if err != nil {
+		if isVerdict(err) {
 			c.failed.put(digest, c.members[i].number, generation, err, now)
 		}
 		return Identity{}, err
 	}
-	if !id.ValidAt(now) {
-		return Identity{}, errors.New("expected evidence that is still valid, got one that has expired")
-	}
-	if known {
+	if id, err = stillValid(id, nil, now); err == nil {
 		c.cache.put(digest, c.members[i].number, generation, id, now)
+	}
+	return id, err
+}
+
+// stillValid returns what an attestor said, and no identity that has expired at now.
+func stillValid(id Identity, err error, now time.Time) (Identity, error) {
+	switch {
+	case err != nil:
+		return Identity{}, err
+	case !id.ValidAt(now):
+		return Identity{}, errors.New("expected evidence that is still valid, got one that has expired")
 	}
 	return id, nil
 }

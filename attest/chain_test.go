@@ -121,6 +121,11 @@ func TestChain(t *testing.T) {
 		"both are bad":       {attestors: []attest.Attestor{a, b}, evidence: evidence("A", "x", "B", "x"), hint: "A: expected a SPIFFE ID, got another", kind: fault.Unauthenticated},
 		"none":               {attestors: []attest.Attestor{a, b}, evidence: evidence(), hint: "expected header A, or header B, got no evidence", kind: fault.Unauthenticated},
 		"none, no words":     {attestors: []attest.Attestor{undigested{a}}, evidence: evidence(), hint: "expected evidence of the calling workload, got no evidence", kind: fault.Unauthenticated},
+		"another scheme":     {attestors: []attest.Attestor{a, b}, evidence: evidence("Authorization", "basic c2hvcDpzZWNyZXQ="), hint: "expected header A, or header B, got no evidence but an Authorization header of scheme Basic", kind: fault.Unauthenticated},
+		"an unknown scheme":  {attestors: []attest.Attestor{a, b}, evidence: evidence("Authorization", "hunter2 hunter3"), hint: "got no evidence but an Authorization header of a scheme that is not known here", kind: fault.Unauthenticated},
+		"a key, no scheme":   {attestors: []attest.Attestor{a, b}, evidence: evidence("Authorization", "hunter2"), hint: "got no evidence but an Authorization header without a scheme and a value", kind: fault.Unauthenticated},
+		"a scheme's name":    {attestors: []attest.Attestor{a, b}, evidence: evidence("Authorization", "Basic"), hint: "got no evidence but an Authorization header without a scheme and a value", kind: fault.Unauthenticated},
+		"an empty header":    {attestors: []attest.Attestor{a, b}, evidence: evidence("Authorization", ""), hint: "got no evidence but an Authorization header without a scheme and a value", kind: fault.Unauthenticated},
 		"zero evidence":      {attestors: []attest.Attestor{a}, hint: "got no evidence", kind: fault.Unauthenticated},
 		"two authorizations": {attestors: []attest.Attestor{a}, evidence: evidence("A", one, "Authorization", "x", "Authorization", "y"), hint: "authorization: expected one header, got 2", kind: fault.Unauthenticated},
 		"unavailable":        {attestors: []attest.Attestor{broken{}, a}, evidence: evidence(), hint: "does not answer", kind: fault.Unavailable},
@@ -135,6 +140,9 @@ func TestChain(t *testing.T) {
 				return
 			}
 			refused(t, id, err, tt.kind, tt.hint)
+			if strings.Contains(err.Error(), "hunter2") || strings.Contains(err.Error(), "c2hv") {
+				t.Errorf("got %q, want nothing of what the caller sent", err)
+			}
 		})
 	}
 }

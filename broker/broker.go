@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"os"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -129,14 +128,14 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.listen(ctx, o.Bundle.Config); err != nil {
 		return nil, err
 	}
+	if err := b.recordBundle(ctx, "start", o.Bundle, ""); err != nil {
+		return nil, err
+	}
+	b.started = true
 	if err := b.registerTools(o.Bundle.Config); err != nil {
 		return nil, err
 	}
-	if err := b.recordBundle(ctx, "start", o.Bundle); err != nil {
-		return nil, err
-	}
 	b.warn(ctx, o.Bundle)
-	b.started = true
 	snap.pool.Adopt(ctx, b.orphans)
 	b.orphans = nil
 	return b, nil
@@ -161,8 +160,8 @@ func (b *Broker) setDefaults() {
 
 func (b *Broker) openLog(ctx context.Context, c bundle.Config) error {
 	a := c.Audit
-	if err := os.MkdirAll(string(a.Directory), 0o700); err != nil {
-		return fmt.Errorf("make the directory of the audit log: %w", err)
+	if err := audit.MakeDirectory(string(a.Directory)); err != nil {
+		return err
 	}
 	key, created, err := audit.LoadOrCreateKey(string(a.SigningKey))
 	if err != nil {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"fmt"
 	"net/http"
 	"strings"
 	"sync"
@@ -343,12 +342,8 @@ func (b *Broker) acceptable(c *call, resp *http.Response) error {
 	if resp.StatusCode < http.StatusOK || resp.StatusCode > 599 {
 		return fault.New("forward", fault.BadUpstream, "the upstream answered with a status that ends no HTTP request")
 	}
-	if resp.StatusCode == http.StatusUnauthorized && c.injection != nil {
-		if c.injection.drops.Allow() {
-			c.snap.pool.Drop(c.ctx, c.credential.ID())
-		}
-		return fault.Wrap("forward", fault.BadUpstream, "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve",
-			fmt.Errorf("status 401 to a credential of provider %s, put there by scheme %s", c.injection.provider, c.injection.name))
+	if err := b.credentialTaken(c, resp.StatusCode); err != nil {
+		return err
 	}
 	if c.plain {
 		return nil

@@ -43,6 +43,9 @@ func (b *Broker) Handler(i int) http.Handler { return b.listeners[i].server.Hand
 // Admin returns what serves the metrics.
 func (b *Broker) Admin() http.Handler { return b.adminHandler() }
 
+// CloseLog has every record from here on fail.
+func (b *Broker) CloseLog() error { return b.log.Close() }
+
 // Entering reports whether a call can begin.
 func (b *Broker) Entering() bool {
 	snap, ok := b.enter()

@@ -186,22 +186,6 @@ func away(f *framed, id uint32, loot string) {
 	_ = f.WriteGoAway(id, http2.ErrCodeEnhanceYourCalm, []byte(loot[:min(len(loot), 16000)]))
 }
 
-// greetings are what a server says that speaks another protocol than was agreed on, or
-// this one wrongly, before it is asked anything.
-func greetings() map[string]string {
-	goAway := string([]byte{0, 0, 200, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1})
-	return map[string]string{
-		"HTTP/1.1":              "HTTP/1.1 200 @\r\nX-A: @\r\n\r\n@",
-		"HTTP/0.9":              "@",
-		"going away":            string([]byte{0, 0, 0, 4, 0, 0, 0, 0, 0}) + goAway + "@",
-		"going away at once":    goAway + "@",
-		"a setting":             "\x00\x00\x06\x04\x00\x00\x00\x00\x00@",
-		"an unknown frame":      "\x00\x00\x40\xbe\x00\x00\x00\x00\x00@",
-		"another protocol":      "SSH-2.0-@\r\n",
-		"a frame of any length": "\x01@",
-	}
-}
-
 // Whatever frames an upstream answers by, nothing of what was injected comes through.
 func TestAHostileUpstreamsFramesShowNothing(t *testing.T) {
 	t.Parallel()
@@ -236,33 +220,4 @@ func TestAHostileUpstreamsFramesShowNothing(t *testing.T) {
 	}
 	w.wantNoTrace()
 	t.Logf("%d answers of %d kinds: %v", tried, len(frames()), slices.Sorted(maps.Keys(frames())))
-}
-
-// Nor what it says before it is asked, of what it got on another connection.
-func TestAHostileUpstreamsGreetingShowsNothing(t *testing.T) {
-	t.Parallel()
-	g := &framing{}
-	w := open(t, func(s *setup) {
-		s.Policy = `permit (principal == Agent::"spiffe://example.org/agent/shop", action in [Action::"http", Action::"tools/call"], resource);`
-	})
-	url, also := g.serve(w)
-	w.registerShapes(url, also, "bearer")
-	fine := frames()["going away in peace"]
-	g.answer.Store(&fine)
-	w.wantOK(w.call(get("/http/bearer-http/x")), "{}")
-	for name, text := range greetings() {
-		t.Run(name, func(t *testing.T) {
-			w.in(t)
-			greet := func(conn wired) { _, _ = io.WriteString(conn, strings.ReplaceAll(text, "@", *g.loot.Load())) }
-			g.greet.Store(&greet)
-			w.broker.DropIdle()
-			got := w.do(w.call(get("/http/bearer-http/x")))
-			if got.err != nil || got.status < 500 {
-				t.Errorf("got %d %.200q, %v, want a refusal", got.status, got.body, got.err)
-			}
-			w.wantNoSighting(got)
-		})
-	}
-	w.in(t)
-	w.wantNoTrace()
 }

@@ -78,7 +78,7 @@ type several struct {
 	odd           *scripted
 }
 
-func openSeveral(t testing.TB) *several {
+func openSeveral(t testing.TB, change ...func(*setup)) *several {
 	t.Helper()
 	s := &several{odd: newScripted(), modern: realServer("modern", nil), older: realServer("older", []string{"2025-11-25", "2025-06-18"})}
 	addresses := map[string]string{
@@ -87,7 +87,7 @@ func openSeveral(t testing.TB) *several {
 		"Odd":    serve(t, s.odd, nil),
 		"Dead":   closedAddress(t),
 	}
-	s.world = open(t)
+	s.world = open(t, change...)
 	free := s.world.upstream.free
 	s.world.upstream.does(func(http.ResponseWriter, *http.Request) { <-free.Done() })
 	addresses["Slow"], addresses["Issuer"] = s.world.upstream.address, s.issuer.address

@@ -20,6 +20,7 @@ type metrics struct {
 	scrubbed *prometheus.CounterVec
 	reloads  *prometheus.CounterVec
 	metadata *prometheus.CounterVec
+	refused  *prometheus.CounterVec
 }
 
 func newMetrics(records, refused, owed func() float64) *metrics {
@@ -41,8 +42,11 @@ func newMetrics(records, refused, owed func() float64) *metrics {
 		metadata: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mintmark_metadata_requests_total", Help: "Requests for OAuth metadata, which are no calls and not on record, by HTTP status."},
 			[]string{"status"}),
+		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mintmark_credentials_refused_total", Help: "Answers of 401 or 403 to a call with an injected credential."},
+			[]string{"upstream", "provider", "status"}),
 	}
-	m.registry.MustRegister(collectors.NewGoCollector(), m.calls, m.duration, m.scrubbed, m.reloads, m.metadata,
+	m.registry.MustRegister(collectors.NewGoCollector(), m.calls, m.duration, m.scrubbed, m.reloads, m.metadata, m.refused,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mintmark_records_total", Help: "Records in the audit log since start."}, records),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "mintmark_records_refused_total", Help: "Records that the audit log could not take, of failed mints among them; the record log_gap says how many are missing."}, refused),

@@ -125,6 +125,33 @@ func (w *world) passing(e *events, clock *later, piece string, every time.Durati
 	}
 }
 
+// lists asks for a list that p has begun when it returns.
+func (w *world) lists(p *events) <-chan answer {
+	w.t.Helper()
+	got := make(chan answer, 1)
+	go func() {
+		got <- w.do(w.call(to("/mcp/slow"), body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)))
+	}()
+	p.event(w.t, `{"jsonrpc":`)
+	return got
+}
+
+// answered has the time pass until the agent has its answer, and returns it.
+func (w *world) answered(clock *later, got <-chan answer) (a answer) {
+	w.t.Helper()
+	w.await("the answer", func() bool {
+		clock.by.Add(int64(time.Second))
+		w.broker.Look()
+		select {
+		case a = <-got:
+			return true
+		default:
+			return false
+		}
+	})
+	return a
+}
+
 // A list is read whole before any of it is shown: one that stops is a refusal.
 func TestAListThatDoesNotGoOnIsRefused(t *testing.T) {
 	t.Parallel()
@@ -134,23 +161,8 @@ func TestAListThatDoesNotGoOnIsRefused(t *testing.T) {
 			w := open(t, func(s *setup) { s.Clock = clock.now })
 			p := piecemeal(jsonType, "")
 			w.registerOver(way, p)
-			got := make(chan answer, 1)
-			go func() {
-				got <- w.do(w.call(to("/mcp/slow"), body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)))
-			}()
-			p.event(t, `{"jsonrpc":`)
-			var a answer
-			w.await("the refusal", func() bool {
-				clock.by.Add(int64(time.Second))
-				w.broker.Look()
-				select {
-				case a = <-got:
-					return true
-				default:
-					return false
-				}
-			})
-			if said := a.refusal(t); said.Step != "answer" || !strings.Contains(said.Text, "did not go on within its time limit") {
+			got := w.lists(p)
+			if said := w.answered(clock, got).refusal(t); said.Step != "answer" || !strings.Contains(said.Text, "did not go on within its time limit") {
 				t.Errorf("got %+v, want it refused for its pace", said)
 			}
 			recv(t, "the end of the upstream's request", p.left)
@@ -168,26 +180,11 @@ func TestAListThatIsDeniedWhileItIsReadSaysSo(t *testing.T) {
 	})
 	p := piecemeal(jsonType, "")
 	w.registerOver("http", p)
-	got := make(chan answer, 1)
-	go func() {
-		got <- w.do(w.call(to("/mcp/slow"), body(`{"jsonrpc":"2.0","id":1,"method":"tools/list"}`)))
-	}()
-	p.event(t, `{"jsonrpc":`)
+	got := w.lists(p)
 	if err := w.change("policies.cedar", "permit (", "forbid ("); err != nil {
 		t.Fatal(err)
 	}
-	var a answer
-	w.await("the refusal", func() bool {
-		clock.by.Add(int64(time.Second))
-		w.broker.Look()
-		select {
-		case a = <-got:
-			return true
-		default:
-			return false
-		}
-	})
-	if said := a.refusal(t); said.Step != "decide" {
+	if said := w.answered(clock, got).refusal(t); said.Step != "decide" {
 		t.Errorf("got %+v, want it refused by policy", said)
 	}
 	recv(t, "the end of the upstream's request", p.left)

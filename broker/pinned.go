@@ -23,8 +23,8 @@ func (b *Broker) openPins(c bundle.Config) (err error) {
 }
 
 // registerTools puts the registered definitions in force, and so on disk: the last
-// thing before the bundle is, since one that is refused for anything else must not
-// have changed what tools are held to.
+// thing before the bundle is, and after its record, since one that is refused for
+// anything else, or is not on record, must not have changed what tools are held to.
 func (b *Broker) registerTools(c bundle.Config) error {
 	registered := map[string]map[string]string{}
 	for name, u := range c.Upstreams {

@@ -58,7 +58,7 @@ func TestRefusesEvidenceThatProvesNothing(t *testing.T) {
 	}
 	w.run(t, []row{
 		{"no evidence", without, unproven(`expected an X.509-SVID as TLS client certificate, or a JWT-SVID for audience "mintmark" as bearer token, got no evidence`)},
-		{"another scheme", w.call(with("Authorization", "Basic c2hvcDpzZWNyZXQ=")), unproven("got no evidence")},
+		{"another scheme", w.call(with("Authorization", "Basic c2hvcDpzZWNyZXQ=")), unproven("as bearer token, got no evidence but an Authorization header of scheme Basic")},
 		{"JWT of another trust domain", jwt(w.token(foreign, "shop", trustdomain.JWTRequest{})), unproven("trust domain")},
 		{"certificate of another trust domain", cert(foreign, trustdomain.X509Request{}), unproven("trust domain")},
 		{"expired JWT", jwt(w.token(w.domain, "shop", trustdomain.JWTRequest{Lifetime: -2 * time.Minute})), unproven("exp: expected a time after now")},

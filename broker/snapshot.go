@@ -75,6 +75,7 @@ type injection struct {
 	// drops bounds how often an upstream's 401 may end a lease: an agent that
 	// can provoke one must not make the broker mint for each of its calls.
 	drops *rate.Limiter
+	warns *rate.Limiter // of a stored key that is forbidden, for the same reason
 }
 
 func (i *injection) schemeOrNil() injector.Scheme {
@@ -157,7 +158,8 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 			return nil, err
 		}
 		up.injections = append(up.injections, injection{
-			provider: c.Provider, name: c.Scheme, scheme: scheme, tools: c.Tools, drops: rate.NewLimiter(rate.Every(10*time.Second), 1)})
+			provider: c.Provider, name: c.Scheme, scheme: scheme, tools: c.Tools, drops: rate.NewLimiter(rate.Every(10*time.Second), 1),
+			warns: rate.NewLimiter(rate.Every(time.Minute), 1)})
 	}
 	return up, nil
 }

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -46,18 +47,22 @@ func (b *Broker) apply(ctx context.Context, bd *bundle.Bundle, old *snapshot) (e
 }
 
 // replace puts a snapshot on record and in force in the place of another, unless
-// no more calls may begin: what is on record has been in force.
+// no more calls may begin. Where it does not come in force though it is on record, so
+// is that the other one stays.
 func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
 	b.changing.Lock()
 	defer b.changing.Unlock()
 	if b.ended {
 		return fmt.Errorf("apply bundle %s: the broker is stopping", snap.bundle.Digest)
 	}
-	if err := b.registerTools(snap.bundle.Config); err != nil {
+	if err := b.recordBundle(ctx, "bundle", snap.bundle, ""); err != nil {
 		return err
 	}
-	if err := b.recordBundle(ctx, "bundle", snap.bundle); err != nil {
-		return err
+	// After the record, since what tools are held to is kept: it would be in force,
+	// and after a restart too, with nothing on record that says since when.
+	if err := b.registerTools(snap.bundle.Config); err != nil {
+		why := "bundle " + snap.bundle.Digest + " did not come in force: its tool_digests could not be written"
+		return errors.Join(err, b.recordBundle(ctx, "bundle", old.bundle, why))
 	}
 	b.swap(snap)
 	b.warn(ctx, snap.bundle)
@@ -98,9 +103,10 @@ func (s *snapshot) finish(ctx context.Context, now *snapshot) {
 	<-ended
 }
 
-// recordBundle puts the bundle in force on record.
-func (b *Broker) recordBundle(ctx context.Context, event string, bd *bundle.Bundle) error {
-	_, err := b.log.Append(ctx, &audit.Record{Kind: audit.Admin, Event: event, Bundle: bd.Digest})
+// recordBundle puts the bundle in force on record; why is empty but where that is
+// the one before, after all.
+func (b *Broker) recordBundle(ctx context.Context, event string, bd *bundle.Bundle, why string) error {
+	_, err := b.log.Append(ctx, &audit.Record{Kind: audit.Admin, Event: event, Bundle: bd.Digest, Reason: why})
 	return err
 }
 

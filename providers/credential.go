@@ -163,6 +163,10 @@ func (c Credential) Endless() bool {
 	return s.stored || s.id != "" && s.terms().systemEnd.IsZero()
 }
 
+// Stored reports whether c was minted by nobody: somebody stored it, and another one is
+// there only once somebody has stored that. See Keeper.
+func (c Credential) Stored() bool { return c.sealed().stored }
+
 // Revoked reports whether the issuing system has ended c when the Pool asked it to,
 // so that nobody can use it any more. What the Pool no longer hands out may still
 // be good there.

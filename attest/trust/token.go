@@ -12,6 +12,9 @@ import (
 type tokens struct {
 	fetch func(ctx context.Context, audience string) (token, error)
 	clock func() time.Time
+	// signed reports whether a token is by a key that its domain still has: one that was
+	// taken away, as after a theft, signs nothing that others believe.
+	signed func(value, audience string) bool
 
 	mu    sync.Mutex
 	slots map[string]*slot
@@ -40,18 +43,19 @@ func (t *tokens) get(ctx context.Context, audience string) (string, error) {
 		return "", ctx.Err()
 	}
 	now := t.clock()
-	if now.Before(s.refresh) {
+	signed := s.token.value != "" && t.signed(s.token.value, audience)
+	if signed && now.Before(s.refresh) {
 		return s.token.value, nil
 	}
-	if err := s.renew(now, func() (token, error) { return t.fetch(ctx, audience) }); err != nil {
+	if err := s.renew(now, signed, func() (token, error) { return t.fetch(ctx, audience) }); err != nil {
 		return "", err
 	}
 	return s.token.value, nil
 }
 
 // renew fetches a token. It keeps the one it has when the fetch fails and that
-// one is still good, and then leaves the source alone for a while.
-func (s *slot) renew(now time.Time, fetch func() (token, error)) error {
+// one is still good and signed, and then leaves the source alone for a while.
+func (s *slot) renew(now time.Time, signed bool, fetch func() (token, error)) error {
 	const retry = 5 * time.Second
 	fetched, err := fetch()
 	switch {
@@ -61,7 +65,7 @@ func (s *slot) renew(now time.Time, fetch func() (token, error)) error {
 	case err == nil:
 		err = errors.New("got a token that has expired, want one to use")
 	}
-	if !now.Before(s.token.expires) {
+	if !signed || !now.Before(s.token.expires) {
 		return err
 	}
 	s.refresh = now.Add(min(retry, s.token.expires.Sub(now)))

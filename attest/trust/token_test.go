@@ -35,6 +35,8 @@ func (i *issuer) fail(err error) {
 	i.err = err
 }
 
+func always(string, string) bool { return true }
+
 func expect(t *testing.T, tokens *tokens, audience, want string) {
 	t.Helper()
 	if got, err := tokens.get(t.Context(), audience); err != nil || got != want {
@@ -45,7 +47,7 @@ func expect(t *testing.T, tokens *tokens, audience, want string) {
 func TestTokensAreKeptForHalfTheirLife(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{life: time.Minute}
-		tokens := &tokens{fetch: i.fetch, clock: time.Now}
+		tokens := &tokens{fetch: i.fetch, clock: time.Now, signed: always}
 		expect(t, tokens, "a", "a1")
 		expect(t, tokens, "b", "b2")
 		<-time.After(29 * time.Second)
@@ -58,7 +60,7 @@ func TestTokensAreKeptForHalfTheirLife(t *testing.T) {
 func TestTokenOutlivesItsSource(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i, down := &issuer{life: time.Minute}, errors.New("down")
-		tokens := &tokens{fetch: i.fetch, clock: time.Now}
+		tokens := &tokens{fetch: i.fetch, clock: time.Now, signed: always}
 		expect(t, tokens, "a", "a1")
 		i.fail(down)
 		for range 5 { // to 50s
@@ -77,7 +79,7 @@ func TestTokenOutlivesItsSource(t *testing.T) {
 func TestExpiredTokenIsNotHandedOut(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{life: -time.Second}
-		tokens := &tokens{fetch: i.fetch, clock: time.Now}
+		tokens := &tokens{fetch: i.fetch, clock: time.Now, signed: always}
 		if got, err := tokens.get(t.Context(), "a"); err == nil || got != "" {
 			t.Errorf("got %q, %v, want an error", got, err)
 		}
@@ -87,7 +89,7 @@ func TestExpiredTokenIsNotHandedOut(t *testing.T) {
 func TestOneFetchHoweverManyWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		i := &issuer{life: time.Minute}
-		tokens := &tokens{fetch: i.fetch, clock: time.Now}
+		tokens := &tokens{fetch: i.fetch, clock: time.Now, signed: always}
 		var group sync.WaitGroup
 		for range 20 {
 			group.Go(func() { expect(t, tokens, "a", "a1") })
@@ -102,7 +104,7 @@ func TestOneFetchHoweverManyWait(t *testing.T) {
 func TestWaitingEndsWithTheContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		stuck := make(chan struct{})
-		tokens := &tokens{clock: time.Now, fetch: func(context.Context, string) (token, error) {
+		tokens := &tokens{clock: time.Now, signed: always, fetch: func(context.Context, string) (token, error) {
 			<-stuck
 			return token{}, errors.New("released")
 		}}
@@ -116,5 +118,23 @@ func TestWaitingEndsWithTheContext(t *testing.T) {
 		}
 		close(stuck)
 		<-done
+	})
+}
+
+// What is signed by a key that was taken away is fetched again, and is no token to
+// fall back to.
+func TestATokenEndsWithTheKeyThatSignedIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		i, down, gone := &issuer{life: time.Minute}, errors.New("down"), ""
+		tokens := &tokens{fetch: i.fetch, clock: time.Now, signed: func(value, audience string) bool { return audience == "a" && value != gone }}
+		expect(t, tokens, "a", "a1")
+		expect(t, tokens, "a", "a1")
+		gone = "a1"
+		expect(t, tokens, "a", "a2")
+		gone = "a2"
+		i.fail(down)
+		if got, err := tokens.get(t.Context(), "a"); !errors.Is(err, down) || got != "" {
+			t.Errorf("without its key: got %q, %v, want the source's error", got, err)
+		}
 	})
 }

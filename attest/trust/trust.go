@@ -169,8 +169,8 @@ func (t *Trust) GetX509SVID() (*x509svid.SVID, error) {
 }
 
 // JWTSVID returns a JWT-SVID of the broker for exactly the given audience. It
-// is kept until half of its life is over, and used to its end while the
-// Workload API does not answer.
+// is kept until half of its life is over, or until the Workload API no longer names
+// the key that signed it, and used to its end while the Workload API does not answer.
 func (t *Trust) JWTSVID(ctx context.Context, audience string) (string, error) {
 	if t == nil || t.api == nil {
 		return "", errors.New("get own JWT-SVID: got no Workload API, want trust.workload_api")

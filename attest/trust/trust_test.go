@@ -157,6 +157,31 @@ func TestBundleChangesAreFollowedAndCounted(t *testing.T) {
 	}
 }
 
+// The broker's own token is of no use once its key is taken away, though half of its
+// life is still to come; a key that comes beside it changes nothing.
+func TestOwnTokenIsByAKeyOfItsDomain(t *testing.T) {
+	domain := trustdomain.New("example.org", trustdomain.Options{})
+	tr := open(t, bundle.Trust{WorkloadAPI: serve(t, domain).Addr()}, domain.TrustDomain(), trust.Options{})
+	own := func() string {
+		token, err := tr.JWTSVID(t.Context(), "vault")
+		if err != nil {
+			t.Error(err)
+		}
+		return token
+	}
+	first := own()
+	domain.Rotate(trustdomain.KeepOld)
+	eventually(t, "the new keys", func() bool { return believes(t, tr, domain) })
+	if own() != first {
+		t.Error("a key beside the old one: got another token, want the same")
+	}
+	domain.Rotate(trustdomain.DropOld)
+	eventually(t, "the new keys alone", func() bool { return believes(t, tr, domain) })
+	if _, err := jwtsvid.ParseAndValidate(own(), domain.Bundle(), []string{"vault"}); err != nil {
+		t.Errorf("got a token that its domain does not know: %v", err)
+	}
+}
+
 func TestRenewedSVIDChangesNoGeneration(t *testing.T) {
 	domain := trustdomain.New("example.org", trustdomain.Options{X509Lifetime: 2 * time.Second})
 	tr := open(t, bundle.Trust{WorkloadAPI: serve(t, domain).Addr()}, domain.TrustDomain(), trust.Options{})

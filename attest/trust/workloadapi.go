@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/bundle/jwtbundle"
@@ -25,6 +26,7 @@ type workloadAPI struct {
 	trust   *Trust
 	client  *workloadapi.Client
 	tokens  tokens
+	keys    atomic.Pointer[jwtbundle.Set] // of JWT-SVIDs, as the endpoint says
 
 	mu    sync.Mutex
 	x509  stream
@@ -54,7 +56,7 @@ func (t *Trust) openWorkloadAPI(ctx, running context.Context, address string) er
 		jwt:     stream{name: "jwt"},
 		ready:   make(chan struct{}),
 	}
-	w.tokens = tokens{fetch: w.fetchToken, clock: t.options.Clock}
+	w.tokens = tokens{fetch: w.fetchToken, clock: t.options.Clock, signed: w.signed}
 	t.api = w
 	t.group.Go(func() {
 		w.follow(running, func() error { return client.WatchX509Context(running, w) })
@@ -141,6 +143,7 @@ func (w *workloadAPI) OnX509ContextWatchError(err error) { w.fail(&w.x509, err) 
 
 // OnJWTBundlesUpdate takes in the JWT bundles.
 func (w *workloadAPI) OnJWTBundlesUpdate(set *jwtbundle.Set) {
+	w.keys.Store(set)
 	w.trust.update(func(s *sources) { s.jwt = set })
 	w.answered(&w.jwt)
 }
@@ -204,6 +207,17 @@ func (w *workloadAPI) fetchToken(ctx context.Context, audience string) (token, e
 		return token{}, err
 	}
 	return token{value: svid.Marshal(), expires: svid.Expiry}, nil
+}
+
+// signed reports whether the endpoint still names the key that a token is signed by. A
+// bundle file says whom the broker believes, and nothing of who believes the broker.
+func (w *workloadAPI) signed(value, audience string) bool {
+	keys := w.keys.Load()
+	if keys == nil {
+		return false
+	}
+	_, err := jwtsvid.ParseAndValidate(value, keys, []string{audience})
+	return err == nil
 }
 
 // backoffs are quicker than go-spiffe's own, which reach 30s: an agent that

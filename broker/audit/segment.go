@@ -98,8 +98,8 @@ func openSegment(path string, flag int) (file, error) {
 // prepareDirectory makes dir where there is none, and refuses one in which
 // others could put files of their own.
 func prepareDirectory(dir string) error {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return fmt.Errorf("make log directory: %w", err)
+	if err := MakeDirectory(dir); err != nil {
+		return err
 	}
 	info, err := os.Lstat(dir)
 	if err != nil {

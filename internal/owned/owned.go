@@ -72,8 +72,10 @@ func Keep(f *os.File, replaced fs.FileInfo) error {
 
 // Leave is Keep for a file, or directory, that replaces none, made by root in a
 // directory of another's. What others make is their own.
-func Leave(f *os.File, directory fs.FileInfo) error {
-	if !Me().IsRoot() {
+func Leave(f *os.File, directory fs.FileInfo) error { return Me().leave(f, directory) }
+
+func (u User) leave(f *os.File, directory fs.FileInfo) error {
+	if !u.IsRoot() {
 		return nil
 	}
 	return Keep(f, directory)

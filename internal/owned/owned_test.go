@@ -74,6 +74,24 @@ func TestFilesBelongToTheDirectorysOrTheReplacedFilesOwner(t *testing.T) {
 	}
 }
 
+// What another than root makes in a directory of somebody else's, as it may where that
+// is its group's, is its own: it could give nothing away, and need not.
+func TestWhatOthersThanRootMakeIsTheirOwn(t *testing.T) {
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "made"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	before := owned.Of(stat(t, f.Name()))
+	if err := owned.LeaveAs(1000, f, others{stat(t, dir)}); err != nil {
+		t.Errorf("got %v, want nothing done", err)
+	}
+	if got := owned.Of(stat(t, f.Name())); got != before {
+		t.Errorf("got it given to %s, want it of %s still", got.Name(), before.Name())
+	}
+}
+
 // others is what is known of a file of another user.
 type others struct{ fs.FileInfo }
 

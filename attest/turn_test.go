@@ -1,0 +1,107 @@
+package attest_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mintmark/attest"
+	"mintmark/internal/fault"
+)
+
+// An attestor that hangs, whatever becomes of its context, is waited for no longer
+// than it may take, for each of the calls that wait for it; the others have their own
+// turns, and it has its own back when it goes on.
+func TestAnAttestorThatHangsTakesNoTurnsOfOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		free := make(chan struct{})
+		a, b := newHeader("A"), newHeader("B")
+		var hanging atomic.Int64
+		hangs := digested{attestFunc(func(ctx context.Context, e attest.Evidence) (attest.Identity, error) {
+			if _, ok := a.Digest(e); ok {
+				hanging.Add(1)
+				<-free
+			}
+			return a.Attest(ctx, e)
+		}), a}
+		c, err := attest.NewChain([]attest.Attestor{hangs, b}, attest.ChainOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		begun := time.Now()
+		var calls sync.WaitGroup
+		for range 3 * runtime.GOMAXPROCS(0) {
+			calls.Go(func() {
+				id, err := c.Attest(t.Context(), evidence("A", one))
+				refused(t, id, err, fault.Unavailable, "could not be verified in time")
+			})
+		}
+		synctest.Wait()
+		if err := prove(t, c, evidence("B", one)); err != nil || time.Since(begun) != 0 {
+			t.Errorf("another attestor: got %v after %s, want it asked at once", err, time.Since(begun))
+		}
+		calls.Wait()
+		if got := time.Since(begun); got != 5*time.Second {
+			t.Errorf("refused after %s, want 5s", got)
+		}
+		if got := hanging.Load(); got != int64(runtime.GOMAXPROCS(0)) {
+			t.Errorf("got %d that hang, want no more than %d", got, runtime.GOMAXPROCS(0))
+		}
+		close(free)
+		synctest.Wait()
+		if err := prove(t, c, evidence("A", one)); err != nil {
+			t.Errorf("once it goes on: got %v", err)
+		}
+	})
+}
+
+// One that gives up with its context has said nothing of the evidence.
+func TestAnAttestorThatGivesUpHasNoVerdict(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newHeader("A")
+		var quick atomic.Bool
+		gives := digested{attestFunc(func(ctx context.Context, e attest.Evidence) (attest.Identity, error) {
+			if !quick.Load() {
+				<-ctx.Done()
+				return attest.Identity{}, ctx.Err()
+			}
+			return a.Attest(ctx, e)
+		}), a}
+		c, err := attest.NewChain([]attest.Attestor{gives}, attest.ChainOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		id, err := c.Attest(t.Context(), evidence("A", one))
+		refused(t, id, err, fault.Unavailable, "could not be verified in time")
+		quick.Store(true)
+		if err := prove(t, c, evidence("A", one)); err != nil {
+			t.Errorf("the next call: got %v, want it asked again", err)
+		}
+	})
+}
+
+// What an attestor throws is thrown where the call is served, and costs no turn.
+func TestWhatAnAttestorThrowsIsTheCallsOwn(t *testing.T) {
+	a := newHeader("A")
+	thrown := errors.New("thrown")
+	throws := digested{attestFunc(func(context.Context, attest.Evidence) (attest.Identity, error) { panic(thrown) }), a}
+	c := newChain(t, attest.ChainOptions{}, throws)
+	for range 2 * runtime.GOMAXPROCS(0) {
+		func() {
+			defer func() {
+				if got := recover(); got != thrown {
+					t.Errorf("got %v thrown, want what the attestor threw", got)
+				}
+			}()
+			id, err := c.Attest(t.Context(), evidence("A", one))
+			t.Errorf("got %v, %v, want a panic", id, err)
+		}()
+	}
+}

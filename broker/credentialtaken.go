@@ -1,0 +1,43 @@
+package broker
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strconv"
+
+	"mintmark/internal/fault"
+)
+
+// credentialTaken refuses an answer of 401 to an injected credential: how to log in
+// is none of the agent's affair. It may call again where another credential is minted
+// then. A key that somebody stored is read anew, and stays the same until somebody
+// replaces it: calling again is of no use, and only an operator can mend that.
+//
+// A 403 is relayed, since it may be about what was asked for. An operator hears that
+// it came to a stored key, which may have lost what it was allowed to do.
+func (b *Broker) credentialTaken(c *call, status int) error {
+	if c.injection == nil || status != http.StatusUnauthorized && status != http.StatusForbidden {
+		return nil
+	}
+	b.metrics.refused.WithLabelValues(c.name, c.injection.provider, strconv.Itoa(status)).Inc()
+	stored := c.credential.Stored()
+	if status == http.StatusForbidden {
+		if stored && c.injection.warns.Allow() {
+			b.logger.WarnContext(context.WithoutCancel(c.r.Context()),
+				"the upstream answered 403 to a stored key: either the call is not for it, or the key was revoked or may do less than before",
+				slog.String("call", c.id), slog.String("upstream", c.name), slog.String("provider", c.injection.provider))
+		}
+		return nil
+	}
+	if c.injection.drops.Allow() {
+		c.snap.pool.Drop(c.ctx, c.credential.ID())
+	}
+	hint, what := "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve", "a credential"
+	if stored {
+		hint, what = "the upstream refused the stored key that is registered for it; calling again is of no use until an operator of the broker has replaced that key", "the stored key"
+	}
+	return fault.Wrap("forward", fault.BadUpstream, hint,
+		fmt.Errorf("status 401 to %s of provider %s, put there by scheme %s", what, c.injection.provider, c.injection.name))
+}
