@@ -16,8 +16,8 @@ func carriesAuthority(name string) bool {
 	case "Authorization", "Proxy-Authorization", "Cookie", "Cookie2", "Dpop", "Www-Authenticate", "Signature", "Signature-Input",
 		"Forwarded", "X-Real-Ip", "Remote-User":
 		return true
-	case mcp.HeaderSession, "Content-Type", "Accept":
-		return false
+	case mcp.HeaderSession, mcp.HeaderVersion, mcp.HeaderMethod, mcp.HeaderName, "Content-Type", "Accept", "Traceparent", "Tracestate", "User-Agent":
+		return false // as each call has them
 	}
 	var buf [64]byte
 	lower := appendLower(buf[:0], name)

@@ -48,11 +48,12 @@ func (x *exchange) begin(h head) error {
 	if h.old {
 		r.Proto, r.ProtoMinor = "HTTP/1.0", 0
 	}
-	r.Host = h.header["Host"][0]
+	if len(h.host) > 0 {
+		r.Host = h.host[0]
+	}
 	if target.Host != "" {
 		r.Host = target.Host
 	}
-	delete(h.header, "Host")
 	clear(p.header) // no handler keeps it: with its return the answer is over
 	x.header = p.header
 	p.write.want = time.Time{} // the last answer's is over

@@ -19,6 +19,7 @@ type head struct {
 	method, target string // of a request
 	old            bool   // HTTP/1.0
 	header         http.Header
+	host, lengths  []string // of a request: these headers, which are not in header
 
 	length  int64 // -1: not stated
 	chunked bool
@@ -53,9 +54,10 @@ func parseHead(text string) (head, error) {
 	if err != nil {
 		return head{}, err
 	}
-	if h.header, err = parseHeader(rest); err != nil {
+	if err = h.read(rest); err != nil {
 		return head{}, err
 	}
+	h.lengths = h.header["Content-Length"]
 	return h, h.frame()
 }
 
@@ -70,14 +72,11 @@ func (in *input) readRequest(limit int) (head, error) {
 	if err != nil {
 		return head{}, err
 	}
-	if h.header, err = parseHeader(rest); err != nil {
+	if err = h.read(rest); err != nil {
 		return head{}, err
 	}
-	if host := h.header["Host"]; len(host) > 1 || len(host) == 0 && !h.old || len(host) == 1 && !isVisible(host[0]) {
+	if len(h.host) > 1 || len(h.host) == 0 && !h.old || len(h.host) == 1 && !isVisible(h.host[0]) {
 		return head{}, errors.New("expected one Host header of visible ASCII")
-	}
-	if h.old && h.header["Host"] == nil {
-		h.header["Host"] = []string{""}
 	}
 	return h, h.frame()
 }
@@ -102,29 +101,55 @@ func parseRequest(line string) (head, error) {
 	return h, nil
 }
 
-// parseHeader reads lines of names and values.
-func parseHeader(rest string) (http.Header, error) {
+// read reads lines of names and values.
+func (h *head) read(rest string) error {
 	n := 0
 	if rest != "" {
 		n = strings.Count(rest, "\r\n") + 1
 	}
-	header := make(http.Header, n)
 	values := make([]string, 0, n) // one array for all: most headers have one value
+	if h.method != "" {
+		n = max(0, n-2) // less what is kept apart: few calls have more than a map's first size then
+	}
+	h.header = make(http.Header, n)
 	for rest != "" {
 		var line string
 		line, rest, _ = strings.Cut(rest, "\r\n")
 		name, value, err := parseLine(line)
 		if err != nil {
-			return nil, err
-		}
-		if had := header[name]; had != nil {
-			header[name] = append(had, value)
-			continue
+			return err
 		}
 		values = append(values, value)
-		header[name] = values[len(values)-1 : len(values) : len(values)]
+		one := values[len(values)-1 : len(values) : len(values)]
+		if apart := h.apart(name); apart != nil {
+			*apart = joined(*apart, one)
+			continue
+		}
+		h.header[name] = joined(h.header[name], one)
 	}
-	return header, nil
+	return nil
+}
+
+// apart returns where a request's headers are kept that say where it goes and how
+// long it is.
+func (h *head) apart(name string) *[]string {
+	switch {
+	case h.method == "":
+		return nil
+	case name == "Host":
+		return &h.host
+	case name == "Content-Length":
+		return &h.lengths
+	}
+	return nil
+}
+
+// joined returns the values of a header with one more.
+func joined(had, one []string) []string {
+	if had == nil {
+		return one
+	}
+	return append(had, one...)
 }
 
 // parseStatus reads "HTTP/1.1 200 OK" (RFC 9112, section 4).
@@ -157,17 +182,46 @@ func parseLine(line string) (name, value string, err error) {
 	if !ok || !isToken(name) {
 		return "", "", errors.New("expected a header's name, a colon and its value")
 	}
-	value = strings.Trim(value, " \t")
+	value = trimmed(value)
 	if !isValue(value) {
 		return "", "", errors.New("expected a header without control characters")
 	}
-	return textproto.CanonicalMIMEHeaderKey(name), value, nil
+	return canonical(name), value, nil
+}
+
+// trimmed returns value without the white space around it.
+func trimmed(value string) string {
+	for value != "" && (value[0] == ' ' || value[0] == '\t') {
+		value = value[1:]
+	}
+	for value != "" && (value[len(value)-1] == ' ' || value[len(value)-1] == '\t') {
+		value = value[:len(value)-1]
+	}
+	return value
+}
+
+// canonical returns a header's name as maps have it. Those that each call of MCP has
+// in another form, and net/textproto does not know, cost no allocation.
+func canonical(name string) string {
+	switch name {
+	case "traceparent":
+		return "Traceparent"
+	case "MCP-Protocol-Version", "mcp-protocol-version":
+		return "Mcp-Protocol-Version"
+	case "mcp-session-id":
+		return "Mcp-Session-Id"
+	case "mcp-method":
+		return "Mcp-Method"
+	case "mcp-name":
+		return "Mcp-Name"
+	}
+	return textproto.CanonicalMIMEHeaderKey(name)
 }
 
 // frame reads how the body is delimited (RFC 9112, section 6.3). An answer that says
 // it twice, or in a way that some do not know, ends for others elsewhere.
 func (h *head) frame() error {
-	coding, length := h.header["Transfer-Encoding"], h.header["Content-Length"]
+	coding, length := h.header["Transfer-Encoding"], h.lengths
 	switch {
 	case len(coding) > 0 && len(length) > 0:
 		return errors.New("expected Transfer-Encoding or Content-Length, got both")

@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"runtime/debug"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,7 @@ type peer struct {
 	net    net.Conn             // socket, or TLS over it
 	handed bool                 // to who serves HTTP/2
 	served bool                 // a request came
+	rests  atomic.Bool          // it is between two requests
 	state  *tls.ConnectionState // nil: plain
 	from   string               // address
 	in     input

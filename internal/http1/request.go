@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
+	"strings"
 )
 
 // check refuses a request that would be read as another one: nothing in it may end
@@ -35,9 +36,10 @@ func (r *Request) check() error {
 // isOurs reports whether a header says how a message is delimited or concerns the
 // connection alone.
 func isOurs(name string) bool {
-	switch http.CanonicalHeaderKey(name) {
-	case "Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Upgrade", "Expect":
-		return true
+	for _, ours := range [...]string{"Host", "Content-Length", "Transfer-Encoding", "Connection", "Keep-Alive", "Proxy-Connection", "Te", "Trailer", "Upgrade", "Expect"} {
+		if len(name) == len(ours) && strings.EqualFold(name, ours) {
+			return true
+		}
 	}
 	return false
 }

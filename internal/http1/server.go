@@ -39,7 +39,7 @@ type Server struct {
 
 	mu        sync.Mutex
 	listeners map[net.Listener]bool
-	conns     map[*peer]bool // true: between two requests
+	conns     map[*peer]struct{}
 	serving   sync.WaitGroup // of connections
 }
 
@@ -98,7 +98,7 @@ func (s *socket) CloseWrite() error {
 
 func (s *Server) open() {
 	s.once.Do(func() {
-		s.listeners, s.conns = map[net.Listener]bool{}, map[*peer]bool{}
+		s.listeners, s.conns = map[net.Listener]bool{}, map[*peer]struct{}{}
 		s.room, s.stopped = make(chan struct{}, s.MaxConns), make(chan struct{})
 		if s.TLS == nil || !slices.Contains(s.TLS.NextProtos, "h2") {
 			return
@@ -159,7 +159,7 @@ func (s *Server) add(p *peer) bool {
 	if s.ends() {
 		return false
 	}
-	s.conns[p] = false
+	s.conns[p] = struct{}{}
 	s.serving.Add(1)
 	return true
 }
@@ -172,11 +172,10 @@ func (s *Server) remove(p *peer) {
 }
 
 // rest notes that a connection is between two requests, or no longer. It returns
-// false when it is to end.
+// false when it is to end: what Shutdown finds between two it closes, and what rests
+// after it has looked sees that it was called.
 func (s *Server) rest(p *peer, idle bool) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[p] = idle
+	p.rests.Store(idle)
 	return !s.ends()
 }
 
@@ -223,8 +222,8 @@ func (s *Server) stop(which func(idle bool) bool) {
 	for l := range s.listeners {
 		_ = l.Close()
 	}
-	for p, idle := range s.conns {
-		if which(idle) {
+	for p := range s.conns {
+		if which(p.rests.Load()) {
 			p.cancel()
 			_ = p.socket.Close()
 		}
