@@ -110,7 +110,14 @@ func (b *Broker) readBody(c *call) error {
 		c.whole = true
 		return nil
 	}
-	body, err := readAll(c.r.Body, c.r.ContentLength, limit)
+	var body []byte
+	var err error
+	if c.r.ContentLength > 0 {
+		body, c.lent = b.bodies.lend(c.r.ContentLength)
+		body, err = readAnnounced(c.r.Body, body, c.r.ContentLength)
+	} else {
+		body, err = readAll(c.r.Body, limit)
+	}
 	if err != nil {
 		return err
 	}
@@ -119,14 +126,7 @@ func (b *Broker) readBody(c *call) error {
 	return nil
 }
 
-// trusted is how much memory an announced length gets at once; more grows as
-// it arrives. A file of 64 KiB and what is said around it are read in one piece.
-const trusted = 96 << 10
-
-func readAll(r io.Reader, length, limit int64) ([]byte, error) {
-	if length > 0 {
-		return readAnnounced(r, length)
-	}
+func readAll(r io.Reader, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, limit+1))
 	if err != nil {
 		return nil, cutShort(err)
@@ -137,9 +137,9 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 	return body, nil
 }
 
-// readAnnounced reads a body of a length that is within the limit.
-func readAnnounced(r io.Reader, length int64) ([]byte, error) {
-	body := make([]byte, min(length, trusted))
+// readAnnounced reads a body of a length that is within the limit, into memory for the
+// beginning of it at least.
+func readAnnounced(r io.Reader, body []byte, length int64) ([]byte, error) {
 	for at := 0; ; {
 		n, err := io.ReadFull(r, body[at:])
 		if err != nil {
