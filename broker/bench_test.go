@@ -100,9 +100,12 @@ func TestCallAllocs(t *testing.T) {
 	}
 }
 
-// exchange writes a request and reads an answer of known length, at no cost
-// that would hide the broker's.
-func (c *connection) exchange(request []byte) error {
+// exchange writes a request and reads okAnswer, at no cost that would hide the
+// broker's.
+func (c *connection) exchange(request []byte) error { return c.exchanges(request, len(okAnswer)) }
+
+// exchanges writes a request and reads an answer of known length.
+func (c *connection) exchanges(request []byte, length int) error {
 	if _, err := c.conn.Write(request); err != nil {
 		return err
 	}
@@ -115,7 +118,7 @@ func (c *connection) exchange(request []byte) error {
 			return err
 		}
 	}
-	_, err = c.in.Discard(len(okAnswer))
+	_, err = c.in.Discard(length)
 	return err
 }
 
@@ -137,9 +140,15 @@ func (s *sink) Write(p []byte) (int, error) {
 	return len(p), nil
 }
 
-// newFastUpstream answers every request with the same bytes, at no cost that
-// would hide the broker's.
+// newFastUpstream answers every request with okAnswer, at no cost that would hide
+// the broker's.
 func newFastUpstream(t testing.TB) (address string) {
+	t.Helper()
+	return newUpstreamOf(t, okAnswer)
+}
+
+// newUpstreamOf answers every request with the same text.
+func newUpstreamOf(t testing.TB, text string) (address string) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -152,16 +161,16 @@ func newFastUpstream(t testing.TB) (address string) {
 			if err != nil {
 				return
 			}
-			conns.Go(func() { answerFast(conn) })
+			conns.Go(func() { answerFast(conn, text) })
 		}
 	})
 	t.Cleanup(func() { _ = l.Close(); conns.Wait() })
 	return l.Addr().String()
 }
 
-func answerFast(conn net.Conn) {
+func answerFast(conn net.Conn, text string) {
 	defer conn.Close()
-	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(okAnswer), okAnswer)
+	answer := fmt.Appendf(nil, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s", len(text), text)
 	in, length := bufio.NewReader(conn), []byte("Content-Length: ")
 	for {
 		body := 0

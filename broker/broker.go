@@ -69,6 +69,7 @@ type Broker struct {
 
 	fingerprintKey []byte
 	slots          chan struct{} // one for each call under way
+	bodies         lender        // of memory for requests
 	buffers        sync.Pool     // of *[bufferSize]byte, for answers under way
 	listeners      []*listener
 	admin          net.Listener // nil: none

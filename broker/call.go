@@ -51,7 +51,8 @@ type call struct {
 	verb    string      // HTTP method, as it is sent
 	header  http.Header // as the agent sent it, or as a message that the broker words needs it
 	body    []byte
-	whole   bool // the body was read to its end
+	lent    *[trusted]byte // the memory of body; nil: it is body's alone
+	whole   bool           // the body was read to its end
 	msg     mcp.Message
 	batch   []*entry // instead of msg, for several messages
 
@@ -81,6 +82,7 @@ type call struct {
 	recorded bool // the allowed decision is in the log; of a batch, one of them
 
 	// answer
+	relayed      bool               // it came, and the agent has all of it
 	scrub        *injector.Scrubber // of what the upstream says; nil until it was sent something
 	pace         pace               // of the answer that is read
 	hits         int                // of it, that were told of
@@ -123,7 +125,11 @@ func (b *Broker) serve(c *call) error {
 		}
 		return b.asStateless(c)
 	}
-	return b.pass(c)
+	err := b.pass(c)
+	if err == nil {
+		b.bodies.takeBack(c)
+	}
+	return err
 }
 
 // pass makes an exchange and answers with what comes of it.
@@ -136,7 +142,9 @@ func (b *Broker) pass(c *call) error {
 	if begun, err := b.beginsInstead(c, resp); begun {
 		return err
 	}
-	return b.answer(c, resp, scrub)
+	err = b.answer(c, resp, scrub)
+	c.relayed = err == nil
+	return err
 }
 
 // exchange is the one way to an upstream: decide, lease, record, inject,

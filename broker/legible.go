@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"encoding/binary"
 	"io"
 	"mime"
 	"net/http"
@@ -115,12 +116,8 @@ func (t *textBody) next(p []byte) (int, error) {
 }
 
 func (t *textBody) compressed(piece []byte) bool {
-	if t.strict {
-		for _, c := range piece {
-			if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
-				return true
-			}
-		}
+	if t.strict && hasControls(piece) {
+		return true
 	}
 	if t.decided {
 		return false
@@ -162,4 +159,25 @@ func zlibbed(first []byte) (is, may bool) {
 		i += n
 	}
 	return false, len(first) < longestLook
+}
+
+// hasControls reports whether a character is in piece that JSON does not have. It looks
+// at eight bytes at once, and at each where one is below a space.
+func hasControls(piece []byte) bool {
+	const ones, highs = 0x0101010101010101, 0x8080808080808080
+	for ; len(piece) >= 8; piece = piece[8:] {
+		if w := binary.LittleEndian.Uint64(piece); (w-' '*ones)&^w&highs != 0 && anyControl(piece[:8]) {
+			return true
+		}
+	}
+	return anyControl(piece)
+}
+
+func anyControl(piece []byte) bool {
+	for _, c := range piece {
+		if c < ' ' && c != '\n' && c != '\r' && c != '\t' {
+			return true
+		}
+	}
+	return false
 }

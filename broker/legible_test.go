@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 
+	"mintmark/broker"
 	"mintmark/internal/fault"
 )
 
@@ -123,5 +124,21 @@ func TestAStreamThatIsNoTextIsCut(t *testing.T) {
 	}
 	if rec := w.outcome(w.lastAllowed().Call); !strings.Contains(rec.Reason, "compressed") || rec.Fault != "bad_upstream" {
 		t.Errorf("outcome: got %q %q", rec.Fault, rec.Reason)
+	}
+}
+
+// Every character is known for what it is, wherever it stands among others.
+func TestControlCharactersAreFound(t *testing.T) {
+	t.Parallel()
+	for c := range 256 {
+		want := c < ' ' && c != '\n' && c != '\r' && c != '\t'
+		for at := range 20 {
+			for _, other := range []string{"x", "\n", "\xff", " "} {
+				text := []byte(strings.Repeat(other, 20))
+				if text[at] = byte(c); broker.HasControls(text) != want {
+					t.Errorf("got %v for %q, want %v", !want, text, want)
+				}
+			}
+		}
 	}
 }

@@ -110,7 +110,14 @@ func (b *Broker) readBody(c *call) error {
 		c.whole = true
 		return nil
 	}
-	body, err := readAll(c.r.Body, c.r.ContentLength, limit)
+	var body []byte
+	var err error
+	if c.r.ContentLength > 0 {
+		body, c.lent = b.bodies.lend(c.r.ContentLength)
+		body, err = readAnnounced(c.r.Body, body, c.r.ContentLength)
+	} else {
+		body, err = readAll(c.r.Body, limit)
+	}
 	if err != nil {
 		return err
 	}
@@ -119,22 +126,8 @@ func (b *Broker) readBody(c *call) error {
 	return nil
 }
 
-// trusted is how much memory an announced length gets at once; more grows as
-// it arrives.
-const trusted = 64 << 10
-
-func readAll(r io.Reader, length, limit int64) ([]byte, error) {
-	if 0 < length && length <= trusted {
-		body := make([]byte, length)
-		if _, err := io.ReadFull(r, body); err != nil {
-			return nil, cutShort(err)
-		}
-		return body, nil
-	}
+func readAll(r io.Reader, limit int64) ([]byte, error) {
 	body, err := io.ReadAll(io.LimitReader(r, limit+1))
-	if err == nil && length > int64(len(body)) {
-		err = io.ErrUnexpectedEOF
-	}
 	if err != nil {
 		return nil, cutShort(err)
 	}
@@ -142,6 +135,23 @@ func readAll(r io.Reader, length, limit int64) ([]byte, error) {
 		return nil, tooLarge(limit)
 	}
 	return body, nil
+}
+
+// readAnnounced reads a body of a length that is within the limit, into memory for the
+// beginning of it at least.
+func readAnnounced(r io.Reader, body []byte, length int64) ([]byte, error) {
+	for at := 0; ; {
+		n, err := io.ReadFull(r, body[at:])
+		if err != nil {
+			return nil, cutShort(err)
+		}
+		if at += n; int64(at) == length {
+			return body, nil
+		}
+		larger := make([]byte, min(length, 2*int64(at)))
+		copy(larger, body)
+		body = larger
+	}
 }
 
 func cutShort(err error) error {

@@ -225,6 +225,10 @@ func (u *Upstream) readable(method string, resp *http.Response, err error) (*htt
 	return resp, nil
 }
 
+// EndsWithAnswer reports whether nobody reads a request's body once the answer's is
+// closed. net/http's transport may be writing it still.
+func (u *Upstream) EndsWithAnswer() bool { return u.plain != nil }
+
 // Close drops idle connections.
 func (u *Upstream) Close() {
 	u.transport.CloseIdleConnections()

@@ -47,9 +47,9 @@ func (r *Reader) ReadBatch(body []byte) ([]Message, error) {
 	if err := checkShape(body, r.depth); err != nil {
 		return nil, err
 	}
-	d := r.decoder(body)
+	d := r.decoders.Get().(*decoder)
 	defer r.free(d)
-	p := parser{dec: &d.dec, body: body}
+	p := parser{dec: d.over(body), body: body}
 	ms, err := p.batch()
 	if err == nil {
 		err = p.end()

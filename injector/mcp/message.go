@@ -76,8 +76,10 @@ func NewReader(depth int) *Reader {
 }
 
 type decoder struct {
-	buf bytes.Buffer
-	dec jsontext.Decoder
+	buf   bytes.Buffer
+	dec   jsontext.Decoder
+	short []byte // what it reads instead of a long message
+	gaps  gaps
 }
 
 // Read parses body as exactly one message. On error the message is zero and
@@ -86,9 +88,22 @@ func (r *Reader) Read(body []byte) (Message, error) {
 	if err := checkShape(body, r.depth); err != nil {
 		return Message{}, err
 	}
-	d := r.decoder(body)
+	d := r.decoders.Get().(*decoder)
 	defer r.free(d)
-	p := parser{dec: &d.dec, body: body}
+	d.short, d.gaps = shorten(d.short[:0], d.gaps[:0], body)
+	if len(d.gaps) > 0 {
+		if m, err := d.read(d.short, body); err == nil {
+			return m, nil
+		}
+		d.gaps = d.gaps[:0] // an error says where in the message it is
+	}
+	return d.read(body, body)
+}
+
+// read reads the message in body by what of it is in text, which is all of it but the
+// gaps.
+func (d *decoder) read(text, body []byte) (Message, error) {
+	p := parser{dec: d.over(text), body: body, gaps: d.gaps}
 	m, err := p.message()
 	if err == nil {
 		err = p.end()
@@ -100,23 +115,31 @@ func (r *Reader) Read(body []byte) (Message, error) {
 	return m, nil
 }
 
-func (r *Reader) decoder(body []byte) *decoder {
-	d := r.decoders.Get().(*decoder)
-	d.buf = *bytes.NewBuffer(body)
+// over returns the decoder at the beginning of text.
+func (d *decoder) over(text []byte) *jsontext.Decoder {
+	d.buf = *bytes.NewBuffer(text)
 	d.dec.Reset(&d.buf)
-	return d
+	return &d.dec
 }
 
 func (r *Reader) free(d *decoder) {
 	d.buf = bytes.Buffer{} // do not keep the body alive in the pool
+	clear(d.short)
+	if cap(d.short) > mostShort {
+		d.short = nil
+	}
 	r.decoders.Put(d)
 }
+
+// mostShort is how much room a decoder in the pool has at most.
+const mostShort = 16 << 10
 
 // parser reads one message. The messages of a batch have one each, over one
 // decoder.
 type parser struct {
 	dec  *jsontext.Decoder
 	body []byte
+	gaps gaps // what of body dec does not read
 	seen struct{ jsonrpc, method, result, failure, code, message bool }
 	// params holds what the method decides the meaning of: names are read
 	// before the method may be known.
@@ -156,8 +179,8 @@ func (p *parser) message() (Message, error) {
 
 // end refuses what follows the message, or the batch, but white space.
 func (p *parser) end() error {
-	if _, err := p.dec.ReadToken(); err == nil || p.dec.InputOffset() < int64(len(bytes.TrimRight(p.body, space))) {
-		return parseError("expected the end of the body after the message, got more data at byte %d", p.dec.InputOffset())
+	if _, err := p.dec.ReadToken(); err == nil || p.at() < len(bytes.TrimRight(p.body, space)) {
+		return parseError("expected the end of the body after the message, got more data at byte %d", p.at())
 	}
 	return nil
 }
@@ -299,9 +322,12 @@ func (p *parser) value() ([]byte, error) {
 	if err != nil {
 		return nil, syntaxError(err)
 	}
-	end := int(p.dec.InputOffset())
-	return p.body[end-len(v) : end : end], nil
+	begin, end := p.gaps.origin(int(p.dec.InputOffset())-len(v)), p.at()
+	return p.body[begin:end:end], nil
 }
+
+// at returns where in the body the decoder is.
+func (p *parser) at() int { return p.gaps.origin(int(p.dec.InputOffset())) }
 
 // text reads a string of at most limit bytes.
 func (p *parser) text(limit int) (string, error) {
@@ -309,9 +335,9 @@ func (p *parser) text(limit int) (string, error) {
 	if kind := p.dec.PeekKind(); kind != '"' && kind != 0 {
 		return "", invalidRequest("expected %q to be a string, got %s", where(), kindName(kind))
 	}
-	quoted, err := p.dec.ReadValue()
+	quoted, err := p.value()
 	if err != nil {
-		return "", syntaxError(err)
+		return "", err
 	}
 	s := unquote(quoted)
 	if len(s) > limit {

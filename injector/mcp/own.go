@@ -2,6 +2,8 @@ package mcp
 
 import (
 	"bytes"
+	"encoding/binary"
+	"math/bits"
 	"slices"
 	"strings"
 
@@ -69,19 +71,43 @@ func (o *Own) Next(piece []byte) error {
 	return nil
 }
 
-// plain returns how many bytes of piece change nothing: text within a result, of
-// which answers are mostly made.
+// plain returns how many bytes of piece change nothing: what stands within a result,
+// of which answers are mostly made.
 func (o *Own) plain(piece []byte) int {
 	s := &o.scan
-	if !s.text || s.escaped || s.depth <= s.message || o.stream != nil && !o.stream.first {
+	switch {
+	case s.escaped || s.depth <= s.message || o.stream != nil && !o.stream.first:
 		return 0
+	case s.text:
+		return textual(piece)
 	}
 	for i, c := range piece {
-		if c < ' ' || c == '"' || c == '\\' {
+		switch c {
+		case '"', '{', '}', '[', ']', '\r', '\n':
 			return i
 		}
 	}
 	return len(piece)
+}
+
+// textual returns how many bytes piece begins with that neither end a string, nor
+// escape anything, nor are control characters.
+func textual(piece []byte) int {
+	i := 0
+	for ; i+8 <= len(piece); i += 8 {
+		w := binary.LittleEndian.Uint64(piece[i : i+8 : i+8])
+		quote, slash := w^'"'*ones, w^'\\'*ones
+		// The high bit of the first such byte, and of none before it.
+		if is := ((w-' '*ones)&^w | (quote-ones)&^quote | (slash-ones)&^slash) & highs; is != 0 {
+			return i + bits.TrailingZeros64(is)/8
+		}
+	}
+	for ; i < len(piece); i++ {
+		if c := piece[i]; c < ' ' || c == '"' || c == '\\' {
+			break
+		}
+	}
+	return i
 }
 
 // lines tells which bytes of a stream of events are the data of one.

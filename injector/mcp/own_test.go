@@ -1,6 +1,7 @@
 package mcp_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 
@@ -54,5 +55,33 @@ func TestAnAnswerIsToItsRequestAlone(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What is looked at eight bytes at once comes to the same as one byte after another,
+// wherever in them a character stands that counts.
+func TestAnAnswerIsToItsRequestInPiecesToo(t *testing.T) {
+	for _, kind := range []string{"application/json", "text/event-stream"} {
+		for _, s := range []string{`"`, `\"`, `\\`, `\`, "\x1f", "\x00", "\t", " ", "é", "\xff", "\x80", `","id":2,"x":"`, `"},"id":2,"x":{"y":"`, `"]}`, `{`, `}`, "\n", "\r", `":[[{"a":{}}],"`} {
+			for at := range 20 {
+				text := `{"jsonrpc":"2.0","result":{"a":[1,{"text":"` + strings.Repeat("x", at) + s + `yyyyyyyyyyyy"},  {} ]},"id":1}`
+				for _, text := range []string{text, strings.Replace(text, `"id":1`, `"id":3`, 1)} {
+					if kind == "text/event-stream" {
+						text = "event: message\ndata: " + text + "\n\ndata: " + text + "\n\n"
+					}
+					whole, apart := mcp.NewOwn(kind, []byte("1")), mcp.NewOwn(kind, []byte("1"))
+					got := whole.Next([]byte(text))
+					var want error
+					for i := range len(text) {
+						if want = apart.Next([]byte(text[i : i+1])); want != nil {
+							break
+						}
+					}
+					if fmt.Sprint(got) != fmt.Sprint(want) {
+						t.Errorf("%q\n got %v\nwant %v", text, got, want)
+					}
+				}
+			}
+		}
 	}
 }

@@ -14,7 +14,7 @@ type answer struct {
 	conn     *conn
 	ctx      context.Context //nolint:containedctx // of the call, which lasts until the body is closed
 	stop     func() bool     // no longer interrupts; false: it has
-	writing  chan error      // the end of a long request's writing; nil: it was written at once
+	writing  chan error      // the end of a long request's writing; nil: there is none under way
 	response http.Response
 
 	body  body
@@ -87,14 +87,14 @@ func (a *answer) end(err error) {
 		a.conn.client.put(a.conn)
 		return
 	}
-	a.conn.close()
+	a.close()
 }
 
 // abandon ends a call that came to no answer.
 func (a *answer) abandon() {
 	a.done = true
 	a.stop()
-	a.conn.close()
+	a.close()
 }
 
 var errClosed = errors.New("the answer's body was closed")

@@ -2,18 +2,12 @@ package http1
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"net"
 	"net/http"
 	"syscall"
 	"time"
 )
-
-// inOne is the longest body that is written together with its head, and by the
-// goroutine that asks: what the system takes at once, so that an answer before the
-// end of the request can't leave both sides waiting.
-const inOne = 32 << 10
 
 // conn is one connection. It serves one call at a time.
 type conn struct {
@@ -86,45 +80,4 @@ func cause(ctx context.Context, err error) error {
 		return ctx.Err()
 	}
 	return err
-}
-
-// send writes req: whole, or its head and the beginning of a long body, with the
-// rest written meanwhile.
-func (k *conn) send(req *Request, a *answer) error {
-	pooled := k.client.writers.Get().(*[]byte)
-	b := req.appendHead((*pooled)[:0])
-	rest := req.Body
-	if len(rest) <= inOne {
-		b = append(b, rest...)
-		rest = nil
-	}
-	_, err := k.net.Write(b)
-	clear(b) // it holds a credential
-	if cap(b) <= 2*inOne {
-		*pooled = b[:0]
-		k.client.writers.Put(pooled)
-	}
-	if err == nil && rest != nil {
-		a.writing = make(chan error, 1)
-		go func() {
-			_, err := k.net.Write(rest)
-			a.writing <- err
-		}()
-	}
-	return err
-}
-
-var errEarly = errors.New("the server answered before it had the whole request")
-
-// written returns nil when the whole request has been written.
-func (a *answer) written() error {
-	if a.writing == nil {
-		return nil
-	}
-	select {
-	case err := <-a.writing:
-		return err
-	default:
-		return errEarly
-	}
 }
