@@ -173,7 +173,7 @@ func TestDecideAgreesWithCedar(t *testing.T) {
 			return set
 		}
 		set, all := compile(), policySet(t, text.String())
-		for n := range 400 {
+		for n := range 250 {
 			q := randomRequest(r)
 			allow, ids := plainDecision(all, q)
 			got := set.Decide(q)
@@ -193,8 +193,8 @@ func TestDecideAgreesWithCedar(t *testing.T) {
 			}
 		}
 	}
-	if allowed < 1000 || errs < 100 {
-		t.Errorf("got %d allowed and %d erring of 24000, want enough of both to mean something", allowed, errs)
+	if allowed < 500 || errs < 50 {
+		t.Errorf("got %d allowed and %d erring of 15000, want enough of both to mean something", allowed, errs)
 	}
 }
 
