@@ -127,6 +127,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 	l.credential.lease.once.Store(new(once))
 	terms := *minted.sealed().terms()
 	terms.Scopes = slices.Clone(terms.Scopes)
+	l.fixed.Store(terms.Fixed)
 	l.credential.lease.fingerprint = p.fingerprint(l.credential.lease.material)
 	l.used.Store(true)
 	l.agree(terms, start)
