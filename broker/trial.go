@@ -62,7 +62,7 @@ func RevokeAll(ctx context.Context, o Options, name string) error {
 			err = all.RevokeAll(ctx)
 		}
 		if err != nil {
-			b.log.Note(&audit.Record{
+			b.log.Write(&audit.Record{
 				Kind: audit.Admin, Event: "revoke_all_failed", Bundle: o.Bundle.Digest, Provider: name, Fault: fault.KindOf(err).String(), Reason: err.Error(),
 			})
 		}
