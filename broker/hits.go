@@ -38,7 +38,7 @@ func (b *Broker) noticed(c *call) {
 
 // tellMasked tells that the answer to c had a secret of the credential in it.
 func (b *Broker) tellMasked(c *call, credential, why string) {
-	b.log.Note(&audit.Record{
+	b.log.Write(&audit.Record{
 		Kind: audit.Admin, Event: "secret_masked", Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method,
 		Tool: c.object(), Credential: credential, Reason: why,
 	})

@@ -101,14 +101,14 @@ func (b *Broker) recordTool(c *call, tool, digest string, text []byte, v pins.Ve
 		rec.Event = "tool_restored"
 	}
 	b.recordSkipped(c.name)
-	b.log.Note(rec)
+	b.log.Write(rec)
 }
 
 // recordSkipped puts on record how many changes of an upstream's tools have no
 // record of their own.
 func (b *Broker) recordSkipped(upstream string) {
 	if n := b.pins.Skipped(upstream); n > 0 {
-		b.log.Note(&audit.Record{Kind: audit.Admin, Event: "tools_skipped", Upstream: upstream, Count: n,
+		b.log.Write(&audit.Record{Kind: audit.Admin, Event: "tools_skipped", Upstream: upstream, Count: n,
 			Reason: "changes of tools that keep changing and have no record of their own"})
 	}
 }
@@ -131,7 +131,7 @@ func (b *Broker) recordApprovals() {
 		b.logger.ErrorContext(context.Background(), "the tools approved can't be read: what was in force stays so", slog.String("as", b.approver), slog.Any("err", err))
 	}
 	for _, a := range b.pins.Approvals() {
-		b.log.Note(&audit.Record{Kind: audit.Admin, Event: "tool_approved", Upstream: a.Upstream, Tool: a.Tool, Reason: "definition sha256:" + a.Digest})
+		b.log.Write(&audit.Record{Kind: audit.Admin, Event: "tool_approved", Upstream: a.Upstream, Tool: a.Tool, Reason: "definition sha256:" + a.Digest})
 	}
 }
 

@@ -301,7 +301,7 @@ func run(part func(context.Context) error) (stop func()) {
 }
 
 func (b *Broker) recordPosture(f posture.Fact, event string) {
-	b.log.Note(&audit.Record{Kind: audit.Posture, Event: event, Subject: f.Subject, Posture: []audit.PostureFact{
+	b.log.Write(&audit.Record{Kind: audit.Posture, Event: event, Subject: f.Subject, Posture: []audit.PostureFact{
 		{Name: f.Name, Value: f.Value, AgeS: f.Seconds(b.clock()), Issuer: f.Issuer}}})
 }
 

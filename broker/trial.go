@@ -62,7 +62,7 @@ func RevokeAll(ctx context.Context, o Options, name string) error {
 			err = all.RevokeAll(ctx)
 		}
 		if err != nil {
-			b.log.Note(&audit.Record{
+			b.log.Write(&audit.Record{
 				Kind: audit.Admin, Event: "revoke_all_failed", Bundle: o.Bundle.Digest, Provider: name, Fault: fault.KindOf(err).String(), Reason: err.Error(),
 			})
 		}
@@ -115,12 +115,11 @@ func (b *Broker) entryOnTrial(ctx context.Context, bd *bundle.Bundle, name strin
 }
 
 func trialOf(c providers.Credential, kind string, entry providers.Entry) Trial {
-	_, renews := entry.Provider.(providers.Renewer)
 	keeper, keeps := entry.Provider.(providers.Keeper)
 	return Trial{
 		Stored:   keeps && keeper.Kept(),
 		Provider: c.Provider(), Kind: kind, Type: string(c.Kind()), Scopes: c.Scopes(), NotAfter: c.NotAfter().UTC(), Fingerprint: c.Fingerprint(),
-		Credential: c.ID(), Lease: c.Lease(), Revocable: c.Revocable(entry.Provider), Renewable: renews && c.Lease() != "",
+		Credential: c.ID(), Lease: c.Lease(), Revocable: c.Revocable(entry.Provider), Renewable: c.Renewable(entry.Provider),
 	}
 }
 

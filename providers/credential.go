@@ -77,6 +77,9 @@ type Terms struct {
 	// Revocable says that the system ends the credential where it is shown the
 	// secret itself, as in RFC 7009; a handle is then not needed.
 	Revocable bool
+	// Fixed says that the system does not prolong this credential, though it prolongs
+	// others: its Renewer is not asked.
+	Fixed bool
 
 	systemEnd time.Time // what NotAfter was, before the Pool set an earlier one
 }
@@ -179,6 +182,12 @@ func (c Credential) Lease() string { return c.sealed().terms().Lease }
 func (c Credential) Revocable(p Provider) bool {
 	_, revokes := p.(Revoker)
 	return revokes && c.known()
+}
+
+// Renewable reports whether p's system can be asked to prolong c.
+func (c Credential) Renewable(p Provider) bool {
+	_, renews := p.(Renewer)
+	return renews && c.known() && !c.sealed().terms().Fixed
 }
 
 func (c Credential) known() bool {

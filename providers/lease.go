@@ -127,6 +127,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 	l.credential.lease.once.Store(new(once))
 	terms := *minted.sealed().terms()
 	terms.Scopes = slices.Clone(terms.Scopes)
+	l.fixed.Store(terms.Fixed)
 	l.credential.lease.fingerprint = p.fingerprint(l.credential.lease.material)
 	l.used.Store(true)
 	l.agree(terms, start)
@@ -218,12 +219,17 @@ func (l *lease) systemEnd() time.Time {
 }
 
 // fingerprint hashes the secret parts, each with its length, so that no two
-// sets of parts are the same bytes.
+// sets of parts are the same bytes. The user name is one of a password: what is sent of
+// two users with one password is not the same, and one is not searched for in place of
+// the other.
 func (p *Pool) fingerprint(m Material) string {
 	h := hmac.New(sha256.New, p.key)
 	parts := []string{open(m.Token), open(m.Password), open(m.SecretAccessKey), open(m.SessionToken)}
 	if !m.Key.IsZero() {
 		parts = append(parts, m.Key.public())
+	}
+	if !m.Password.IsZero() {
+		parts = append(parts, m.Username)
 	}
 	for _, v := range parts {
 		_ = binary.Write(h, binary.BigEndian, uint64(len(v)))

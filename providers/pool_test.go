@@ -328,6 +328,8 @@ func TestFingerprint(t *testing.T) {
 	for _, got := range []string{
 		fingerprint(other, providers.Material{Token: secret("one")}, providers.Token),
 		fingerprint(key, providers.Material{Token: secret("two")}, providers.Token),
+		fingerprint(key, providers.Material{Username: "a", Password: secret("one")}, providers.Password),
+		fingerprint(key, providers.Material{Username: "b", Password: secret("one")}, providers.Password), // another "user:password"
 		fingerprint(key, providers.Material{AccessKeyID: "A", SecretAccessKey: secret("ab"), SessionToken: secret("c")}, providers.AWS),
 		fingerprint(key, providers.Material{AccessKeyID: "A", SecretAccessKey: secret("a"), SessionToken: secret("bc")}, providers.AWS),
 	} {

@@ -185,3 +185,24 @@ func TestWhatIsNotRenewableIsAskedOnce(t *testing.T) {
 		}
 	})
 }
+
+// What its system said is fixed is replaced without asking.
+func TestWhatIsFixedIsNotAskedFor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &renewing{scripted: lasting(time.Hour), renew: func(context.Context, int, providers.Held) (providers.Terms, error) {
+			return providers.Terms{}, providers.ErrNotRenewable
+		}}
+		p.mint = func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+			return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(canary)},
+				providers.Terms{NotAfter: time.Now().Add(time.Hour), Lease: "lease-1", Fixed: n == 1}), nil
+		}
+		r := one(t, p)
+		defer r.Stop(t)
+		fixed, _ := lease(t, r)
+		pass(41 * time.Minute)
+		next, _ := lease(t, r)
+		if next.ID() == fixed.ID() || p.tries != 0 || fixed.Renewable(p) || !next.Renewable(p) || next.Renewable(p.scripted) {
+			t.Errorf("got %d renewals tried; renewable: %t and %t, want no, and that of the second", p.tries, fixed.Renewable(p), next.Renewable(p))
+		}
+	})
+}

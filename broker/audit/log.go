@@ -134,7 +134,7 @@ func (l *Log) Append(ctx context.Context, rec *Record) (Receipt, error) {
 }
 
 // Note writes rec after all that was appended before, without waiting for it:
-// for Outcome records. It is with the kernel when the next record is, or within
+// for Outcome records alone, and what is followed by another. It is with the kernel when the next record is, or within
 // milliseconds. It blocks only while the queue is full. A record that
 // cannot be written is counted in the next log_gap record.
 func (l *Log) Note(rec *Record) {
@@ -149,9 +149,35 @@ func (l *Log) Note(rec *Record) {
 	}
 }
 
+// Write writes rec and returns once it is with the kernel, where no kill of this process
+// can take it back; unlike Append it does not wait for the disk, whatever its kind, nor
+// for anybody's leave. It is for what is rare and leads to nothing by itself. A record
+// that cannot be written is counted in the next log_gap record.
+func (l *Log) Write(rec *Record) {
+	if err := check(rec); err != nil {
+		l.drop(err)
+		return
+	}
+	e := l.entry(rec)
+	e.durable = false
+	if err := l.send(context.Background(), e, l.append); err != nil {
+		l.drop(err)
+		return
+	}
+	if err := <-e.done; err != nil { // whoever says so has counted it
+		l.dropped(err)
+		return
+	}
+	recycle(l.entries, e)
+}
+
 func (l *Log) drop(err error) {
 	l.gauges.lost.Add(1)
 	l.gauges.refuse.Add(1)
+	l.dropped(err)
+}
+
+func (l *Log) dropped(err error) {
 	l.logger.LogAttrs(context.Background(), slog.LevelError, "audit record dropped", slog.Any("error", err))
 }
 

@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -184,6 +185,29 @@ func TestCloseIsIdempotentAndFinal(t *testing.T) {
 	}
 	if report := mustVerify(t, dir); report.Records != 50 || report.Unsigned != 0 {
 		t.Fatalf("got %+v, want the 50 notes, signed", report)
+	}
+}
+
+// What is written is in the file at once, after what was noted before, and waits for no
+// disk.
+func TestWhatIsWrittenIsInTheFileAtOnce(t *testing.T) {
+	dir := t.TempDir()
+	l := mustOpen(t, audit.Options{Directory: dir, SyncAlways: true})
+	for n := range 50 {
+		id := fmt.Sprint("write-", n, ".")
+		l.Note(&audit.Record{Kind: audit.Outcome, Call: "note-" + id})
+		l.Write(&audit.Record{Kind: audit.Admin, Event: "tool_approved", Call: id})
+		content, err := os.ReadFile(filepath.Join(dir, "00000001.log"))
+		note, write := bytes.Index(content, []byte(`"note-`+id)), bytes.Index(content, []byte(`"`+id))
+		if err != nil || note < 0 || write < note {
+			t.Fatalf("record %d: got it at %d of the file and what was noted before at %d, %v", n, write, note, err)
+		}
+	}
+	mustClose(t, l)
+	l.Write(&audit.Record{Kind: audit.Admin})
+	l.Write(&audit.Record{Kind: "gossip"})
+	if s := l.Stats(); s.Records != 100 || s.Refused != 2 {
+		t.Errorf("got %d records and %d refused, want 100 and two", s.Records, s.Refused)
 	}
 }
 

@@ -66,6 +66,7 @@ func (d *dynamic) Mint(ctx context.Context, req providers.Request) (providers.Cr
 		terms.NotAfter = earliest(terms.NotAfter, ends(material.Chain))
 	}
 	if terms.Lease != "" {
+		terms.Fixed = !answer.Renewable
 		life := time.Duration(answer.LeaseDuration) * time.Second
 		d.session.leases.add(terms.Lease, made{login: by.login, renewable: answer.Renewable, life: life, end: terms.NotAfter, scopes: terms.Scopes}, start)
 	}

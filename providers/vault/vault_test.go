@@ -268,6 +268,19 @@ func user(name string, seconds int) string {
 	return fmt.Sprintf(`{"lease_id":"database/creds/ro/%s","lease_duration":%d,"renewable":true,"data":{"username":"%s","password":"%s-pw"}}`, name, seconds, name, canary)
 }
 
+func TestARenewableLeaseIsWhatVaultSaysIsOne(t *testing.T) {
+	for _, renewable := range []bool{true, false} {
+		d := newDouble(t)
+		d.on("auth/jwt/login", answer(200, `{"auth":{"client_token":"t","lease_duration":3600}}`))
+		d.on("database/creds/ro", answer(200, strings.Replace(user("u", 600), `"renewable":true`, fmt.Sprintf(`"renewable":%t`, renewable), 1)))
+		p := open(t, database(t, d), providers.Env{Self: &self{}})
+		c, err := p.Mint(t.Context(), providers.Request{})
+		if err != nil || c.Renewable(p) != renewable || !c.Revocable(p) {
+			t.Errorf("renewable %t: got %t, and revocable %t, %v", renewable, c.Renewable(p), c.Revocable(p), err)
+		}
+	}
+}
+
 func TestDatabaseUserEndsWithItsLeaseOrItsToken(t *testing.T) {
 	start := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 	tests := map[string]struct {
