@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 	"strings"
 	"testing"
 
@@ -85,6 +86,17 @@ func TestACompressedAnswerIsDecoded(t *testing.T) {
 		w.wantOK(w.call(to("/mcp/open")), okAnswer)
 		w.upstream.does(encodes("text/event-stream", coding, func(*http.Request) string { return coded(coding, answerEvent) }))
 		w.wantOK(w.call(), answerEvent)
+	}
+}
+
+// An upstream that is not told otherwise may send any coding.
+func TestNoCodingIsAskedFor(t *testing.T) {
+	for _, way := range []string{"http", "https", "h2"} {
+		w := hostileOver(t, way, "bearer")
+		w.wantOK(w.call(get("/http/bearer-http/x"), with("Accept-Encoding", "gzip")), "")
+		if got := w.upstream.last(t).header["Accept-Encoding"]; !slices.Equal(got, []string{"identity"}) {
+			t.Errorf("%s: got %q, want identity alone", way, got)
+		}
 	}
 }
 

@@ -132,8 +132,7 @@ func (t *textBody) compressed(piece []byte) bool {
 func marked(first []byte) (is, may bool) {
 	for _, mark := range [...]string{
 		"\x1f\x8b", "\x1f\x9d", "\x1f\xa0", // gzip, compress
-		"\x28\xb5\x2f\xfd",                 // zstd (RFC 8878)
-		"\x78\x01", "\x78\x9c", "\x78\xda", // zlib (RFC 1950), which HTTP calls deflate
+		"\x28\xb5\x2f\xfd",                             // zstd (RFC 8878)
 		"\xfd7zXZ\x00", "BZh91AY&", "\x04\x22\x4d\x18", // xz, bzip2, LZ4
 	} {
 		if strings.HasPrefix(string(first), mark) {
@@ -145,8 +144,9 @@ func marked(first []byte) (is, may bool) {
 	return is, may || mayBeZlib
 }
 
-// zlibbed is marked for the heads of zlib that are text too: "x^", which is that of
-// some levels, and those of a dictionary, "x?" and "x ". What follows them tells.
+// zlibbed is marked for zlib (RFC 1950), which HTTP calls deflate. Some of its heads
+// are text too: "x^", which is that of some levels, and those of a dictionary, "x?" and
+// "x ". What follows them tells.
 func zlibbed(first []byte) (is, may bool) {
 	if len(first) < 2 || first[0] != 0x78 || (0x7800+int(first[1]))%31 != 0 {
 		return false, len(first) == 0 || len(first) == 1 && first[0] == 0x78

@@ -195,22 +195,15 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 
 // sendPlain sends out over the client's own connection.
 func (u *Upstream) sendPlain(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
-	u.complete(out.Header)
+	if out.Header["User-Agent"] == nil {
+		out.Header["User-Agent"] = u.agent
+	}
 	// What recheck returns is a *fault.Error, which sendError leaves as it is.
 	resp, err := u.plain.Send(ctx, &http1.Request{Method: out.Method, Target: out.URL.RequestURI(), Host: out.URL.Host, Header: out.Header, Body: out.Body}, recheck)
 	if err != nil {
 		return nil, sendError(ctx, err)
 	}
 	return resp, nil
-}
-
-// complete adds what each request says for the broker. Without an Accept-Encoding any
-// coding would be acceptable (RFC 9110, section 12.5.3).
-func (u *Upstream) complete(h http.Header) {
-	h["Accept-Encoding"] = u.coding
-	if h["User-Agent"] == nil {
-		h["User-Agent"] = u.agent
-	}
 }
 
 // readable returns an answer that can be scrubbed, and refuses any other.
@@ -245,7 +238,10 @@ func (u *Upstream) Close() {
 func (u *Upstream) request(ctx context.Context, out *Outgoing) *http.Request {
 	r := u.blank.WithContext(ctx)
 	r.Method, r.URL, r.Host, r.Header = out.Method, out.URL, out.URL.Host, out.Header
-	u.complete(out.Header)
+	out.Header["Accept-Encoding"] = u.coding // as http1 says by itself
+	if out.Header["User-Agent"] == nil {
+		out.Header["User-Agent"] = u.agent
+	}
 	if len(out.Body) > 0 || bodyless(out.Method) {
 		r.ContentLength = int64(len(out.Body))
 		r.Body = io.NopCloser(bytes.NewReader(out.Body))

@@ -51,6 +51,9 @@ func (r *Request) appendHead(b []byte) []byte {
 	b = append(b, " HTTP/1.1\r\nHost: "...)
 	b = append(b, r.Host...)
 	b = append(b, "\r\n"...)
+	if r.Header["Accept-Encoding"] == nil { // by which any would be acceptable (RFC 9110, section 12.5.3)
+		b = append(b, "Accept-Encoding: identity\r\n"...)
+	}
 	for name, values := range r.Header {
 		for _, v := range values {
 			b = append(b, name...)
