@@ -3,7 +3,7 @@ package testenv
 import (
 	"bytes"
 	"context"
-	"crypto/sha1" //nolint:gosec // as below
+	"crypto/sha1"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
@@ -53,7 +53,7 @@ func (s *CephServer) User(t testing.TB, name string) (access, key string) {
 // policies know the issuer by.
 func (s *CephServer) OpenID(t testing.TB, issuer, audience string, certificate *x509.Certificate) string {
 	t.Helper()
-	sum := sha1.Sum(certificate.Raw) //nolint:gosec // it is how AWS names certificates
+	sum := sha1.Sum(certificate.Raw) // it is how AWS names certificates
 	s.iam(t, url.Values{
 		"Action": {"CreateOpenIDConnectProvider"}, "Url": {issuer},
 		"ClientIDList.member.1": {audience}, "ThumbprintList.member.1": {hex.EncodeToString(sum[:])},

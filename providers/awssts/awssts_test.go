@@ -180,7 +180,7 @@ func TestRefusalsAreExplainedAndNotQuoted(t *testing.T) {
 		"redirect":          {func(w http.ResponseWriter, r *http.Request) { http.Redirect(w, r, "http://127.0.0.1:1/"+canary, 307) }, fault.Unavailable, "sts answered with a redirect, which is not followed"},
 		"hangs up":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, fault.Unavailable, "sts gave no usable answer"},
 		"too long an error": {answer(403, "<Error>"+strings.Repeat(canary, 1<<17)), fault.Unavailable, "sts answered with more than 1048576 bytes"},
-		"too long":          {answer(200, "<A>"+strings.Repeat(canary, 1<<17)), fault.Unavailable, "sts gave no usable answer"},
+		"too long":          {answer(200, "<A>"+strings.Repeat(canary, 1<<17)), fault.Unavailable, "sts answered with more than 1048576 bytes"},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
