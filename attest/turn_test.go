@@ -2,7 +2,6 @@ package attest_test
 
 import (
 	"context"
-	"errors"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -90,7 +89,7 @@ func TestAnAttestorThatGivesUpHasNoVerdict(t *testing.T) {
 // What an attestor throws is thrown where the call is served, and costs no turn.
 func TestWhatAnAttestorThrowsIsTheCallsOwn(t *testing.T) {
 	a := newHeader("A")
-	thrown := errors.New("thrown")
+	const thrown = "thrown"
 	throws := digested{attestFunc(func(context.Context, attest.Evidence) (attest.Identity, error) { panic(thrown) }), a}
 	c := newChain(t, attest.ChainOptions{}, throws)
 	for range 2 * runtime.GOMAXPROCS(0) {

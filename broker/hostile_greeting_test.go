@@ -29,8 +29,7 @@ func greetings() map[string]string {
 }
 
 // greeter is an upstream of HTTP/1.1 over TLS that says what it got on one connection
-// at the beginning of the next, before it has read what it is asked. What comes before
-// anything was sent ends the connection, and another is dialled for the call.
+// at the beginning of the next, before it has read what it is asked.
 type greeter struct {
 	greet atomic.Pointer[string] // nil: it answers
 	loot  atomic.Pointer[string]

@@ -5,8 +5,6 @@ package pins
 
 import (
 	"cmp"
-	"crypto/sha256"
-	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -67,9 +65,6 @@ type Pins struct {
 
 // pinned is what is remembered, by upstream and tool.
 type pinned map[string]map[string]Pin
-
-// Approval is a changed definition that an operator put in force.
-type Approval struct{ Upstream, Tool, Digest string }
 
 // Open returns the pins kept in a directory, which is made where it does not
 // exist.
@@ -255,92 +250,6 @@ func (p *Pins) pending(upstream, tool, digest string) bool {
 	}
 	seen := p.restless[upstream].seen(tool)
 	return pin.Changed != "" || seen != "" && seen != pin.Digest || digest != "" && digest != pin.Digest
-}
-
-// Approve puts the changed definitions of tools in force, or of all that have
-// changed when none is named, and returns their names.
-func (p *Pins) Approve(upstream string, tools ...string) (approved []string, err error) {
-	missing := ""
-	err = p.change(func(known pinned) {
-		if len(tools) == 0 {
-			tools = pending(known[upstream])
-		}
-		for _, tool := range tools {
-			if _, ok := known[upstream][tool]; !ok && missing == "" {
-				missing = tool
-			}
-		}
-		if missing != "" {
-			return
-		}
-		for _, tool := range tools {
-			if pin := known[upstream][tool]; pin.Changed != "" {
-				known[upstream][tool] = Pin{Digest: pin.Changed, Since: p.clock().UTC()}
-				approved = append(approved, tool)
-			}
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	if missing != "" {
-		return nil, notSeen(missing, upstream)
-	}
-	return approved, nil
-}
-
-// ApproveOnly puts a tool's changed definition in force if it is the one of that
-// digest: a server may have changed the tool again since somebody looked. It takes
-// the whole digest alone, as a server can soon make two definitions whose digests
-// begin alike. It changes nothing on error.
-func (p *Pins) ApproveOnly(upstream, tool, digest string) error {
-	if len(digest) != 2*sha256.Size {
-		return fmt.Errorf("approve %s: expected the definition's whole digest, %d characters, got %q", tool, 2*sha256.Size, digest)
-	}
-	var refused error
-	err := p.change(func(known pinned) {
-		pin, ok := known[upstream][tool]
-		switch {
-		case !ok:
-			refused = notSeen(tool, upstream)
-		case pin.Changed == "":
-			refused = fmt.Errorf("approve %s: expected a tool that has changed, got one that has not: there is nothing to approve, %s is in force", tool, pin.Digest)
-		case pin.Changed != digest:
-			refused = fmt.Errorf("approve %s: expected the definition %s to be what it changed to, got %s; look at it again", tool, digest, pin.Changed)
-		default:
-			known[upstream][tool] = Pin{Digest: pin.Changed, Since: p.clock().UTC()}
-		}
-	})
-	return cmp.Or(err, refused)
-}
-
-func notSeen(tool, upstream string) error {
-	return fmt.Errorf("approve %s: expected a tool of upstream %s that was seen, got one that was not", tool, upstream)
-}
-
-// pending returns the names of the tools that have changed, sorted.
-func pending(tools map[string]Pin) (names []string) {
-	for _, name := range slices.Sorted(maps.Keys(tools)) {
-		if tools[name].Changed != "" {
-			names = append(names, name)
-		}
-	}
-	return names
-}
-
-// Approvals returns the approvals by others that were noticed since it was asked
-// last.
-func (p *Pins) Approvals() (news []Approval) {
-	p.mu.RLock()
-	none := len(p.news) == 0
-	p.mu.RUnlock()
-	if none {
-		return nil
-	}
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	news, p.news = p.news, nil
-	return news
 }
 
 // Tool returns what is remembered of one tool; nothing is the zero Pin.

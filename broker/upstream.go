@@ -1,0 +1,93 @@
+package broker
+
+import (
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"golang.org/x/time/rate"
+
+	"mintmark/broker/bundle"
+	"mintmark/injector"
+)
+
+// upstream is one registered upstream, ready to be called.
+type upstream struct {
+	plain      bool
+	open       bool // registered as needing no credential
+	injections []injection
+	send       *injector.Upstream
+	timeout    time.Duration
+	speaks     speaks
+	oneEra     bool     // agents of the other era are refused
+	holds      bool     // to what its tools said of themselves before
+	held       holdings // sessions of agents that have none of their own
+	allowed    atomic.Pointer[counted]
+	given      *given // credentials of late
+}
+
+// injection is one registered credential of an upstream.
+type injection struct {
+	provider string
+	name     string // of the scheme, as registered
+	scheme   injector.Scheme
+	tools    []string
+	// drops bounds how often an upstream's 401 may end a lease: an agent that
+	// can provoke one must not make the broker mint for each of its calls.
+	drops *rate.Limiter
+	warns *rate.Limiter // of a stored key that is forbidden, for the same reason
+}
+
+func (i *injection) schemeOrNil() injector.Scheme {
+	if i == nil {
+		return nil
+	}
+	return i.scheme
+}
+
+// injectionFor returns the first credential registered for a target, nil for
+// an upstream that needs none, and false when none fits. A call without a
+// target is served only by a credential for every call.
+func (u *upstream) injectionFor(target string) (*injection, bool) {
+	if u.open {
+		return nil, true
+	}
+	for i := range u.injections {
+		if u.injections[i].serves(target) {
+			return &u.injections[i], true
+		}
+	}
+	return nil, false
+}
+
+func (i *injection) serves(target string) bool {
+	return len(i.tools) == 0 || target != "" && slices.ContainsFunc(i.tools, func(tool string) bool {
+		if prefix, open := strings.CutSuffix(tool, "*"); open {
+			return strings.HasPrefix(target, prefix)
+		}
+		return tool == target
+	})
+}
+
+func openUpstream(u bundle.Upstream) (*upstream, error) {
+	send, err := injector.OpenUpstream(u)
+	if err != nil {
+		return nil, err
+	}
+	up := &upstream{plain: u.Kind == "http", open: u.Unauthenticated && len(u.Credentials) == 0, send: send, timeout: u.Timeout.Duration}
+	up.speaks.registered = eraOf(u.Protocol)
+	up.oneEra = u.OtherEra == "refuse"
+	up.holds = u.ToolChanges == "refuse"
+	for _, c := range u.Credentials {
+		scheme, err := injector.Open(c)
+		if err != nil {
+			send.Close()
+			return nil, err
+		}
+		up.injections = append(up.injections, injection{
+			provider: c.Provider, name: c.Scheme, scheme: scheme, tools: c.Tools, drops: rate.NewLimiter(rate.Every(10*time.Second), 1),
+			warns: rate.NewLimiter(rate.Every(time.Minute), 1)})
+	}
+	return up, nil
+}
