@@ -69,8 +69,8 @@ func (s *snapshot) perAgent() map[string][]string {
 
 // begins notes that the agent of c has a session with an upstream, or goes on with one.
 func (s *stays) begins(c *call, upstream, session string) {
-	providers := c.snap.owners[upstream]
-	if len(providers) == 0 || session == "" {
+	own := c.snap.owners[upstream]
+	if len(own) == 0 || session == "" {
 		return
 	}
 	v := visit{workloadOf(c.identity), upstream, maphash.String(s.seed, session)}
@@ -84,7 +84,7 @@ func (s *stays) begins(c *call, upstream, session string) {
 		s.close(s.used.Back().Value.(visit))
 	}
 	a := s.stay(v.agent)
-	for _, provider := range providers {
+	for _, provider := range own {
 		delete(a.over, provider)
 	}
 	s.open[v] = s.used.PushFront(v)
