@@ -75,7 +75,7 @@ func (a *answer) written() error {
 func (a *answer) close() {
 	a.conn.close()
 	if a.writing != nil {
-		_ = <-a.writing // what it says is of the end that was put to it
+		<-a.writing // what it says is of the end that was put to it
 		a.writing = nil
 	}
 }
