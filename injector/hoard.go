@@ -1,6 +1,10 @@
 package injector
 
-import "runtime"
+import (
+	"math/bits"
+	"reflect"
+	"runtime"
+)
 
 // hoard moves texts to memory of their own, which is overwritten once nobody can reach
 // any of them any more: not the Secrets that they are forms of, no Needles, no answer
@@ -18,9 +22,6 @@ func hoard(texts ...*[]byte) {
 	}
 	room := roomFor(total)
 	for _, text := range texts {
-		if cap(room)-len(room) < len(*text) {
-			room = roomFor(len(*text))
-		}
 		at := len(room)
 		room = append(room, *text...)
 		clear((*text)[:cap(*text)])
@@ -28,36 +29,12 @@ func hoard(texts ...*[]byte) {
 	}
 }
 
-// roomFor returns empty room for n bytes, or the most that there is. The collector
-// tells of the end of a whole object alone, and the length of one is of its type.
+// roomFor returns empty room for n bytes at least, which is overwritten when nobody can
+// reach any of it. The collector tells of the end of an array, not of a slice, and each
+// length of one is a type, which stays for ever: so the lengths are powers of two.
 func roomFor(n int) []byte {
-	switch {
-	case n <= 1<<9:
-		return watched(new([1 << 9]byte), func(a *[1 << 9]byte) []byte { return a[:] })
-	case n <= 1<<10:
-		return watched(new([1 << 10]byte), func(a *[1 << 10]byte) []byte { return a[:] })
-	case n <= 1<<11:
-		return watched(new([1 << 11]byte), func(a *[1 << 11]byte) []byte { return a[:] })
-	case n <= 1<<12:
-		return watched(new([1 << 12]byte), func(a *[1 << 12]byte) []byte { return a[:] })
-	case n <= 1<<13:
-		return watched(new([1 << 13]byte), func(a *[1 << 13]byte) []byte { return a[:] })
-	case n <= 1<<14:
-		return watched(new([1 << 14]byte), func(a *[1 << 14]byte) []byte { return a[:] })
-	case n <= 1<<15:
-		return watched(new([1 << 15]byte), func(a *[1 << 15]byte) []byte { return a[:] })
-	case n <= 1<<17:
-		return watched(new([1 << 17]byte), func(a *[1 << 17]byte) []byte { return a[:] })
-	}
-	return watched(new([longestForm]byte), func(a *[longestForm]byte) []byte { return a[:] })
-}
-
-// longestForm is as long as a secret of 64 KiB in any one form: JSON writes a character
-// in six.
-const longestForm = 6<<16 + 1<<10
-
-// watched returns empty room in a, which is overwritten when nobody can reach it.
-func watched[A any](a *A, whole func(*A) []byte) []byte {
-	runtime.SetFinalizer(a, func(a *A) { clear(whole(a)) })
-	return whole(a)[:0]
+	length := 1 << max(9, bits.Len(uint(n-1)))
+	array := reflect.New(reflect.ArrayOf(length, reflect.TypeFor[byte]()))
+	runtime.SetFinalizer(array.Interface(), func(ended any) { clear(reflect.ValueOf(ended).Elem().Bytes()) })
+	return array.Elem().Bytes()[:0]
 }
