@@ -106,24 +106,15 @@ func appendForms(forms []form, secret []byte, known int) []form {
 		}
 		forms = append(forms, form{text, a, partOf(len(text), known*len(text)/length)})
 	}
-	utf16, inHex := utf16Of(secret), hex.AppendEncode(nil, secret)
-	var others [8][]byte
+	add(utf16Of(secret), plain)
+	add(hex.AppendEncode(nil, secret), either)
 	for offset := range 3 {
-		others[offset] = aligned(base64.RawStdEncoding.AppendEncode, 6, secret, offset)
+		add(aligned(base64.RawStdEncoding.AppendEncode, 6, secret, offset), sixtyFour)
 	}
 	for offset := range 5 {
-		others[3+offset] = aligned(base32.StdEncoding.AppendEncode, 5, secret, offset)
+		add(aligned(base32.StdEncoding.AppendEncode, 5, secret, offset), thirtyTwo)
 	}
-	add(secret, plain)
-	add(utf16, plain)
-	add(inHex, either)
-	for i, text := range others {
-		if i < 3 {
-			add(text, sixtyFour)
-		} else {
-			add(text, thirtyTwo)
-		}
-	}
+	add(secret, plain) // last: it is overwritten where another part of the credential is the same
 	return forms
 }
 
