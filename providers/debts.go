@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -26,7 +27,8 @@ type debts struct {
 	last    bool          // no round after this one
 	closed  bool
 	left    []*debt // that nobody tries again
-	late    int     // that are paid though it is closed
+
+	late atomic.Int64 // that came when it was closed, and are being paid all the same
 }
 
 func (q *debts) open(pay func(context.Context, *debt) bool) {
@@ -168,20 +170,6 @@ func (q *debts) owed() int {
 	return len(q.queue) + q.workers + len(q.behind) + len(q.waiting) + len(q.left)
 }
 
-// owesLate counts n more debts that are paid though the queue is closed.
-func (q *debts) owesLate(n int) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	q.late += n
-}
-
-// paidLate returns how many those are.
-func (q *debts) paidLate() int {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.late
-}
-
 // finish has everything tried a last time, and returns when that is done or ctx
 // has ended. It reports whether it is done.
 func (q *debts) finish(ctx context.Context) bool {
@@ -221,7 +209,8 @@ func (q *debts) wait(ctx context.Context) bool {
 // close waits until the queue is empty or ctx ends. Then every attempt under
 // way is cut short, and each one left is recorded as failed; a provider that
 // ignores its context is not waited for. It returns how many credentials are
-// left, those that came too late among them; a login that is left is on record, and what was made under it has ended.
+// left, those that came too late among them; a login that is left is on record, and
+// what was made under it has ended.
 func (q *debts) close(ctx context.Context) int {
 	q.mu.Lock()
 	q.last, q.closed = true, true
@@ -234,7 +223,7 @@ func (q *debts) close(ctx context.Context) int {
 	q.mu.Lock()
 	q.left, q.behind = append(q.left, q.behind...), nil
 	q.mu.Unlock()
-	return q.owed() + q.paidLate() - q.leftOf(eventLogout)
+	return q.owed() + int(q.late.Load()) - q.leftOf(eventLogout)
 }
 
 // leftOf returns how many debts of one event nobody tries again.

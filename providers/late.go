@@ -67,10 +67,10 @@ func (p *Pool) logUnrecorded(r *audit.Record, err error) {
 
 // owesLate counts what is paid after the queue was closed, for Close and beside it: a
 // Pool that has ended is asked nothing any more.
-func (p *Pool) owesLate(n int) {
-	p.debts.owesLate(n)
+func (p *Pool) owesLate(n int64) {
+	p.debts.late.Add(n)
 	if p.late != nil {
-		p.late.Add(int64(n))
+		p.late.Add(n)
 	}
 }
 
