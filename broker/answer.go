@@ -73,7 +73,7 @@ func (b *Broker) handle(c *call, id string) string {
 	if id == c.session {
 		return c.r.Header.Get(mcp.HeaderSession)
 	}
-	b.stays.begins(c, c.name, id)
+	b.inUse.begins(c, id)
 	return b.sessions.seal(id, c.name, c.identity)
 }
 

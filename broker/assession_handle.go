@@ -29,7 +29,7 @@ func (s *sessions) sealBridged(client mcp.Client, upstream string, owner attest.
 // giveBridged gives the agent of c a session with the broker alone.
 func (b *Broker) giveBridged(c *call, client mcp.Client, upstream string) {
 	handle := b.sessions.sealBridged(client, upstream, c.identity)
-	b.stays.begins(c, c.name, sessionDigest(handle))
+	b.inUse.begins(c, sessionDigest(handle))
 	c.w.Header().Set(mcp.HeaderSession, handle)
 }
 

@@ -96,7 +96,7 @@ func (b *Broker) initialize(c *call, sender mcp.Sender, h *holding) error {
 	if err := b.tellServer(c, h.words(c, mcp.Initialized())); err != nil {
 		return forSession("notifications/initialized", err)
 	}
-	b.stays.begins(c, c.name, h.id)
+	b.inUse.begins(c, h.id)
 	return nil
 }
 
@@ -137,7 +137,7 @@ func (b *Broker) endHeld(c *call, h *holding) {
 	w := h.words(c, nil)
 	w.verb = http.MethodDelete
 	_ = b.tellServer(c, w) // an upstream that does not end it lets it expire
-	b.stays.ends(c, c.name, h.id)
+	b.inUse.ends(c, h.id)
 }
 
 // aside does something on behalf of c that goes on when c's agent leaves.

@@ -63,7 +63,7 @@ type Broker struct {
 	reader    *mcp.Reader
 	sessions  *sessions
 	parking   *parking
-	stays     *stays
+	inUse     *inUse
 	metrics   *metrics
 	strangers *strangers
 
@@ -151,7 +151,7 @@ func (b *Broker) setDefaults() {
 	}
 	b.reader = mcp.NewReader(b.limits.Depth)
 	b.strangers = newStrangers()
-	b.stays = newStays()
+	b.inUse = newInUse()
 	b.approver = approver(owned.Me())
 	b.buffers.New = func() any { return new([bufferSize]byte) }
 	b.slots = make(chan struct{}, b.limits.Concurrent)

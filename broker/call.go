@@ -243,7 +243,7 @@ func (b *Broker) lease(c *call) (err error) {
 		return nil
 	}
 	if c.snap.pool.PerAgent(c.injection.provider) {
-		b.stays.calls(c)
+		b.inUse.calls(c)
 	}
 	c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, c.injection.provider, providers.Request{Agent: c.identity})
 	return err

@@ -36,7 +36,7 @@ func (b *Broker) letGo() {
 	}
 }
 
-// soon is ends of what is over now.
+// soon has what is over by now let go of, within soonest.
 func (g *given) soon(clock func() time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

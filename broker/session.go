@@ -93,7 +93,7 @@ func (b *Broker) departed(c *call) {
 	if c.bridged != nil {
 		session = c.bridged.digest
 	}
-	b.stays.ends(c, c.name, session)
+	b.inUse.ends(c, session)
 }
 
 // checkSession refuses an answer that says that the call's session is over, in
@@ -104,7 +104,7 @@ func (b *Broker) checkSession(c *call, resp *http.Response) error {
 		return fault.New("forward", fault.BadUpstream, fmt.Sprintf("the upstream's session id is not one of at most %d visible ASCII characters", longestID))
 	}
 	if c.session != "" && b.sessionOver(c, resp) {
-		b.stays.ends(c, c.name, c.session)
+		b.inUse.ends(c, c.session)
 		return fault.Wrap("forward", fault.NotFound, "the upstream no longer knows this session; initialize a new one", errSession)
 	}
 	return nil

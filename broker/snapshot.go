@@ -30,7 +30,7 @@ type snapshot struct {
 	untrack   func() // ends tracker and waits for it
 	pool      *providers.Pool
 	upstreams map[string]*upstream
-	owners    map[string][]string // see stays
+	perAgent  map[string][]string // providers, by upstream: see findPerAgent
 	latest    func() *snapshot    // the one in force
 	proving   chan struct{}       // one for each stream whose evidence is being judged anew
 
@@ -75,7 +75,7 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 	if err := b.buildPool(s, old); err != nil {
 		return nil, err
 	}
-	s.owners = s.perAgent()
+	s.perAgent = s.findPerAgent()
 	return s, b.buildTracker(ctx, s, old)
 }
 

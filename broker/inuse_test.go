@@ -235,17 +235,17 @@ func TestTheEndOfASessionEndsNothingOfOthers(t *testing.T) {
 func TestNoCallHasARevokedCredential(t *testing.T) {
 	t.Parallel()
 	w, m := owning(t)
-	var bad, good atomic.Int64
+	var bad, all atomic.Int64
 	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
 		token := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")
-		before := m.isGood(token)
-		if body := r.Header.Get("Mcp-Session-Id"); body == "" {
+		session, before := r.Header.Get("Mcp-Session-Id"), m.isGood(token)
+		if session == "" {
 			rw.Header().Set("Mcp-Session-Id", "session-"+fmt.Sprint(w.upstream.taken()))
 		}
-		if r.Method == http.MethodPost && r.Header.Get("Mcp-Session-Id") != "" && (!before || !m.isGood(token)) {
+		if r.Method == http.MethodPost && session != "" && (!before || !m.isGood(token)) {
 			bad.Add(1)
 		}
-		good.Add(1)
+		all.Add(1)
 		answerOK(rw, r)
 	})
 	var agents sync.WaitGroup
@@ -267,8 +267,8 @@ func TestNoCallHasARevokedCredential(t *testing.T) {
 		})
 	}
 	agents.Wait()
-	if bad.Load() != 0 || good.Load() < 240 {
-		t.Errorf("%d of %d calls had a credential that was revoked", bad.Load(), good.Load())
+	if bad.Load() != 0 || all.Load() < 240 {
+		t.Errorf("%d of %d calls had a credential that was revoked", bad.Load(), all.Load())
 	}
 	w.await("the revocation of all", func() bool { return int64(len(m.ended())) >= m.made.Load()-1 })
 }
