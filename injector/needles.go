@@ -16,9 +16,9 @@ const minNeedle = headSize
 
 // Needles are the secrets that one upstream got, for whatever workload, in their
 // literal forms: as they are, in hex, base64 and base64url at each alignment, in UTF-16,
-// and escaped as a whole for JSON, HTML, a query or a path, also one within the other. An answer is searched for all of them at once,
-// at a cost that does not depend on how many there are. It is safe for concurrent
-// use, and never prints them.
+// and escaped as a whole for JSON, HTML, a query or a path, also one within the other.
+// An answer is searched for all of them at once, at a cost that does not depend on how
+// many there are. It is safe for concurrent use, and never prints them.
 type Needles struct {
 	set     func() *needles
 	nobodys *Secrets

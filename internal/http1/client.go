@@ -49,7 +49,8 @@ func New(o Options) *Client {
 }
 
 // Request is what is sent, and asks for no content coding unless Header does. Header
-// holds neither Host nor what says how the body is delimited. Body is not changed and may be read until the answer's body is closed.
+// holds neither Host nor what says how the body is delimited. Body is not changed and
+// may be read until the answer's body is closed.
 type Request struct {
 	Method string
 	Target string // origin-form: the path and query as they are sent (RFC 9112, section 3.2.1)
