@@ -11,11 +11,12 @@ import (
 
 // answer is one answer under way: its head, and its body as an io.ReadCloser.
 type answer struct {
-	conn     *conn
-	ctx      context.Context //nolint:containedctx // of the call, which lasts until the body is closed
-	stop     func() bool     // no longer interrupts; false: it has
-	writing  chan error      // the end of a long request's writing; nil: there is none under way
-	response http.Response
+	conn      *conn
+	ctx       context.Context //nolint:containedctx // of the call, which lasts until the body is closed
+	stop      func() bool     // no longer interrupts; false: it has
+	writing   chan struct{}   // closed when the rest of a long request was written; nil: there was none
+	unwritten error           // why it was not written whole, once that has ended
+	response  http.Response
 
 	body  body
 	reuse bool // the connection may serve another call

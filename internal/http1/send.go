@@ -26,10 +26,10 @@ func (k *conn) send(req *Request, a *answer) error {
 		k.client.writers.Put(pooled)
 	}
 	if err == nil && len(rest) > 0 {
-		a.writing = make(chan error, 1)
+		a.writing = make(chan struct{})
 		go func() {
-			_, err := k.net.Write(rest)
-			a.writing <- err
+			defer close(a.writing)
+			_, a.unwritten = k.net.Write(rest)
 		}()
 	}
 	return err
@@ -63,9 +63,8 @@ func (a *answer) written() error {
 		return nil
 	}
 	select {
-	case err := <-a.writing:
-		a.writing = nil
-		return err
+	case <-a.writing:
+		return a.unwritten
 	default:
 		return errEarly
 	}
@@ -75,7 +74,6 @@ func (a *answer) written() error {
 func (a *answer) close() {
 	a.conn.close()
 	if a.writing != nil {
-		<-a.writing // what it says is of the end that was put to it
-		a.writing = nil
+		<-a.writing
 	}
 }
