@@ -42,6 +42,8 @@ func TestNothingIsForwardedThatCannotBeRecorded(t *testing.T) {
 	if minting.Step != "lease" || minting.Text != "the broker cannot record the new credential" {
 		t.Errorf("a call that needs a fresh credential: got %+v", minting)
 	}
+	// What it made is revoked meanwhile, which can't be recorded either.
+	w.await("that revocation", func() bool { return bytes.Contains(w.logged.bytes(), []byte("revocation not recorded")) })
 	before := w.metric("mintmark_records_refused_total")
 	failing := w.do(w.call(to("/mcp/failing"))).refusal(t)
 	if failing.Step != "lease" || failing.Kind != fault.Unavailable.String() {
