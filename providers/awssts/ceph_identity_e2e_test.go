@@ -40,10 +40,7 @@ func newDomain(t *testing.T, before ...jose.JSONWebKey) *domain {
 	server := httptest.NewUnstartedServer(nil)
 	d := &domain{url: "http://" + server.Listener.Addr().String()}
 	d.Domain = trustdomain.New("ceph.test", trustdomain.Options{Issuer: d.url})
-	for id, key := range d.Bundle().JWTAuthorities() {
-		d.keys = append(d.keys, jose.JSONWebKey{Key: key, KeyID: id, Algorithm: string(jose.ES256), Use: "sig"})
-	}
-	d.keys = testenv.Certified(t, d.keys)
+	d.keys = testenv.Certified(t, providertest.Keys(d.Domain))
 	published, err := json.Marshal(jose.JSONWebKeySet{Keys: append(before, d.keys...)})
 	if err != nil {
 		t.Fatal(err)

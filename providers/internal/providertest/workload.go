@@ -45,14 +45,19 @@ func (w Workload) Again(t testing.TB, audience string) Workload {
 	return w
 }
 
-// JWKs returns the public keys of a trust domain's JWT-SVIDs, as a list.
-func JWKs(t testing.TB, d *trustdomain.Domain) string {
-	t.Helper()
+// Keys returns the public keys of a trust domain's JWT-SVIDs.
+func Keys(d *trustdomain.Domain) []jose.JSONWebKey {
 	keys := []jose.JSONWebKey{}
 	for id, key := range d.Bundle().JWTAuthorities() {
 		keys = append(keys, jose.JSONWebKey{Key: key, KeyID: id, Algorithm: string(jose.ES256), Use: "sig"})
 	}
-	text, err := json.Marshal(keys)
+	return keys
+}
+
+// JWKs returns Keys in JSON, as a list.
+func JWKs(t testing.TB, d *trustdomain.Domain) string {
+	t.Helper()
+	text, err := json.Marshal(Keys(d))
 	if err != nil {
 		t.Fatal(err)
 	}
