@@ -2,6 +2,7 @@ package policies_test
 
 import (
 	"cmp"
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -16,6 +17,13 @@ import (
 	"mintmark/attest/posture"
 	"mintmark/policies"
 )
+
+// seed is another for other policies and requests.
+var seed = flag.Uint64("seed", 1, "what random policies and requests are made from")
+
+// factNames are the facts of random policies: more than a context that is
+// remembered can have.
+var factNames = []string{"scan", "disk", "a", "b", "c", "d"}
 
 // pick returns one of the choices.
 func pick[T any](r *rand.Rand, choices ...T) T { return choices[r.IntN(len(choices))] }
@@ -60,9 +68,24 @@ func randomPolicy(r *rand.Rand, n int) string {
 		` when { resource.upstream == "one" || resource in Upstream::"web" }`, ` unless { resource is Tool }`,
 		` unless { resource == Tool::"one/v" }`, ` when { resource in Tool::"one/u" }`, ` when { resource in [Tool::"two/u", Tool::"one/v"] }`,
 		` when { resource in Upstream::"web" || resource has name && resource.name like "t*" }`,
+		` when { Tool::"one/v" in Upstream::"one" }`, ` unless { Tool::"one/u" has name && Tool::"one/u".name == "u" }`,
+		` when { context.posture has scan && context.posture.scan.age < (if Tool::"one/u" in Upstream::"one" then 2 else 3601) }`,
 		` unless { context.posture has scan && context.posture.scan.value == "pass" }`)
+	if r.IntN(2) == 0 {
+		condition = randomCondition(r)
+	}
 	effect := pick(r, "permit", "permit", "permit", "forbid")
 	return fmt.Sprintf("@id(\"p%d\") %s (%s, %s, %s)%s;\n", n, effect, principal, action, resource, condition)
+}
+
+// checkedPolicy returns a random one that the check lets pass.
+func checkedPolicy(r *rand.Rand, n int, o policies.Options) string {
+	for {
+		text := randomPolicy(r, n)
+		if _, err := policies.Compile([]policies.File{{Name: "p.cedar", Content: []byte(text)}}, o); err == nil {
+			return text
+		}
+	}
 }
 
 func randomRequest(r *rand.Rand) policies.Request {
@@ -72,12 +95,14 @@ func randomRequest(r *rand.Rand) policies.Request {
 		Upstream: pick(r, "one", "two"), Credential: pick(r, "", "gh"),
 		Now: noon.Add(pick(r, -time.Minute, -time.Second, 0, time.Millisecond, time.Second)),
 	}
-	for _, name := range []string{"scan", "disk"} {
-		if r.IntN(2) == 0 {
-			q.Posture = append(q.Posture, posture.Fact{Name: name, Value: pick(r, "pass", "fail"), Issuer: pick(r, "scan/x", "scan/y"),
-				ObservedAt: q.Now.Add(-pick(r, 0, time.Second, 3599*time.Second, time.Hour, 3601*time.Second)), MaxAge: 24 * time.Hour})
+	for _, name := range factNames {
+		for range pick(r, 0, 0, 0, 1, 1, 1, 2) {
+			f := posture.Fact{Name: name, Value: pick(r, "pass", "fail"), Issuer: pick(r, "scan/x", "scan/y"), MaxAge: pick(r, 24*time.Hour, time.Hour),
+				ObservedAt: q.Now.Add(-pick(r, -time.Second, 0, time.Second, time.Second+1, 3599*time.Second, time.Hour-time.Millisecond, time.Hour, 3601*time.Second))}
+			q.Posture = append(q.Posture, f)
 		}
 	}
+	r.Shuffle(len(q.Posture), func(i, j int) { q.Posture[i], q.Posture[j] = q.Posture[j], q.Posture[i] })
 	switch r.IntN(3) {
 	case 0:
 		q.Method, q.Target = "tools/call", policies.Target{Type: policies.Tool, Name: pick(r, "t", "u", "v", "t/x")}
@@ -116,17 +141,33 @@ func plainDecision(all *cedar.PolicySet, q policies.Request) (bool, []string) {
 	action := types.NewEntityUID("Action", types.String(q.Method))
 	group := map[string]string{"tools/list": "list", "ping": "connect", "tasks/get": "tasks", "response": "connect",
 		"http/GET": "http", "http/DELETE": "http"}[q.Method]
+	upKind := "mcp"
+	if q.Upstream == "web" {
+		upKind = "http"
+	}
 	entities := types.EntityMap{
 		agent: {UID: agent, Parents: cedar.NewEntityUIDSet(parents...), Attributes: cedar.NewRecord(cedar.RecordMap{
 			"trust_domain": types.String(q.Agent.TrustDomain().Name()), "path": types.String(q.Agent.Path())})},
 		action: {UID: action, Parents: cedar.NewEntityUIDSet(types.NewEntityUID("Action", types.String(group)))},
-		resource: {UID: resource, Parents: cedar.NewEntityUIDSet(resourceParents...), Attributes: cedar.NewRecord(cedar.RecordMap{
-			"upstream": types.String(q.Upstream), "name": types.String(cmp.Or(q.Target.Name, q.Upstream))})},
+		up:     {UID: up, Attributes: cedar.NewRecord(cedar.RecordMap{"name": types.String(q.Upstream), "upstream": types.String(q.Upstream), "kind": types.String(upKind)})},
 	}
-	facts := cedar.RecordMap{}
+	if resource != up {
+		entities[resource] = types.Entity{UID: resource, Parents: cedar.NewEntityUIDSet(resourceParents...), Attributes: cedar.NewRecord(cedar.RecordMap{
+			"upstream": types.String(q.Upstream), "name": types.String(q.Target.Name)})}
+	}
+	facts, said := cedar.RecordMap{}, map[string]posture.Fact{}
 	for _, f := range q.Posture {
-		facts[types.String(f.Name)] = cedar.NewRecord(cedar.RecordMap{"value": types.String(f.Value),
-			"age": types.Long(q.Now.Sub(f.ObservedAt) / time.Second), "issuer": types.String(f.Issuer)})
+		age := q.Now.Sub(f.ObservedAt)
+		if earlier, twice := said[f.Name]; twice && earlier != f {
+			delete(facts, types.String(f.Name))
+			continue
+		}
+		said[f.Name] = f
+		if age <= f.MaxAge {
+			age = max(0, age) // clocks differ by a little
+			facts[types.String(f.Name)] = cedar.NewRecord(cedar.RecordMap{"value": types.String(f.Value),
+				"age": types.Long((age + time.Second - 1) / time.Second), "issuer": types.String(f.Issuer)})
+		}
 	}
 	utc := q.Now.UTC()
 	outcome, diag := cedar.Authorize(all, entities, cedar.Request{
@@ -154,15 +195,15 @@ func plainDecision(all *cedar.PolicySet, q policies.Request) (bool, []string) {
 // its reason with that of a Set that was asked nothing before.
 func TestDecideAgreesWithCedar(t *testing.T) {
 	o := policies.Options{
-		PostureNames: []string{"scan", "disk"}, Clocks: map[string]*time.Location{"utc": time.UTC},
+		PostureNames: factNames, Clocks: map[string]*time.Location{"utc": time.UTC},
 		Upstreams: []policies.Upstream{{Name: "one"}, {Name: "two"}, {Name: "web", Kind: "http"}},
 	}
-	r := rand.New(rand.NewPCG(1, 2))
+	r := rand.New(rand.NewPCG(*seed, 2))
 	allowed, errs := 0, 0
 	for round := range 60 {
 		var text strings.Builder
 		for n := range 1 + r.IntN(12) {
-			text.WriteString(randomPolicy(r, n))
+			text.WriteString(checkedPolicy(r, n, o))
 		}
 		files := []policies.File{{Name: "p.cedar", Content: []byte(text.String())}}
 		compile := func() *policies.Set {
@@ -173,8 +214,16 @@ func TestDecideAgreesWithCedar(t *testing.T) {
 			return set
 		}
 		set, all := compile(), policySet(t, text.String())
+		var last policies.Request
 		for n := range 250 {
 			q := randomRequest(r)
+			if n > 0 && r.IntN(4) > 0 { // much the same as the one before
+				if q.Agent = last.Agent; q.Target.Type != last.Target.Type || r.IntN(2) == 0 {
+					q.Target = last.Target
+				}
+				q.Upstream, q.Method = last.Upstream, last.Method
+			}
+			last = q
 			allow, ids := plainDecision(all, q)
 			got := set.Decide(q)
 			if got.Allow != allow || !slices.Equal(got.Policies, ids) {

@@ -73,6 +73,11 @@ func (r *reader) node(n ast.IsNode) bool {
 		return r.attribute(n.Arg, n.Value, n)
 	case ast.NodeTypeHas:
 		return r.attribute(n.Arg, n.Value, nil)
+	case ast.NodeValue:
+		// What a condition names in another way than as the resource is there, and in
+		// its upstream, only in a call of it.
+		uid, ok := n.Value.(types.EntityUID)
+		r.resource = r.resource || ok && kindOf(uid.Type) != ""
 	case ast.NodeTypeVariable:
 		r.resource = r.resource || n.Name == "resource"
 		if n.Name == "context" {

@@ -176,6 +176,45 @@ forbid (principal, action, resource == Tool::"github/drop");`)
 	}
 }
 
+// TestConditionsThatNameAResourceAreToldApart has conditions that look at a tool by
+// its name and not by "resource": the tool exists only for a call of it.
+func TestConditionsThatNameAResourceAreToldApart(t *testing.T) {
+	for when, want := range map[string][2]bool{
+		`Tool::"github/drop" in Upstream::"github"`:           {true, false},
+		`[Tool::"github/drop"].contains(Tool::"github/drop")`: {true, true},
+		`!(Tool::"github/drop" in Upstream::"github")`:        {false, true},
+		`Tool::"github/drop" has upstream`:                    {true, false},
+		`Tool::"github/drop".upstream == "github"`:            {true, false}, // of any other tool it errs
+		`Tool::"github/drop".upstream != "x" && true`:         {true, false},
+	} {
+		for _, first := range []int{0, 1} {
+			set := compile(t, `permit (principal, action, resource) when { `+when+` };`)
+			for i := range 4 {
+				n := (i + first) % 2
+				r := toolCall()
+				r.Target.Name = [2]string{"drop", "other"}[n]
+				if d := set.Decide(r); d.Allow != want[n] {
+					t.Errorf("%s of %s: got %v (%s), want %v", when, r.Target.Name, d.Allow, d.Reason, want[n])
+				}
+			}
+		}
+	}
+}
+
+// TestNumbersOfAnEntityAreToldApart has an age compared with what depends on which
+// entities a call has.
+func TestNumbersOfAnEntityAreToldApart(t *testing.T) {
+	set := compile(t, `permit (principal, action, resource)
+when { context.posture has scan && context.posture.scan.age < (if Agent::"`+toolCall().Agent.String()+`" in TrustDomain::"acme.example" then 60 else 3600) };`)
+	for _, age := range []time.Duration{30 * time.Second, 120 * time.Second, 30 * time.Second, 59 * time.Second, time.Minute} {
+		r := toolCall()
+		r.Posture = []posture.Fact{scan("pass", age)}
+		if d := set.Decide(r); d.Allow != (age < time.Minute) {
+			t.Errorf("at %v: got %v (%s)", age, d.Allow, d.Reason)
+		}
+	}
+}
+
 // TestDenialIsRememberedWhole has the same denial twice.
 func TestDenialIsRememberedWhole(t *testing.T) {
 	set, r := benchSet(t, 10)

@@ -102,13 +102,19 @@ func compared(n ast.IsNode) (b ast.BinaryNode, ok bool) {
 	}
 }
 
-// constant returns the value of an expression without variables, or nil when it
-// has some, or none that is one.
+// constant returns the value of an expression without variables and entities, which
+// are another thing in each call, or nil when it has some, or none that is one.
 func constant(n ast.IsNode) types.Value {
 	fixed := true
 	ast.Inspect(ast.NewNode(n), func(n ast.IsNode) bool {
-		_, variable := n.(ast.NodeTypeVariable)
-		fixed = fixed && !variable
+		switch n := n.(type) {
+		case ast.NodeTypeVariable:
+			fixed = false
+		case ast.NodeValue:
+			if _, ok := n.Value.(types.EntityUID); ok {
+				fixed = false
+			}
+		}
 		return fixed
 	})
 	if !fixed {
