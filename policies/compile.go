@@ -242,8 +242,6 @@ func (c *compiler) set(text string) *Set {
 		clock:     newClock(c.options.Clocks),
 		times:     allTimes(c.policies),
 		agents:    newMemo[spiffeid.ID, types.Entity](nil),
-		facts:     newMemo[factKey, types.Record](nil),
-		postures:  newMemo[[maxFacts]seenFact, types.Record](nil),
 		views:     newMemo[seen, *view](nil),
 		questions: newMemo[questionKey, *question](questionKey.owner),
 	}

@@ -40,12 +40,11 @@ func (s *Set) decide(q *question, r Request, facts []posture.Fact) Decision {
 func (s *Set) said(q *question, r Request, facts []posture.Fact) *said {
 	seen, whole := s.see(q, r, facts)
 	if !whole {
-		v := s.view(seen, false, q, r, facts)
-		return q.anew(v, false, r, facts)
+		return q.anew(seen.build(s.seeAll(q, r, facts)), false, r, facts)
 	}
 	known, before := q.answers.find(&seen)
 	if known == nil {
-		v := s.viewOf(seen, q, r, facts)
+		v := s.view(seen)
 		known = q.anew(v, before, r, facts)
 		q.answers.keep(v, known)
 	}

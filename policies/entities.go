@@ -2,17 +2,13 @@ package policies
 
 import (
 	"iter"
-	"slices"
 	"strings"
-	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
 	"github.com/cedar-policy/cedar-go"
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/schema/resolved"
-
-	"mintmark/attest/posture"
 )
 
 // action is a verb made ready to be asked about.
@@ -150,30 +146,4 @@ func appendResource(b []byte, upstream string, t Target) []byte {
 		return append(b, strings.TrimPrefix(t.Name, "/")...)
 	}
 	return append(b, t.Name...)
-}
-
-// visible returns the facts that policies see at now: fresh, of a registered
-// name, and stated once. Two facts of one name contradict each other, and what
-// is contradicted is not known. The result may share its array with facts.
-func (s *Set) visible(facts []posture.Fact, now time.Time) []posture.Fact {
-	ok := func(i int) bool {
-		f := facts[i]
-		return f.FreshAt(now) && s.posture[f.Name] && !slices.ContainsFunc(facts, func(o posture.Fact) bool {
-			return o.Name == f.Name && o != f
-		})
-	}
-	all := true
-	for i := range facts {
-		all = all && ok(i)
-	}
-	if all {
-		return facts
-	}
-	var out []posture.Fact
-	for i, f := range facts {
-		if ok(i) {
-			out = append(out, f)
-		}
-	}
-	return out
 }

@@ -89,8 +89,6 @@ type Set struct {
 
 	times     times // of all policies
 	agents    memo[spiffeid.ID, types.Entity]
-	facts     memo[factKey, types.Record]
-	postures  memo[[maxFacts]seenFact, types.Record]
 	views     memo[seen, *view]
 	questions memo[questionKey, *question]
 }

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"math"
+	"slices"
 	"time"
 
 	"github.com/cedar-policy/cedar-go/types"
@@ -25,8 +26,8 @@ type seen struct {
 
 // seenFact is all that policies see of a fact.
 type seenFact struct {
-	name string
-	factKey
+	name, value, issuer string
+	age                 int64
 }
 
 // sameNames reports whether both are of the same facts, whatever their values.
@@ -43,6 +44,32 @@ func (v *seen) sameNames(o *seen) bool {
 type view struct {
 	seen   seen
 	record types.Record
+}
+
+// visible returns the facts that policies see at now: fresh, of a registered
+// name, and stated once. Two facts of one name contradict each other, and what
+// is contradicted is not known. The result may share its array with facts.
+func (s *Set) visible(facts []posture.Fact, now time.Time) []posture.Fact {
+	ok := func(i int) bool {
+		f := facts[i]
+		return f.FreshAt(now) && s.posture[f.Name] && !slices.ContainsFunc(facts, func(o posture.Fact) bool {
+			return o.Name == f.Name && o != f
+		})
+	}
+	all := true
+	for i := range facts {
+		all = all && ok(i)
+	}
+	if all {
+		return facts
+	}
+	var out []posture.Fact
+	for i, f := range facts {
+		if ok(i) {
+			out = append(out, f)
+		}
+	}
+	return out
 }
 
 // see returns what q's policies see of r, and false when there is more of it than
@@ -66,33 +93,44 @@ func (s *Set) see(q *question, r Request, facts []posture.Fact) (seen, bool) {
 		if n == maxFacts {
 			return v, false
 		}
-		v.facts[n] = seenFact{facts[i].Name, s.factKey(&facts[i], r.Now)}
+		v.facts[n] = s.seeFact(&facts[i], r.Now)
 		n++
 	}
 	return v, true
 }
 
-// viewOf returns the context that v is the whole of.
-func (s *Set) viewOf(v seen, q *question, r Request, facts []posture.Fact) *view {
-	if v.now && s.times.now.exact { // the time itself is never the same again
-		return s.view(v, true, q, r, facts)
+// seeAll returns what q's policies see of facts, however many.
+func (s *Set) seeAll(q *question, r Request, facts []posture.Fact) []seenFact {
+	var out []seenFact
+	for i := range facts {
+		if q.reads.fact(facts[i].Name) {
+			out = append(out, s.seeFact(&facts[i], r.Now))
+		}
 	}
-	if known, ok := s.views.find(v); ok {
-		return known
-	}
-	built := s.view(v, true, q, r, facts)
-	s.views.keep(v, built)
-	return built
+	return out
 }
 
-// view builds the context that v is. Where v is not the whole of it, its facts are
-// those of q's policies among facts.
-func (s *Set) view(v seen, whole bool, q *question, r Request, facts []posture.Fact) *view {
+func (s *Set) seeFact(f *posture.Fact, now time.Time) seenFact {
+	out := seenFact{name: f.Name, value: f.Value, age: s.times.sameAge(f.Name, ageSeconds(f.Age(now)))}
+	if s.times.issuer {
+		out.issuer = f.Issuer
+	}
+	return out
+}
+
+// view returns the context that v is the whole of.
+func (s *Set) view(v seen) *view {
+	if v.now && s.times.now.exact { // the time itself is never the same again
+		return v.build(v.facts[:])
+	}
+	return s.views.get(v, func(v seen) *view { return v.build(v.facts[:]) })
+}
+
+// build makes the context that v is, with facts.
+func (v seen) build(facts []seenFact) *view {
 	m := make(types.RecordMap, 4)
-	if v.posture && whole {
-		m["posture"] = s.postures.get(v.facts, s.posturesRecord)
-	} else if v.posture {
-		m["posture"] = s.factsRecord(s.read(q, r, facts))
+	if v.posture {
+		m["posture"] = postureRecord(facts)
 	}
 	if v.clock {
 		m["clock"] = v.minute.record
@@ -106,48 +144,17 @@ func (s *Set) view(v seen, whole bool, q *question, r Request, facts []posture.F
 	return &view{seen: v, record: types.NewRecord(m)}
 }
 
-// read returns all that q's policies see of facts.
-func (s *Set) read(q *question, r Request, facts []posture.Fact) []seenFact {
-	var out []seenFact
-	for i := range facts {
-		if q.reads.fact(facts[i].Name) {
-			out = append(out, seenFact{facts[i].Name, s.factKey(&facts[i], r.Now)})
-		}
-	}
-	return out
-}
-
-func (s *Set) posturesRecord(facts [maxFacts]seenFact) types.Record { return s.factsRecord(facts[:]) }
-
-// factsRecord is context.posture. A fact without a name is none.
-func (s *Set) factsRecord(facts []seenFact) types.Record {
+// postureRecord is context.posture. A fact without a name is none.
+func postureRecord(facts []seenFact) types.Record {
 	m := make(types.RecordMap, len(facts))
 	for _, f := range facts {
 		if f.name != "" {
-			m[types.String(f.name)] = s.facts.get(f.factKey, factRecord)
+			m[types.String(f.name)] = types.NewRecord(types.RecordMap{
+				"value": types.String(f.value), "age": types.Long(f.age), "issuer": types.String(f.issuer),
+			})
 		}
 	}
 	return types.NewRecord(m)
-}
-
-// factKey is all that a fact's record is made of.
-type factKey struct {
-	value, issuer string
-	age           int64
-}
-
-func (s *Set) factKey(f *posture.Fact, now time.Time) factKey {
-	k := factKey{value: f.Value, age: s.times.sameAge(f.Name, ageSeconds(f.Age(now)))}
-	if s.times.issuer {
-		k.issuer = f.Issuer
-	}
-	return k
-}
-
-func factRecord(k factKey) types.Record {
-	return types.NewRecord(types.RecordMap{
-		"value": types.String(k.value), "age": types.Long(k.age), "issuer": types.String(k.issuer),
-	})
 }
 
 // ageSeconds rounds up, so that a fact never looks younger than it is.
