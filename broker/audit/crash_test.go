@@ -51,7 +51,7 @@ func child(t *testing.T, what, dir string) *exec.Cmd {
 	return cmd
 }
 
-// appendForEver prints each seq once Append has returned.
+// appendForEver prints each seq once Append has returned, and each call once Write has.
 func appendForEver(dir string) error {
 	l, err := audit.Open(audit.Options{Directory: dir, SigningKey: testKey(), SegmentSize: 32 << 10})
 	if err != nil {
@@ -67,8 +67,17 @@ func appendForEver(dir string) error {
 func appendAndPrint(l *audit.Log, c int) error {
 	for i := 0; ; i++ {
 		rec := decision(c)
-		if i%10 == 0 {
+		l.Note(&audit.Record{Kind: audit.Outcome}) // lost or not
+		switch i % 10 {
+		case 0:
 			rec.Kind = audit.Issuance
+		case 1, 2:
+			call := fmt.Sprint("written-", os.Getpid(), "-", c, "-", i)
+			l.Write(&audit.Record{Kind: audit.Admin, Call: call})
+			if _, err := fmt.Println(call); err != nil {
+				return err
+			}
+			continue
 		}
 		if _, err := l.Append(context.Background(), rec); err != nil {
 			return err
@@ -79,30 +88,30 @@ func appendAndPrint(l *audit.Log, c int) error {
 	}
 }
 
-// Every record that Append returned for is in the log after kill -9, and the
-// next process goes on with the same log.
+// Every record that Append or Write returned for is in the log after kill -9, and
+// the next process goes on with the same log.
 func TestKillLosesNothing(t *testing.T) {
 	dir := t.TempDir()
-	acknowledged := map[uint64]bool{}
+	acknowledged := map[string]bool{}
 	for round := range 20 {
 		killed := killAfter(t, dir, 1+rand.IntN(400))
 		if len(killed) == 0 {
 			t.Fatalf("round %d: got no acknowledged record", round)
 		}
-		for _, seq := range killed {
-			if acknowledged[seq] {
-				t.Fatalf("round %d: got seq %d twice", round, seq)
+		for _, one := range killed {
+			if acknowledged[one] {
+				t.Fatalf("round %d: got %s twice", round, one)
 			}
-			acknowledged[seq] = true
+			acknowledged[one] = true
 		}
 		mustVerify(t, dir)
-		found := map[uint64]bool{}
+		found := map[string]bool{}
 		for _, rec := range records(t, dir, audit.Filter{}) {
-			found[rec.Seq] = true
+			found[strconv.FormatUint(rec.Seq, 10)], found[rec.Call] = true, true
 		}
-		for seq := range acknowledged {
-			if !found[seq] {
-				t.Fatalf("round %d: seq %d was acknowledged and is not in the log", round, seq)
+		for one := range acknowledged {
+			if !found[one] {
+				t.Fatalf("round %d: %s was acknowledged and is not in the log", round, one)
 			}
 		}
 	}
@@ -112,7 +121,7 @@ func TestKillLosesNothing(t *testing.T) {
 
 // killAfter kills the child once it has acknowledged n records and returns
 // all it had by then.
-func killAfter(t *testing.T, dir string, n int) []uint64 {
+func killAfter(t *testing.T, dir string, n int) []string {
 	t.Helper()
 	cmd := child(t, "append", dir)
 	out, err := cmd.StdoutPipe()
@@ -122,14 +131,10 @@ func killAfter(t *testing.T, dir string, n int) []uint64 {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	var seqs []uint64
+	var acknowledged []string
 	for s := bufio.NewScanner(out); s.Scan(); {
-		seq, err := strconv.ParseUint(s.Text(), 10, 64)
-		if err != nil {
-			t.Fatalf("got %q from the child", s.Text())
-		}
-		seqs = append(seqs, seq)
-		if len(seqs) == n {
+		acknowledged = append(acknowledged, s.Text())
+		if len(acknowledged) == n {
 			if err := cmd.Process.Kill(); err != nil {
 				t.Fatal(err)
 			}
@@ -138,7 +143,7 @@ func killAfter(t *testing.T, dir string, n int) []uint64 {
 	if err := cmd.Wait(); err == nil {
 		t.Fatal("got a child that ended by itself, want it killed")
 	}
-	return seqs
+	return acknowledged
 }
 
 // fillUp appends until the kernel allows the file no more bytes, then is given
