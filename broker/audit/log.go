@@ -125,7 +125,7 @@ func (l *Log) Append(ctx context.Context, rec *Record) (Receipt, error) {
 		return Receipt{}, fault.Wrap("record", fault.Internal, "", err)
 	}
 	e := l.entry(rec)
-	if err := l.do(ctx, e); err != nil {
+	if err := l.do(ctx, e, l.append); err != nil {
 		return Receipt{}, err
 	}
 	rec.Seq, rec.Time = e.seq, e.time
@@ -184,7 +184,9 @@ func (l *Log) dropped(err error) {
 // Flush writes all that was appended and noted before it, signs a checkpoint
 // over it and returns when that is on the disk.
 func (l *Log) Flush(ctx context.Context) error {
-	return l.do(ctx, &entry{durable: true, done: make(chan error, 1)})
+	// By the queue, since what was noted while another wrote may be in it.
+	byQueue := func(*entry) bool { return false }
+	return l.do(ctx, &entry{durable: true, done: make(chan error, 1)}, byQueue)
 }
 
 // Close writes what is queued, a last checkpoint, waits for the disk and gives
@@ -223,8 +225,8 @@ func (l *Log) Stats() Stats {
 }
 
 // do sends e and waits for it. An entry given up is left to the writer.
-func (l *Log) do(ctx context.Context, e *entry) error {
-	err := l.send(ctx, e, l.append)
+func (l *Log) do(ctx context.Context, e *entry, shortcut func(*entry) bool) error {
+	err := l.send(ctx, e, shortcut)
 	if err == nil {
 		select {
 		case err = <-e.done:
