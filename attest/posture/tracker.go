@@ -30,7 +30,8 @@ type TrackerOptions struct {
 	Clock  func() time.Time // time.Now when nil
 	Logger *slog.Logger     // nothing is logged when nil
 	// Record is told each change, one at a time and in order, after it took
-	// effect. It must not call the Tracker's Run.
+	// effect: no fact waits for one that does not return. It must not call the
+	// Tracker's Run.
 	Record func(f Fact, event string)
 }
 
@@ -44,13 +45,21 @@ type Tracker struct {
 	resolvers []Resolver
 	options   TrackerOptions
 
-	mu      sync.Mutex                 // orders writers, and the records of what they wrote
+	mu      sync.Mutex                 // orders writers
 	held    map[string]map[string]Fact // by source and subject
+	changes []change                   // that Record was not told yet
+	changed chan struct{}              // has something when there are changes
 	waiting map[string]bool            // sources that have not yet reported all they had
 
 	facts shards
 	epoch atomic.Uint64
 	ready chan struct{} // closed once every source has reported all that was already there
+}
+
+// change is one that took effect.
+type change struct {
+	fact  Fact
+	event string
 }
 
 // NewTracker returns a Tracker of sources, by the name of the fact each states.
@@ -65,6 +74,7 @@ func NewTracker(sources map[string]Source, o TrackerOptions) *Tracker {
 	t := &Tracker{
 		sources: maps.Clone(sources), options: o, facts: newShards(),
 		held: map[string]map[string]Fact{}, waiting: map[string]bool{}, ready: make(chan struct{}),
+		changed: make(chan struct{}, 1),
 	}
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
 		t.held[name], t.waiting[name] = map[string]Fact{}, true
@@ -82,15 +92,33 @@ func NewTracker(sources map[string]Source, o TrackerOptions) *Tracker {
 }
 
 // Run runs the sources until ctx ends, and returns ctx's error. It is called
-// once. When it returns, no fact is held any more.
+// once. When it returns, no fact is held any more, and Record was told all.
 func (t *Tracker) Run(ctx context.Context) error {
-	var wg sync.WaitGroup
+	var sources, teller sync.WaitGroup
 	for name, source := range t.sources {
-		wg.Go(func() { t.keep(ctx, name, source) })
+		sources.Go(func() { t.keep(ctx, name, source) })
 	}
-	wg.Wait()
+	teller.Go(func() {
+		for range t.changed {
+			t.tell()
+		}
+	})
+	sources.Wait()
 	<-ctx.Done()
+	close(t.changed) // no source is left to send
+	teller.Wait()
 	return ctx.Err()
+}
+
+// tell tells Record of the changes.
+func (t *Tracker) tell() {
+	t.mu.Lock()
+	changes := t.changes
+	t.changes = nil
+	t.mu.Unlock()
+	for _, c := range changes {
+		t.options.Record(c.fact, c.event)
+	}
 }
 
 // keep runs one source, again and again, until ctx ends.
@@ -202,7 +230,11 @@ func (t *Tracker) apply(f Fact, record bool) {
 	// before this change, and whoever reads the new one sees it.
 	t.epoch.Add(1)
 	if record && t.options.Record != nil {
-		t.options.Record(f, event)
+		t.changes = append(t.changes, change{f, event})
+		select {
+		case t.changed <- struct{}{}:
+		default: // it knows
+		}
 	}
 }
 

@@ -239,6 +239,44 @@ func (l *late) Watch(ctx context.Context, report func(posture.Fact)) error {
 	return ctx.Err()
 }
 
+// A record that can't be written, as on a disk that hangs, must not keep what turned
+// bad from those whose streams are open; it is told all in order later.
+func TestNoFactWaitsForARecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scan, disk, hangs := newScript(), newScript(), make(chan struct{})
+		var told []string
+		tracker := posture.NewTracker(map[string]posture.Source{"scan": scan, "disk": disk}, posture.TrackerOptions{
+			Record: func(f posture.Fact, event string) {
+				<-hangs
+				told = append(told, f.Name+"="+f.Value+" "+event)
+			},
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error)
+		go func() { ended <- tracker.Run(ctx) }()
+		for _, change := range []func(){
+			func() { disk.report(fact(agent, "disk", "pass")) },
+			func() { scan.report(fact(agent, "scan", "pass")) },
+			func() { scan.report(fact(agent, "scan", "fail")) },
+			disk.fail,
+		} {
+			change()
+			synctest.Wait()
+		}
+		if got := values(tracker.Facts(time.Now(), agent)); got != "scan=fail" {
+			t.Errorf("got %q known, want scan=fail", got)
+		}
+		close(hangs)
+		cancel()
+		if err := <-ended; !errors.Is(err, context.Canceled) {
+			t.Errorf("run: got %v, want cancelled", err)
+		}
+		if want := []string{"disk=pass changed", "scan=pass changed", "scan=fail changed", "disk=pass retracted"}; !slices.Equal(told, want) {
+			t.Errorf("got %q told, want %q", told, want)
+		}
+	})
+}
+
 func TestReportsThatDoNotCount(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		scan, ended := newScript(), &late{}
