@@ -5,6 +5,9 @@ import "time"
 // SetPatience bounds how long a writer waits for another process.
 func (p *Pins) SetPatience(d time.Duration) { p.file.patience = d }
 
+// OnSync has f called when the directory of the file is to be brought to the disk.
+func (p *Pins) OnSync(f func(dir string) error) { p.file.syncDir = f }
+
 // Version goes up by one with each write, and with each look at the file that
 // found it changed.
 func (p *Pins) Version() uint64 {

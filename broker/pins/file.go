@@ -21,6 +21,7 @@ import (
 type file struct {
 	path, lock string
 	patience   time.Duration // how long hold waits for another process
+	syncDir    func(dir string) error
 }
 
 // stamp tells one writing of the file from another.
@@ -33,7 +34,7 @@ func openFile(dir string) (file, error) {
 	if err := owned.MakeDirectory(dir); err != nil {
 		return file{}, fmt.Errorf("make the directory of state: %w", err)
 	}
-	return file{path: filepath.Join(dir, "pins.json"), lock: filepath.Join(dir, "pins.lock"), patience: 5 * time.Second}, nil
+	return file{path: filepath.Join(dir, "pins.json"), lock: filepath.Join(dir, "pins.lock"), patience: 5 * time.Second, syncDir: syncDirectory}, nil
 }
 
 // read returns what the file says, and the stamp of that very writing; no file
@@ -124,8 +125,8 @@ func (f file) keepOwner(made *os.File) error {
 	return owned.Leave(made, info)
 }
 
-// write replaces the file whole, so that a crash leaves the old or the new.
-// It returns the stamp of what it wrote.
+// write replaces the file whole, so that a crash leaves the old or the new, and a
+// loss of power after it returned the new. It returns the stamp of what it wrote.
 func (f file) write(known pinned) (stamp, error) {
 	content, err := json.MarshalIndent(known, "", "  ")
 	if err != nil {
@@ -144,5 +145,14 @@ func (f file) write(known pinned) (stamp, error) {
 	if err != nil {
 		return stamp{}, fmt.Errorf("write the pinned tools: %w", err)
 	}
+	_ = f.syncDir(filepath.Dir(f.path)) // where that fails the new one is in force all the same
 	return stampOf(info), nil
+}
+
+func syncDirectory(dir string) error {
+	opened, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(opened.Sync(), opened.Close())
 }

@@ -30,6 +30,33 @@ func locked(t *testing.T, dir string) (free func()) {
 	return free
 }
 
+// What Observe returned for is in a file that a loss of power can't take back: the
+// directory is synced once the file has its name.
+func TestTheNameOfTheFileIsSyncedToo(t *testing.T) {
+	dir := t.TempDir()
+	p, err := pins.Open(dir, time.Now)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var synced []string
+	p.OnSync(func(dir string) error {
+		content, err := os.ReadFile(filepath.Join(dir, "pins.json"))
+		if err != nil || !strings.Contains(string(content), "lookup") {
+			t.Errorf("got %q, %v synced, want the tool in it", content, err)
+		}
+		synced = append(synced, dir)
+		return errors.New("broken")
+	})
+	for range 2 {
+		if _, err := p.Observe("orders", map[string]string{"lookup": "one"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(synced) != 1 || synced[0] != dir {
+		t.Errorf("got %q synced, want %s, once", synced, dir)
+	}
+}
+
 // listing is a list with news whose writer waits: what is new is known, and not
 // in the file.
 type listing struct {
