@@ -43,6 +43,11 @@ type Options struct {
 // bufferSize is how much of an answer is read at once.
 const bufferSize = 16 << 10
 
+// identityWait is how long a broker waits at its start for its identity. A SPIRE
+// agent that is told of a new entry has it after five seconds, and later where the
+// machine is busy.
+const identityWait = 30 * time.Second
+
 // Broker serves agents. It is made by Open, runs in Run and is ended by Close.
 type Broker struct {
 	kinds     Kinds
@@ -112,7 +117,7 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.openPins(o.Bundle.Config); err != nil {
 		return nil, err
 	}
-	if b.trust, err = trust.Open(ctx, o.Bundle.Config.Trust, o.Bundle.Config.TrustDomain, trust.Options{Logger: b.logger, Clock: b.clock}); err != nil {
+	if b.trust, err = trust.Open(ctx, o.Bundle.Config.Trust, o.Bundle.Config.TrustDomain, trust.Options{Logger: b.logger, Clock: b.clock, Wait: identityWait}); err != nil {
 		return nil, err
 	}
 	if b.sessions, err = newSessions(); err != nil {

@@ -3,7 +3,9 @@ package trust
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"maps"
 	"time"
@@ -45,6 +47,9 @@ func (t *Trust) openFiles(files []bundle.TrustBundle) error {
 // read returns the file's bundle, or nil when it says what it said before.
 func (f *bundleFile) read() (*spiffebundle.Bundle, error) {
 	content, err := f.path.Read(maxBundleFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("expected the bundle of %s, as spire-server bundle show -format spiffe prints it: %w", f.td, err)
+	}
 	if err != nil {
 		return nil, err
 	}

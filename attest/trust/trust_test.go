@@ -403,6 +403,10 @@ func TestOpenRefusesBadFiles(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want an error with %q", name, tr, err, tt.want)
 		}
 	}
+	absent := fileTrust(domain, filepath.Join(t.TempDir(), "bundle.json"))
+	if tr, err := trust.Open(t.Context(), absent, domain.TrustDomain(), trust.Options{}); err == nil || tr != nil || !strings.Contains(err.Error(), "expected the bundle of example.org") {
+		t.Errorf("no file: got %v, %v, want an error that says what is expected there", tr, err)
+	}
 	if tr, err := trust.Open(t.Context(), bundle.Trust{}, domain.TrustDomain(), trust.Options{}); err == nil || tr != nil {
 		t.Errorf("no source: got %v, %v, want an error", tr, err)
 	}

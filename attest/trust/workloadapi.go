@@ -90,12 +90,12 @@ func (w *workloadAPI) follow(ctx context.Context, watch func() error) {
 }
 
 // wait returns when both bundles and an SVID have come. While it waits it says
-// for what, every quarter of the bound.
+// for what, every quarter of the bound, and every 2.5 s at least.
 func (w *workloadAPI) wait(ctx context.Context) error {
 	bound := w.trust.options.Wait
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	ticker := time.NewTicker(bound / 4)
+	ticker := time.NewTicker(min(bound/4, 2500*time.Millisecond))
 	defer ticker.Stop()
 	for {
 		select {

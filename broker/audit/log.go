@@ -289,7 +289,7 @@ func recycle(pool *sync.Pool, e *entry) {
 // check refuses what would make the record say something else than the caller
 // meant: the credential's id is what the receipt is bound to.
 func check(rec *Record) error {
-	if rec == nil || !rec.Kind.known() {
+	if rec == nil || !rec.Kind.Known() {
 		return errors.New("append record: got a record of no known kind")
 	}
 	if got := cut(rec.Credential); got != rec.Credential {

@@ -23,7 +23,7 @@ type Filter struct {
 }
 
 func (f *Filter) check() error {
-	if f.Kind != "" && !f.Kind.known() {
+	if f.Kind != "" && !f.Kind.Known() {
 		return fmt.Errorf("query log: got kind %q, want decision, outcome, issuance, posture or admin", f.Kind)
 	}
 	if f.Outcome != "" && f.Outcome != "allow" && f.Outcome != "deny" {
@@ -115,7 +115,7 @@ func readRecord(line []byte, f *Filter) (rec Record, selected bool, err error) {
 	if err := unmarshal(line, &rec); err != nil {
 		return Record{}, false, err
 	}
-	if rec.Seq == 0 || !rec.Kind.known() {
+	if rec.Seq == 0 || !rec.Kind.Known() {
 		return Record{}, false, errors.New("got JSON that is no record")
 	}
 	if !f.matches(&rec) {

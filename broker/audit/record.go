@@ -66,8 +66,8 @@ type Record struct {
 	Count     int64         `json:"count,omitempty"`      // log_gap: records refused or lost while the log could not be written; torn_tail: bytes; unsigned_tail: records; strangers_skipped: refusals; tools_skipped: changes
 }
 
-// known reports whether k is a kind of record; the zero Kind is none.
-func (k Kind) known() bool {
+// Known reports whether k is a kind of record; the zero Kind is none.
+func (k Kind) Known() bool {
 	switch k {
 	case Decision, Outcome, Issuance, Posture, Admin:
 		return true

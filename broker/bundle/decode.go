@@ -72,6 +72,9 @@ func syntaxProblem(err error) *Problem {
 		p.Line, _ = strconv.Atoi(m[1]) // digits by the expression
 		p.Column, p.Text = 1, "expected YAML: "+m[2]
 	}
+	if strings.HasSuffix(p.Text, "found character that cannot start any token") {
+		p.Text += ": indent by blanks and not by tabs, and quote what begins with @ or `"
+	}
 	if before, _, quotes := strings.Cut(p.Text, "'"); quotes && strings.Contains(p.Text, "anchor") {
 		p.Text = strings.TrimSpace(before) + ": anchors and aliases are not allowed here"
 	}

@@ -133,6 +133,9 @@ func readFiles(dir string) ([]byte, []PolicyFile, error) {
 		if other := strings.TrimSuffix(ConfigName, ".yaml") + ".yml"; errors.Is(err, fs.ErrNotExist) && isFile(filepath.Join(dir, other)) {
 			return nil, nil, fmt.Errorf("expected a directory with %s in it, got one with %s: rename that: %w", ConfigName, other, err)
 		}
+		if isFile(dir) {
+			return nil, nil, fmt.Errorf("expected a directory with %s in it, got a file: name the directory: %w", ConfigName, err)
+		}
 		return nil, nil, fmt.Errorf("expected a directory with %s in it: %w", ConfigName, err)
 	}
 	if err != nil {

@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -90,8 +91,13 @@ func (v verify) run(out io.Writer) error {
 // "nobody was denied".
 func findLog(dir string) error {
 	n, err := audit.Segments(dir)
-	if err != nil || n > 0 {
-		return err
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return fmt.Errorf("--log: expected a directory that you may read: %w; run it as the user to whom the log belongs", err)
+	case err != nil:
+		return fmt.Errorf("--log: expected the directory of a log: %w", err)
+	case n > 0:
+		return nil
 	}
 	hint := ""
 	below := filepath.Join(dir, "audit")
@@ -196,6 +202,9 @@ func (q *query) run(now time.Time) (err error) {
 	}
 	if o := q.filter.Outcome; o != "" && o != "allow" && o != "deny" {
 		return fmt.Errorf("--outcome: expected allow or deny, got %q", o)
+	}
+	if k := q.filter.Kind; k != "" && !k.Known() {
+		return fmt.Errorf("--kind: expected decision, outcome, issuance, posture or admin, got %q", k)
 	}
 	if _, err := spiffeid.FromString(q.filter.Agent); err != nil && q.filter.Agent != "" {
 		return fmt.Errorf("--agent: expected a SPIFFE ID such as spiffe://example.org/agent/shop, got %q", q.filter.Agent)

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"strconv"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -121,11 +122,26 @@ func misused(cmd *cobra.Command, what string) error {
 // them is an error: cobra would show help and report success.
 func group(name, short string, below ...*cobra.Command) *cobra.Command {
 	cmd := &cobra.Command{
-		Use: name, Short: short, Args: cobra.NoArgs,
+		Use: name, Short: short, Args: oneOf(below),
 		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	cmd.AddCommand(below...)
 	return cmd
+}
+
+// oneOf refuses every argument: what is below a group was looked for by cobra, and
+// not found.
+func oneOf(below []*cobra.Command) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if len(args) == 0 {
+			return nil
+		}
+		var names []string
+		for _, b := range below {
+			names = append(names, b.Name())
+		}
+		return fmt.Errorf("unknown command %q for %q: expected one of %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
+	}
 }
 
 func versionCommand() *cobra.Command {

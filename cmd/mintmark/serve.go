@@ -68,6 +68,9 @@ func serve(ctx context.Context, dir string, logger *slog.Logger) (err error) {
 	defer signal.Stop(hangup)
 	directory, err := follow.Open(dir, follow.Options{Logger: logger}) // before the first reading
 	if err != nil {
+		if _, _, unread := load(dir); unread != nil {
+			return unread // it says what was expected there
+		}
 		return err
 	}
 	defer func() { _ = directory.Close() }()

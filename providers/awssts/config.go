@@ -77,9 +77,10 @@ func (c Config) Validate(report func(field, want, got string)) {
 	c.validateDuration(report)
 	c.validatePolicy(report)
 	for _, role := range c.Chain {
-		if role == "" {
-			report("chain", "the ARN of a role", "an empty one")
-		}
+		checkARN(report, "chain", role)
+	}
+	if c.RoleARN != "" { // else it is said to be missing
+		checkARN(report, "role_arn", c.RoleARN)
 	}
 	checkName(report, "session_name", c.SessionName)
 	checkName(report, "source_identity", c.SourceIdentity)
@@ -103,6 +104,14 @@ func (c Config) validatePolicy(report func(field, want, got string)) {
 	providers.CheckName(report, "policy", c.Policy)
 	if len(c.PolicyARNs) > maxPolicyARNs || slices.Contains(c.PolicyARNs, "") {
 		report("policy_arns", "at most 10 ARNs of managed policies", fmt.Sprintf("%q", c.PolicyARNs))
+	}
+}
+
+// checkARN reports what no server can take for the ARN of a role: they differ in
+// what comes after "arn:".
+func checkARN(report func(field, want, got string), field, arn string) {
+	if !strings.HasPrefix(arn, "arn:") {
+		report(field, "the ARN of a role, such as arn:aws:iam::123456789012:role/reports", fmt.Sprintf("%q", arn))
 	}
 }
 

@@ -187,6 +187,7 @@ func TestAgentThatCannotBeNamedGetsNothing(t *testing.T) {
 }
 
 func TestTemplateRules(t *testing.T) {
+	const hub = "arn:aws:iam::123456789012:role/hub"
 	with := func(change func(*awssts.Config)) func(*awssts.Config) { return change }
 	tests := map[string]struct {
 		change func(*awssts.Config)
@@ -205,8 +206,10 @@ func TestTemplateRules(t *testing.T) {
 		"one name twice":          {with(func(c *awssts.Config) { c.Tags = map[string]string{"a": "y", "A": "y"} }), false, []string{"tags.a"}},
 		"transitive and unknown":  {with(func(c *awssts.Config) { c.TransitiveTags = []string{"a"} }), false, []string{"transitive_tags"}},
 		"tags of a web identity":  {with(func(c *awssts.Config) { c.Tags, c.SourceIdentity = map[string]string{"a": "y"}, "x-y" }), true, []string{"tags", "source_identity"}},
-		"with a chain":            {with(func(c *awssts.Config) { c.Tags, c.Chain = map[string]string{"a": "y"}, []string{"arn"} }), true, nil},
-		"long chain":              {with(func(c *awssts.Config) { c.Chain, c.Duration.Duration = []string{"arn"}, 2*time.Hour }), false, []string{"duration"}},
+		"with a chain":            {with(func(c *awssts.Config) { c.Tags, c.Chain = map[string]string{"a": "y"}, []string{hub} }), true, nil},
+		"long chain":              {with(func(c *awssts.Config) { c.Chain, c.Duration.Duration = []string{hub}, 2*time.Hour }), false, []string{"duration"}},
+		"chain of a name":         {with(func(c *awssts.Config) { c.Chain = []string{"hub"} }), false, []string{"chain"}},
+		"name of a role":          {with(func(c *awssts.Config) { c.RoleARN = "reports" }), false, []string{"role_arn"}},
 		"chain of nothing":        {with(func(c *awssts.Config) { c.Chain = []string{""} }), false, []string{"chain"}},
 		"eleven policies":         {with(func(c *awssts.Config) { c.PolicyARNs = slices.Repeat([]string{"arn"}, 11) }), false, []string{"policy_arns"}},
 	}
