@@ -123,6 +123,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 		kind:     minted.Kind(),
 		material: minted.sealed().material,
 		stored:   t.reg.stored,
+		outlives: minted.sealed().material.selfContained(),
 	}}}
 	l.credential.lease.once.Store(new(once))
 	terms := *minted.sealed().terms()
