@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mintmark/broker/audit"
 	"mintmark/internal/fault"
 )
 
@@ -259,6 +260,19 @@ func (g *ledger) remove(l *lease) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.leases, l.credential.ID())
+}
+
+// has reports whether a lease has not ended that is of the same secret, by the same
+// handle, as what r is of.
+func (g *ledger) has(r *audit.Record) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for _, l := range g.leases {
+		if c := l.credential; c.Fingerprint() == r.Fingerprint && c.Provider() == r.Provider && c.Lease() == r.Lease {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *ledger) all() []*lease {
