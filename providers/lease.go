@@ -262,6 +262,12 @@ func (g *ledger) remove(l *lease) {
 	delete(g.leases, l.credential.ID())
 }
 
+func (g *ledger) get(id string) *lease {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.leases[id]
+}
+
 // has reports whether a lease has not ended that is of the same secret, by the same
 // handle, as what r is of.
 func (g *ledger) has(r *audit.Record) bool {
