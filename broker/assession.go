@@ -22,6 +22,8 @@ func (b *Broker) asSession(c *call) error {
 	switch {
 	case begins:
 		return b.begin(c)
+	case c.bridged == nil: // it is of when this upstream had sessions
+		return unknownSession()
 	case c.verb == http.MethodGet:
 		// Its counterpart, subscriptions/listen, is no stream of a session's.
 		c.w.Header().Set("Allow", "POST, DELETE")

@@ -33,6 +33,13 @@ func (b *Broker) giveBridged(c *call, client mcp.Client, upstream string) {
 	c.w.Header().Set(mcp.HeaderSession, handle)
 }
 
+// takeBridged has c go on with the bridged session behind handle, if it is one.
+func (b *Broker) takeBridged(c *call, handle, upstream string) {
+	if c.bridged = b.sessions.openBridged(handle, upstream, c.identity); c.bridged != nil {
+		b.inUse.begins(c, c.bridged.digest)
+	}
+}
+
 // openBridged returns the session behind handle, and nil for a handle that is no
 // bridged session's, or not one of this workload and upstream.
 func (s *sessions) openBridged(handle, upstream string, owner attest.Identity) *bridged {
@@ -61,7 +68,7 @@ func (b *Broker) bridges(c *call) bool {
 		return false
 	}
 	if handle := c.handle(); handle != "" {
-		c.bridged = b.sessions.openBridged(handle, c.name, c.identity)
+		b.takeBridged(c, handle, c.name)
 	}
 	return c.bridged != nil || registered == eraStateless
 }

@@ -119,3 +119,19 @@ func TestABridgedSessionEndsWithTheRegistrationOfItsEra(t *testing.T) {
 		t.Errorf("got %d %q, want an unknown session", got.status, got.body)
 	}
 }
+
+// Nor does one of an upstream's own session outlive that its upstream had sessions.
+func TestASessionEndsWithTheRegistrationOfItsEra(t *testing.T) {
+	t.Parallel()
+	w, _ := owning(t)
+	session := w.visit("mine")
+	registered := "mine: {url: \"http://" + w.upstream.address + "/mcp\", protocol: "
+	if err := w.change("mintmark.yaml", registered+"sessions", registered+"stateless"); err != nil {
+		t.Fatal(err)
+	}
+	for _, got := range []answer{w.do(w.call(to("/mcp/mine"), session)), w.leave("mine", session)} {
+		if got.status != 404 {
+			t.Errorf("got %d %q, want an unknown session", got.status, got.body)
+		}
+	}
+}

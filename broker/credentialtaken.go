@@ -31,9 +31,7 @@ func (b *Broker) credentialTaken(c *call, status int) error {
 		}
 		return nil
 	}
-	if c.injection.drops.Allow() {
-		c.snap.pool.Drop(c.ctx, c.credential.ID())
-	}
+	c.snap.pool.Refused(c.ctx, c.credential)
 	hint, what := "the upstream refused the credential that was minted for it; call again in a moment, a fresh one may serve", "a credential"
 	if stored {
 		hint, what = "the upstream refused the stored key that is registered for it; calling again is of no use until an operator of the broker has replaced that key", "the stored key"

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"mintmark/internal/fault"
+	"mintmark/internal/trustdomain"
 )
 
 // registerStored has the upstream orders called with a key that somebody stored.
@@ -33,6 +34,30 @@ func TestARefusedStoredKeyIsSaidToBeOne(t *testing.T) {
 		t.Errorf("got log %s, want it to name the provider of the stored key", log)
 	}
 	w.wantMetric(`mintmark_credentials_refused_total{provider="legacy",status="401",upstream="orders"} 1`)
+}
+
+// An agent that has its own credential refused again and again does not keep another
+// from being rid of its own.
+func TestARefusedCredentialEndsWhateverOthersDo(t *testing.T) {
+	t.Parallel()
+	w, m := owning(t)
+	clerk := with("Authorization", "Bearer "+w.token(w.domain, "clerk", trustdomain.JWTRequest{}))
+	ping := body(`{"jsonrpc":"2.0","id":1,"method":"ping"}`)
+	w.wantOK(w.call(to("/mcp/mine"), ping, clerk), "result")
+	w.upstream.does(says(http.StatusUnauthorized, "text/plain", ""))
+	for range 3 {
+		w.do(w.call(to("/mcp/mine")))
+	}
+	made := m.made.Load()
+	if made > 3 {
+		t.Errorf("got %d mints, want one for each agent and at most one more", made)
+	}
+	w.do(w.call(to("/mcp/mine"), ping, clerk))
+	w.upstream.does(answerOK)
+	w.wantOK(w.call(to("/mcp/mine"), ping, clerk), "result")
+	if m.made.Load() != made+1 {
+		t.Error("got the refused credential again, want another")
+	}
 }
 
 // A 403 may be about what was asked for: the agent gets it as the upstream said it,

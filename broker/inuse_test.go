@@ -206,6 +206,33 @@ func TestOtherEndsOfASessionRevokeToo(t *testing.T) {
 	w.await("the revocation with the session with the broker", func() bool { return len(m.ended()) == 3 })
 }
 
+// A session with the broker alone is open as long as it is used, like any other.
+func TestTheUseOfASessionWithTheBrokerIsSeen(t *testing.T) {
+	t.Parallel()
+	for _, path := range []string{"/mcp", "/mcp/stateless"} {
+		t.Run(path, func(t *testing.T) {
+			t.Parallel()
+			w, m := owning(t)
+			discover := func(rw http.ResponseWriter, _ *http.Request) {
+				answerJSON(rw, map[string]any{"jsonrpc": "2.0", "id": 1, "result": map[string]any{
+					"resultType": "complete", "supportedVersions": []string{"2026-07-28"}, "capabilities": map[string]any{}, "ttlMs": 0, "cacheScope": "private",
+					"_meta": map[string]any{"io.modelcontextprotocol/serverInfo": map[string]any{"name": "x", "version": "1"}}}})
+			}
+			w.upstream.does(discover)
+			bridged := with("Mcp-Session-Id", w.wantOK(w.call(to(path), body(initialize)), "result").header.Get("Mcp-Session-Id"))
+			w.do(w.call(get(path), method("DELETE"), bridged)) // its handle stays good
+			w.wantOK(w.call(to(path), body(`{"jsonrpc":"2.0","id":1,"method":"ping"}`), bridged), "result")
+			ended := len(m.ended())
+			w.leave("mine", w.visit("mine"))
+			made := m.made.Load()
+			w.wantOK(w.call(to("/mcp/mine")), "result")
+			if len(m.ended()) > ended+1 || m.made.Load() != made {
+				t.Errorf("with a session open that is used: got %v revoked of %d, want the last one kept", m.ended(), m.made.Load())
+			}
+		})
+	}
+}
+
 // What is another agent's, or all agents', stays.
 func TestTheEndOfASessionEndsNothingOfOthers(t *testing.T) {
 	t.Parallel()

@@ -71,7 +71,7 @@ func (b *Broker) openMerged(c *call) error {
 	if handle == "" {
 		return fault.New("receive", fault.Invalid, "expected the header Mcp-Session-Id of a session with /mcp, got none; initialize one, or state revision "+mcp.Stateless+" in params._meta and MCP-Protocol-Version")
 	}
-	if c.bridged = b.sessions.openBridged(handle, mergedUpstream, c.identity); c.bridged == nil {
+	if b.takeBridged(c, handle, mergedUpstream); c.bridged == nil {
 		return unknownSession()
 	}
 	return nil

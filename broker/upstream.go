@@ -33,10 +33,7 @@ type injection struct {
 	name     string // of the scheme, as registered
 	scheme   injector.Scheme
 	tools    []string
-	// drops bounds how often an upstream's 401 may end a lease: an agent that
-	// can provoke one must not make the broker mint for each of its calls.
-	drops *rate.Limiter
-	warns *rate.Limiter // of a stored key that is forbidden, for the same reason
+	warns    *rate.Limiter // of a stored key that is forbidden, which an agent can provoke
 }
 
 func (i *injection) schemeOrNil() injector.Scheme {
@@ -86,7 +83,7 @@ func openUpstream(u bundle.Upstream) (*upstream, error) {
 			return nil, err
 		}
 		up.injections = append(up.injections, injection{
-			provider: c.Provider, name: c.Scheme, scheme: scheme, tools: c.Tools, drops: rate.NewLimiter(rate.Every(10*time.Second), 1),
+			provider: c.Provider, name: c.Scheme, scheme: scheme, tools: c.Tools,
 			warns: rate.NewLimiter(rate.Every(time.Minute), 1)})
 	}
 	return up, nil

@@ -4,6 +4,7 @@ import (
 	"crypto"
 	"fmt"
 	"io"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -42,6 +43,17 @@ func (Material) Format(f fmt.State, verb rune) { Secret{}.Format(f, verb) }
 
 // MarshalText returns the redaction, so that no encoder shows the parts.
 func (Material) MarshalText() ([]byte, error) { return Secret{}.MarshalText() }
+
+// selfContained reports whether m says itself until when it is good, as a JWT does, and
+// what AWS lends: servers take it without asking the system that made it.
+func (m Material) selfContained() bool {
+	return open(m.SessionToken) != "" || isJWT(open(m.Token)) || isJWT(open(m.Password))
+}
+
+// isJWT reports whether token is signed or encrypted (RFC 7515, RFC 7516).
+func isJWT(token string) bool {
+	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") >= 2
+}
 
 // secrets returns every part that must never be shown, empty ones left out.
 func (m Material) secrets() []string {
@@ -100,6 +112,7 @@ type sealed struct {
 	agreed      atomic.Pointer[Terms]
 	material    Material
 	stored      bool                 // see Keeper
+	outlives    bool                 // see selfContained
 	ended       atomic.Bool          // the Pool hands it out no longer
 	revoked     atomic.Bool          // its system takes it no longer
 	once        atomic.Pointer[once] // nil: wiped
@@ -172,8 +185,9 @@ func (c Credential) Stored() bool { return c.sealed().stored }
 
 // Revoked reports whether the issuing system has ended c when the Pool asked it to,
 // so that nobody can use it any more. What the Pool no longer hands out may still
-// be good there.
-func (c Credential) Revoked() bool { return c.sealed().revoked.Load() }
+// be good there. What is self-contained is never revoked so: whoever does not ask that
+// system takes it to its end.
+func (c Credential) Revoked() bool { return c.sealed().revoked.Load() && !c.sealed().outlives }
 
 // Lease returns the issuing system's handle, or "".
 func (c Credential) Lease() string { return c.sealed().terms().Lease }

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"context"
 	"sync"
 	"time"
 
@@ -53,13 +54,27 @@ func (p *Pool) own(provider string, req Request) (ticket, bool) {
 	return t, err == nil
 }
 
-// givenUp bounds how often an agent's credentials are given up at once.
-type givenUp struct {
-	mu sync.Mutex
-	of map[key]*rate.Limiter
+// refusedBurst is how many credentials of an agent, or of all that share one, end at
+// once because an upstream refused them. There is one more each giveUpEvery.
+const refusedBurst = 1
+
+// Refused says that an upstream refused c: it ends, and the next call has another
+// minted. An agent that can provoke that must not have the broker mint for each of its
+// calls, nor keep others from being rid of what is refused.
+func (p *Pool) Refused(ctx context.Context, c Credential) {
+	if l := p.ledger.get(c.ID()); l != nil && p.refused.admits(l.key, p.clock()) {
+		p.Drop(ctx, c.ID())
+	}
 }
 
-func (g *givenUp) admits(k key, now time.Time) bool {
+// restraint bounds how often something is done for whoever has a credential.
+type restraint struct {
+	burst int
+	mu    sync.Mutex
+	of    map[key]*rate.Limiter
+}
+
+func (g *restraint) admits(k key, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	limit := g.of[k]
@@ -70,16 +85,16 @@ func (g *givenUp) admits(k key, now time.Time) bool {
 		if g.of == nil {
 			g.of = make(map[key]*rate.Limiter)
 		}
-		limit = rate.NewLimiter(rate.Every(giveUpEvery), giveUpBurst)
+		limit = rate.NewLimiter(rate.Every(giveUpEvery), g.burst)
 		g.of[k] = limit
 	}
 	return limit.AllowN(now, 1)
 }
 
 // sweep forgets who may do all of it again, and reports whether there is room.
-func (g *givenUp) sweep(now time.Time) bool {
+func (g *restraint) sweep(now time.Time) bool {
 	for k, limit := range g.of {
-		if limit.TokensAt(now) >= giveUpBurst {
+		if limit.TokensAt(now) >= float64(g.burst) {
 			delete(g.of, k)
 		}
 	}

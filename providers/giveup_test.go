@@ -103,3 +103,33 @@ func TestWhatIsGivenUpHasNoSuccessor(t *testing.T) {
 		})
 	}
 }
+
+// A system may repeat a token until its end. What one agent gives up is not taken from
+// another, nor is a token revoked that is its own successor.
+func TestWhatIsGivenOutTwiceIsRevokedOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(3 * time.Hour)
+		p := &scripted{mint: func(context.Context, int, providers.Request) (providers.Credential, error) {
+			return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(canary)}, providers.Terms{NotAfter: end, Revocable: true}), nil
+		}}
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+		defer r.Stop(t)
+		agent, other := providertest.Agent(t, "spiffe://a.test/a"), providertest.Agent(t, "spiffe://a.test/b")
+		r.Must(t, agent)
+		r.Must(t, other)
+		r.GiveUp("db", agent)
+		pass(time.Minute)
+		if _, revoked := p.count(); revoked != 0 {
+			t.Error("got the token revoked that another agent has")
+		}
+		pass(2*time.Hour + time.Minute) // at two thirds of its life another lease took its place
+		if mints, revoked := p.count(); mints < 3 || revoked != 0 {
+			t.Errorf("got %d mints and %d revocations, want a successor of the same token, and none", mints, revoked)
+		}
+		r.GiveUp("db", other)
+		pass(time.Second)
+		if _, revoked := p.count(); revoked != 1 {
+			t.Errorf("got %d revocations, want one with the last lease", revoked)
+		}
+	})
+}

@@ -14,6 +14,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"mintmark/broker/audit"
 	"mintmark/internal/fault"
 )
 
@@ -123,6 +124,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 		kind:     minted.Kind(),
 		material: minted.sealed().material,
 		stored:   t.reg.stored,
+		outlives: minted.sealed().material.selfContained(),
 	}}}
 	l.credential.lease.once.Store(new(once))
 	terms := *minted.sealed().terms()
@@ -258,6 +260,25 @@ func (g *ledger) remove(l *lease) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.leases, l.credential.ID())
+}
+
+func (g *ledger) get(id string) *lease {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	return g.leases[id]
+}
+
+// has reports whether a lease has not ended that is of the same secret, by the same
+// handle, as what r is of.
+func (g *ledger) has(r *audit.Record) bool {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for _, l := range g.leases {
+		if c := l.credential; c.Fingerprint() == r.Fingerprint && c.Provider() == r.Provider && c.Lease() == r.Lease {
+			return true
+		}
+	}
+	return false
 }
 
 func (g *ledger) all() []*lease {

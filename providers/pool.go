@@ -103,7 +103,8 @@ type Pool struct {
 	cache   *ristretto.Cache[uint64, *lease]
 
 	ledger   ledger
-	givenUp  givenUp
+	givenUp  restraint
+	refused  restraint
 	logins   logins
 	debts    debts
 	reminder *time.Timer
@@ -137,6 +138,8 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		late:          o.Late,
 		flights:       make(map[key]*flight),
 		failures:      make(failures),
+		givenUp:       restraint{burst: giveUpBurst},
+		refused:       restraint{burst: refusedBurst},
 	}
 	p.setDefaults()
 	if err := p.open(o.MaxLeases); err != nil {

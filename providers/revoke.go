@@ -55,8 +55,13 @@ func (l *lease) held() Held {
 }
 
 // pay ends d at its system in one round of attempts, records how that went, and
-// reports whether nothing is owed any more.
+// reports whether nothing is owed any more. Of what a system gave out more than once,
+// as one does that repeats a token until its end, the last lease ends it: it would be
+// taken from those who still have it, such as another agent.
 func (p *Pool) pay(ctx context.Context, d *debt) bool {
+	if d.record.Event != eventLogout && p.ledger.has(&d.record) {
+		return true
+	}
 	start := p.clock()
 	err := p.attempt(ctx, d)
 	r := d.record
