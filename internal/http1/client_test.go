@@ -284,6 +284,10 @@ func TestRequestsThatAreRefused(t *testing.T) {
 		"a connection option":   func(r *http1.Request) { r.Header["Connection"] = []string{"close"} },
 		"an expectation":        func(r *http1.Request) { r.Header["Expect"] = []string{"100-continue"} },
 		"an upgrade":            func(r *http1.Request) { r.Header["Upgrade"] = []string{"h2c"} },
+		"codings that it takes": func(r *http1.Request) { r.Header["TE"] = []string{"trailers"} },
+		"a trailer":             func(r *http1.Request) { r.Header["Trailer"] = []string{"X"} },
+		"how long it is kept":   func(r *http1.Request) { r.Header["keep-alive"] = []string{"timeout=5"} },
+		"a proxy's connection":  func(r *http1.Request) { r.Header["Proxy-Connection"] = []string{"close"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			req := post("x")

@@ -7,9 +7,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/textproto"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +97,22 @@ func TestRequestsThatAreRead(t *testing.T) {
 				t.Errorf("got %q, want 200 and %q", got, test.want)
 			}
 		})
+	}
+}
+
+// Each name is as net/textproto has it, also those that are known without it.
+func TestNamesAreCanonical(t *testing.T) {
+	names := make(chan []string, 1)
+	_, address := start(t, func(_ http.ResponseWriter, r *http.Request) { names <- slices.Sorted(maps.Keys(r.Header)) })
+	for _, name := range []string{"traceparent", "Mcp-Protocol-Version", "Mcp-Session-Id", "Mcp-Method", "Mcp-Name", "Accept", "x-other"} {
+		for _, sent := range []string{name, strings.ToLower(name), strings.ToUpper(name), strings.Replace(name, "Mcp", "MCP", 1)} {
+			raw(t, address, "GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n"+sent+": v\r\n\r\n")
+			want := []string{textproto.CanonicalMIMEHeaderKey(sent), "Connection"}
+			slices.Sort(want)
+			if got := <-names; !slices.Equal(got, want) {
+				t.Errorf("%s: got %q, want %q", sent, got, want)
+			}
+		}
 	}
 }
 
