@@ -66,7 +66,7 @@ func (b *bench) open(ctx context.Context) error {
 	if b.o.measures(direct) {
 		b.add(endpoint{name: direct, address: b.world.upstream, path: "/mcp", headers: b.bearer()})
 	}
-	for _, open := range []func(context.Context) error{b.openReverseProxy, b.openNginx, b.openMintmark} {
+	for _, open := range []func(context.Context) error{b.openReverseProxies, b.openNginx, b.openMintmark} {
 		if err := open(ctx); err != nil {
 			return err
 		}
@@ -79,34 +79,37 @@ func (b *bench) open(ctx context.Context) error {
 
 func (b *bench) bearer() []string { return []string{"Authorization: Bearer " + b.world.bearer} }
 
-// add adds targets, those over TLS only if asked for.
 func (b *bench) add(all ...endpoint) {
 	for _, e := range all {
-		if e.tls == nil || b.o.tls {
-			b.targets = append(b.targets, b.world.target(e))
-		}
+		b.targets = append(b.targets, b.world.target(e))
 	}
 }
 
-func (b *bench) openReverseProxy(ctx context.Context) error {
-	if !b.o.measures(reverseProxy) {
-		return nil
+func (b *bench) openReverseProxies(ctx context.Context) error {
+	for _, name := range b.o.measured(reverseProxy, reverseProxyKept) {
+		at, err := freeListeners()
+		if err != nil {
+			return err
+		}
+		if err := b.world.openOwn(ctx, "serve-"+name, at[:], b.world.upstream, b.world.certificates()); err != nil {
+			return err
+		}
+		all, err := b.world.endpoints(name, "/mcp", at)
+		if err != nil {
+			return err
+		}
+		b.add(all...)
 	}
-	address, err := freePort()
-	if err != nil {
-		return err
-	}
-	b.add(endpoint{name: reverseProxy, address: address, path: "/mcp"})
-	return b.world.openOwn(ctx, "serve-reverseproxy", address, b.world.upstream)
+	return nil
 }
 
 func (b *bench) openNginx(ctx context.Context) error {
-	path := nginxPath()
-	if !b.o.measures(nginx) || path == "" {
+	path, forms := nginxPath(), b.o.measured(nginx, nginxKept)
+	if len(forms) == 0 || path == "" {
 		b.say("nginx is not measured")
 		return nil
 	}
-	all, err := b.world.openNginx(ctx, path)
+	all, err := b.world.openNginx(ctx, path, forms)
 	b.add(all...)
 	return err
 }

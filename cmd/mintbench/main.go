@@ -1,6 +1,6 @@
 // Command mintbench measures what Mintmark costs: the same calls go to an
 // upstream directly, through a reverse proxy that only sets a header, through
-// nginx, and through Mintmark with everything on, in turns, on one machine. It
+// nginx, each as it comes and with kept connections, and through Mintmark with everything on, in turns, on one machine. It
 // then reads Mintmark's record back and fails when a call is missing in it.
 package main
 
@@ -52,8 +52,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // servers are the parts that mintbench starts as processes of their own.
 func servers() map[string]func(context.Context, []string) error {
 	return map[string]func(context.Context, []string) error{
-		"serve-upstream":     serveUpstream,
-		"serve-reverseproxy": serveReverseProxy,
+		"serve-upstream":            serveUpstream,
+		"serve-" + reverseProxy:     serveReverseProxy,
+		"serve-" + reverseProxyKept: serveReverseProxyKept,
 	}
 }
 

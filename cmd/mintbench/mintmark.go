@@ -105,12 +105,7 @@ func (w *world) writeScans(now time.Time) error {
 
 // endpoints returns where Mintmark takes calls for the measured upstream.
 func (b *broker) endpoints(w *world) ([]endpoint, error) {
-	client, mutual, err := w.clientTLS()
-	return []endpoint{
-		{name: mintmark, address: b.plain, path: "/mcp/" + benchUpstream},
-		{name: mintmark + "-tls", address: b.tls, path: "/mcp/" + benchUpstream, tls: client},
-		{name: mintmark + "-mtls", address: b.tls, path: "/mcp/" + benchUpstream, tls: mutual, noToken: true},
-	}, err
+	return w.endpoints(mintmark, "/mcp/"+benchUpstream, listeners{b.plain, b.tls, b.tls})
 }
 
 // target is like the world's, and remembers what it made.

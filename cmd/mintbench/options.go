@@ -15,11 +15,17 @@ import (
 
 // The targets that can be measured, in the order in which they are.
 const (
-	direct       = "direct"
-	reverseProxy = "reverseproxy"
-	nginx        = "nginx"
-	mintmark     = "mintmark"
+	direct           = "direct"
+	reverseProxy     = "reverseproxy"      // as it comes: keeps two connections to the upstream, opens others for one call
+	reverseProxyKept = "reverseproxy-kept" // keeps all
+	nginx            = "nginx"             // as it comes: a connection to the upstream for each call
+	nginxKept        = "nginx-kept"        // keeps them
+	mintmark         = "mintmark"
 )
+
+func ownTargets() []string {
+	return []string{direct, reverseProxy, reverseProxyKept, nginx, nginxKept, mintmark}
+}
 
 // options are what a run is to be like.
 type options struct {
@@ -59,6 +65,14 @@ JWT-SVID, posture read, Cedar policies, a leased credential injected, a durable
 record, answers scrubbed. It sends all of them the same calls, in turns, checks
 every answer, and prints medians over the rounds. At the end it stops Mintmark,
 reads its record back, and fails unless every call is in it and it verifies.
+
+The reverse proxy and nginx are measured in two forms each:
+  reverseproxy       as it comes: it keeps two connections to the upstream, and
+                     opens and closes one for most calls
+  reverseproxy-kept  keeps as many connections to the upstream as there are calls
+  nginx              as it comes: a connection to the upstream for each call
+  nginx-kept         keeps its connections to the upstream
+Mintmark keeps its connections. Clients keep theirs to every target.
 
 The load, the upstream and what is measured share this machine's processors:
 the figures compare with one another, not with those of another machine.
@@ -103,7 +117,7 @@ func (o *options) flags(f *flag.FlagSet, headers *[]string) {
 	f.StringVar(&o.mintmark, "mintmark", beside("mintmark"), "the mintmark `binary`")
 	f.BoolVar(&o.json, "json", false, "print one JSON object instead of a table")
 	f.BoolVar(&o.quick, "quick", false, "3 short rounds instead of 5, less than 50 s in all")
-	f.BoolVar(&o.tls, "tls", true, "measure TLS and mTLS too")
+	f.BoolVar(&o.tls, "tls", true, "measure TLS and mTLS too (-quick: not of the -kept targets)")
 	f.BoolVar(&o.sse, "sse", false, "answers are streams of one event instead of JSON")
 	f.BoolVar(&o.cold, "cold", false, "measure the first call with each of 50 credentials too")
 	f.BoolVar(&o.decide, "decide", true, "time decisions among 10 and 10,000 policies too")
@@ -118,7 +132,7 @@ func (o *options) flags(f *flag.FlagSet, headers *[]string) {
 	f.StringVar(&o.directory, "dir", "", "parent `directory` of what the run writes, Mintmark's record first of all (default the system's)")
 	f.StringVar(&o.upstreamAddr, "upstream", "", "`address` for the upstream instead of a free port")
 	f.StringVar(&o.upstreamBearer, "upstream-bearer", "", "`token` that the upstream demands instead of a random one")
-	f.Func("only", "`names` of the targets to measure: direct,reverseproxy,nginx,mintmark (default all)", o.addOnly)
+	f.Func("only", "`names` of the targets to measure: "+strings.Join(ownTargets(), ",")+" (default all)", o.addOnly)
 	f.Func("target", "`name=URL` of another gateway to measure; repeatable", o.addOther)
 	f.Func("target-header", "`header` to send to other gateways, as \"Name: value\"; repeatable", func(s string) error {
 		*headers = append(*headers, s)
@@ -137,8 +151,8 @@ func beside(name string) string {
 
 func (o *options) addOnly(names string) error {
 	for name := range strings.SplitSeq(names, ",") {
-		if !slices.Contains([]string{direct, reverseProxy, nginx, mintmark}, name) {
-			return fmt.Errorf("got %q, want direct, reverseproxy, nginx or mintmark", name)
+		if !slices.Contains(ownTargets(), name) {
+			return fmt.Errorf("got %q, want names among %s", name, strings.Join(ownTargets(), ", "))
 		}
 		o.only = append(o.only, name)
 	}
@@ -197,4 +211,15 @@ func (o *options) check(rest []string) error {
 // measures reports whether a target is to be measured.
 func (o *options) measures(name string) bool {
 	return len(o.only) == 0 || slices.Contains(o.only, name)
+}
+
+// measured returns those of the targets that are to be measured.
+func (o *options) measured(names ...string) []string {
+	return slices.DeleteFunc(names, func(name string) bool { return !o.measures(name) })
+}
+
+// secures reports whether a target is to be measured over TLS. A quick run has
+// no time for those that others stand in for.
+func (o *options) secures(name string) bool {
+	return o.tls && (!o.quick || name != reverseProxyKept && name != nginxKept)
 }

@@ -37,19 +37,19 @@ type upstream struct {
 }
 
 func serveUpstream(ctx context.Context, args []string) error {
-	l, err := listenAt(ctx, args)
+	if len(args) != 1 {
+		return errors.New("want one address to listen at")
+	}
+	l, err := listenAt(ctx, args[0])
 	if err != nil {
 		return err
 	}
 	return newUpstream(os.Getenv(bearerVariable)).serve(l)
 }
 
-// listenAt listens at the first argument until ctx ends.
-func listenAt(ctx context.Context, args []string) (net.Listener, error) {
-	if len(args) == 0 {
-		return nil, errors.New("got no address, want one to listen at")
-	}
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", args[0])
+// listenAt listens at an address until ctx ends.
+func listenAt(ctx context.Context, address string) (net.Listener, error) {
+	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}

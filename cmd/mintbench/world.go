@@ -9,12 +9,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"os/exec"
 	"path/filepath"
+	"slices"
 	"text/template"
 	"time"
-
-	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 
 	"mintmark/cmd/mintbench/load"
 	"mintmark/internal/trustdomain"
@@ -59,6 +57,9 @@ func openWorld(ctx context.Context, o options) (_ *world, err error) {
 	}
 	w.children.dir = w.dir
 	if err := w.openDomain(ctx); err != nil {
+		return nil, err
+	}
+	if err := w.writeCertificates(); err != nil {
 		return nil, err
 	}
 	if err := w.openIssuer(ctx); err != nil {
@@ -122,21 +123,21 @@ func (w *world) openUpstream(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return w.openOwn(ctx, "serve-upstream", w.upstream)
+	return w.openOwn(ctx, "serve-upstream", []string{w.upstream})
 }
 
-// openOwn starts one of mintbench's own servers; the first argument is where
+// openOwn starts one of mintbench's own servers. Its first arguments are where
 // it listens.
-func (w *world) openOwn(ctx context.Context, command string, args ...string) error {
+func (w *world) openOwn(ctx context.Context, command string, listen []string, args ...string) error {
 	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	p, err := w.children.start(command, []string{bearerVariable + "=" + w.bearer}, self, append([]string{command}, args...)...)
+	p, err := w.children.start(command, []string{bearerVariable + "=" + w.bearer}, self, slices.Concat([]string{command}, listen, args)...)
 	if err != nil {
 		return err
 	}
-	return p.ready(ctx, args[0])
+	return p.ready(ctx, listen...)
 }
 
 // fill writes one of the embedded templates into a folder of the directory.
@@ -193,24 +194,4 @@ func dialer(e endpoint) func(context.Context) (net.Conn, error) {
 	}
 	d := &tls.Dialer{Config: e.tls}
 	return func(ctx context.Context) (net.Conn, error) { return d.DialContext(ctx, "tcp", e.address) }
-}
-
-// clientTLS returns the client's side of TLS, and of mTLS as the first agent.
-func (w *world) clientTLS() (plain, mutual *tls.Config, err error) {
-	svid, err := w.domain.X509SVID(w.domain.ID("agent", "0"), trustdomain.X509Request{})
-	if err != nil {
-		return nil, nil, err
-	}
-	bundle, member := w.domain.Bundle(), tlsconfig.AuthorizeMemberOf(w.domain.TrustDomain())
-	return tlsconfig.TLSClientConfig(bundle, member), tlsconfig.MTLSClientConfig(svid, bundle, member), nil
-}
-
-// nginxPath returns where nginx is, or "".
-func nginxPath() string {
-	for _, name := range []string{"nginx", "/usr/sbin/nginx"} {
-		if path, err := exec.LookPath(name); err == nil {
-			return path
-		}
-	}
-	return ""
 }
