@@ -1,18 +1,13 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
+	"io"
 	"net"
 	"os"
-	"strconv"
 	"sync"
-
-	"mintmark/cmd/mintbench/load"
-	"mintmark/cmd/mintbench/wire"
 )
 
 // The tools of the upstream.
@@ -30,7 +25,8 @@ const bearerVariable = "MINTBENCH_BEARER"
 // upstream answers tools/call as fast as it can. It takes calls with the
 // injected token only, so that a proxy that loses it is seen.
 type upstream struct {
-	authorization []byte // prefix of the header's value
+	authorization []byte    // prefix of the header's value
+	idle          sync.Pool // of *exchange: a connection may be for one call only
 
 	mu       sync.Mutex
 	released chan struct{}
@@ -49,7 +45,8 @@ func serveUpstream(ctx context.Context, args []string) error {
 
 // listenAt listens at an address until ctx ends.
 func listenAt(ctx context.Context, address string) (net.Listener, error) {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	// Without keep-alive probes, whose four system calls are for nothing on loopback.
+	l, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, err
 	}
@@ -77,49 +74,66 @@ func (u *upstream) serve(l net.Listener) error {
 // connection answers the calls on one connection until it ends.
 func (u *upstream) connection(conn net.Conn) {
 	defer conn.Close()
-	r := bufio.NewReaderSize(conn, 32<<10)
-	var h wire.Head
-	var body, out []byte
+	x, ok := u.idle.Get().(*exchange)
+	if !ok {
+		x = newExchange()
+	}
+	defer u.idle.Put(x)
+	x.reset(conn)
 	for {
-		if err := wire.ReadHead(r, &h); err != nil {
+		err := x.read()
+		if errors.Is(err, io.EOF) {
+			abandon(conn)
+		}
+		if err != nil {
 			return
 		}
-		var err error
-		if body, err = wire.ReadBody(r, &h, body[:0]); err != nil {
-			return
-		}
-		out = u.answer(conn, &h, body, out[:0])
-		if _, err := conn.Write(out); err != nil || h.Close {
+		u.answer(x)
+		if err := x.write(); err != nil || x.head.Close {
 			return
 		}
 	}
 }
 
-// answer appends the answer to out. One that is held writes its beginning
-// itself.
-func (u *upstream) answer(conn net.Conn, h *wire.Head, body, out []byte) []byte {
-	if !bytes.HasPrefix(h.Authorization, u.authorization) {
-		return append(out, "HTTP/1.1 401 Unauthorized\r\nContent-Length: 27\r\n\r\n"+`{"error":"no good bearer"}`+"\n"...)
+// abandon forgets a connection that the other side has closed, answered in
+// full. That side would hold its port for a minute after: it lets go of it when
+// it is told that the connection is unknown here. So a proxy that opens a
+// connection for each call does not run out of ports.
+func abandon(conn net.Conn) {
+	if tcp, ok := conn.(*net.TCPConn); ok {
+		_ = tcp.SetLinger(0) // else it ends as any other
 	}
-	id, tool := between(body, `"id":`, ","), between(body, `"name":"`, `"`)
+}
+
+// answer makes the answer, in full unless it is held.
+func (u *upstream) answer(x *exchange) {
+	if !bytes.HasPrefix(x.head.Authorization, u.authorization) {
+		x.refuse("401 Unauthorized", `{"error":"no good bearer"}`+"\n")
+		return
+	}
+	id, tool := between(x.body, `"id":`, ","), between(x.body, `"name":"`, `"`)
 	switch string(tool) {
 	case toolEcho:
-		return appendJSON(out, id)
+		x.json(id)
 	case toolStream:
-		return appendEnd(appendEvent(appendStream(out), result(nil, id)))
+		x.begin()
+		x.event(result(nil, id))
+		x.end()
 	case toolHold:
 		gate := u.gate() // before the caller can know that it is held, and release it
-		out = appendEvent(appendStream(out), progress(nil))
-		if _, err := conn.Write(out); err != nil {
-			return out[:0]
+		x.begin()
+		x.event([]byte(progress))
+		if x.write() == nil {
+			<-gate
 		}
-		<-gate
-		return appendEnd(appendEvent(out[:0], result(nil, id)))
+		x.event(result(nil, id))
+		x.end()
 	case toolRelease:
 		u.release()
-		return appendJSON(out, id)
+		x.json(id)
+	default:
+		x.refuse("404 Not Found", "")
 	}
-	return append(out, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"...)
 }
 
 // between returns what stands in s behind before and up to after. The calls are
@@ -142,36 +156,3 @@ func (u *upstream) release() {
 	close(u.released)
 	u.released = make(chan struct{})
 }
-
-func appendJSON(out, id []byte) []byte {
-	length := len(beforeID) + len(id) + len(afterID)
-	out = append(out, "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: "...)
-	out = strconv.AppendInt(out, int64(length), 10)
-	return result(append(out, "\r\n\r\n"...), id)
-}
-
-const (
-	beforeID = `{"jsonrpc":"2.0","id":`
-	afterID  = `,"result":{"resultType":"complete","content":[{"type":"text","text":"` + load.Marker + `"}],"isError":false}}`
-)
-
-// result appends the message of a good answer.
-func result(out, id []byte) []byte {
-	return append(append(append(out, beforeID...), id...), afterID...)
-}
-
-func progress(out []byte) []byte {
-	return append(out, `{"jsonrpc":"2.0","method":"`+load.Progress+`","params":{"progressToken":1,"progress":1}}`...)
-}
-
-func appendStream(out []byte) []byte {
-	return append(out, "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nCache-Control: no-store\r\n"+
-		"X-Accel-Buffering: no\r\nTransfer-Encoding: chunked\r\n\r\n"...)
-}
-
-// appendEvent appends one event as one chunk.
-func appendEvent(out, message []byte) []byte {
-	return fmt.Appendf(out, "%x\r\ndata: %s\n\n\r\n", len(message)+len("data: \n\n"), message)
-}
-
-func appendEnd(out []byte) []byte { return append(out, "0\r\n\r\n"...) }

@@ -25,7 +25,8 @@ type Head struct {
 	Authorization []byte // value of the header, nil when there is none
 	Length        int64  // -1 when it is not stated
 	Chunked       bool
-	Close         bool // the sender ends the connection after this message
+	Old           bool // of HTTP/1.0, whose speakers know no chunks
+	Close         bool // the connection ends after this message, or its answer
 }
 
 // ReadHead reads a message up to the empty line. It returns io.EOF only when
@@ -37,6 +38,8 @@ func ReadHead(r *bufio.Reader, h *Head) error {
 		return err
 	}
 	h.Start = append(h.Start, line...)
+	h.Old = bytes.HasSuffix(line, []byte(" HTTP/1.0"))
+	h.Close = h.Old
 	for {
 		line, err := readLine(r)
 		if err != nil {
@@ -79,7 +82,7 @@ func (h *Head) header(line []byte) error {
 	case is(name, "Transfer-Encoding"):
 		h.Chunked = is(value, "chunked")
 	case is(name, "Connection"):
-		h.Close = is(value, "close")
+		h.Close = h.Close || is(value, "close")
 	case is(name, "Authorization"):
 		h.Authorization = append(h.Authorization[:0], value...)
 	}
