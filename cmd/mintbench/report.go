@@ -15,18 +15,29 @@ import (
 // report is what a run found. A figure that was not measured is nil, which is
 // null in JSON, and never 0.
 type report struct {
-	DirectRPS       *float64 `json:"direct_rps"`
-	ReverseProxyRPS *float64 `json:"reverseproxy_rps"`
-	NginxRPS        *float64 `json:"nginx_rps"`
-	MintmarkRPS     *float64 `json:"mintmark_rps"`
-	MintmarkTLSRPS  *float64 `json:"mintmark_tls_rps"`
-	MintmarkMTLSRPS *float64 `json:"mintmark_mtls_rps"`
-	NginxTLSRPS     *float64 `json:"nginx_tls_rps"`
-	NginxMTLSRPS    *float64 `json:"nginx_mtls_rps"`
+	DirectRPS               *float64 `json:"direct_rps"`
+	ReverseProxyRPS         *float64 `json:"reverseproxy_rps"`
+	ReverseProxyTLSRPS      *float64 `json:"reverseproxy_tls_rps"`
+	ReverseProxyMTLSRPS     *float64 `json:"reverseproxy_mtls_rps"`
+	ReverseProxyKeptRPS     *float64 `json:"reverseproxy_kept_rps"`
+	ReverseProxyKeptTLSRPS  *float64 `json:"reverseproxy_kept_tls_rps"`
+	ReverseProxyKeptMTLSRPS *float64 `json:"reverseproxy_kept_mtls_rps"`
+	NginxRPS                *float64 `json:"nginx_rps"`
+	NginxTLSRPS             *float64 `json:"nginx_tls_rps"`
+	NginxMTLSRPS            *float64 `json:"nginx_mtls_rps"`
+	NginxKeptRPS            *float64 `json:"nginx_kept_rps"`
+	NginxKeptTLSRPS         *float64 `json:"nginx_kept_tls_rps"`
+	NginxKeptMTLSRPS        *float64 `json:"nginx_kept_mtls_rps"`
+	MintmarkRPS             *float64 `json:"mintmark_rps"`
+	MintmarkTLSRPS          *float64 `json:"mintmark_tls_rps"`
+	MintmarkMTLSRPS         *float64 `json:"mintmark_mtls_rps"`
 
-	DirectP50Us   *float64 `json:"direct_p50_us"` // on one connection
-	NginxP50Us    *float64 `json:"nginx_p50_us"`
-	MintmarkP50Us *float64 `json:"mintmark_p50_us"`
+	DirectP50Us           *float64 `json:"direct_p50_us"` // on one connection
+	ReverseProxyP50Us     *float64 `json:"reverseproxy_p50_us"`
+	ReverseProxyKeptP50Us *float64 `json:"reverseproxy_kept_p50_us"`
+	NginxP50Us            *float64 `json:"nginx_p50_us"`
+	NginxKeptP50Us        *float64 `json:"nginx_kept_p50_us"`
+	MintmarkP50Us         *float64 `json:"mintmark_p50_us"`
 
 	AddedP99Us1kRPS     *float64 `json:"added_p99_us_1krps"` // Mintmark's over direct's
 	DecideNs10          *float64 `json:"decide_ns_10"`
@@ -42,6 +53,9 @@ type report struct {
 
 	// Ratios are medians of the ratios within each round.
 	Ratios map[string]float64 `json:"ratios"`
+	// AddedP50Ratios are the same of what is added to direct's latency on one
+	// connection. One is missing where the other added nothing that could be seen.
+	AddedP50Ratios map[string]float64 `json:"added_p50_ratios"`
 	// Targets are all that was measured, by target and load.
 	Targets map[string]map[string]line `json:"targets"`
 	Run     setting                    `json:"run"`
@@ -88,16 +102,26 @@ func (r *report) fill(all results, o options, allocs []float64) {
 
 func (r *report) rates(all results) {
 	for name, to := range map[string]**float64{
-		direct: &r.DirectRPS, reverseProxy: &r.ReverseProxyRPS, nginx: &r.NginxRPS, mintmark: &r.MintmarkRPS,
-		mintmark + "-tls": &r.MintmarkTLSRPS, mintmark + "-mtls": &r.MintmarkMTLSRPS,
-		nginx + "-tls": &r.NginxTLSRPS, nginx + "-mtls": &r.NginxMTLSRPS,
+		direct:       &r.DirectRPS,
+		reverseProxy: &r.ReverseProxyRPS, reverseProxy + "-tls": &r.ReverseProxyTLSRPS, reverseProxy + "-mtls": &r.ReverseProxyMTLSRPS,
+		reverseProxyKept: &r.ReverseProxyKeptRPS, reverseProxyKept + "-tls": &r.ReverseProxyKeptTLSRPS, reverseProxyKept + "-mtls": &r.ReverseProxyKeptMTLSRPS,
+		nginx: &r.NginxRPS, nginx + "-tls": &r.NginxTLSRPS, nginx + "-mtls": &r.NginxMTLSRPS,
+		nginxKept: &r.NginxKeptRPS, nginxKept + "-tls": &r.NginxKeptTLSRPS, nginxKept + "-mtls": &r.NginxKeptMTLSRPS,
+		mintmark: &r.MintmarkRPS, mintmark + "-tls": &r.MintmarkTLSRPS, mintmark + "-mtls": &r.MintmarkMTLSRPS,
 	} {
 		*to = rounded(all.median(key{name, closedLoop}, rate))
 	}
 }
 
 func (r *report) latencies(all results, o options) {
-	for name, to := range map[string]**float64{direct: &r.DirectP50Us, nginx: &r.NginxP50Us, mintmark: &r.MintmarkP50Us} {
+	for name, to := range map[string]**float64{
+		direct:           &r.DirectP50Us,
+		reverseProxy:     &r.ReverseProxyP50Us,
+		reverseProxyKept: &r.ReverseProxyKeptP50Us,
+		nginx:            &r.NginxP50Us,
+		nginxKept:        &r.NginxKeptP50Us,
+		mintmark:         &r.MintmarkP50Us,
+	} {
 		*to = rounded(all.median(key{name, single}, quantileMicros(.5)))
 	}
 	if o.rate == 1000 { // the rate is in the figure's name
@@ -105,18 +129,6 @@ func (r *report) latencies(all results, o options) {
 	}
 	r.ColdP50Us = rounded(all.median(key{"cold", single}, quantileMicros(.5)))
 	r.ColdMaxUs = rounded(all.median(key{"cold", single}, quantileMicros(1)))
-}
-
-func (r *report) compare(all results) {
-	r.Ratios = map[string]float64{}
-	for _, pair := range [][2]string{
-		{mintmark, direct}, {mintmark, reverseProxy}, {mintmark, nginx}, {nginx, direct}, {reverseProxy, direct},
-		{mintmark + "-tls", nginx + "-tls"}, {mintmark + "-mtls", nginx + "-mtls"},
-	} {
-		if q := all.ratio(key{pair[0], closedLoop}, key{pair[1], closedLoop}, rate); q != nil {
-			r.Ratios[pair[0]+"/"+pair[1]] = math.Round(*q*1000) / 1000
-		}
-	}
 }
 
 func (r *report) lines(all results) {
@@ -203,9 +215,7 @@ func cost(us float64) string {
 func (r *report) notes(w io.Writer) error {
 	_, err := fmt.Fprintf(w, "\nmedians of %d rounds of %v for each load; %d processors: %s\n",
 		r.Run.Rounds, time.Duration(r.Run.DurationMs)*time.Millisecond, r.Run.Processors, r.Run.Shared)
-	for _, pair := range slices.Sorted(maps.Keys(r.Ratios)) {
-		_, _ = fmt.Fprintf(w, "%s: %.2f\n", pair, r.Ratios[pair])
-	}
+	r.comparisons(w)
 	if added := r.AddedP99Us1kRPS; added != nil {
 		_, _ = fmt.Fprintf(w, "added at the 99th percentile of 1,000 calls/s: %s\n", cost(*added))
 	}
