@@ -35,7 +35,6 @@ func (r *report) compare(all results) {
 	}
 }
 
-
 // pairs are the targets whose calls a second are compared.
 func pairs() [][2]string {
 	all := [][2]string{{mintmark, direct}}

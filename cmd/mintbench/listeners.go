@@ -38,7 +38,7 @@ func freeListeners() (at listeners, err error) {
 // agents' tokens, over mTLS with the first agent's X.509-SVID.
 func (w *world) endpoints(name, path string, at listeners) ([]endpoint, error) {
 	plain := endpoint{name: name, address: at[0], path: path}
-	if !w.o.secures(name) {
+	if !w.o.tls || w.o.briefly(name) {
 		return []endpoint{plain}, nil
 	}
 	client, mutual, err := w.clientTLS()
