@@ -22,16 +22,18 @@ func proxies() []proxy {
 
 func (r *report) compare(all results) {
 	r.Ratios, r.AddedP50Ratios = map[string]float64{}, map[string]float64{}
-	put := func(to map[string]float64, a, b string, q *float64) {
-		if q != nil && !math.IsInf(*q, 0) {
-			to[a+"/"+b] = math.Round(*q*1000) / 1000
-		}
-	}
 	for _, pair := range pairs() {
 		put(r.Ratios, pair[0], pair[1], all.ratio(key{pair[0], closedLoop}, key{pair[1], closedLoop}, rate))
 	}
+	p50 := func(name string) []float64 { return values(all[key{name, single}], quantileMicros(.5)) }
 	for _, p := range proxies() {
-		put(r.AddedP50Ratios, mintmark, p.name, all.added(mintmark, p.name))
+		put(r.AddedP50Ratios, mintmark, p.name, added(p50(direct), p50(mintmark), p50(p.name)))
+	}
+}
+
+func put(to map[string]float64, a, b string, ratio *float64) {
+	if ratio != nil {
+		to[a+"/"+b] = math.Round(*ratio*1000) / 1000
 	}
 }
 
@@ -45,24 +47,22 @@ func pairs() [][2]string {
 	return all
 }
 
-// added returns the median of the ratios, in each round, of what a and b add to
-// direct's p50 on one connection. Where b added nothing, a counts as without
-// bound: what cannot be seen is no yardstick.
-func (r results) added(a, b string) *float64 {
-	base, x, y := r.singles(direct), r.singles(a), r.singles(b)
+// added returns the median of the ratios, in each round, of what x and y add to
+// base. A round in which y added nothing shows no bound to the ratio; where the
+// median is such a round there is no figure.
+func added(base, x, y []float64) *float64 {
 	var out []float64
 	for i := range min(len(base), len(x), len(y)) {
+		ratio := math.Inf(1)
 		if y[i] > base[i] {
-			out = append(out, (x[i]-base[i])/(y[i]-base[i]))
-		} else {
-			out = append(out, math.Inf(1))
+			ratio = (x[i] - base[i]) / (y[i] - base[i])
 		}
+		out = append(out, ratio)
 	}
-	return medianOf(out)
-}
-
-func (r results) singles(name string) []float64 {
-	return values(r[key{name, single}], quantileMicros(.5))
+	if m := medianOf(out); m != nil && !math.IsInf(*m, 1) {
+		return m
+	}
+	return nil
 }
 
 // comparisons writes what was compared with what, and how it came out.

@@ -37,20 +37,22 @@ func short(more ...string) []string {
 func TestRunWithoutMintmark(t *testing.T) {
 	dir := t.TempDir()
 	var out, progress bytes.Buffer
-	if code := run(t.Context(), short("-only", "direct,reverseproxy", "-json", "-dir", dir), &out, &progress); code != 0 {
+	if code := run(t.Context(), short("-only", "direct,reverseproxy,reverseproxy-kept", "-json", "-dir", dir), &out, &progress); code != 0 {
 		t.Fatalf("got exit status %d:\n%s", code, &progress)
 	}
 	var got map[string]any
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
 		t.Fatalf("standard output is not one JSON object: %v\n%s", err, &out)
 	}
-	for _, key := range []string{"direct_rps", "reverseproxy_rps", "direct_p50_us"} {
+	for _, key := range []string{"direct_rps", "reverseproxy_rps", "reverseproxy_tls_rps", "reverseproxy_mtls_rps",
+		"reverseproxy_kept_rps", "reverseproxy_kept_tls_rps", "reverseproxy_kept_mtls_rps",
+		"direct_p50_us", "reverseproxy_p50_us", "reverseproxy_kept_p50_us"} {
 		if n, ok := got[key].(float64); !ok || n <= 0 {
 			t.Errorf("%s: got %v, want a figure", key, got[key])
 		}
 	}
 	for _, key := range []string{"nginx_rps", "mintmark_rps", "mintmark_tls_rps", "mintmark_mtls_rps", "nginx_tls_rps", "nginx_mtls_rps",
-		"nginx_p50_us", "mintmark_p50_us", "added_p99_us_1krps", "decide_ns_10", "decide_ns_10000", "allocs_per_call", "sse_1000_rss_mb", "sse_stream_rss_kb", "mints_for_1000_callers", "records_missing"} {
+		"nginx_kept_rps", "nginx_kept_tls_rps", "nginx_kept_mtls_rps", "nginx_p50_us", "nginx_kept_p50_us", "mintmark_p50_us", "added_p99_us_1krps", "decide_ns_10", "decide_ns_10000", "allocs_per_call", "sse_1000_rss_mb", "sse_stream_rss_kb", "mints_for_1000_callers", "records_missing"} {
 		if v, present := got[key]; !present || v != nil {
 			t.Errorf("%s: got %v, present %v, want null: it was not measured", key, v, present)
 		}
@@ -226,7 +228,7 @@ func TestHelp(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, &out, &said); code != 0 {
 		t.Errorf("got exit status %d", code)
 	}
-	for _, want := range []string{"mintbench -quick", "share this machine's processors", "-policies"} {
+	for _, want := range []string{"mintbench -quick", "share this machine's processors", "-policies", "reverseproxy       as it comes", "nginx-kept         keeps"} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("help lacks %q", want)
 		}
@@ -238,6 +240,21 @@ func TestQuickKeepsWhatWasSet(t *testing.T) {
 	o, err := parseOptions([]string{"-quick", "-rounds", "7"}, &said)
 	if err != nil || o.rounds != 7 || o.duration >= 3e9 {
 		t.Errorf("got %d rounds of %v, %v, want 7 and short ones", o.rounds, o.duration, err)
+	}
+}
+
+// TestQuickLeavesOutLittle: a quick run measures every target, of those that keep
+// connections the least.
+func TestQuickLeavesOutLittle(t *testing.T) {
+	w, err := openWorld(t.Context(), options{agents: 1, directory: t.TempDir(), quick: true, tls: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.close()
+	for name, want := range map[string]int{reverseProxy: 3, nginx: 3, mintmark: 3, reverseProxyKept: 1, nginxKept: 1} {
+		if all, err := w.endpoints(name, "/mcp", listeners{}); err != nil || len(all) != want {
+			t.Errorf("%s: got %d endpoints, %v, want %d", name, len(all), err, want)
+		}
 	}
 }
 

@@ -51,6 +51,29 @@ func TestRunWithMintmark(t *testing.T) {
 	everythingOn(t, dir)
 }
 
+// TestRunWithNginx: as it comes nginx speaks HTTP/1.0 to the upstream, and an
+// answer that streams then ends with its connection.
+func TestRunWithNginx(t *testing.T) {
+	for _, more := range []string{"-sse=false", "-sse"} {
+		var out, progress bytes.Buffer
+		if code := run(t.Context(), short("-only", "direct,nginx,nginx-kept", "-json", more, "-dir", t.TempDir()), &out, &progress); code != 0 {
+			t.Fatalf("%s: got exit status %d:\n%s", more, code, &progress)
+		}
+		var got report
+		if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+			t.Fatal(err)
+		}
+		for name, v := range map[string]*float64{
+			"nginx_rps": got.NginxRPS, "nginx_tls_rps": got.NginxTLSRPS, "nginx_mtls_rps": got.NginxMTLSRPS, "nginx_p50_us": got.NginxP50Us,
+			"nginx_kept_rps": got.NginxKeptRPS, "nginx_kept_tls_rps": got.NginxKeptTLSRPS, "nginx_kept_mtls_rps": got.NginxKeptMTLSRPS,
+		} {
+			if v == nil || *v <= 0 {
+				t.Errorf("%s: %s: got none, want a figure", more, name)
+			}
+		}
+	}
+}
+
 // everythingOn looks into the record for each thing that a broker could leave
 // out to be faster.
 func everythingOn(t *testing.T, dir string) {

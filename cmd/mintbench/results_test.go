@@ -1,6 +1,8 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"strings"
 	"testing"
 	"time"
@@ -50,6 +52,56 @@ func TestRatioIsTakenWithinRounds(t *testing.T) {
 	}
 	if got := all.median(m, rate); got == nil || *got != 75 {
 		t.Errorf("median: got %v, want 75", got)
+	}
+}
+
+// TestAdded: each round is held against its own base, and what adds nothing is
+// no yardstick.
+func TestAdded(t *testing.T) {
+	base, x := []float64{10, 50, 20}, []float64{110, 150, 320}
+	if got := added(base, x, []float64{60, 75, 120}); got == nil || *got != 3 {
+		t.Errorf("got %v, want the median of 2, 4 and 3", got)
+	}
+	if got := added(base, x, []float64{60, 40, 120}); got == nil || *got != 3 {
+		t.Errorf("got %v, want the median of 2, 3 and what has no bound", got)
+	}
+	for name, y := range map[string][]float64{"nothing added in two of three": {10, 40, 120}, "nothing measured": nil} {
+		if got := added(base, x, y); got != nil {
+			t.Errorf("%s: got %v, want none", name, *got)
+		}
+	}
+}
+
+// TestBothFormsAreFigures: what comes as it is and what keeps connections have
+// figures and ratios of their own.
+func TestBothFormsAreFigures(t *testing.T) {
+	all := results{}
+	for i, name := range ownTargets() {
+		for j, way := range []string{"", "-tls", "-mtls"} {
+			all[key{name + way, closedLoop}] = rounds(float64(1000 + 100*i + 10*j))
+		}
+	}
+	var out bytes.Buffer
+	var r report
+	r.rates(all)
+	r.compare(all)
+	if err := json.NewEncoder(&out).Encode(r); err != nil {
+		t.Fatal(err)
+	}
+	var got map[string]any
+	if err := json.Unmarshal(out.Bytes(), &got); err != nil {
+		t.Fatal(err)
+	}
+	for i, name := range ownTargets() {
+		for j, way := range []string{"", "-tls", "-mtls"} {
+			figure := strings.ReplaceAll(name+way, "-", "_") + "_rps"
+			if want := float64(1000 + 100*i + 10*j); got[figure] != want && name+way != "direct-tls" && name+way != "direct-mtls" {
+				t.Errorf("%s: got %v, want %v", figure, got[figure], want)
+			}
+			if _, shown := r.Ratios[mintmark+way+"/"+name+way]; !shown && name != mintmark && (name != direct || way == "") {
+				t.Errorf("no ratio of %s to %s: %v", mintmark+way, name+way, r.Ratios)
+			}
+		}
 	}
 }
 

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -8,7 +11,9 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"mintmark/cmd/mintbench/load"
 )
@@ -66,6 +71,63 @@ func TestMeasuringAllocatesNothing(t *testing.T) {
 	}
 	if perCall := float64(after.Mallocs-before.Mallocs) / float64(r.Answered); r.Answered != calls || perCall > .5 {
 		t.Errorf("got %.2f allocations for each of %d calls, want none", perCall, r.Answered)
+	}
+}
+
+// ask sends one call as text, and returns all that comes until the connection
+// ends, or the error it ends with.
+func (w *world) ask(t *testing.T, start, headers, tool string) (string, error) {
+	t.Helper()
+	conn, err := net.Dial("tcp", w.upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	body := `{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{"name":"` + tool + `"}}`
+	fmt.Fprintf(conn, "%s\r\nAuthorization: Bearer good\r\n%sContent-Length: %d\r\n\r\n%s", start, headers, len(body), body)
+	if err := conn.SetDeadline(time.Now().Add(startLimit)); err != nil {
+		t.Fatal(err)
+	}
+	got, err := io.ReadAll(conn)
+	return string(got), err
+}
+
+// TestUpstreamEndsConnections: nginx as it comes asks by HTTP/1.0.
+func TestUpstreamEndsConnections(t *testing.T) {
+	w := startUpstream(t)
+	message := string(result(nil, []byte("7")))
+	length := fmt.Sprintf("Content-Length: %d\r\n\r\n", len(message))
+	event := "data: " + message + "\n\n"
+	for _, c := range []struct{ start, headers, tool, head, body string }{
+		{"POST /mcp HTTP/1.0", "Connection: close\r\n", toolEcho, length, message},
+		{"POST /mcp HTTP/1.0", "", toolEcho, length, message},
+		{"POST /mcp HTTP/1.1", "Connection: close\r\n", toolEcho, length, message},
+		{"POST /mcp HTTP/1.0", "Connection: close\r\n", toolStream, "X-Accel-Buffering: no\r\n\r\n", event},
+		{"POST /mcp HTTP/1.1", "Connection: close\r\n", toolStream, "Transfer-Encoding: chunked\r\n\r\n",
+			fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(event), event)},
+		{"POST /mcp HTTP/1.0", "", "unknown", "Content-Length: 0\r\n\r\n", ""},
+	} {
+		got, err := w.ask(t, c.start, c.headers, c.tool)
+		if err != nil || !strings.HasPrefix(got, "HTTP/1.1 ") || !strings.Contains(got, "\r\nConnection: close\r\n") || !strings.HasSuffix(got, c.head+c.body) {
+			t.Errorf("%s, %s, %s: got %q, %v, want it closed after %q", c.start, c.headers, c.tool, got, err, c.head+c.body)
+		}
+	}
+}
+
+// TestUpstreamForgetsWhatTheOtherSideEnded: a proxy that opens a connection for
+// each call and closes it first runs out of ports where its system waits for
+// what could still come.
+func TestUpstreamForgetsWhatTheOtherSideEnded(t *testing.T) {
+	conn, err := net.Dial("tcp", startUpstream(t).upstream)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer conn.Close()
+	if err := errors.Join(conn.(*net.TCPConn).CloseWrite(), conn.SetDeadline(time.Now().Add(startLimit))); err != nil {
+		t.Fatal(err)
+	}
+	if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, syscall.ECONNRESET) {
+		t.Errorf("got %d bytes, %v, want the connection reset", n, err)
 	}
 }
 

@@ -95,6 +95,26 @@ func TestHeadIsReadAnew(t *testing.T) {
 	}
 }
 
+// TestWhatEndsTheConnection: HTTP/1.0 does by itself, and its speakers know no
+// chunks.
+func TestWhatEndsTheConnection(t *testing.T) {
+	for _, c := range []struct {
+		message    string
+		old, close bool
+	}{
+		{"POST /mcp HTTP/1.1\r\n\r\n", false, false},
+		{"POST /mcp HTTP/1.1\r\nConnection: keep-alive\r\n\r\n", false, false},
+		{"POST /mcp HTTP/1.1\r\nConnection: close\r\n\r\n", false, true},
+		{"POST /mcp HTTP/1.0\r\n\r\n", true, true},
+		{"POST /mcp HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", true, true},
+		{"HTTP/1.1 200 OK\r\nConnection: Close\r\n\r\n", false, true},
+	} {
+		if h, _, err := read(c.message); err != nil || h.Old != c.old || h.Close != c.close {
+			t.Errorf("%q: got old %v, close %v, %v, want %v, %v", c.message, h.Old, h.Close, err, c.old, c.close)
+		}
+	}
+}
+
 func TestStatus(t *testing.T) {
 	for start, want := range map[string]int{"HTTP/1.1 200 OK": 200, "HTTP/1.1 401": 401, "HTTP/1.0 200 OK": 0, "HTTP/1.1 abc": 0, "": 0} {
 		got, err := (&wire.Head{Start: []byte(start)}).Status()
