@@ -250,7 +250,11 @@ func TestQuickLeavesOutLittle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer w.close()
+	defer func() {
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	}()
 	for name, want := range map[string]int{reverseProxy: 3, nginx: 3, mintmark: 3, reverseProxyKept: 1, nginxKept: 1} {
 		if all, err := w.endpoints(name, "/mcp", listeners{}); err != nil || len(all) != want {
 			t.Errorf("%s: got %d endpoints, %v, want %d", name, len(all), err, want)

@@ -102,7 +102,7 @@ func TestUpstreamEndsConnections(t *testing.T) {
 		{"POST /mcp HTTP/1.0", "Connection: close\r\n", toolEcho, length, message},
 		{"POST /mcp HTTP/1.0", "", toolEcho, length, message},
 		{"POST /mcp HTTP/1.1", "Connection: close\r\n", toolEcho, length, message},
-		{"POST /mcp HTTP/1.0", "Connection: close\r\n", toolStream, "X-Accel-Buffering: no\r\n\r\n", event},
+		{"POST /mcp HTTP/1.0", "Connection: close\r\n", toolStream, "X-Accel-Buffering: no\r\nConnection: close\r\n\r\n", event},
 		{"POST /mcp HTTP/1.1", "Connection: close\r\n", toolStream, "Transfer-Encoding: chunked\r\n\r\n",
 			fmt.Sprintf("%x\r\n%s\r\n0\r\n\r\n", len(event), event)},
 		{"POST /mcp HTTP/1.0", "", "unknown", "Content-Length: 0\r\n\r\n", ""},
