@@ -1,6 +1,7 @@
 // AWS's own signers, of Signature Version 4 and 4A. A signature of 4 can be compared; one of 4A
 // is another each time, so the result has what it is verified with: the public half of the
-// key that AWS's code derives, and the text that it signs.
+// key that AWS's code derives, and the text that it signs. Beside it is the canonical request,
+// for a person to look at.
 import { createECDH, createHash, createHmac } from 'node:crypto';
 
 export async function sign(modules, { version, credentials, region, service, date, request }) {
@@ -15,6 +16,11 @@ export async function sign(modules, { version, credentials, region, service, dat
         Object.assign(seen, { key: pair.getPublicKey('hex'), text });
       }
       return super.getSignature(...all);
+    }
+
+    createCanonicalRequest(...all) {
+      seen.canonical = super.createCanonicalRequest(...all);
+      return seen.canonical;
     }
   })({ credentials, region, service, sha256: SHA256, uriEscapePath: service !== 's3', applyChecksum: true });
   const { headers } = await signer.sign(request, { signingDate: new Date(date) });
