@@ -47,7 +47,7 @@ func compare(t *testing.T, authority string) {
 	}
 	providertest.Same(t, ours, entra.Take(t, 1)[0], map[string]string{
 		"header Accept":                   "we take JSON alone, the client anything",
-		"header Content-Type":             "the client names a charset, which a form's type has not",
+		"header Content-Type; charset":    "the client names a charset, which a form's type has not",
 		"query client-request-id":         "telemetry: a random number by which a request is found",
 		"form client-request-id":          "telemetry, again",
 		"form x-client-CPU":               "telemetry",

@@ -72,7 +72,14 @@ func parts(t testing.TB, r *http.Request, body []byte) Sent {
 	s := Sent{"method": r.Method, "host": r.Host, "path": r.URL.EscapedPath()}
 	s.values("query ", r.URL.Query())
 	s.values("header ", url.Values(r.Header))
-	switch kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); {
+	kind, parameters, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	if err == nil {
+		s["header Content-Type"] = kind
+	}
+	for name, value := range parameters {
+		s["header Content-Type; "+name] = value
+	}
+	switch {
 	case len(body) == 0:
 	case kind == "application/x-www-form-urlencoded":
 		form, err := url.ParseQuery(string(body))
