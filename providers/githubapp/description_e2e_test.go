@@ -13,6 +13,7 @@ import (
 
 	"github.com/google/jsonschema-go/jsonschema"
 
+	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
 	"mintmark/internal/testenv"
 	"mintmark/providers"
@@ -26,10 +27,13 @@ type operation struct {
 	Answers map[string]json.RawMessage // by status: GitHub's example, or one of the form that it describes
 }
 
-func describedAs(t *testing.T, method, path string) operation {
+// describedAs returns the operation that a request is for.
+func describedAs(t *testing.T, sent providertest.Sent) operation {
 	t.Helper()
 	var described operation
-	testenv.VendorClient(t, "openapi", "", "", map[string]string{"method": method, "path": path, "filler": providertest.Canary}, &described)
+	testenv.VendorClient(t, "openapi", "", "", map[string]string{
+		"method": strings.ToLower(sent["method"]), "path": strings.TrimPrefix(sent["path"], "/api/v3"), "filler": providertest.Canary,
+	}, &described)
 	return described
 }
 
@@ -44,29 +48,38 @@ func closed(s *jsonschema.Schema) *jsonschema.Schema {
 	return s
 }
 
-// TestRequestsAreAsGitHubDescribesThem checks bodies against the schema, and that a body
-// of another form is none to it, and that every permission there is can be registered. Paths are those at which the operations are found in the
-// description.
+// TestRequestsAreAsGitHubDescribesThem finds the operations by what is sent, and checks
+// bodies against the schema: that a body of another form is none to it, and that every
+// permission there is can be registered.
 func TestRequestsAreAsGitHubDescribesThem(t *testing.T) {
 	t.Parallel()
-	described := closed(describedAs(t, "post", "/app/installations/{installation_id}/access_tokens").Request.Schema)
-	schema, err := described.Resolve(nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	describedAs(t, "delete", "/installation/token")
 	g, c := newGitHub(t)
+	github := providertest.NewCapture(t, g.handler())
+	c.URL, c.CA = providertest.URL(t, github.URL+"/api/v3"), bundle.Path(github.Certificate)
+	var bodies []string
 	for _, narrow := range []githubapp.Config{
 		{},
 		{Repositories: []string{"orders", "site.github.io"}},
 		{Repositories: []string{"orders"}, Permissions: map[string]string{"contents": "read", "issues": "write", "organization_projects": "admin"}},
 	} {
 		c.Repositories, c.Permissions = narrow.Repositories, narrow.Permissions
-		if _, err := open(t, c).Mint(t.Context(), providers.Request{}); err != nil {
-			t.Fatal(err)
-		}
-		if err := schema.Validate(parsed(t, g.body)); err != nil {
-			t.Errorf("%s: %v", g.body, err)
+		r := providertest.One(t, open(t, c), token)
+		r.Must(t, providers.Request{})
+		bodies = append(bodies, g.body)
+		r.Stop(t)
+	}
+	sent := github.Take(t, 6)
+	described := closed(describedAs(t, sent[0]).Request.Schema)
+	if end := describedAs(t, sent[1]); end.Request.Schema != nil || end.Answers["204"] == nil || sent[1]["method"] != "DELETE" {
+		t.Errorf("end of a token: GitHub describes %+v", end)
+	}
+	schema, err := described.Resolve(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, body := range bodies {
+		if err := schema.Validate(parsed(t, body)); err != nil {
+			t.Errorf("%s: %v", body, err)
 		}
 	}
 	for name, permission := range described.Properties["permissions"].Properties {
@@ -95,7 +108,7 @@ func parsed(t *testing.T, body string) (value any) {
 // provider.
 func TestAnswersThatGitHubDescribes(t *testing.T) {
 	t.Parallel()
-	described := describedAs(t, "post", "/app/installations/{installation_id}/access_tokens")
+	described := describedAs(t, providertest.Sent{"method": "POST", "path": "/app/installations/42/access_tokens"})
 	ref, _ := appKey(t)
 	reasons := map[string]string{
 		"401": "status 401: compare app_id and private_key, and the clocks",
