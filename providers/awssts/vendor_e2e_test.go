@@ -13,6 +13,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/sts"
 
 	"mintmark/broker/bundle"
+	"mintmark/internal/fault"
 	"mintmark/internal/testenv"
 	"mintmark/providers"
 	"mintmark/providers/awssts"
@@ -125,4 +126,40 @@ func endpoint(t *testing.T, region string) string {
 		e.URI.Path = "/"
 	}
 	return e.URI.String()
+}
+
+// TestErrorsThatAWSDocuments has every error that AWS documents for the two calls read by
+// the provider: none is unknown to it.
+func TestErrorsThatAWSDocuments(t *testing.T) {
+	t.Parallel()
+	want := map[string]string{
+		"ExpiredTokenException":   "ExpiredTokenException: the broker's JWT-SVID is not accepted",
+		"IDPCommunicationError":   "IDPCommunicationError",
+		"IDPRejectedClaim":        "IDPRejectedClaim: the broker's JWT-SVID is not accepted",
+		"InvalidContextAssertion": "InvalidContextAssertion",
+		"InvalidIdentityToken":    "InvalidIdentityToken: the broker's JWT-SVID is not accepted",
+		"MalformedPolicyDocument": "MalformedPolicyDocument: compare policy",
+		"PackedPolicyTooLarge":    "PackedPolicyTooLarge: compare policy",
+		"RegionDisabledException": "RegionDisabledException",
+	}
+	seen := map[string]bool{}
+	for _, command := range []string{"AssumeRole", "AssumeRoleWithWebIdentity"} {
+		var documented map[string]int
+		testenv.VendorClient(t, "aws-errors", "", "", map[string]string{"command": command}, &documented)
+		for code, status := range documented {
+			seen[code] = true
+			c := keyed(t, serve(t, refusal(status, code)).URL)
+			minted, err := open(t, c, providers.Env{}).Mint(t.Context(), providertest.Agent(t, agentID))
+			providertest.CheckAnswer(t, minted, err, canary)
+			if err == nil || want[code] == "" || !strings.Contains(err.Error(), want[code]) {
+				t.Errorf("%s: %s: got %v, want %q", command, code, err, want[code])
+			}
+			if unavailable := fault.KindOf(err) == fault.Unavailable; unavailable != (code == "IDPCommunicationError") {
+				t.Errorf("%s: %s: got %v, want unavailable only where it can be tried again", command, code, fault.KindOf(err))
+			}
+		}
+	}
+	if len(seen) != len(want) {
+		t.Errorf("got errors %v, want those of %v", seen, want)
+	}
 }

@@ -63,7 +63,10 @@ func (c *Capture) Take(t testing.TB, n int) []Sent {
 	taken := c.sent
 	c.sent = nil
 	if len(taken) != n {
-		t.Fatalf("capture: got %d requests, want %d: %v", len(taken), n, taken)
+		for _, s := range taken {
+			t.Logf("capture: %s %s", s["method"], s["path"])
+		}
+		t.Fatalf("capture: got %d requests, want %d", len(taken), n)
 	}
 	return taken
 }

@@ -11,8 +11,9 @@
 //   CAPTURE              HOST:PORT of a TLS server, to which every connection goes in the place
 //                        of whatever host was asked for, so that nothing leaves this machine
 //   NODE_EXTRA_CA_CERTS  the certificate of that server, which is for example.com
+import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { json } from 'node:stream/consumers';
 import tls from 'node:tls';
 
@@ -73,6 +74,16 @@ const clients = {
     const client = new sts.STSClient({ region, credentials, maxAttempts: 1 });
     const { Credentials } = await client.send(new sts[`${command}Command`](input));
     return { token: Credentials.SessionToken };
+  },
+
+  // The errors that AWS documents for a command: each one's code and status on the wire.
+  async 'aws-errors'({ command }) {
+    const sts = modules('@aws-sdk/client-sts');
+    const types = join(dirname(modules.resolve('@aws-sdk/client-sts/package.json')), 'dist-types', 'commands', `${command}Command.d.ts`);
+    const names = [...readFileSync(types, 'utf8').matchAll(/@throws \{@link (\w+)\}/g)].map(([, name]) => name);
+    // STSServiceException stands for all that is not documented.
+    const documented = names.filter((name) => name !== 'STSServiceException');
+    return Object.fromEntries(documented.map((name) => sts[`${name}$`][3].awsQueryError));
   },
 
   sign: (input) => sign(modules, input),
