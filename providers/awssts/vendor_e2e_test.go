@@ -46,11 +46,11 @@ func TestWhatAWSClientSends(t *testing.T) {
 		"AssumeRole": {
 			awssts.Config{
 				AccessKeyID: providertest.Ref(t, "AKIAEXAMPLE"), SecretAccessKey: providertest.Ref(t, canary+"-bootstrap"),
-				Tags: map[string]string{"agent": "{agent}", "team": "platform + ops: a=b"}, TransitiveTags: []string{"agent", "team"}, SourceIdentity: "{trust_domain}",
+				Tags: map[string]string{"agent": "{agent}", "team": "platform + ops: a=b"}, TransitiveTags: []string{"agent", "team"}, SourceIdentity: "{trust_domain}", ExternalID: "their:id/7",
 			},
 			with(map[string]any{
 				"Tags":              []map[string]string{{"Key": "agent", "Value": agentID}, {"Key": "team", "Value": "platform + ops: a=b"}},
-				"TransitiveTagKeys": []string{"agent", "team"}, "SourceIdentity": "a.test",
+				"TransitiveTagKeys": []string{"agent", "team"}, "SourceIdentity": "a.test", "ExternalId": "their:id/7",
 			}),
 		},
 		"AssumeRoleWithWebIdentity": {
