@@ -8,8 +8,8 @@
 //
 // Environment:
 //   MODULES              the node_modules folder that holds the libraries
-//   CAPTURE              HOST:PORT of a TLS server, to which every connection goes in the place
-//                        of whatever host was asked for, so that nothing leaves this machine
+//   CAPTURE              HOST:PORT of a TLS server, to which every TLS connection goes in the
+//                        place of whatever host was asked for; no client here makes another
 //   NODE_EXTRA_CA_CERTS  the certificate of that server, which is for example.com
 import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
