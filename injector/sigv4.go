@@ -81,14 +81,26 @@ func (s SigV4) Inject(out *Outgoing, c providers.Opened) error {
 	return nil
 }
 
-// sign signs r, and leaves its query as it was: the signer would send that sorted.
+// sign signs r, and leaves its URL as it was: the signer would send the query sorted.
 func (s SigV4) sign(key aws.Credentials, r *http.Request, digest string, now time.Time) error {
-	query := r.URL.RawQuery
+	sent := r.URL
+	r.URL = toSign(*sent, s.service)
 	if err := s.signer.SignHTTP(context.Background(), key, r, digest, s.service, s.region, now); err != nil {
 		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
 	}
-	r.URL.RawQuery = query
+	r.URL = sent
 	return nil
+}
+
+// toSign returns u as a service signs it: all but S3 take slashes in a row for one.
+func toSign(u url.URL, service string) *url.URL {
+	path := u.EscapedPath()
+	for service != "s3" && strings.Contains(path, "//") {
+		path = strings.ReplaceAll(path, "//", "/")
+	}
+	u.Path, _ = url.PathUnescape(path) // EscapedPath is always well-formed
+	u.RawPath = path
+	return &u
 }
 
 // unsigned returns out as it is to be signed, and what it says of its body.

@@ -45,6 +45,31 @@ func TestSigV4SendsThePathAsItIsSigned(t *testing.T) {
 	}
 }
 
+// All services but S3 sign slashes in a row as one, whichever path they are sent.
+func TestSigV4SignsSlashesAsOne(t *testing.T) {
+	key := opened(t, providers.AWS, providers.Material{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: providers.NewSecret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")})
+	sign := func(service, path string) string {
+		s, err := NewSigV4("us-east-1", service, "", nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.now = func() time.Time { return time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC) }
+		out := outgoing(nil)
+		if out.URL, err = url.Parse("https://api.example.org" + path); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Inject(out, key); err != nil || out.URL.EscapedPath() != path {
+			t.Errorf("%s: got %s, %v, want it sent as it came", path, out.URL.EscapedPath(), err)
+		}
+		return out.Header.Get("Authorization")
+	}
+	for service, same := range map[string]bool{"execute-api": true, "s3": false} {
+		if got := sign(service, "//a///%2Fb//") == sign(service, "/a/%2Fb/"); got != same {
+			t.Errorf("%s: got the same signature %t, want %t", service, got, same)
+		}
+	}
+}
+
 // A query is sent in the agent's order, and signed in the one that AWS sorts it to: a
 // parameter that stands twice is read in the order in which it was judged.
 func TestSigV4SendsTheQueryAsItCame(t *testing.T) {

@@ -3,6 +3,7 @@ package injector
 import (
 	"encoding/hex"
 	"fmt"
+	"net/http"
 	"strings"
 	"time"
 
@@ -41,6 +42,8 @@ func (s SigV4A) Inject(out *Outgoing, c providers.Opened) error {
 		return fmt.Errorf("scheme sigv4a: expected an AWS credential, got another kind")
 	}
 	r, digest := unsigned(out, s.payload)
+	sent, at := r.Header, r.URL
+	r.Header, r.URL = withoutExcess(sent), toSign(*at, s.service)
 	// A signer keeps the key that it derived, and knows it by the access key's id
 	// alone: so each request has one of its own.
 	signer := sigv4a.New(func(o *v4.SignerOptions) {
@@ -53,9 +56,27 @@ func (s SigV4A) Inject(out *Outgoing, c providers.Opened) error {
 	if err != nil {
 		return fmt.Errorf("scheme sigv4a: sign for %s in %s: %w", s.service, strings.Join(s.regions, ","), err)
 	}
-	r.Header.Del("Host") // the signer puts it there; net/http writes it by itself
-	out.URL, out.Header = r.URL, r.Header
+	for _, name := range [...]string{authorization, "X-Amz-Date", "X-Amz-Region-Set", "X-Amz-Security-Token"} {
+		if values, ok := r.Header[name]; ok {
+			sent[name] = values
+		}
+	}
+	out.URL, out.Header = at, sent
 	return nil
+}
+
+// withoutExcess returns the headers as they are signed, with one space where there are
+// more in a row. The signer of SigV4 does this by itself, that of SigV4A does not.
+func withoutExcess(h http.Header) http.Header {
+	h = h.Clone()
+	for _, values := range h {
+		for i := range values {
+			for strings.Contains(values[i], "  ") {
+				values[i] = strings.ReplaceAll(values[i], "  ", " ")
+			}
+		}
+	}
+	return h
 }
 
 // payloadHash returns what the signer writes as digest.

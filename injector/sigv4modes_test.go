@@ -93,7 +93,7 @@ func TestSigV4A(t *testing.T) {
 	}
 	s.now = func() time.Time { return time.Date(2015, 8, 30, 12, 36, 0, 0, time.UTC) }
 	out := outgoing([]byte("hello"))
-	out.Header.Set("Content-Type", "text/plain")
+	out.Header.Set("Content-Type", "text/plain;  charset=utf-8")
 	out.URL.RawQuery = "acl="
 	key := awsKey(t, providers.Material{AccessKeyID: "AKISORANDOMAASORANDOM", SecretAccessKey: providers.NewSecret("q+jcrXGc+0zWN6uzclKVhvMmUsIfRPa4rlRandom"), SessionToken: providers.NewSecret("session-0123456789")})
 	if err := s.Inject(out, key); err != nil {
@@ -101,7 +101,7 @@ func TestSigV4A(t *testing.T) {
 	}
 	sum := sha256.Sum256([]byte("hello"))
 	digest := hex.EncodeToString(sum[:])
-	canonical := strings.Join([]string{"PUT", "/bucket/a%20key", "acl=", "content-type:text/plain", "host:127.0.0.1:9000", "x-amz-content-sha256:" + digest,
+	canonical := strings.Join([]string{"PUT", "/bucket/a%20key", "acl=", "content-type:text/plain; charset=utf-8", "host:127.0.0.1:9000", "x-amz-content-sha256:" + digest,
 		"x-amz-date:20150830T123600Z", "x-amz-region-set:us-east-1,eu-*", "x-amz-security-token:session-0123456789", "",
 		"content-type;host;x-amz-content-sha256;x-amz-date;x-amz-region-set;x-amz-security-token", digest}, "\n")
 	hashed := sha256.Sum256([]byte(canonical))
@@ -117,6 +117,9 @@ func TestSigV4A(t *testing.T) {
 	}
 	if public := suiteKey(t); !ecdsa.VerifyASN1(public, toSign[:], signature) {
 		t.Errorf("the signature does not verify over\n%s", canonical)
+	}
+	if out.Header.Get("Content-Type") != "text/plain;  charset=utf-8" {
+		t.Errorf("content type: got %q, want what came", out.Header.Get("Content-Type"))
 	}
 	if out.Header.Get("Host") != "" || out.URL.RawQuery != "acl=" {
 		t.Errorf("got %v and %s, want neither a header Host nor another query", out.Header, out.URL)

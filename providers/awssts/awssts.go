@@ -107,6 +107,7 @@ func (p *provider) wanted(agent attest.Identity) (*sts.AssumeRoleInput, error) {
 		RoleArn:           &p.config.RoleARN,
 		RoleSessionName:   &name,
 		DurationSeconds:   seconds(p.config.Duration.Duration),
+		ExternalId:        optional(p.config.ExternalID),
 		Policy:            optional(policy),
 		Tags:              tags,
 		TransitiveTagKeys: p.config.TransitiveTags,

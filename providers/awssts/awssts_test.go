@@ -325,6 +325,9 @@ func TestConfigRules(t *testing.T) {
 		"half a second":             {func(c *awssts.Config) { c.Duration.Duration = time.Hour + time.Second/2 }, []string{"duration"}},
 		"policy not json":           {func(c *awssts.Config) { c.Policy = "{" }, []string{"policy"}},
 		"unknown placeholder":       {func(c *awssts.Config) { c.SessionName = "{agent}" }, []string{"session_name"}},
+		"an external id":            {func(c *awssts.Config) { c.ExternalID = "their:id/7" }, nil},
+		"half an external id":       {func(c *awssts.Config) { c.ExternalID = "x" }, []string{"external_id"}},
+		"external id with a space":  {func(c *awssts.Config) { c.ExternalID = "a b" }, []string{"external_id"}},
 		"name with a space":         {func(c *awssts.Config) { c.SessionName = "a b" }, []string{"session_name"}},
 	}
 	for name, tt := range tests {

@@ -19,6 +19,7 @@ const (
 	maxDuration   = 12 * time.Hour
 	maxChained    = time.Hour // of a session that another session began
 	maxPolicyARNs = 10
+	maxExternalID = 1224
 )
 
 // Config is the registration of one role. The broker shows who it is by exactly
@@ -42,6 +43,9 @@ type Config struct {
 	// The same placeholders. Not with WebIdentity alone: AWS takes it from the
 	// token there.
 	SourceIdentity string `yaml:"source_identity"`
+	// ExternalID is what the role's trust policy may ask for (sts:ExternalId), where
+	// the role is another organisation's. It is no secret. Not with WebIdentity alone.
+	ExternalID string `yaml:"external_id"`
 	// Tags are session tags, for policies and the trail. The same placeholders,
 	// and {agent}, the agent's SPIFFE ID. Not with WebIdentity alone, as above.
 	Tags map[string]string `yaml:"tags"`
@@ -84,7 +88,21 @@ func (c Config) Validate(report func(field, want, got string)) {
 	}
 	checkName(report, "session_name", c.SessionName)
 	checkName(report, "source_identity", c.SourceIdentity)
+	c.validateExternalID(report)
 	c.validateTags(report)
+}
+
+func (c Config) validateExternalID(report func(field, want, got string)) {
+	if c.ExternalID == "" {
+		return
+	}
+	if c.WebIdentity != nil && len(c.Chain) == 0 {
+		report("external_id", "none with web_identity, where AWS takes none: add a chain", c.ExternalID)
+	}
+	plain := func(r rune) bool { return notAllowed(r) && r != ':' && r != '/' }
+	if n := len(c.ExternalID); n < minName || n > maxExternalID || strings.ContainsFunc(c.ExternalID, plain) {
+		report("external_id", "2 to 1224 letters, digits and any of _ + = , . @ : / -", c.ExternalID)
+	}
 }
 
 func (c Config) validateDuration(report func(field, want, got string)) {

@@ -57,7 +57,7 @@ func meaning(code string) string {
 		return code + ": compare policy, policy_arns and tags"
 	case "InvalidIdentityToken", "IDPRejectedClaim", "ExpiredToken", "ExpiredTokenException":
 		return code + ": the broker's JWT-SVID is not accepted; compare web_identity.audience and the role's trust policy"
-	case "RegionDisabledException", "ValidationError", "InvalidParameterValue", "InvalidArgument", "Throttling", "ThrottlingException", "IDPCommunicationError", "RequestExpired":
+	case "RegionDisabledException", "InvalidContextAssertion", "ValidationError", "InvalidParameterValue", "InvalidArgument", "Throttling", "ThrottlingException", "IDPCommunicationError", "RequestExpired":
 		return code
 	}
 	return "no code that sts documents"

@@ -205,6 +205,7 @@ func TestTemplateRules(t *testing.T) {
 		"a name of AWS's":         {with(func(c *awssts.Config) { c.Tags = map[string]string{"AWS:x": "y"} }), false, []string{"tags.AWS:x"}},
 		"one name twice":          {with(func(c *awssts.Config) { c.Tags = map[string]string{"a": "y", "A": "y"} }), false, []string{"tags.a"}},
 		"transitive and unknown":  {with(func(c *awssts.Config) { c.TransitiveTags = []string{"a"} }), false, []string{"transitive_tags"}},
+		"id for a web identity":   {with(func(c *awssts.Config) { c.ExternalID = "their-id" }), true, []string{"external_id"}},
 		"tags of a web identity":  {with(func(c *awssts.Config) { c.Tags, c.SourceIdentity = map[string]string{"a": "y"}, "x-y" }), true, []string{"tags", "source_identity"}},
 		"with a chain":            {with(func(c *awssts.Config) { c.Tags, c.Chain = map[string]string{"a": "y"}, []string{hub} }), true, nil},
 		"long chain":              {with(func(c *awssts.Config) { c.Chain, c.Duration.Duration = []string{hub}, 2*time.Hour }), false, []string{"duration"}},

@@ -119,7 +119,7 @@ func (p *provider) Mint(ctx context.Context, _ providers.Request) (providers.Cre
 			fmt.Errorf("got a key for %s, want an RSA key: github knows RS256 alone", key.Algorithm))
 	}
 	now := p.env.Now()
-	app, err := key.Sign("", map[string]any{"iat": now.Add(-earlier).Unix(), "exp": now.Add(life).Unix(), "iss": p.config.AppID})
+	app, err := key.SignUnnamed(map[string]any{"iat": now.Add(-earlier).Unix(), "exp": now.Add(life).Unix(), "iss": p.config.AppID})
 	if err != nil {
 		return providers.Credential{}, err
 	}
