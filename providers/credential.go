@@ -303,15 +303,6 @@ func (o Opened) Username() string {
 // Token returns the value of a Token.
 func (o Opened) Token() string { return open(o.m.Token) }
 
-// TokenBehind returns before and the value of a Token, or "" where there is none: a
-// copy less than to join them, for each call.
-func (o Opened) TokenBehind(before string) string {
-	if o.m.Token.access == nil {
-		return ""
-	}
-	return o.m.Token.access(false, before)
-}
-
 // Password returns the password of a Password.
 func (o Opened) Password() string { return open(o.m.Password) }
 

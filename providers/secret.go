@@ -17,7 +17,7 @@ const redacted = "[redacted]"
 // The Pool overwrites it when the credential that it is of has ended. What was
 // read of it before is a Go string, which nothing can overwrite.
 type Secret struct {
-	access func(wipe bool, before string) string
+	access func(wipe bool) string
 }
 
 // NewSecret hides a copy of value.
@@ -32,9 +32,8 @@ type hidden struct {
 	bytes []byte
 }
 
-// access returns the value, if there is one, after what is to stand before it, or
-// overwrites it.
-func (h *hidden) access(wipe bool, before string) string {
+// access returns the value, or overwrites it.
+func (h *hidden) access(wipe bool) string {
 	if wipe {
 		h.mu.Lock()
 		defer h.mu.Unlock()
@@ -44,10 +43,7 @@ func (h *hidden) access(wipe bool, before string) string {
 	}
 	h.mu.RLock()
 	defer h.mu.RUnlock()
-	if len(h.bytes) == 0 {
-		return ""
-	}
-	return before + string(h.bytes)
+	return string(h.bytes)
 }
 
 // open returns the value, or "" for none and for one that was wiped.
@@ -55,12 +51,12 @@ func open(s Secret) string {
 	if s.access == nil {
 		return ""
 	}
-	return s.access(false, "")
+	return s.access(false)
 }
 
 func (s Secret) wipe() {
 	if s.access != nil {
-		s.access(true, "")
+		s.access(true)
 	}
 }
 
