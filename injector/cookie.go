@@ -37,7 +37,8 @@ func (k Cookie) Inject(out *Outgoing, c providers.Opened) error {
 				return nil, fmt.Errorf(`scheme cookie: expected a credential that is a cookie's value, got one with a blank, a quote, a comma, a semicolon, a backslash or beyond ASCII`)
 			}
 		}
-		return append([]byte(k.name+"="), value...), err
+		defer clear(value)
+		return append(append(make([]byte, 0, len(k.name)+1+len(value)), k.name+"="...), value...), err
 	})
 	if err != nil {
 		return err

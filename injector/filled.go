@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"sync"
-	"unsafe"
 
+	"mintmark/internal/wiped"
 	"mintmark/providers"
 )
 
@@ -45,8 +45,7 @@ func (s *Secrets) text(what written, create func() ([]byte, error)) (string, err
 	if f.texts == nil {
 		f.texts = make(map[written]string, 1)
 	}
-	// Nobody writes to b but hoard, once no string of it is left.
-	f.texts[what] = unsafe.String(unsafe.SliceData(b), len(b))
+	f.texts[what] = wiped.String(b)
 	return f.texts[what], nil
 }
 
@@ -60,12 +59,25 @@ func (s *Secrets) fill(scheme string, template pattern, c providers.Opened) (str
 // template names.
 func (t pattern) fill(scheme string, c providers.Opened) ([]byte, error) {
 	parts := [...]struct{ name, value string }{{"{token}", c.Token()}, {"{username}", c.Username()}, {"{password}", c.Password()}}
-	pairs := make([]string, 0, 2*len(parts))
+	size := len(t)
 	for _, p := range parts {
-		if strings.Contains(string(t), p.name) && p.value == "" {
+		n := strings.Count(string(t), p.name)
+		if n > 0 && p.value == "" {
 			return nil, fmt.Errorf("scheme %s: expected a credential with a %s, got none", scheme, strings.Trim(p.name, "{}"))
 		}
-		pairs = append(pairs, p.name, p.value)
+		size += n * len(p.value)
 	}
-	return []byte(strings.NewReplacer(pairs...).Replace(string(t))), nil
+	b := make([]byte, 0, size) // at once: what append moves stays where it was
+	rest := string(t)
+next:
+	for rest != "" {
+		for _, p := range parts {
+			if after, ok := strings.CutPrefix(rest, p.name); ok {
+				b, rest = append(b, p.value...), after
+				continue next
+			}
+		}
+		b, rest = append(b, rest[0]), rest[1:]
+	}
+	return b, nil
 }

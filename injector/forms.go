@@ -29,10 +29,9 @@ func secretsOf(c providers.Opened) *Secrets {
 
 func newSecrets(c providers.Opened) any {
 	secrets := []secret{{text: []byte(c.Token())}, {text: []byte(c.Password())}, {text: []byte(c.SecretAccessKey())}, {text: []byte(c.SessionToken())}}
-	if c.Password() != "" {
+	if pair := c.Pair(); pair != nil {
 		// What scheme basic sends is one more secret, with forms of its own. It begins
 		// with the name, which is none.
-		pair := []byte(c.Username() + ":" + c.Password())
 		secrets = append(secrets, secret{base64.StdEncoding.AppendEncode(nil, pair), base64.RawStdEncoding.EncodedLen(len(c.Username()) + 1)})
 		clear(pair)
 	}

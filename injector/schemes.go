@@ -82,14 +82,16 @@ func (Basic) Owns(where Place, name string) bool { return where == InHeader && n
 // be read as another user (RFC 7617, section 2).
 func (Basic) Inject(out *Outgoing, c providers.Opened) error {
 	value, err := secretsOf(c).text(written{scheme: "basic"}, func() ([]byte, error) {
-		password := c.Password() // once: it is wiped when the credential ends
-		if password == "" {
+		pair := c.Pair()
+		defer clear(pair)
+		if pair == nil {
 			return nil, fmt.Errorf("scheme basic: expected a credential with a password, got none")
 		}
 		if strings.Contains(c.Username(), ":") {
 			return nil, fmt.Errorf("scheme basic: expected a user name without a colon")
 		}
-		return base64.StdEncoding.AppendEncode([]byte("Basic "), []byte(c.Username()+":"+password)), nil
+		b := make([]byte, 0, len("Basic ")+base64.StdEncoding.EncodedLen(len(pair)))
+		return base64.StdEncoding.AppendEncode(append(b, "Basic "...), pair), nil
 	})
 	if err != nil {
 		return err
