@@ -15,7 +15,6 @@ import (
 
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
-	"mintmark/internal/wiped"
 	"mintmark/providers"
 )
 
@@ -126,55 +125,61 @@ func (l *lent) end(t *testing.T) {
 	}
 }
 
-// What a call carried to its upstream is nowhere once its lease has ended, from the
-// provider's Secret to the bytes on the connection.
-func TestNothingIsLeftOfASecretThatWasSent(t *testing.T) {
-	for _, test := range []struct {
+// send sends a new secret 50 times. It returns its lease, and what was sent, disguised:
+// what stands before the secret, or the base64 of that, and the secret. The secret alone
+// may be left in a hash of its fingerprint.
+func send(t *testing.T, kind providers.Kind, s Scheme, before string) (*lent, []byte) {
+	t.Helper()
+	disguised, secret := newHidden()
+	m := providers.Material{Token: secret}
+	sent := append(disguise([]byte(before)), disguised...)
+	if kind == providers.Password {
+		m = providers.Material{Username: "clerk", Password: secret}
+		pair := disguise(sent)
+		sent = disguise(base64.StdEncoding.AppendEncode(make([]byte, 0, 128), pair))
+		clear(pair)
+	}
+	lease, u := lend(t, kind, m), sink(t)
+	for range 50 {
+		lease.call(t, u, s)
+	}
+	return lease, sent
+}
+
+// sendAll sends a secret by each scheme, and returns what was sent when the leases have
+// ended. Nothing of it is on the caller's stack.
+func sendAll(t *testing.T, memory memory) map[string][]byte {
+	t.Helper()
+	texts := map[string][]byte{}
+	for _, by := range []struct {
 		name   string
 		kind   providers.Kind
 		scheme func() (Scheme, error)
+		before string
 	}{
-		{"bearer", providers.Token, func() (Scheme, error) { return Bearer{}, nil }},
-		{"header", providers.Token, func() (Scheme, error) { return NewHeader("X-Key", "k={token};{token}") }},
-		{"cookie", providers.Token, func() (Scheme, error) { return NewCookie("session", "v1.{token}") }},
-		{"basic", providers.Password, func() (Scheme, error) { return Basic{}, nil }},
+		{"bearer", providers.Token, func() (Scheme, error) { return Bearer{}, nil }, "Bearer "},
+		{"header", providers.Token, func() (Scheme, error) { return NewHeader("X-Key", "k={token};{token}") }, "k="},
+		{"cookie", providers.Token, func() (Scheme, error) { return NewCookie("session", "v1.{token}") }, "v1."},
+		{"basic", providers.Password, func() (Scheme, error) { return Basic{}, nil }, "clerk:"},
 	} {
-		t.Run(test.name, func(t *testing.T) {
-			s, err := test.scheme()
-			if err != nil {
-				t.Fatal(err)
-			}
-			u := sink(t)
-			disguised, secret := newHidden()
-			m := providers.Material{Token: secret}
-			if test.kind == providers.Password {
-				m = providers.Material{Username: "clerk", Password: secret}
-			}
-			memory := openMemory(t)
-			texts := map[string][]byte{"the secret": disguised}
-			if test.kind == providers.Password {
-				texts["the header"] = basicOf("clerk:", disguised)
-			}
-			lease := lend(t, test.kind, m)
-			for range 50 {
-				lease.call(t, u, s)
-			}
-			for name, n := range memory.count(texts) {
-				if n == 0 {
-					t.Errorf("%s: got none in memory during the lease: the search is blind", name)
-				}
-			}
-			lease.end(t)
-			lease, m, secret = nil, providers.Material{}, providers.Secret{}
-			memory.awaitNone(texts)
-		})
+		s, err := by.scheme()
+		if err != nil {
+			t.Fatal(err)
+		}
+		lease, sent := send(t, by.kind, s, by.before)
+		defer lease.end(t)
+		texts[by.name] = sent
 	}
+	for name, n := range memory.count(texts) {
+		if n == 0 {
+			t.Errorf("%s: got none in memory during the lease: the search is blind", name)
+		}
+	}
+	return texts
 }
 
-// basicOf returns what scheme basic sends of a name and a disguised password, disguised.
-func basicOf(name string, disguised []byte) []byte {
-	pair := append(append(make([]byte, 0, len(name)+len(disguised)), name...), disguise(bytes.Clone(disguised))...)
-	defer clear(pair)
-	return disguise(base64.StdEncoding.AppendEncode(wiped.Room(128), pair))
+// What a call carried to its upstream is nowhere once its lease has ended.
+func TestNothingIsLeftOfWhatWasSent(t *testing.T) {
+	memory := openMemory(t)
+	memory.awaitNone(sendAll(t, memory))
 }
-
