@@ -76,7 +76,7 @@ func (b Body) Admit(header http.Header, body []byte) error {
 // Inject writes the member. It returns an error when the credential lacks a part
 // that the template names, and for a body that Admit would refuse.
 func (b Body) Inject(out *Outgoing, c providers.Opened) error {
-	value, err := b.template.fill("body", c)
+	value, err := secretsOf(c).fill("body", b.template, c)
 	if err != nil {
 		return err
 	}

@@ -11,6 +11,7 @@ import (
 type Cookie struct {
 	name     string
 	template pattern
+	pair     string // both
 }
 
 // NewCookie returns a Cookie that writes template, or "{token}" when it is empty,
@@ -19,7 +20,7 @@ func NewCookie(name, text string) (Cookie, error) {
 	if name == "" {
 		return Cookie{}, fmt.Errorf("scheme cookie: expected the name of a cookie, got none")
 	}
-	return Cookie{name: name, template: newPattern(text)}, nil
+	return Cookie{name: name, template: newPattern(text), pair: name + "=" + text}, nil
 }
 
 // Owns reports whether name is the header Cookie.
@@ -29,14 +30,18 @@ func (Cookie) Owns(where Place, name string) bool { return where == InHeader && 
 // that the template names, and when the value has what no cookie may (RFC 6265,
 // section 4.1.1): a semicolon would begin another.
 func (k Cookie) Inject(out *Outgoing, c providers.Opened) error {
-	value, err := k.template.fill("cookie", c)
+	value, err := secretsOf(c).text(written{"cookie", k.pair}, func() ([]byte, error) {
+		value, err := k.template.fill("cookie", c)
+		for _, b := range value {
+			if b <= ' ' || b > '~' || b == '"' || b == ',' || b == ';' || b == '\\' {
+				return nil, fmt.Errorf(`scheme cookie: expected a credential that is a cookie's value, got one with a blank, a quote, a comma, a semicolon, a backslash or beyond ASCII`)
+			}
+		}
+		defer clear(value)
+		return append(append(make([]byte, 0, len(k.name)+1+len(value)), k.name+"="...), value...), err
+	})
 	if err != nil {
 		return err
 	}
-	for i := range len(value) {
-		if b := value[i]; b <= ' ' || b > '~' || b == '"' || b == ',' || b == ';' || b == '\\' {
-			return fmt.Errorf(`scheme cookie: expected a credential that is a cookie's value, got one with a blank, a quote, a comma, a semicolon, a backslash or beyond ASCII`)
-		}
-	}
-	return setHeader(out, "Cookie", k.name+"="+value)
+	return setHeader(out, "Cookie", value)
 }

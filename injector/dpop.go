@@ -23,11 +23,12 @@ func (DPoP) Owns(where Place, name string) bool {
 // token or without a key. A server that asks for a nonce (section 9) gets the call
 // once more, with another proof: it has refused the first, and says so.
 func (d DPoP) Inject(out *Outgoing, c providers.Opened) error {
-	token := c.Token()                                       // once: it is wiped when the credential ends
-	if token == "" || c.Key() == nil || len(c.Chain()) > 0 { // a certificate's key makes no proofs
+	const behind = "DPoP "
+	value, err := secretsOf(c).fill("dpop", behind+"{token}", c)
+	if err != nil || c.Key() == nil || len(c.Chain()) > 0 { // a certificate's key makes no proofs
 		return fmt.Errorf("scheme dpop: expected a credential with a token that is bound to a key, got none")
 	}
-	hash := dpop.TokenHash(token)
+	hash := dpop.TokenHash(value[len(behind):])
 	prove := func() error {
 		proof, err := dpop.Proof(c.Key(), out.Method, out.URL, dpop.Options{TokenHash: hash, Nonce: d.nonces.For(out.URL)})
 		if err != nil {
@@ -38,7 +39,7 @@ func (d DPoP) Inject(out *Outgoing, c providers.Opened) error {
 	if err := prove(); err != nil {
 		return err
 	}
-	if err := setHeader(out, authorization, "DPoP "+token); err != nil {
+	if err := setHeader(out, authorization, value); err != nil {
 		delete(out.Header, dpop.Header)
 		return err
 	}

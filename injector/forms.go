@@ -15,8 +15,12 @@ import (
 const minSecret = 6
 
 // Secrets is what must not come back in an answer: the parts of one credential
-// in the forms an upstream may repeat them in. It never prints them.
-type Secrets struct{ matcher func() *matcher }
+// in the forms an upstream may repeat them in; and what schemes write of it. It never
+// prints them.
+type Secrets struct {
+	matcher func() *matcher
+	written func() *filled
+}
 
 // secretsOf returns the forms of c's parts, made once for each lease.
 func secretsOf(c providers.Opened) *Secrets {
@@ -25,10 +29,9 @@ func secretsOf(c providers.Opened) *Secrets {
 
 func newSecrets(c providers.Opened) any {
 	secrets := []secret{{text: []byte(c.Token())}, {text: []byte(c.Password())}, {text: []byte(c.SecretAccessKey())}, {text: []byte(c.SessionToken())}}
-	if c.Password() != "" {
+	if pair := c.Pair(); pair != nil {
 		// What scheme basic sends is one more secret, with forms of its own. It begins
 		// with the name, which is none.
-		pair := []byte(c.Username() + ":" + c.Password())
 		secrets = append(secrets, secret{base64.StdEncoding.AppendEncode(nil, pair), base64.RawStdEncoding.EncodedLen(len(c.Username()) + 1)})
 		clear(pair)
 	}
@@ -66,7 +69,8 @@ func compile(secrets []secret) *Secrets {
 	}
 	hoard(texts...)
 	m := newMatcher(forms, longest)
-	return &Secrets{matcher: func() *matcher { return m }}
+	t := new(filled)
+	return &Secrets{matcher: func() *matcher { return m }, written: func() *filled { return t }}
 }
 
 // alphabet says which characters of a form stand for one another, how they may

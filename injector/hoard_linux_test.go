@@ -81,7 +81,7 @@ func (m memory) count(texts map[string][]byte) map[string]int {
 		if _, err := fmt.Sscanf(lines.Text(), "%x-%x %s", &from, &to, &may); err != nil || may != "rw-p" || strings.Contains(lines.Text(), "[v") {
 			continue
 		}
-		for at := from; at < to; at += int64(len(m.buf)) / 2 { // what lies across two is in the next, and may count twice
+		for at := from; at < to; at += int64(len(m.buf)) - 256 { // what lies across two is in the next, and may count twice
 			n, err := m.mem.ReadAt(m.buf[:min(int64(len(m.buf)), to-at)], at)
 			if err != nil && !errors.Is(err, io.EOF) && !errors.Is(err, syscall.EIO) {
 				m.t.Fatal(err)

@@ -29,7 +29,7 @@ func (q Query) Owns(where Place, name string) bool { return where == InQuery && 
 // Inject appends the parameter. It returns an error when the credential lacks a
 // part that the template names.
 func (q Query) Inject(out *Outgoing, c providers.Opened) error {
-	value, err := q.template.fill("query", c)
+	value, err := secretsOf(c).fill("query", q.template, c)
 	if err != nil {
 		return err
 	}

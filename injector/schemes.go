@@ -50,9 +50,9 @@ func (Bearer) Owns(where Place, name string) bool { return where == InHeader && 
 // without a token, for a token that is bound to a key alone (RFC 9449, section 7.2: it
 // is no bearer token), and for one that is no header value.
 func (Bearer) Inject(out *Outgoing, c providers.Opened) error {
-	value := c.TokenBehind("Bearer ")
-	if value == "" {
-		return fmt.Errorf("scheme bearer: expected a credential with a token, got none")
+	value, err := secretsOf(c).fill("bearer", "Bearer {token}", c)
+	if err != nil {
+		return err
 	}
 	if c.Key() == nil {
 		return setHeader(out, authorization, value)
@@ -81,15 +81,22 @@ func (Basic) Owns(where Place, name string) bool { return where == InHeader && n
 // credential without a password and for a user name with a colon, which would
 // be read as another user (RFC 7617, section 2).
 func (Basic) Inject(out *Outgoing, c providers.Opened) error {
-	password := c.Password() // once: it is wiped when the credential ends
-	if password == "" {
-		return fmt.Errorf("scheme basic: expected a credential with a password, got none")
+	value, err := secretsOf(c).text(written{scheme: "basic"}, func() ([]byte, error) {
+		pair := c.Pair()
+		defer clear(pair)
+		if pair == nil {
+			return nil, fmt.Errorf("scheme basic: expected a credential with a password, got none")
+		}
+		if strings.Contains(c.Username(), ":") {
+			return nil, fmt.Errorf("scheme basic: expected a user name without a colon")
+		}
+		b := make([]byte, 0, len("Basic ")+base64.StdEncoding.EncodedLen(len(pair)))
+		return base64.StdEncoding.AppendEncode(append(b, "Basic "...), pair), nil
+	})
+	if err != nil {
+		return err
 	}
-	if strings.Contains(c.Username(), ":") {
-		return fmt.Errorf("scheme basic: expected a user name without a colon")
-	}
-	pair := base64.StdEncoding.EncodeToString([]byte(c.Username() + ":" + password))
-	return setHeader(out, authorization, "Basic "+pair)
+	return setHeader(out, authorization, value)
 }
 
 // Header puts a credential into any one header by a template.
@@ -113,7 +120,7 @@ func (h Header) Owns(where Place, name string) bool { return where == InHeader &
 // Inject writes the filled template. It returns an error when the credential
 // lacks a part that the template names.
 func (h Header) Inject(out *Outgoing, c providers.Opened) error {
-	value, err := h.template.fill("header", c)
+	value, err := secretsOf(c).fill("header", h.template, c)
 	if err != nil {
 		return err
 	}
@@ -142,18 +149,4 @@ func newPattern(text string) pattern {
 		return "{token}"
 	}
 	return pattern(text)
-}
-
-// fill returns the value for c. It returns an error when c lacks a part that the
-// template names.
-func (t pattern) fill(scheme string, c providers.Opened) (string, error) {
-	parts := [...]struct{ name, value string }{{"{token}", c.Token()}, {"{username}", c.Username()}, {"{password}", c.Password()}}
-	pairs := make([]string, 0, 2*len(parts))
-	for _, p := range parts {
-		if strings.Contains(string(t), p.name) && p.value == "" {
-			return "", fmt.Errorf("scheme %s: expected a credential with a %s, got none", scheme, strings.Trim(p.name, "{}"))
-		}
-		pairs = append(pairs, p.name, p.value)
-	}
-	return strings.NewReplacer(pairs...).Replace(string(t)), nil
 }

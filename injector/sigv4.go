@@ -66,7 +66,7 @@ func knownPayload(payload string, more ...string) error {
 // an error for a credential that holds no AWS key. To stream is to send the body
 // in signed chunks, around the same bytes.
 func (s SigV4) Inject(out *Outgoing, c providers.Opened) error {
-	key := aws.Credentials{AccessKeyID: c.Username(), SecretAccessKey: c.SecretAccessKey(), SessionToken: c.SessionToken()}
+	key := awsMaterial(c)
 	if key.SecretAccessKey == "" {
 		return fmt.Errorf("scheme sigv4: expected an AWS credential, got another kind")
 	}
@@ -79,6 +79,14 @@ func (s SigV4) Inject(out *Outgoing, c providers.Opened) error {
 	}
 	out.URL, out.Header = signed.URL, signed.Header
 	return nil
+}
+
+// awsMaterial returns what c signs with: no secret access key where c is of another kind.
+func awsMaterial(c providers.Opened) aws.Credentials {
+	s := secretsOf(c)
+	secret, _ := s.text(written{"sigv4", "secret access key"}, func() ([]byte, error) { return []byte(c.SecretAccessKey()), nil })
+	session, _ := s.text(written{"sigv4", "session token"}, func() ([]byte, error) { return []byte(c.SessionToken()), nil })
+	return aws.Credentials{AccessKeyID: c.Username(), SecretAccessKey: secret, SessionToken: session}
 }
 
 // sign signs r, and leaves its URL as it was: the signer would send the query sorted.

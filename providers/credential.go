@@ -55,6 +55,17 @@ func isJWT(token string) bool {
 	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") >= 2
 }
 
+// pair returns the user name and the password, with a colon between (RFC 7617), for the
+// caller to overwrite; nil where there is no password.
+func (m Material) pair() []byte {
+	password := open(m.Password) // once: it is dropped when the credential ends
+	if password == "" {
+		return nil
+	}
+	b := make([]byte, 0, len(m.Username)+1+len(password)) // at once: what append moves stays where it was
+	return append(append(append(b, m.Username...), ':'), password...)
+}
+
 // secrets returns every part that must never be shown, empty ones left out.
 func (m Material) secrets() []string {
 	var s []string
@@ -246,11 +257,11 @@ func (c Credential) Reveal(r audit.Receipt) (Opened, error) {
 	return Opened{m: c.sealed().material, once: kept}, nil
 }
 
-// wipe overwrites what can be, and drops the rest.
+// wipe drops what c is made of: see Secret.
 func (s *sealed) wipe() {
 	s.once.Store(nil)
 	for _, part := range []Secret{s.material.Token, s.material.Password, s.material.SecretAccessKey, s.material.SessionToken} {
-		part.wipe()
+		part.drop()
 	}
 	s.material.Key.drop()
 }
@@ -303,17 +314,12 @@ func (o Opened) Username() string {
 // Token returns the value of a Token.
 func (o Opened) Token() string { return open(o.m.Token) }
 
-// TokenBehind returns before and the value of a Token, or "" where there is none: a
-// copy less than to join them, for each call.
-func (o Opened) TokenBehind(before string) string {
-	if o.m.Token.access == nil {
-		return ""
-	}
-	return o.m.Token.access(false, before)
-}
-
 // Password returns the password of a Password.
 func (o Opened) Password() string { return open(o.m.Password) }
+
+// Pair returns the user name and the password, with a colon between (RFC 7617, section
+// 2), for the caller to overwrite; nil where there is no password.
+func (o Opened) Pair() []byte { return o.m.pair() }
 
 // SecretAccessKey returns the signing key of an AWS credential.
 func (o Opened) SecretAccessKey() string { return open(o.m.SecretAccessKey) }

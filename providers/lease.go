@@ -235,7 +235,9 @@ func (p *Pool) fingerprint(m Material) string {
 	}
 	for _, v := range parts {
 		_ = binary.Write(h, binary.BigEndian, uint64(len(v)))
-		h.Write([]byte(v))
+		b := []byte(v)
+		h.Write(b)
+		clear(b)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

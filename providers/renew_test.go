@@ -309,7 +309,7 @@ func TestPoolUnderStress(t *testing.T) {
 	minted := map[string]bool{}
 	for _, record := range r.Records(t) {
 		switch record.Event {
-		case "mint":
+		case "mint", "mint_late": // Stop comes while some are renewed ahead
 			minted[record.Credential] = true
 		case "revoke":
 			if !minted[record.Credential] {

@@ -2,7 +2,6 @@ package providers
 
 import (
 	"fmt"
-	"strings"
 
 	"mintmark/internal/fault"
 )
@@ -19,30 +18,39 @@ const (
 // searchable refuses a secret that answers could not be searched for: it is too
 // long, or made of the same over and over.
 func (m Material) searchable() error {
-	parts := m.secrets()
-	if password := open(m.Password); password != "" {
-		parts = append(parts, m.Username+":"+password) // what scheme basic sends
+	for _, secret := range m.secrets() {
+		if err := searchable([]byte(secret)); err != nil {
+			return err
+		}
 	}
-	for _, secret := range parts {
-		if len(secret) > maxSecret {
-			return fault.New("lease", fault.Internal, fmt.Sprintf(
-				"the credential provider issued a secret of %d bytes, expected at most %d: answers could not be searched for it", len(secret), maxSecret))
-		}
-		if n := repeats(secret); n > maxRepeats {
-			return fault.New("lease", fault.Internal, fmt.Sprintf(
-				"the credential provider issued a secret that begins anew %d times within itself, expected a random one (at most %d): answers could not be searched for it",
-				n, maxRepeats))
-		}
+	return searchable(m.pair()) // what scheme basic sends
+}
+
+// searchable overwrites secret.
+func searchable(secret []byte) error {
+	defer clear(secret)
+	if len(secret) > maxSecret {
+		return fault.New("lease", fault.Internal, fmt.Sprintf(
+			"the credential provider issued a secret of %d bytes, expected at most %d: answers could not be searched for it", len(secret), maxSecret))
+	}
+	if n := repeats(secret); n > maxRepeats {
+		return fault.New("lease", fault.Internal, fmt.Sprintf(
+			"the credential provider issued a secret that begins anew %d times within itself, expected a random one (at most %d): answers could not be searched for it",
+			n, maxRepeats))
 	}
 	return nil
 }
 
 // repeats returns at how many places of the secret a reader of some text may be at
 // the same time: the longest chain of beginnings of the secret of which each ends
-// the one before (Knuth, Morris and Pratt's failure function).
-func repeats(secret string) int {
-	secret = strings.ReplaceAll(secret, " ", "+") // which stand for one another in a query
-	border := make([]int, len(secret)+1)          // the longest that also ends the first n bytes
+// the one before (Knuth, Morris and Pratt's failure function). It writes to secret.
+func repeats(secret []byte) int {
+	for i, c := range secret {
+		if c == ' ' {
+			secret[i] = '+' // which stand for one another in a query
+		}
+	}
+	border := make([]int, len(secret)+1) // the longest that also ends the first n bytes
 	chain := make([]int, len(secret)+1)
 	longest := 0
 	for n := 2; n <= len(secret); n++ {

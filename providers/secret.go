@@ -5,8 +5,9 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
-	"sync"
 	"sync/atomic"
+
+	"mintmark/internal/wiped"
 )
 
 const redacted = "[redacted]"
@@ -14,53 +15,37 @@ const redacted = "[redacted]"
 // Secret is a value that redacts itself: no verb, encoder or logger shows it.
 // It hides behind a closure because reflection-based printers reach through
 // struct fields, pointers and maps, and none of them can look inside a func.
-// The Pool overwrites it when the credential that it is of has ended. What was
-// read of it before is a Go string, which nothing can overwrite.
-type Secret struct {
-	access func(wipe bool, before string) string
-}
+// The Pool drops it when the credential that it is of has ended, and its memory is
+// overwritten once no call has what was read of it, see package wiped.
+type Secret struct{ access func(drop bool) string }
 
 // NewSecret hides a copy of value.
 func NewSecret(value string) Secret {
-	h := &hidden{bytes: []byte(value)}
-	return Secret{access: h.access}
-}
-
-// hidden is the bytes of one Secret. Whoever reads gets all of them or none.
-type hidden struct {
-	mu    sync.RWMutex
-	bytes []byte
-}
-
-// access returns the value, if there is one, after what is to stand before it, or
-// overwrites it.
-func (h *hidden) access(wipe bool, before string) string {
-	if wipe {
-		h.mu.Lock()
-		defer h.mu.Unlock()
-		clear(h.bytes)
-		h.bytes = nil
+	kept := new(atomic.Pointer[string])
+	hidden := wiped.Clone(value)
+	kept.Store(&hidden)
+	return Secret{access: func(drop bool) string {
+		if drop {
+			kept.Store(nil)
+		}
+		if value := kept.Load(); value != nil {
+			return *value
+		}
 		return ""
-	}
-	h.mu.RLock()
-	defer h.mu.RUnlock()
-	if len(h.bytes) == 0 {
-		return ""
-	}
-	return before + string(h.bytes)
+	}}
 }
 
-// open returns the value, or "" for none and for one that was wiped.
+// open returns the value, or "" for none and for one that was dropped.
 func open(s Secret) string {
 	if s.access == nil {
 		return ""
 	}
-	return s.access(false, "")
+	return s.access(false)
 }
 
-func (s Secret) wipe() {
+func (s Secret) drop() {
 	if s.access != nil {
-		s.access(true, "")
+		s.access(true)
 	}
 }
 

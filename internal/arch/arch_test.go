@@ -41,10 +41,10 @@ func table() []arrow {
 		{"broker/bundle", []string{"internal/fault", "internal/egress"}},
 		{"broker/*", []string{"internal/fault", "internal/filelock", "internal/owned"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp", "internal/coding", "internal/dpop", "internal/egress", "internal/http1")},
+		{"injector", with("providers", "injector/mcp", "internal/coding", "internal/dpop", "internal/egress", "internal/http1", "internal/wiped")},
 		{"injector/mcp", []string{"internal/fault"}},
 
-		{"providers", with("attest", "internal/egress")},
+		{"providers", with("attest", "internal/egress", "internal/wiped")},
 		{"providers/*", with("attest", "providers", "providers/internal/*", "internal/dpop", "internal/filelock", "internal/owned")},
 		{"providers/internal/jwtkey", with("providers", "providers/internal/pemkey")},
 		{"providers/internal/*", with("providers")},
