@@ -2,6 +2,8 @@ package attest_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -56,6 +58,59 @@ func TestAnAttestorThatHangsTakesNoTurnsOfOthers(t *testing.T) {
 		synctest.Wait()
 		if err := prove(t, c, evidence("A", one)); err != nil {
 			t.Errorf("once it goes on: got %v", err)
+		}
+	})
+}
+
+// Strangers whose evidence holds all turns, with more that wait behind them, keep no
+// agent waiting whose evidence was verified before: it takes no turn. One with new
+// evidence waits for its own, and is refused where none comes in time.
+func TestStrangersDelayNoKnownAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newHeader("A")
+		var hanging atomic.Int64
+		hangs := digested{attestFunc(func(ctx context.Context, e attest.Evidence) (attest.Identity, error) {
+			if e.Header.Get("Stranger") == "" {
+				return a.Attest(ctx, e)
+			}
+			hanging.Add(1)
+			<-ctx.Done()
+			return attest.Identity{}, errors.New("expected something else")
+		}), a}
+		c, err := attest.NewChain([]attest.Attestor{hangs}, attest.ChainOptions{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		known, fresh := evidence("A", one), evidence("A", two)
+		if err := prove(t, c, known); err != nil {
+			t.Fatal(err)
+		}
+		synctest.Wait() // for the cache
+		ctx, leave := context.WithCancel(t.Context())
+		var strangers sync.WaitGroup
+		for i := range 1000 {
+			strangers.Go(func() { _, _ = c.Attest(ctx, evidence("A", fmt.Sprint("forged ", i), "Stranger", "yes")) })
+		}
+		synctest.Wait()
+		begun := time.Now()
+		for range 100 {
+			if err := prove(t, c, known); err != nil || time.Since(begun) != 0 {
+				t.Fatalf("a known agent among strangers: got %v after %s, want it served at once", err, time.Since(begun))
+			}
+		}
+		if got := hanging.Load(); got != int64(runtime.GOMAXPROCS(0)) {
+			t.Errorf("got %d strangers that have a turn, want all %d", got, runtime.GOMAXPROCS(0))
+		}
+		id, err := c.Attest(t.Context(), fresh)
+		refused(t, id, err, fault.Unavailable, "could not be verified in time")
+		if got := time.Since(begun); got != 5*time.Second {
+			t.Errorf("new evidence: refused after %s, want 5s", got)
+		}
+		leave()
+		strangers.Wait()
+		if err := prove(t, c, fresh); err != nil {
+			t.Errorf("new evidence once strangers are gone: got %v", err)
 		}
 	})
 }
