@@ -1,10 +1,13 @@
 package attest_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -158,4 +161,52 @@ func TestWhatAnAttestorThrowsIsTheCallsOwn(t *testing.T) {
 			t.Errorf("got %v, %v, want a panic", id, err)
 		}()
 	}
+}
+
+// threw is what an attestor throws: it has a value that no log may show.
+type threw string
+
+// What one throws when nobody waits for it any more is logged by its type, and its
+// turn given back.
+func TestWhatAnAttestorThrowsTooLateIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		a := newHeader("A")
+		var tired atomic.Bool
+		throws := digested{attestFunc(func(ctx context.Context, e attest.Evidence) (attest.Identity, error) {
+			if tired.Load() {
+				return a.Attest(ctx, e)
+			}
+			<-time.After(time.Minute) // by the bubble's clock
+			panic(threw("canary-5f1c2d"))
+		}), a}
+		var logged bytes.Buffer
+		c, err := attest.NewChain([]attest.Attestor{throws}, attest.ChainOptions{Logger: slog.New(slog.NewJSONHandler(&logged, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		var calls sync.WaitGroup
+		for range runtime.GOMAXPROCS(0) {
+			calls.Go(func() {
+				id, err := c.Attest(t.Context(), evidence("A", one))
+				refused(t, id, err, fault.Unavailable, "could not be verified in time")
+			})
+		}
+		calls.Wait()
+		<-time.After(time.Minute)
+		synctest.Wait()
+		lines := strings.Split(strings.TrimSpace(logged.String()), "\n")
+		for _, line := range lines {
+			if !strings.Contains(line, `"type":"attest_test.threw"`) || !strings.Contains(line, "turn_test.go") || strings.Contains(line, "canary") {
+				t.Errorf("got %s, want the type, where it was, and no value", line)
+			}
+		}
+		if len(lines) != runtime.GOMAXPROCS(0) {
+			t.Errorf("got %d lines, want one for each", len(lines))
+		}
+		tired.Store(true)
+		if err := prove(t, c, evidence("A", one)); err != nil {
+			t.Errorf("afterwards: got %v", err)
+		}
+	})
 }
