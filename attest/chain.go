@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -29,6 +30,7 @@ type member struct {
 	digester  Digester  // nil: what it proves is never kept
 	describer Describer // nil: it has no words for what it accepts
 	turns     turns
+	logger    *slog.Logger
 }
 
 // ChainOptions are the parts of a Chain that have a sensible default.
@@ -41,6 +43,9 @@ type ChainOptions struct {
 	// MaxCacheAge bounds how long verified evidence is believed without
 	// verifying it again, whatever its own expiry. Default 5m.
 	MaxCacheAge time.Duration
+	// Logger hears of an attestor that panics when no call waits for it any more.
+	// Default: nothing is logged.
+	Logger *slog.Logger
 }
 
 // NewChain returns the Chain of attestors, which are asked in the given order.
@@ -58,9 +63,12 @@ func NewChain(attestors []Attestor, o ChainOptions) (*Chain, error) {
 	if o.MaxCacheAge == 0 {
 		o.MaxCacheAge = 5 * time.Minute
 	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
 	var number uint64
 	for _, a := range attestors {
-		m := member{Attestor: a, number: number, turns: newTurns()}
+		m := member{Attestor: a, number: number, turns: newTurns(), logger: o.Logger}
 		number++
 		m.digester, _ = a.(Digester)
 		m.describer, _ = a.(Describer)

@@ -2,7 +2,10 @@ package attest
 
 import (
 	"context"
+	"fmt"
+	"log/slog"
 	"runtime"
+	"runtime/debug"
 	"time"
 
 	"mintmark/internal/fault"
@@ -43,7 +46,8 @@ func (m *member) turn(call context.Context) (*turn, error) {
 }
 
 // end gives the turn back, or has it given back once the attestor ends that is not
-// waited for: no more than so many are ever stuck.
+// waited for: no more than so many are ever stuck. What that throws no call is left to
+// deal with.
 func (t *turn) end() {
 	t.cancel()
 	if t.stuck == nil {
@@ -51,7 +55,9 @@ func (t *turn) end() {
 		return
 	}
 	go func() {
-		<-t.stuck
+		if v := <-t.stuck; v.thrown != nil {
+			t.m.logPanic(v)
+		}
 		<-t.m.turns
 	}()
 }
@@ -61,6 +67,14 @@ type verdict struct {
 	id     Identity
 	err    error
 	thrown any
+	stack  string // where that was
+}
+
+// logPanic logs what an attestor threw by its type: the value may quote what a
+// stranger showed.
+func (m *member) logPanic(v verdict) {
+	m.logger.LogAttrs(context.Background(), slog.LevelError, "an attestor panicked after its time was over",
+		slog.String("type", fmt.Sprintf("%T", v.thrown)), slog.String("stack", v.stack))
 }
 
 // verify asks the attestor. One that does not end in time is not waited for. It has
@@ -85,7 +99,11 @@ func (t *turn) verify(e Evidence) (Identity, error) {
 }
 
 func (t *turn) ask(e Evidence) (v verdict) {
-	defer func() { v.thrown = recover() }()
+	defer func() {
+		if v.thrown = recover(); v.thrown != nil {
+			v.stack = string(debug.Stack())
+		}
+	}()
 	v.id, v.err = t.m.Attest(t.ctx, e)
 	return v
 }

@@ -126,6 +126,39 @@ func (w *InputWaits) Enter(agent attest.Identity, end ...func(error)) (leave fun
 // Close ends all that wait.
 func (w *InputWaits) Close() { w.w.close() }
 
+// SessionsInUse are the sessions that agents have open with one upstream.
+type SessionsInUse struct{ s *inUse }
+
+// NewSessionsInUse returns none.
+func NewSessionsInUse() SessionsInUse { return SessionsInUse{newInUse()} }
+
+// Begins notes that agent begins a session, or goes on with one.
+func (u SessionsInUse) Begins(agent attest.Identity, session string) {
+	u.s.begins(u.call(agent), session)
+}
+
+// Open reports whether a session of agent is known to be open.
+func (u SessionsInUse) Open(agent attest.Identity, session string) bool {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	_, open := u.s.open[u.s.sessionOf(u.call(agent), session)]
+	return open
+}
+
+// Len returns how many sessions are known to be open, of all agents and of one.
+func (u SessionsInUse) Len(agent attest.Identity) (all, own int) {
+	u.s.mu.Lock()
+	defer u.s.mu.Unlock()
+	if a := u.s.of[workloadOf(agent)]; a != nil {
+		own = a.used.Len()
+	}
+	return u.s.used.Len(), own
+}
+
+func (u SessionsInUse) call(agent attest.Identity) *call {
+	return &call{name: "mine", identity: agent, snap: &snapshot{perAgent: map[string][]string{"mine": {"own"}}}}
+}
+
 // Given is what one upstream got of late.
 type Given struct{ g given }
 
@@ -167,6 +200,16 @@ func (b *Broker) FillGiven(upstream string) (empty func()) {
 		a.mu.Lock()
 		defer a.mu.Unlock()
 		maps.DeleteFunc(a.kept, func(name string, _ gift) bool { return strings.HasPrefix(name, "filled-") })
+	}
+}
+
+// FillGivenTo has an upstream have as many credentials of agent's own as can be looked
+// for, which end at end.
+func (b *Broker) FillGivenTo(upstream string, agent attest.Identity, end time.Time) {
+	a := &b.current.Load().upstreams[upstream].given.all
+	for i := range mostOfAgent {
+		c := providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(fmt.Sprint("filled-", i))}, providers.Terms{NotAfter: end})
+		a.put(fmt.Sprint("filled-", i), gift{new(injector.Secrets), c, workloadOf(agent)}, end)
 	}
 }
 

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"container/list"
+	"fmt"
 	"reflect"
 	"slices"
 	"sync"
@@ -46,6 +47,7 @@ type gifts struct {
 type gift struct {
 	secrets    *injector.Secrets
 	credential providers.Credential
+	of         workload // whose own it is: nobody's where agents share one
 }
 
 // lasting is for how long what has no end of its own is looked for once the broker
@@ -90,15 +92,42 @@ func (b *Broker) scrubber(c *call, secrets *injector.Secrets) (*injector.Scrubbe
 	if secrets == nil { // what a registration before this one had it sent may come back
 		return given.all.needles.NewScrubber(), nil
 	}
-	one, ok := given.all.add(gift{secrets, c.credential}, b.clock)
-	if !ok {
-		return nil, fault.New("forward", fault.Unavailable, "this upstream has too many credentials that are still good to search its answers for all of them; call again when some have ended")
+	one, err := b.keepGiven(c, secrets)
+	if err != nil {
+		return nil, err
 	}
 	others, late, count := given.add(workloadOf(c.identity), c.credential, one.secrets, b.clock)
 	scrub := one.secrets.NewScrubber(others...)
 	scrub.Watch(late, count)
 	scrub.Beside(given.all.needles)
 	return scrub, nil
+}
+
+// keepGiven has the answers to all searched for the credential of c. Where they are
+// too many, of its agent or of all, it returns a *fault.Error.
+func (b *Broker) keepGiven(c *call, secrets *injector.Secrets) (gift, error) {
+	one, all := gift{secrets: secrets, credential: c.credential}, &c.upstream.given.all
+	if kept, ok := all.has(one); ok {
+		return kept, nil
+	}
+	if slices.Contains(c.snap.perAgent[c.name], c.injection.provider) {
+		one.of = workloadOf(c.identity)
+	}
+	kept, room := all.add(one, b.clock)
+	switch room {
+	case full:
+		return gift{}, b.tooMany(c, room, "this upstream has too many credentials that are still good to search its answers for all of them; call again when some have ended")
+	case fullOfAgents:
+		return gift{}, b.tooMany(c, room, fmt.Sprintf("this upstream has %d credentials of this agent that are still good, which is as many as its answers are searched for; "+
+			"call again when some have ended, and keep a session instead of beginning one for each call", mostOfAgent))
+	default:
+		return kept, nil
+	}
+}
+
+func (b *Broker) tooMany(c *call, r room, hint string) error {
+	b.metrics.tooMany.WithLabelValues(c.name, string(r)).Inc()
+	return fault.New("forward", fault.Unavailable, hint)
 }
 
 // guards reports whether there may be a secret in the answer to c that its agent is not
@@ -112,7 +141,7 @@ func (c *call) guards() bool {
 // of the others that still hold, and the workload's gifts with their count as of
 // then.
 func (g *given) add(agent workload, c providers.Credential, secrets *injector.Secrets, clock func() time.Time) (others []*injector.Secrets, to *gifts, count uint64) {
-	one, now := gift{secrets, c}, clock()
+	one, now := gift{secrets: secrets, credential: c}, clock()
 	to = g.to(agent, one.end(), clock)
 	others, count = to.add(one, now)
 	return others, to, count

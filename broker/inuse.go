@@ -10,10 +10,15 @@ import (
 	"mintmark/providers"
 )
 
-// mostOpen is how many sessions are known to be open. Past that the one that was not
-// used for longest is forgotten: its agent's credential may then be given up while it
-// is open, and its next call has another minted.
-const mostOpen = 1 << 16
+// So many sessions are known to be open, and so many of one agent, that it can't have
+// others' forgotten. Past that the one that was not used for longest is forgotten, of
+// the agent's own or of all: its agent's credential may then be given up while it is
+// open, and its next call has another minted. None is refused for it, since few clients
+// end the sessions that they leave.
+const (
+	mostOpen        = 1 << 16
+	mostOpenOfAgent = mostOpen / 64
+)
 
 // inUse knows what agents' own credentials (per_agent) are in use for: sessions that
 // are open, and calls under way. When the last of both has ended the credential is
@@ -25,9 +30,12 @@ type inUse struct {
 
 	mu   sync.Mutex
 	of   map[workload]*agentUse
-	open map[openSession]*list.Element // of openSession
-	used list.List                     // the last first
+	open map[openSession]usedAt
+	used list.List // of openSession, the last first
 }
+
+// usedAt is the place of a session among all, and among its agent's.
+type usedAt struct{ ofAll, ofAgent *list.Element }
 
 // openSession is a session of an agent with an upstream, or with /mcp where that is "".
 type openSession struct {
@@ -39,12 +47,13 @@ type openSession struct {
 // agentUse is what one agent has open and under way.
 type agentUse struct {
 	sessions map[string]int    // by upstream
+	used     list.List         // of openSession, the last first
 	calls    map[string]int    // under way, by provider
 	over     map[string]func() // by provider: gives the credential up, once no call has it
 }
 
 func newInUse() *inUse {
-	return &inUse{seed: maphash.MakeSeed(), of: make(map[workload]*agentUse), open: make(map[openSession]*list.Element)}
+	return &inUse{seed: maphash.MakeSeed(), of: make(map[workload]*agentUse), open: make(map[openSession]usedAt)}
 }
 
 // findPerAgent returns, by upstream, the providers that have a credential for each agent
@@ -76,19 +85,28 @@ func (s *inUse) begins(c *call, session string) {
 	begun := s.sessionOf(c, session)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if e, ok := s.open[begun]; ok {
-		s.used.MoveToFront(e)
+	if at, ok := s.open[begun]; ok {
+		s.used.MoveToFront(at.ofAll)
+		s.of[begun.agent].used.MoveToFront(at.ofAgent)
 		return
 	}
-	if s.used.Len() >= mostOpen {
-		s.close(s.used.Back().Value.(openSession))
-	}
+	s.makeRoom(begun.agent)
 	a := s.agent(begun.agent)
 	for _, provider := range own {
 		delete(a.over, provider)
 	}
-	s.open[begun] = s.used.PushFront(begun)
+	s.open[begun] = usedAt{s.used.PushFront(begun), a.used.PushFront(begun)}
 	a.sessions[c.name]++
+}
+
+// makeRoom forgets a session where there is no room for one more of agent's. The
+// caller holds mu.
+func (s *inUse) makeRoom(agent workload) {
+	if a := s.of[agent]; a != nil && a.used.Len() >= mostOpenOfAgent {
+		s.close(a.used.Back().Value.(openSession))
+	} else if s.used.Len() >= mostOpen {
+		s.close(s.used.Back().Value.(openSession))
+	}
 }
 
 // calls notes that c is about to lease a credential of its agent's own, until its
@@ -169,13 +187,14 @@ func (s *inUse) agent(agent workload) *agentUse {
 
 // close takes out a session, if it is there. The caller holds mu.
 func (s *inUse) close(ended openSession) {
-	e, ok := s.open[ended]
+	at, ok := s.open[ended]
 	if !ok {
 		return
 	}
-	s.used.Remove(e)
-	delete(s.open, ended)
 	a := s.of[ended.agent]
+	s.used.Remove(at.ofAll)
+	a.used.Remove(at.ofAgent)
+	delete(s.open, ended)
 	if a.sessions[ended.upstream]--; a.sessions[ended.upstream] == 0 {
 		delete(a.sessions, ended.upstream)
 	}

@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"mintmark/broker"
 	"mintmark/broker/audit"
 	"mintmark/internal/trustdomain"
 	"mintmark/providers"
@@ -254,6 +255,38 @@ func TestTheEndOfASessionEndsNothingOfOthers(t *testing.T) {
 	w.wantOK(w.call(to("/mcp/mine"), body(`{"jsonrpc":"2.0","id":1,"method":"ping"}`), clerk, anothers), "result")
 	if n := m.made.Load(); n != 3 {
 		t.Errorf("got %d credentials, want no more", n)
+	}
+}
+
+// An agent that begins one session after the other has none of another's forgotten,
+// but its own: the one that it did not use for longest.
+func TestAnAgentForgetsItsOwnSessions(t *testing.T) {
+	t.Parallel()
+	const shop = "spiffe://example.org/agent/shop"
+	greedy, modest := identityOf("one.example", shop), identityOf("two.example", shop)
+	open := broker.NewSessionsInUse()
+	open.Begins(modest, "first")
+	open.Begins(greedy, "first")
+	for i := range 1 << 16 {
+		open.Begins(greedy, fmt.Sprint("session-", i))
+		open.Begins(greedy, "first") // is used all the while
+	}
+	if all, own := open.Len(greedy); all != 1025 || own != 1024 || !open.Open(greedy, "first") || open.Open(greedy, "session-0") || !open.Open(greedy, "session-65535") {
+		t.Errorf("of one agent: got %d sessions of %d, want those 1024 that were used last", own, all)
+	}
+	if !open.Open(modest, "first") {
+		t.Error("got another agent's session forgotten")
+	}
+
+	// Many agents still have the one forgotten that was not used for longest of all.
+	for i := range 63 {
+		another := identityOf(fmt.Sprint("issuer-", i), shop)
+		for n := range 1024 {
+			open.Begins(another, fmt.Sprint("session-", n))
+		}
+	}
+	if all, _ := open.Len(greedy); all != 1<<16 || open.Open(modest, "first") {
+		t.Errorf("of 65 agents: got %d sessions, want 65536 without the oldest", all)
 	}
 }
 

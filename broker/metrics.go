@@ -21,6 +21,7 @@ type metrics struct {
 	reloads  *prometheus.CounterVec
 	metadata *prometheus.CounterVec
 	refused  *prometheus.CounterVec
+	tooMany  *prometheus.CounterVec
 }
 
 func newMetrics(records, refused, owed func() float64) *metrics {
@@ -45,8 +46,11 @@ func newMetrics(records, refused, owed func() float64) *metrics {
 		refused: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "mintmark_credentials_refused_total", Help: "Answers of 401 or 403 to a call with an injected credential."},
 			[]string{"upstream", "provider", "status"}),
+		tooMany: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "mintmark_credentials_over_bound_total", Help: "Calls refused since their upstream has as many credentials as its answers are searched for, by whose bound that is: the agent's, or that of all."},
+			[]string{"upstream", "bound"}),
 	}
-	m.registry.MustRegister(collectors.NewGoCollector(), m.calls, m.duration, m.scrubbed, m.reloads, m.metadata, m.refused,
+	m.registry.MustRegister(collectors.NewGoCollector(), m.calls, m.duration, m.scrubbed, m.reloads, m.metadata, m.refused, m.tooMany,
 		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "mintmark_records_total", Help: "Records in the audit log since start."}, records),
 		prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "mintmark_records_refused_total", Help: "Records that the audit log could not take, of failed mints among them; the record log_gap says how many are missing."}, refused),

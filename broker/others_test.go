@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"mintmark/attest"
 	"mintmark/internal/fault"
 )
 
@@ -182,6 +183,28 @@ func TestMoreCredentialsThanCanBeLookedFor(t *testing.T) {
 	w.wantRefused(w.callTo("bearer", "two.example"), want{200, -31503, "forward", fault.Unavailable, "too many credentials", "shop", true})
 	w.wantOK(w.callTo("bearer", "one.example"), "result") // is looked for already
 	empty()
+	w.wantOK(w.callTo("bearer", "two.example"), "result")
+}
+
+// An agent that has as many of its own as may be looked for is refused one more, and
+// nobody else is.
+func TestMoreCredentialsOfAnAgentThanCanBeLookedFor(t *testing.T) {
+	w, got := twoAgents(t)
+	got("bearer")
+	const metric = `mintmark_credentials_over_bound_total{bound="agent",upstream="bearer"}`
+	end := time.Now().Add(time.Hour)
+	w.broker.FillGivenTo("bearer", attest.Proven(attest.Proof{ID: w.id("shop"), Issuer: "two.example", Attestor: "vouched", Expires: end}), end)
+	sent := w.upstream.taken()
+	w.wantRefused(w.callTo("bearer", "two.example"), want{200, -31503, "forward", fault.Unavailable, "4096 credentials of this agent", "shop", true})
+	if n := w.metric(metric); n != 1 || w.upstream.taken() != sent {
+		t.Errorf("got %d counted and %d calls sent, want 1 and none", n, w.upstream.taken()-sent)
+	}
+	w.wantOK(w.callTo("bearer", "one.example"), "result")
+	w.wantOK(w.callTo("bearer", "three.example"), "result") // needs one more
+	w.wantOK(w.callTo("orders", "two.example"), "result")   // another upstream
+	w.broker.SweepGiven("bearer", end.Add(-time.Second))
+	w.wantRefused(w.callTo("bearer", "two.example"), want{200, -31503, "forward", fault.Unavailable, "4096 credentials of this agent", "shop", true})
+	w.broker.SweepGiven("bearer", end.Add(time.Second))
 	w.wantOK(w.callTo("bearer", "two.example"), "result")
 }
 

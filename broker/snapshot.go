@@ -120,7 +120,7 @@ func (b *Broker) buildChain(s, old *snapshot) error {
 		}
 		attestors = append(attestors, opened)
 	}
-	chain, err := attest.NewChain(attestors, attest.ChainOptions{Clock: b.clock, Generation: b.trust.Generation})
+	chain, err := attest.NewChain(attestors, attest.ChainOptions{Clock: b.clock, Generation: b.trust.Generation, Logger: b.logger})
 	if err != nil {
 		return err
 	}

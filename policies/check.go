@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -74,7 +75,7 @@ func (c checks) policy(p *ast.Policy, where place) []problem {
 				add(f.find(where.tokens), f.text)
 			}
 			if t := testedType(n); t != "" && !slices.Contains(entityTypes(), t) {
-				add(findWord(where.tokens, string(t)), fmt.Sprintf("type, expected one of %v, got %q", entityTypes(), t))
+				add(findWord(where.tokens, string(t)), unknownType(t))
 			}
 			return true
 		})
@@ -105,7 +106,7 @@ func (c checks) entity(uid types.EntityUID) string {
 	switch uid.Type {
 	case typeAction:
 		if !slices.Contains(c.actions, id) {
-			return fmt.Sprintf("action, expected one of the model%s, got %q", nearest(id, c.actions), id)
+			return fmt.Sprintf("action, expected one of the model, such as %s, got %q", nearestAction(id, c.actions), id)
 		}
 	case typeUpstream:
 		return c.upstream(id, "")
@@ -123,8 +124,14 @@ func (c checks) entity(uid types.EntityUID) string {
 		if td, err := spiffeid.TrustDomainFromString(id); err != nil || td.Name() != id {
 			return fmt.Sprintf("trust domain, expected its bare name, got %q", id)
 		}
+	default:
+		return unknownType(uid.Type)
 	}
 	return ""
+}
+
+func unknownType(t types.EntityType) string {
+	return fmt.Sprintf("type, expected one of %v, got %q", entityTypes(), t)
 }
 
 func (c checks) target(t types.EntityType, id string) string {
@@ -227,18 +234,25 @@ func typeWithin(n ast.IsNode) (t types.EntityType, uid types.EntityUID, ok bool)
 	return test.EntityType, uid, ok
 }
 
-// nearest returns ", such as …" with the known name that shares most with got.
-func nearest(got string, known []string) string {
+// nearestAction returns the known one that shares most with got, or, where none is
+// like it, the groups and what is in none of them.
+func nearestAction(got string, known []string) string {
 	best, score := "", 3 // fewer common letters than this is no hint
 	for _, k := range known {
 		if n := commonEnds(strings.ToLower(got), strings.ToLower(k)); n > score {
 			best, score = k, n
 		}
 	}
-	if best == "" {
-		return ""
+	if best != "" {
+		return strconv.Quote(best)
 	}
-	return fmt.Sprintf(", such as %q", best)
+	names := groups()
+	for _, v := range verbs() {
+		if v.group == "" {
+			names = append(names, v.name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // commonEnds counts the letters two words share at their beginning and end.

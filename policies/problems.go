@@ -36,6 +36,9 @@ func parseProblem(file string, tokens []token, err error) problem {
 		}
 		return problem{before(tokens, at, got), fmt.Sprintf("syntax, expected %q, got %q", want, got)}
 	}
+	if _, got, ok := strings.Cut(text, "unexpected effect: "); ok {
+		return effectProblem(before(tokens, at, got), got)
+	}
 	if i := strings.LastIndex(text, `": `); i >= 0 {
 		text = text[i+3:]
 	}
@@ -44,6 +47,14 @@ func parseProblem(file string, tokens []token, err error) problem {
 		text += ", got " + endOfFile
 	}
 	return problem{at, "syntax, " + text}
+}
+
+// effectProblem is for what stands where a policy begins.
+func effectProblem(at position, got string) problem {
+	if got == "" {
+		return problem{at, "effect, expected permit or forbid, got " + endOfFile}
+	}
+	return problem{at, fmt.Sprintf("effect, expected permit or forbid, which are all that Cedar has, got %q", got)}
 }
 
 const endOfFile = "the end of the file"

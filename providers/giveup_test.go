@@ -35,43 +35,6 @@ func TestWhatAnAgentGivesUpIsRevokedAtOnce(t *testing.T) {
 	})
 }
 
-func TestASharedCredentialIsNotGivenUp(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		r := one(t, lasting(time.Hour))
-		defer r.Stop(t)
-		c, _ := lease(t, r)
-		r.GiveUp("db", providertest.Agent(t, "spiffe://a.test/a"))
-		r.GiveUp("none", providertest.Agent(t, "spiffe://a.test/a"))
-		pass(time.Minute)
-		if again, cached := lease(t, r); !cached || again.ID() != c.ID() || r.PerAgent("db") || r.PerAgent("none") {
-			t.Error("got another credential, want the shared one")
-		}
-	})
-}
-
-// An agent that ends sessions without pause has no more minted than a few at once
-// and one each ten seconds.
-func TestGivingUpCausesFewMints(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := lasting(time.Hour)
-		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
-		defer r.Stop(t)
-		agent := providertest.Agent(t, "spiffe://a.test/a")
-		for range 600 {
-			r.Must(t, agent)
-			r.GiveUp("db", agent)
-			pass(time.Second)
-		}
-		if mints, _ := p.count(); mints < 60 || mints > 60+8+1 {
-			t.Errorf("got %d mints for 600 ends in ten minutes, want one each ten seconds and eight more", mints)
-		}
-		pass(time.Minute)
-		if mints, revoked := p.count(); revoked != mints {
-			t.Errorf("got %d of %d revoked, want also what rested", revoked, mints)
-		}
-	})
-}
-
 // What was to take the place of a credential that is given up meanwhile goes too,
 // unless somebody waits for it.
 func TestWhatIsGivenUpHasNoSuccessor(t *testing.T) {

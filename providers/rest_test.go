@@ -45,36 +45,52 @@ func TestARestedLeaseIsRevokedUnlessItIsUsed(t *testing.T) {
 	})
 }
 
-func TestASharedLeaseDoesNotRest(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := lasting(time.Hour)
-		r := one(t, p)
-		defer r.Stop(t)
-		c, _ := lease(t, r)
-		r.Rest("db", providertest.Agent(t, "spiffe://a.test/a"))
-		r.Rest("none", providertest.Agent(t, "spiffe://a.test/a"))
-		pass(time.Minute)
-		if again, cached := lease(t, r); !cached || again.ID() != c.ID() {
-			t.Error("got another credential, want the shared one")
-		}
-	})
+// leaving are the two ways to say that an agent may need its credential no longer.
+func leaving() map[string]func(*providers.Pool, string, providers.Request) {
+	return map[string]func(*providers.Pool, string, providers.Request){"rest": (*providers.Pool).Rest, "give up": (*providers.Pool).GiveUp}
 }
 
-// An agent that ends sessions without pause has its credential kept, not minted
-// anew for each.
-func TestRestingCausesNoMints(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := lasting(time.Hour)
-		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
-		defer r.Stop(t)
-		agent := providertest.Agent(t, "spiffe://a.test/a")
-		for range 600 {
-			r.Must(t, agent)
-			r.Rest("db", agent)
-			pass(time.Second)
-		}
-		if mints, _ := p.count(); mints != 1 {
-			t.Errorf("got %d mints for 600 sessions in ten minutes, want one", mints)
-		}
-	})
+func TestWhatAgentsShareStays(t *testing.T) {
+	for way, leave := range leaving() {
+		t.Run(way, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				r := one(t, lasting(time.Hour))
+				defer r.Stop(t)
+				c, _ := lease(t, r)
+				leave(r.Pool, "db", providertest.Agent(t, "spiffe://a.test/a"))
+				leave(r.Pool, "none", providertest.Agent(t, "spiffe://a.test/a"))
+				pass(time.Minute)
+				if again, cached := lease(t, r); !cached || again.ID() != c.ID() || r.PerAgent("db") || r.PerAgent("none") {
+					t.Error("got another credential, want the shared one")
+				}
+			})
+		})
+	}
+}
+
+// An agent that ends sessions without pause has its credential kept where it rests, and
+// no more minted than a few at once and one each ten seconds where it is given up.
+func TestTheEndsOfManySessionsCauseFewMints(t *testing.T) {
+	for way, want := range map[string]struct{ least, most int }{"rest": {1, 1}, "give up": {60, 60 + 8 + 1}} {
+		t.Run(way, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := lasting(time.Hour)
+				r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+				defer r.Stop(t)
+				agent, leave := providertest.Agent(t, "spiffe://a.test/a"), leaving()[way]
+				for range 600 {
+					r.Must(t, agent)
+					leave(r.Pool, "db", agent)
+					pass(time.Second)
+				}
+				if mints, _ := p.count(); mints < want.least || mints > want.most {
+					t.Errorf("got %d mints for 600 ends in ten minutes, want %d to %d", mints, want.least, want.most)
+				}
+				pass(time.Minute)
+				if mints, revoked := p.count(); revoked != mints {
+					t.Errorf("got %d of %d revoked, want also what rested", revoked, mints)
+				}
+			})
+		})
+	}
 }

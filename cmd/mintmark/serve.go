@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -35,7 +36,8 @@ SIGINT or SIGTERM ends it: calls under way get limits.shutdown (10 s) to end,
 then leases are revoked and the log is closed. A second one ends the process at
 once, and leaves its leases to their own expiry.
 
-The log goes to stderr, one JSON object a line.`,
+The log goes to stderr, one JSON object a line. What ends it is said there too:
+as a line of the log, or on a terminal as every other command says it.`,
 		Example: "  mintmark check /etc/mintmark && mintmark serve --dir /etc/mintmark",
 		Args:    none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -43,7 +45,12 @@ The log goes to stderr, one JSON object a line.`,
 			if err != nil {
 				return err
 			}
-			return serve(cmd.Context(), dir, logger)
+			err = serve(cmd.Context(), dir, logger)
+			if err == nil || onTerminal(cmd.ErrOrStderr()) {
+				return err
+			}
+			logFailure(cmd.Context(), logger, err)
+			return errSilent
 		},
 	}
 	cmd.Flags().StringVar(&dir, "dir", "", "directory with mintmark.yaml and *.cedar")
@@ -58,6 +65,28 @@ func newLogger(cmd *cobra.Command, level string) (*slog.Logger, error) {
 		return nil, fmt.Errorf("--log-level: expected debug, info, warn or error, got %q", level)
 	}
 	return slog.New(slog.NewJSONHandler(cmd.ErrOrStderr(), &slog.HandlerOptions{Level: l})), nil
+}
+
+// onTerminal reports whether a person reads what is written to out, and no program.
+func onTerminal(out io.Writer) bool {
+	file, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	info, err := file.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// logFailure says why the broker does not serve, or did not end well: each fault of
+// a file is a line of its own, as each has its own position.
+func logFailure(ctx context.Context, logger *slog.Logger, err error) {
+	lines := []string{err.Error()}
+	if at, ok := errors.AsType[faults](err); ok {
+		lines = at
+	}
+	for _, line := range lines {
+		logger.ErrorContext(ctx, "serve failed", slog.String("err", line))
+	}
 }
 
 // serve runs a broker until ctx ends. What is open is closed in order: the

@@ -74,13 +74,12 @@ func answers(text string) func(net.Conn, *http.Request, []byte) bool {
 
 func newClient(t *testing.T, addr string) *http1.Client {
 	t.Helper()
-	c := http1.New(http1.Options{
-		Dial:    func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", addr) },
-		Wait:    time.Minute,
-		MaxHead: 64 << 10,
-		MaxIdle: 8,
-		Idle:    time.Minute,
-	})
+	return dialing(t, func(ctx context.Context) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "tcp", addr) })
+}
+
+func dialing(t *testing.T, dial func(ctx context.Context) (net.Conn, error)) *http1.Client {
+	t.Helper()
+	c := http1.New(http1.Options{Dial: dial, Wait: time.Minute, MaxHead: 64 << 10, MaxIdle: 8, Idle: time.Minute})
 	t.Cleanup(c.Close)
 	return c
 }

@@ -9,28 +9,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
-	"time"
-
-	"mintmark/internal/http1"
 )
-
-func dialing(t *testing.T, dial func(ctx context.Context) (net.Conn, error)) *http1.Client {
-	t.Helper()
-	c := http1.New(http1.Options{Dial: dial, Wait: time.Minute, MaxHead: 8 << 10, MaxIdle: 1, Idle: time.Minute})
-	t.Cleanup(c.Close)
-	return c
-}
-
-// exchange sends req and reads the answer to its end.
-func exchange(ctx context.Context, c *http1.Client, req *http1.Request) (int, string, error) {
-	resp, err := c.Send(ctx, req, yes)
-	if err != nil {
-		return 0, "", err
-	}
-	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
-	return resp.StatusCode, string(body), err
-}
 
 // plainConn can't be asked for its socket.
 type plainConn struct{ net.Conn }
@@ -67,7 +46,7 @@ func TestALongBodyArrivesWhole(t *testing.T) {
 				for i := 0; b.Len() < size; i++ {
 					b.WriteByte(byte('a' + i%23))
 				}
-				if status, got, err := exchange(t.Context(), c, post(b.String())); err != nil || status != 200 || got != b.String() {
+				if status, got, err := call(t.Context(), c, post(b.String())); err != nil || status != 200 || got != b.String() {
 					t.Errorf("got %d, %d bytes, %v; want 200 and the %d bytes that were sent", status, len(got), err, size)
 				}
 			}
