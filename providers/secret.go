@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 )
@@ -23,6 +24,12 @@ type Secret struct {
 // NewSecret hides a copy of value.
 func NewSecret(value string) Secret {
 	h := &hidden{bytes: []byte(value)}
+	return Secret{access: h.access}
+}
+
+// secretOf hides a copy of value, of which no string is made.
+func secretOf(value []byte) Secret {
+	h := &hidden{bytes: slices.Clone(value)}
 	return Secret{access: h.access}
 }
 
