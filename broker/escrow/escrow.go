@@ -14,6 +14,7 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 )
@@ -40,11 +41,12 @@ type Options struct {
 
 // Escrow is a directory of sealed values. It is safe for concurrent use.
 type Escrow struct {
-	key    []byte
-	root   *os.Root
-	logger *slog.Logger
+	key        []byte
+	base, name string
+	logger     *slog.Logger
 
 	mu   sync.Mutex // one writes or erases at a time
+	root *os.Root   // nil: closed, when nothing was kept
 	kept map[string]bool
 }
 
@@ -56,23 +58,34 @@ func Open(o Options) (*Escrow, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open escrow: %w", err)
 	}
-	root, err := openDirectory(o.Directory, "mintmark-"+hex.EncodeToString(id))
-	if err != nil {
-		return nil, fmt.Errorf("open escrow: %w", err)
-	}
-	e := &Escrow{key: append([]byte(nil), o.Key...), root: root, logger: o.Logger, kept: make(map[string]bool)}
+	e := &Escrow{key: append([]byte(nil), o.Key...), base: o.Directory, name: "mintmark-" + hex.EncodeToString(id), logger: o.Logger, kept: make(map[string]bool)}
 	if e.logger == nil {
 		e.logger = slog.New(slog.DiscardHandler)
 	}
 	if err := e.list(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open escrow: %w", err), root.Close())
+		return nil, fmt.Errorf("open escrow: %w", err)
 	}
 	return e, nil
 }
 
+// directory returns where the files are, made anew where Close has removed it. The
+// caller holds mu.
+func (e *Escrow) directory() (_ *os.Root, err error) {
+	if e.root == nil {
+		e.root, err = openDirectory(e.base, e.name)
+	}
+	return e.root, err
+}
+
 // list finds what a process before this one kept, and removes what it did not finish.
 func (e *Escrow) list() error {
-	dir, err := e.root.Open(".")
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	root, err := e.directory()
+	if err != nil {
+		return err
+	}
+	dir, err := root.Open(".")
 	if err != nil {
 		return err
 	}
@@ -83,7 +96,7 @@ func (e *Escrow) list() error {
 	}
 	for _, name := range names {
 		if strings.HasSuffix(name, unfinished) {
-			e.remove(name)
+			e.remove(root, name)
 			continue
 		}
 		e.kept[name] = true
@@ -92,7 +105,20 @@ func (e *Escrow) list() error {
 }
 
 // Directory returns the path of what is kept.
-func (e *Escrow) Directory() string { return e.root.Name() }
+func (e *Escrow) Directory() string { return filepath.Join(e.base, e.name) }
+
+// Close removes the directory where nothing is kept in it. What is can be erased after
+// it, and more can be kept: some of what is to be revoked comes when all else has ended.
+func (e *Escrow) Close() error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if e.root == nil || len(e.kept) > 0 {
+		return nil
+	}
+	root := e.root
+	e.root = nil
+	return errors.Join(os.Remove(root.Name()), root.Close())
+}
 
 // Names returns the names of all that is there, in no order, also of what Keep did not
 // write, which Find refuses.
@@ -124,7 +150,11 @@ func (e *Escrow) Keep(name string, value []byte) (erase func(), err error) {
 	if !e.kept[name] && len(e.kept) >= MaxKept {
 		return nil, fmt.Errorf("keep in escrow: got %d values already, want at most as many", MaxKept)
 	}
-	if err := e.write(name, content); err != nil {
+	root, err := e.directory()
+	if err == nil {
+		err = write(root, name, content)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("keep in escrow: %w", err)
 	}
 	e.kept[name] = true
@@ -132,17 +162,17 @@ func (e *Escrow) Keep(name string, value []byte) (erase func(), err error) {
 }
 
 // write makes a file whole or not at all. Memory needs no sync.
-func (e *Escrow) write(name string, content []byte) error {
-	f, err := e.root.OpenFile(name+unfinished, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
+func write(root *os.Root, name string, content []byte) error {
+	f, err := root.OpenFile(name+unfinished, os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return err
 	}
 	_, err = f.Write(content)
 	if err = errors.Join(err, f.Close()); err == nil {
-		err = e.root.Rename(name+unfinished, name)
+		err = root.Rename(name+unfinished, name)
 	}
 	if err != nil {
-		return errors.Join(err, e.root.Remove(name+unfinished))
+		return errors.Join(err, root.Remove(name+unfinished))
 	}
 	return nil
 }
@@ -166,14 +196,20 @@ func (e *Escrow) read(name string) ([]byte, error) {
 	if !plain(name) {
 		return nil, fmt.Errorf("got the name %q, want one of letters, digits, dots and hyphens", name)
 	}
-	info, err := e.root.Lstat(name) // first: opening some kinds of file waits for somebody
+	e.mu.Lock()
+	root, err := e.directory()
+	e.mu.Unlock()
+	if err != nil {
+		return nil, err
+	}
+	info, err := root.Lstat(name) // first: opening some kinds of file waits for somebody
 	if err != nil {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > MaxValue+overhead {
 		return nil, fmt.Errorf("got a file of %v and %d bytes, want a regular one of at most %d", info.Mode(), info.Size(), MaxValue+overhead)
 	}
-	f, err := e.root.Open(name)
+	f, err := root.Open(name)
 	if err != nil {
 		return nil, err
 	}
@@ -184,11 +220,14 @@ func (e *Escrow) read(name string) ([]byte, error) {
 func (e *Escrow) erase(name string) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	e.remove(name)
+	if e.root != nil { // else nothing is there
+		e.remove(e.root, name)
+	}
 }
 
-func (e *Escrow) remove(name string) {
-	if err := e.root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+// remove removes a file. The caller holds mu.
+func (e *Escrow) remove(root *os.Root, name string) {
+	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		e.logger.ErrorContext(context.Background(), "what was in escrow can't be erased: the next start tries again", slog.Any("error", err))
 		return
 	}
