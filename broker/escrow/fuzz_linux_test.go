@@ -4,8 +4,6 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
-
-	"mintmark/broker/escrow"
 )
 
 // Whatever is in a file that Keep did not write, or not under this name, is refused.
@@ -18,7 +16,6 @@ func FuzzFind(f *testing.F) {
 	f.Add(other)
 	f.Add(sealed[:len(sealed)-1])
 	f.Add(append(sealed[:32:32], other[32:]...))
-	f.Add(make([]byte, escrow.MaxValue+100))
 	f.Add([]byte{})
 	f.Fuzz(func(t *testing.T, content []byte) {
 		if err := os.WriteFile(filepath.Join(e.Directory(), "a.0"), content, 0o600); err != nil {
