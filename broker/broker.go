@@ -38,6 +38,7 @@ type Options struct {
 	restFor     time.Duration // of a lease whose agent ended a session; 0: the pool's own
 	settling    time.Duration // of calls that were cut; 0: 2 s
 	inputTime   time.Duration // of an agent's answer to what an upstream asks; 0: inputWithin
+	places      []string      // where an escrow may be that nobody named; nil: escrow.Places
 }
 
 // bufferSize is how much of an answer is read at once.
@@ -117,7 +118,7 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.openLog(ctx, o.Bundle.Config); err != nil {
 		return nil, err
 	}
-	if err := b.openEscrow(ctx, o.Bundle.Config); err != nil {
+	if err := b.openEscrow(ctx, o); err != nil {
 		return nil, err
 	}
 	if err := b.openPins(o.Bundle.Config); err != nil {

@@ -15,11 +15,16 @@ import (
 // openEscrow opens where tokens are kept, sealed, that their system revokes only where
 // it is shown them: for the next start, should this process be killed. What the process
 // before left there and put on no record is on record when it returns.
-func (b *Broker) openEscrow(ctx context.Context, c bundle.Config) error {
-	if c.Escrow == bundle.NoEscrow {
+func (b *Broker) openEscrow(ctx context.Context, o Options) error {
+	named := o.Bundle.Config.Escrow
+	if named == bundle.NoEscrow {
 		return nil
 	}
-	kept, err := b.findEscrow(c.Escrow)
+	places := o.places
+	if places == nil {
+		places = escrow.Places()
+	}
+	kept, err := b.findEscrow(named, places)
 	if err != nil {
 		return err
 	}
@@ -37,13 +42,13 @@ func (b *Broker) openEscrow(ctx context.Context, c bundle.Config) error {
 	return b.log.Flush(ctx)
 }
 
-// findEscrow opens the place that was named, or else the first that is in memory and can
-// be written; nil: there is none.
-func (b *Broker) findEscrow(named bundle.Escrow) (*escrow.Escrow, error) {
+// findEscrow opens what was named, or else the first of the places that is in memory and
+// can be written; nil: there is none.
+func (b *Broker) findEscrow(named bundle.Escrow, places []string) (*escrow.Escrow, error) {
 	if named != "" {
 		return escrow.Open(escrow.Options{Directory: string(named), Key: b.escrowKey, Logger: b.logger})
 	}
-	for _, place := range escrow.Places() {
+	for _, place := range places {
 		kept, err := escrow.Open(escrow.Options{Directory: place, Key: b.escrowKey, Logger: b.logger})
 		if err == nil || !unsuitable(err) {
 			return kept, err
