@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
 	"log/slog"
 	"time"
@@ -29,6 +30,20 @@ type Escrow interface {
 // there once, as it ends with the last lease of it.
 func escrowName(r *audit.Record) string { return r.Provider + "." + r.Fingerprint }
 
+// kept is what is known of a secret in escrow.
+type kept struct {
+	Record audit.Record `json:"record"`
+	Issuer string       `json:"issuer,omitempty"`
+}
+
+// issuer returns whose secrets reg has, as far as it says that.
+func (reg *registration) issuer() string {
+	if issuing, ok := reg.Provider.(Issuing); ok {
+		return issuing.Issuer()
+	}
+	return ""
+}
+
 // deposit has what l is made of kept for the next start, where that could not have it
 // revoked otherwise. It comes before the record of l, and before any use.
 func (p *Pool) deposit(l *lease) (err error) {
@@ -46,7 +61,7 @@ func (p *Pool) deposit(l *lease) (err error) {
 // keepSecret keeps what l is made of beside r, by which the next start knows what it is
 // even where the log does not.
 func (p *Pool) keepSecret(l *lease, r *audit.Record) (erase func(), err error) {
-	about, err := json.Marshal(orphan(*r))
+	about, err := json.Marshal(kept{Record: orphan(*r), Issuer: l.reg.issuer()})
 	if err != nil {
 		return nil, err
 	}
@@ -74,17 +89,20 @@ func (p *Pool) claim(d *debt) error {
 	if p.escrow == nil {
 		return fault.New("revoke", fault.Internal, "its system ends it only where it is shown the secret, which no escrow is open for: "+d.byItself())
 	}
-	kept, erase, err := p.escrow.Find(escrowName(&d.record))
+	value, erase, err := p.escrow.Find(escrowName(&d.record))
 	if errors.Is(err, fs.ErrNotExist) {
 		return fault.Wrap("revoke", fault.Internal, "its system ends it only where it is shown the secret, which is not in escrow, as after a restart of the machine: "+d.byItself(), err)
 	}
 	if err != nil {
 		return fault.Wrap("revoke", fault.Internal, "what is in escrow of it can't be read: "+d.byItself(), err)
 	}
-	defer clear(kept)
-	_, token, err := splitKept(kept)
+	defer clear(value)
+	about, token, err := splitKept(value)
 	if err != nil {
 		return fault.Wrap("revoke", fault.Internal, "what is in escrow of it can't be read: "+d.byItself(), err)
+	}
+	if now := d.reg.issuer(); now != about.Issuer {
+		return fault.New("revoke", fault.Internal, fmt.Sprintf("it was issued by %q and the provider is registered for %q now, which is not shown it: %s", about.Issuer, now, d.byItself()))
 	}
 	secret := secretOf(token)
 	d.held.Opened = Opened{m: Material{Token: secret}}
@@ -138,29 +156,30 @@ func Unrecorded(e Escrow, names []string, orphans []audit.Record, now time.Time,
 
 // describe returns what is kept under name without the secret.
 func describe(e Escrow, name string) (r audit.Record, erase func(), err error) {
-	kept, erase, err := e.Find(name)
+	value, erase, err := e.Find(name)
 	if err != nil {
 		return r, erase, err
 	}
-	defer clear(kept)
-	if r, _, err = splitKept(kept); err == nil && escrowName(&r) != name {
+	defer clear(value)
+	about, _, err := splitKept(value)
+	if err == nil && escrowName(&about.Record) != name {
 		err = errors.New("expected what is kept under this name, got what is of another")
 	}
-	return r, erase, err
+	return about.Record, erase, err
 }
 
 // splitKept returns the parts of what keepSecret made.
-func splitKept(kept []byte) (about audit.Record, token []byte, err error) {
+func splitKept(value []byte) (about kept, token []byte, err error) {
 	const word = 4
-	if len(kept) < word || uint64(binary.BigEndian.Uint32(kept)) > uint64(len(kept)-word) {
-		return audit.Record{}, nil, errors.New("expected a record and a token, got less")
+	if len(value) < word || uint64(binary.BigEndian.Uint32(value)) > uint64(len(value)-word) {
+		return kept{}, nil, errors.New("expected a record and a token, got less")
 	}
-	end := word + int(binary.BigEndian.Uint32(kept))
-	if err := json.Unmarshal(kept[word:end], &about); err != nil {
-		return audit.Record{}, nil, errors.New("expected a record in front of the token, got none")
+	end := word + int(binary.BigEndian.Uint32(value))
+	if err := json.Unmarshal(value[word:end], &about); err != nil {
+		return kept{}, nil, errors.New("expected a record in front of the token, got none")
 	}
-	if end == len(kept) || !about.Escrow {
-		return audit.Record{}, nil, errors.New("expected a record and a token, got no token")
+	if end == len(value) || !about.Record.Escrow {
+		return kept{}, nil, errors.New("expected a record and a token, got no token")
 	}
-	return orphan(about), kept[end:], nil
+	return about, value[end:], nil
 }

@@ -77,6 +77,7 @@ func (s *safe) use(o *providers.PoolOptions) { o.Escrow = s }
 type shows struct {
 	scripted
 	token func(n int) string
+	name  string // of the issuer
 	down  atomic.Bool
 
 	shown sync.Map
@@ -99,6 +100,9 @@ func showing(ttl time.Duration) *shows {
 	}
 	return s
 }
+
+// Issuer implements providers.Issuing.
+func (s *shows) Issuer() string { return s.name }
 
 func (s *shows) ended(n int) bool {
 	_, ok := s.shown.Load(s.token(n))
@@ -147,6 +151,32 @@ func TestWhatOnlyItsSecretEndsIsRevokedAfterACrash(t *testing.T) {
 			t.Errorf("events: got %q, and %d orphans after that", got, len(r.Orphans(t)))
 		}
 		r.Stop(t)
+	})
+}
+
+// A name may be registered for another system by the next start, which is not to be shown
+// what the one before has issued.
+func TestATokenIsShownToItsOwnIssuerAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := showing(time.Hour)
+		before.name = "https://a.test"
+		left, s := killed(t, before, 1)
+		for name, next := range map[string]providers.Provider{"https://b.test": &shows{name: "https://b.test"}, "": lasting(time.Hour)} {
+			if p, ok := next.(*shows); ok {
+				p.scripted.onRevoke = func(context.Context, providers.Held) error {
+					t.Error("got the token shown to another")
+					return nil
+				}
+			}
+			r := one(t, next, s.use)
+			n := r.Adopt(t.Context(), slices.Clone(left))
+			synctest.Wait()
+			got := r.Records(t)
+			if n != 0 || len(got) != 1 || got[0].Event != "revoke_failed" || !strings.Contains(got[0].Reason, `issued by "https://a.test" and the provider is registered for "`+name+`" now`) {
+				t.Errorf("%q: got %d adopted and %+v, want it refused", name, n, got)
+			}
+			r.Stop(t)
+		}
 	})
 }
 
