@@ -116,8 +116,15 @@ func (o *opaque) Revoke(_ context.Context, h providers.Held) error {
 	return nil
 }
 
-// What comes when the log is closed is in escrow too, so that the next start shows it.
+// What comes when the log is closed is in escrow too, so that the next start shows it;
+// even where nothing but the escrow tells of it, as after a kill before the record.
 func TestAnOpaqueTokenThatComesAfterTheEndIsRevokedByTheNextStart(t *testing.T) {
+	for name, forgotten := range map[string]bool{"written down": false, "in escrow alone": true} {
+		t.Run(name, func(t *testing.T) { opaqueAfterTheEnd(t, forgotten) })
+	}
+}
+
+func opaqueAfterTheEnd(t *testing.T, forgotten bool) {
 	o := &opaque{heedless: heedless{begun: make(chan struct{}), free: make(chan struct{})}}
 	o.down.Store(true)
 	w := open(t, func(s *setup) {
@@ -138,10 +145,16 @@ func TestAnOpaqueTokenThatComesAfterTheEndIsRevokedByTheNextStart(t *testing.T) 
 		t.Errorf("Close: %v", err)
 	}
 	close(o.free)
+	var owed []string
 	w.await("what is owed to be written down", func() bool {
-		owed, _ := filepath.Glob(filepath.Join(w.logDir(), "state", "owed", "*.json"))
+		owed, _ = filepath.Glob(filepath.Join(w.logDir(), "state", "owed", "*.json"))
 		return len(owed) == 1
 	})
+	if forgotten {
+		if err := os.Remove(owed[0]); err != nil {
+			t.Fatal(err)
+		}
+	}
 	token := w.issuer.last()
 	for _, dir := range []string{memory, w.dir} {
 		if found := holding(t, dir, token); len(found) != 0 {

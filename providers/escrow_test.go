@@ -139,11 +139,24 @@ func TestWhatOnlyItsSecretEndsIsRevokedAfterACrash(t *testing.T) {
 			}
 		}
 		p := showing(time.Hour)
+		asked, end := []providers.Held{}, p.onRevoke
+		var mu sync.Mutex
+		p.onRevoke = func(ctx context.Context, h providers.Held) error {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, h)
+			return end(ctx, h)
+		}
 		r := one(t, p, s.use)
 		if n := r.Adopt(t.Context(), left); n != 3 {
 			t.Errorf("got %d adopted, want three", n)
 		}
 		synctest.Wait()
+		for _, h := range asked {
+			if h.Opened.Token() != "" {
+				t.Error("after its revocation: got the token, want it wiped")
+			}
+		}
 		if !p.ended(1) || !p.ended(2) || !p.ended(3) || r.Owed() != 0 || len(s.names()) != 0 {
 			t.Errorf("got %d owed, and %v in escrow still, want all revoked and erased", r.Owed(), s.names())
 		}
@@ -311,6 +324,28 @@ func TestWhatEndsByItselfIsErased(t *testing.T) {
 		pass(15 * time.Second)
 		if len(s.names()) != 0 || p.ended(1) || !strings.HasPrefix(r.Events(t), "mint mint_failed") {
 			t.Errorf("after its end: got %v in escrow, revoked %t, events %q", s.names(), p.ended(1), r.Events(t))
+		}
+		r.Stop(t)
+	})
+}
+
+// What is held for long is on record again, and what has ended meanwhile is nobody's.
+func TestWhatIsInEscrowForLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s safe
+		r := one(t, showing(12*time.Hour), s.use)
+		lease(t, r)
+		pass(7*time.Hour + time.Second)
+		left := r.Orphans(t)
+		if got := r.Events(t); strings.Count(got, "held") < 5 || len(left) != 1 || !left[0].Escrow {
+			t.Errorf("events: got %q and %+v left, want it again each hour", got, left)
+		}
+		crashed := &safe{kept: maps.Clone(s.kept)}
+		r.Stop(t)
+		pass(12 * time.Hour)
+		r = one(t, showing(time.Hour), crashed.use)
+		if n := r.Adopt(t.Context(), left); n != 0 || len(crashed.names()) != 0 || r.Events(t) != "" {
+			t.Errorf("past its end: got %d adopted, %v in escrow and events %q", n, crashed.names(), r.Events(t))
 		}
 		r.Stop(t)
 	})
