@@ -123,6 +123,28 @@ func TestNoTokenOutlivesAKill(t *testing.T) {
 	noneIn(t, held, kept, s.dir)
 }
 
+// A token that the memory has no room for serves no call, and is revoked.
+func TestAFullEscrowRefusesCallsUntilThereIsRoom(t *testing.T) {
+	s, seen, kept := newTokens(t, testenv.OAuth(t, testenv.OAuthOptions{TTL: time.Hour}))
+	inside := s.serveOn(kept)
+	fillUp(t, filepath.Join(inside, "filler"))
+	if got := s.call(); got.status != 200 || got.step != "lease" || got.kind != "unavailable" || !strings.Contains(got.reason, "cannot keep what it needs to revoke the new credential after a crash") {
+		t.Errorf("with a full memory: got %+v", got)
+	}
+	if got := seen.take(); len(got) != 0 {
+		t.Errorf("with a full memory: got %d tokens shown to the upstream", len(got))
+	}
+	await(t, "the revocation", time.Minute, func() bool { return len(issued(t, s, "revoke")) == 1 })
+	if got := issued(t, s, "mint_failed"); len(got) != 1 || !strings.Contains(got[0].Reason, "no space left on device") {
+		t.Errorf("got the records %+v, want one that says why", got)
+	}
+	if err := os.Remove(filepath.Join(inside, "filler")); err != nil {
+		t.Fatal(err)
+	}
+	s.until("a call that is allowed", 20*time.Second, allowed)
+	s.stop()
+}
+
 // holdAndKill has the broker mint a token for each agent, kills it, and returns them.
 func holdAndKill(t *testing.T, s *site, seen *shown) []string {
 	t.Helper()
