@@ -1,8 +1,8 @@
 package providers
 
 import (
+	"bytes"
 	"context"
-	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -66,9 +66,8 @@ func (p *Pool) keepSecret(l *lease, r *audit.Record) (erase func(), err error) {
 		return nil, err
 	}
 	token := open(l.credential.lease.material.Token)
-	value := make([]byte, 0, 4+len(about)+len(token)) // which never grows: nothing is left behind
-	value = binary.BigEndian.AppendUint32(value, uint32(len(about)))
-	value = append(append(value, about...), token...)
+	value := make([]byte, 0, len(about)+1+len(token))               // which never grows: nothing is left behind
+	value = append(append(append(value, about...), '\n'), token...) // JSON has no line break of its own
 	defer clear(value)
 	return p.escrow.Keep(escrowName(r), value)
 }
@@ -170,16 +169,12 @@ func describe(e Escrow, name string) (r audit.Record, erase func(), err error) {
 
 // splitKept returns the parts of what keepSecret made.
 func splitKept(value []byte) (about kept, token []byte, err error) {
-	const word = 4
-	if len(value) < word || uint64(binary.BigEndian.Uint32(value)) > uint64(len(value)-word) {
-		return kept{}, nil, errors.New("expected a record and a token, got less")
-	}
-	end := word + int(binary.BigEndian.Uint32(value))
-	if err := json.Unmarshal(value[word:end], &about); err != nil {
+	line, token, _ := bytes.Cut(value, []byte{'\n'})
+	if err := json.Unmarshal(line, &about); err != nil {
 		return kept{}, nil, errors.New("expected a record in front of the token, got none")
 	}
-	if end == len(value) || !about.Record.Escrow {
+	if len(token) == 0 || !about.Record.Escrow {
 		return kept{}, nil, errors.New("expected a record and a token, got no token")
 	}
-	return about, value[end:], nil
+	return about, token, nil
 }

@@ -203,7 +203,7 @@ func TestWhatTheEscrowHasNotIsOnRecord(t *testing.T) {
 			"that is off now":                {func(*safe, *providers.PoolOptions) {}, "no escrow is open"},
 			"garbled": {func(s *safe, o *providers.PoolOptions) {
 				for name := range s.kept {
-					s.kept[name] = []byte{0, 0, 0, 9, '{'}
+					s.kept[name] = []byte("{\ntoken")
 				}
 				o.Escrow = s
 			}, "can't be read"},
