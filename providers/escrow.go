@@ -132,7 +132,9 @@ func (d *debt) byItself() string {
 func Unrecorded(e Escrow, names []string, orphans []audit.Record, now time.Time, logger *slog.Logger) []audit.Record {
 	known := make(map[string]bool, len(orphans))
 	for i := range orphans {
-		known[escrowName(&orphans[i])] = orphans[i].Escrow
+		if orphans[i].Escrow {
+			known[escrowName(&orphans[i])] = true
+		}
 	}
 	var left []audit.Record
 	for _, name := range names {
