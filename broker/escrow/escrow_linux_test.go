@@ -7,11 +7,14 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"mintmark/broker/escrow"
 	"mintmark/internal/owned"
@@ -204,7 +207,9 @@ func TestADirectoryThatOthersHaveAHandInIsRefused(t *testing.T) {
 		want string
 	}{
 		"a link":               {func() error { return errors.Join(os.Mkdir(elsewhere, 0o700), os.Symlink(elsewhere, path)) }, "to be a directory"},
-		"a file":               {func() error { return os.WriteFile(path, nil, 0o600) }, "not a directory"},
+		"a link to nothing":    {func() error { return os.Symlink(filepath.Join(base, "nothing"), path) }, "to be a directory"},
+		"a pipe nobody is at":  {func() error { return syscall.Mkfifo(path, 0o600) }, "to be a directory"},
+		"a file":               {func() error { return os.WriteFile(path, nil, 0o600) }, "to be a directory"},
 		"one others look into": {func() error { return errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, 0o711)) }, "to have mode 0700"},
 	}
 	if owned.Me().IsRoot() { // who alone can give one away
@@ -217,7 +222,7 @@ func TestADirectoryThatOthersHaveAHandInIsRefused(t *testing.T) {
 		if err := errors.Join(os.RemoveAll(path), tt.take()); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := escrow.Open(escrow.Options{Directory: base, Key: key(1)}); err == nil || !strings.Contains(err.Error(), tt.want) {
+		if _, err := escrow.Open(escrow.Options{Directory: base, Key: key(1)}); err == nil || !strings.Contains(err.Error(), tt.want) || quiet(err) {
 			t.Errorf("%s: got %v, want it refused with %q", what, err, tt.want)
 		}
 		if _, err := e.Keep("a", nil); err == nil { // it opens the directory anew
@@ -226,6 +231,47 @@ func TestADirectoryThatOthersHaveAHandInIsRefused(t *testing.T) {
 	}
 	if left, err := os.ReadDir(elsewhere); err != nil || len(left) != 0 {
 		t.Errorf("got %v, %v where the link led to, want nothing", left, err)
+	}
+}
+
+// quiet reports whether err is one for which a start goes on without an escrow.
+func quiet(err error) bool {
+	return errors.Is(err, escrow.ErrNoMemory) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)
+}
+
+// A directory of this name that the broker's user can't even look into was put there by
+// somebody: that is no place that was never meant for it.
+func TestADirectoryThatCannotBeLookedIntoIsRefused(t *testing.T) {
+	if !owned.Me().IsRoot() {
+		return // who alone can be another for a while
+	}
+	base := memory(t)
+	e := open(t, base)
+	if err := errors.Join(e.Close(), os.Chmod(base, 0o777), os.Mkdir(e.Directory(), 0o700), os.Chown(e.Directory(), 65533, 65533)); err != nil {
+		t.Fatal(err)
+	}
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	if _, err := unix.SetfsuidRetUid(65534); err != nil {
+		t.Fatal(err)
+	}
+	_, err := escrow.Open(escrow.Options{Directory: base, Key: key(1)})
+	if _, undone := unix.SetfsuidRetUid(0); undone != nil {
+		t.Fatal(undone)
+	}
+	if err == nil || !strings.Contains(err.Error(), "to belong to") || quiet(err) {
+		t.Errorf("got %v, want it refused", err)
+	}
+}
+
+// A pipe in the place of a directory must not keep the start waiting.
+func TestAPlaceThatIsAPipeIsRefused(t *testing.T) {
+	pipe := filepath.Join(memory(t), "pipe")
+	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := escrow.Open(escrow.Options{Directory: pipe, Key: key(1)}); !errors.Is(err, syscall.ENOTDIR) {
+		t.Errorf("got %v, want that it is no directory", err)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"mintmark/internal/owned"
 )
@@ -42,19 +43,26 @@ func openDirectory(base, name string) (*os.Root, error) {
 	if err := os.Mkdir(path, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
 		return nil, err
 	}
+	named, err := os.Lstat(path) // first: opening a pipe waits for somebody
+	if err != nil {
+		return nil, err
+	}
+	if err := ours(path, named); err != nil {
+		return nil, err
+	}
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, err
 	}
-	if err := ours(root); err != nil {
+	if err := same(root, named); err != nil {
 		return nil, errors.Join(err, root.Close())
 	}
 	return root, nil
 }
 
-// holds returns an error unless path is in memory.
+// holds returns an error unless path is a directory in memory.
 func holds(path string) error {
-	f, err := os.Open(path)
+	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_DIRECTORY, 0)
 	if err != nil {
 		return err
 	}
@@ -62,28 +70,34 @@ func holds(path string) error {
 	return inMemory(f)
 }
 
-// ours returns an error unless nobody else has a hand in the directory. Where
+// ours returns an error unless the directory is one that nobody else has a hand in. Where
 // everybody may make something in its parent, as in /dev/shm, its name can be taken.
-func ours(root *os.Root) error {
-	opened, err := root.Stat(".")
-	if err != nil {
-		return err
-	}
-	named, err := os.Lstat(root.Name())
+func ours(path string, named fs.FileInfo) error {
 	switch {
-	case err != nil:
-		return err
-	case !os.SameFile(named, opened):
-		return fmt.Errorf("expected %s to be a directory, got %v: remove it", root.Name(), named.Mode())
-	case owned.Of(opened) != owned.Me():
-		return fmt.Errorf("expected %s to belong to %s, got %s: remove it, or name another place", root.Name(), owned.Me().Name(), owned.Of(opened).Name())
-	case opened.Mode().Perm()&0o077 != 0:
-		return fmt.Errorf("expected %s to have mode 0700, got %#o: remove it", root.Name(), opened.Mode().Perm())
+	case !named.IsDir():
+		return fmt.Errorf("expected %s to be a directory, got %v: remove it", path, named.Mode())
+	case owned.Of(named) != owned.Me():
+		return fmt.Errorf("expected %s to belong to %s, got %s: remove it, or name another place", path, owned.Me().Name(), owned.Of(named).Name())
+	case named.Mode().Perm() != 0o700:
+		return fmt.Errorf("expected %s to have mode 0700, got %#o: remove it", path, named.Mode().Perm())
 	}
+	return nil
+}
+
+// same returns an error unless what was opened is the directory that was looked at, and
+// in memory.
+func same(root *os.Root, named fs.FileInfo) error {
 	self, err := root.Open(".")
 	if err != nil {
 		return err
 	}
 	defer self.Close()
+	opened, err := self.Stat()
+	if err != nil {
+		return err
+	}
+	if !os.SameFile(named, opened) {
+		return fmt.Errorf("expected %s to stay what it was, got another: somebody else has a hand in it", root.Name())
+	}
 	return inMemory(self)
 }
