@@ -238,7 +238,8 @@ func (b *Broker) close(ctx context.Context) error {
 		if skipped := b.strangers.count(); skipped != nil {
 			b.log.Note(skipped)
 		}
-		errs = append(errs, b.closePins(), b.recordStop(ctx), b.log.Close(), b.closeEscrow())
+		// The log last: whoever has it next finds that the escrow is free.
+		errs = append(errs, b.closePins(), b.recordStop(ctx), b.closeEscrow(), b.log.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -84,6 +84,35 @@ func TestWhereTheEscrowIs(t *testing.T) {
 	w.unread = true // the world's own log went on with others
 }
 
+// A copy of what a broker has, log and key, is no reason to revoke what that one holds.
+func TestACopyOfABrokerThatRunsIsRefused(t *testing.T) {
+	w, memory := open(t), inMemory(t)
+	if err := w.stop(); err != nil {
+		t.Fatal(err)
+	}
+	load := func() *bundle.Bundle {
+		bd, err := bundle.Load(w.dir, w.kinds().Settings())
+		if err != nil {
+			t.Fatal(err)
+		}
+		bd.Config.Escrow = bundle.Escrow(memory)
+		return bd
+	}
+	first, err := broker.Open(t.Context(), broker.Options{Bundle: load(), Kinds: w.kinds()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	other := load()
+	other.Config.Audit.Directory, other.Config.State = bundle.Path(t.TempDir()), bundle.Path(t.TempDir())
+	if _, err := broker.Open(t.Context(), broker.Options{Bundle: other, Kinds: w.kinds()}); !errors.Is(err, escrow.ErrInUse) {
+		t.Errorf("got %v, want the start refused", err)
+	}
+	if err := first.Close(context.WithoutCancel(t.Context())); err != nil {
+		t.Error(err)
+	}
+	w.unread = true // the world's own log went on with another
+}
+
 func TestTheEscrowIsFixedWhileTheBrokerRuns(t *testing.T) {
 	t.Parallel()
 	w := open(t)

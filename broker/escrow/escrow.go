@@ -45,14 +45,16 @@ type Escrow struct {
 	base, name string
 	logger     *slog.Logger
 
-	mu   sync.Mutex // one writes or erases at a time
-	root *os.Root   // nil: closed, when nothing was kept
-	kept map[string]bool
+	mu     sync.Mutex // one writes or erases at a time
+	root   *os.Root   // nil: closed, when nothing was kept
+	lock   *os.File   // on the directory; nil: not taken
+	closed bool       // the next process may have it
+	kept   map[string]bool
 }
 
 // Open opens the directory of what is kept under o.Key. It returns an error wrapping
-// ErrNoMemory where o.Directory is not in memory, and refuses a directory of another
-// user's, one that others can look into and a symbolic link.
+// ErrNoMemory where o.Directory is not in memory, or ErrInUse, and refuses a directory of
+// another user's, one that others can look into and a symbolic link.
 func Open(o Options) (*Escrow, error) {
 	id, err := hkdf.Key(sha256.New, o.Key, nil, "mintmark escrow directory v1", 8)
 	if err != nil {
@@ -63,18 +65,49 @@ func Open(o Options) (*Escrow, error) {
 		e.logger = slog.New(slog.DiscardHandler)
 	}
 	if err := e.list(); err != nil {
-		return nil, fmt.Errorf("open escrow: %w", err)
+		return nil, errors.Join(fmt.Errorf("open escrow: %w", err), e.leave())
 	}
 	return e, nil
 }
 
-// directory returns where the files are, made anew where Close has removed it. The
-// caller holds mu.
-func (e *Escrow) directory() (_ *os.Root, err error) {
-	if e.root == nil {
-		e.root, err = openDirectory(e.base, e.name)
+// directory returns where the files are, made anew where Close has removed it, or somebody
+// else. The caller holds mu.
+func (e *Escrow) directory() (*os.Root, error) {
+	if e.root != nil && !there(e.root) {
+		e.logger.ErrorContext(context.Background(), "the directory of the escrow is gone: what was kept in it is lost to the next start", slog.String("directory", e.root.Name()))
+		_ = e.leave()
 	}
-	return e.root, err
+	if e.root != nil {
+		return e.root, nil
+	}
+	root, err := openDirectory(e.base, e.name)
+	if err != nil {
+		return nil, err
+	}
+	if !e.closed {
+		if e.lock, err = lock(root); err != nil {
+			return nil, errors.Join(err, root.Close())
+		}
+	}
+	e.root = root
+	return root, nil
+}
+
+// leave lets go of the directory. The caller holds mu.
+func (e *Escrow) leave() error {
+	root := e.root
+	if e.root = nil; root == nil {
+		return nil
+	}
+	return errors.Join(root.Close(), e.unlock())
+}
+
+func (e *Escrow) unlock() error {
+	lock := e.lock
+	if e.lock = nil; lock == nil {
+		return nil
+	}
+	return lock.Close()
 }
 
 // list finds what a process before this one kept, and removes what it did not finish.
@@ -107,17 +140,21 @@ func (e *Escrow) list() error {
 // Directory returns the path of what is kept.
 func (e *Escrow) Directory() string { return filepath.Join(e.base, e.name) }
 
-// Close removes the directory where nothing is kept in it. What is can be erased after
-// it, and more can be kept: some of what is to be revoked comes when all else has ended.
+// Close leaves the escrow to the next process, and removes the directory where nothing is
+// kept in it. What is can be erased after it, and more can be kept: some of what is to be
+// revoked comes when all else has ended.
 func (e *Escrow) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.closed = true
 	if e.root == nil || len(e.kept) > 0 {
-		return nil
+		return e.unlock()
 	}
-	root := e.root
-	e.root = nil
-	return errors.Join(os.Remove(root.Name()), root.Close())
+	removed := os.Remove(e.root.Name())
+	if errors.Is(removed, fs.ErrNotExist) { // somebody else did
+		removed = nil
+	}
+	return errors.Join(removed, e.leave())
 }
 
 // Names returns the names of all that is there, in no order, also of what Keep did not

@@ -60,6 +60,7 @@ func TestWhatIsKeptIsThereForTheNextProcess(t *testing.T) {
 	keep(t, e, "a.0", "before")
 	erase := keep(t, e, "a.0", value)
 	keep(t, e, "b.0", "")
+	e.Kill()
 	next := open(t, dir)
 	names := next.Names()
 	slices.Sort(names)
@@ -324,6 +325,65 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	if logged.Len() > 0 {
 		t.Errorf("got logged %q, want nothing", logged.String())
+	}
+}
+
+// Whoever cleans up memory, as systemd does with the files of a user who has logged out,
+// must not keep a broker that goes on from all it mints.
+func TestADirectoryThatIsGoneIsMadeAnew(t *testing.T) {
+	for what, take := range map[string]func(path string) error{
+		"removed":    os.RemoveAll,
+		"moved away": func(path string) error { return os.Rename(path, path+"-moved") },
+	} {
+		var logged bytes.Buffer
+		base := memory(t)
+		e, err := escrow.Open(escrow.Options{Directory: base, Key: key(1), Logger: slog.New(slog.NewTextHandler(&logged, nil))})
+		if err != nil {
+			t.Fatal(err)
+		}
+		erase := keep(t, e, "a", value)
+		if err := take(e.Directory()); err != nil {
+			t.Fatal(err)
+		}
+		keep(t, e, "b", value)
+		keep(t, e, "c", value)()
+		erase()
+		if got := e.Names(); !slices.Equal(got, []string{"b"}) || strings.Count(logged.String(), "is lost to the next start") != 1 {
+			t.Errorf("%s: got %q, want what came after it, and one line in the log, logged %s", what, got, logged.String())
+		}
+		e.Kill()
+		next := open(t, base)
+		if got, _, err := next.Find("b"); err != nil || string(got) != value {
+			t.Errorf("%s: got %q, %v for the next process, want what came after it", what, got, err)
+		}
+		if err := errors.Join(os.RemoveAll(next.Directory()), next.Close()); err != nil {
+			t.Errorf("%s: close: %v", what, err)
+		}
+	}
+}
+
+// What another broker still holds must not be taken for what one has left behind, as where
+// both have a copy of one signing key.
+func TestOneProcessHasAnEscrow(t *testing.T) {
+	base := memory(t)
+	e := open(t, base)
+	keep(t, e, "a", value)
+	if _, err := escrow.Open(escrow.Options{Directory: base, Key: key(1)}); !errors.Is(err, escrow.ErrInUse) || !strings.Contains(err.Error(), e.Directory()) {
+		t.Errorf("got %v, want that it is in use", err)
+	}
+	if err := e.Close(); err != nil {
+		t.Fatal(err)
+	}
+	next := open(t, base)
+	if got := next.Names(); !slices.Equal(got, []string{"a"}) {
+		t.Errorf("after its end: got %q", got)
+	}
+	keep(t, e, "late", value) // beside the next
+	if err := next.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := len(open(t, base).Names()); got != 2 {
+		t.Errorf("got %d names, want what came late too", got)
 	}
 }
 

@@ -15,6 +15,10 @@ import (
 // reach a disk.
 var ErrNoMemory = errors.New("expected a directory of a file system in memory (tmpfs or ramfs)")
 
+// ErrInUse is of a directory that another process, or this one, has open: what is in it
+// was left by nobody.
+var ErrInUse = errors.New("it is open already")
+
 // Places are where an Escrow may be where nobody said where, the best first: the
 // directory that systemd made for the service (RuntimeDirectory=), and the memory that
 // processes share.
@@ -100,4 +104,30 @@ func same(root *os.Root, named fs.FileInfo) error {
 		return fmt.Errorf("expected %s to stay what it was, got another: somebody else has a hand in it", root.Name())
 	}
 	return inMemory(self)
+}
+
+// there reports whether root still has its name, by which the next process looks for it.
+func there(root *os.Root) bool {
+	named, err := os.Lstat(root.Name())
+	if err != nil {
+		return false
+	}
+	opened, err := root.Stat(".")
+	return err == nil && os.SameFile(named, opened)
+}
+
+// lock takes root for this process until the file is closed.
+func lock(root *os.Root) (*os.File, error) {
+	self, err := root.Open(".")
+	if err != nil {
+		return nil, err
+	}
+	if err = syscall.Flock(int(self.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err == nil {
+		return self, nil
+	}
+	_ = self.Close()
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return nil, fmt.Errorf("lock %s: %w, most likely in another broker whose log has the same signing key: give each a key of its own", root.Name(), ErrInUse)
+	}
+	return nil, fmt.Errorf("lock %s: %w", root.Name(), err)
 }
