@@ -22,7 +22,7 @@ type Escrow interface {
 	// It is kept when Keep returns, whatever becomes of the process.
 	Keep(name string, value []byte) (erase func(), err error)
 	// Find returns what is kept under name. The error wraps fs.ErrNotExist where nothing
-	// is; erase is never nil.
+	// is, and a *fs.PathError where it may be read another time; erase is never nil.
 	Find(name string) (value []byte, erase func(), err error)
 }
 
@@ -128,7 +128,7 @@ func (d *debt) byItself() string {
 // Unrecorded returns what e keeps under the given names and the orphans of the log do
 // not name: what a process left that was killed before the record of a mint, or right
 // after a revocation. Each is a record as Orphans returns it. What has ended by itself,
-// or can't be read, is erased.
+// or is not what a Pool kept, is erased; what can't be read now stays.
 func Unrecorded(e Escrow, names []string, orphans []audit.Record, now time.Time, logger *slog.Logger) []audit.Record {
 	known := make(map[string]bool, len(orphans))
 	for i := range orphans {
@@ -142,7 +142,11 @@ func Unrecorded(e Escrow, names []string, orphans []audit.Record, now time.Time,
 			continue
 		}
 		r, erase, err := describe(e, name)
+		var unread *fs.PathError
 		switch {
+		case errors.Is(err, fs.ErrNotExist): // erased meanwhile
+		case errors.As(err, &unread):
+			logger.LogAttrs(context.Background(), slog.LevelError, "what is in escrow can't be read now: the next start tries again", slog.String("name", name), slog.Any("error", err))
 		case err != nil:
 			logger.LogAttrs(context.Background(), slog.LevelError, "what is in escrow can't be read, and is erased", slog.String("name", name), slog.Any("error", err))
 			erase()

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -24,6 +25,7 @@ import (
 // safe is an Escrow that outlives a pool.
 type safe struct {
 	onKeep func() error
+	onFind func() error
 
 	mu   sync.Mutex
 	kept map[string][]byte
@@ -47,6 +49,11 @@ func (s *safe) Keep(name string, value []byte) (func(), error) {
 
 // Find implements providers.Escrow.
 func (s *safe) Find(name string) ([]byte, func(), error) {
+	if s.onFind != nil {
+		if err := s.onFind(); err != nil {
+			return nil, func() { s.erase(name) }, err
+		}
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	value, ok := s.kept[name]
@@ -376,6 +383,27 @@ func TestWhatIsInEscrowAndOnNoRecord(t *testing.T) {
 		pass(time.Hour)
 		if found := providers.Unrecorded(s, s.names(), nil, time.Now(), quiet()); len(found) != 0 || len(s.names()) != 0 || len(left) != 2 {
 			t.Errorf("past their end: got %+v and %v in escrow", found, s.names())
+		}
+	})
+}
+
+// What can't be read now, as where a process has too many files open, may be at the next
+// start: it is all that can end a token.
+func TestWhatCannotBeReadNowStaysInEscrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for want, err := range map[string]error{
+			"the next start": &fs.PathError{Op: "openat", Path: "db.0", Err: syscall.EMFILE},
+			"":               &fs.PathError{Op: "statat", Path: "db.0", Err: syscall.ENOENT}, // erased meanwhile
+		} {
+			_, s := killed(t, showing(time.Hour), 1)
+			s.onFind = func() error { return err }
+			var logged strings.Builder
+			if found := providers.Unrecorded(s, s.names(), nil, time.Now(), slog.New(slog.NewTextHandler(&logged, nil))); len(found) != 0 || len(s.names()) != 1 {
+				t.Errorf("%v: got %+v and %v in escrow, want it left", err, found, s.names())
+			}
+			if got := logged.String(); !strings.Contains(got, want) || (want == "") != (got == "") {
+				t.Errorf("%v: logged %q, want %q", err, got, want)
+			}
 		}
 	})
 }
