@@ -136,6 +136,9 @@ func (o *opaque) Mint(context.Context, providers.Request) (providers.Credential,
 		providers.Terms{NotAfter: time.Now().Add(time.Hour), Revocable: true}), nil
 }
 
+// Issuer implements providers.Issuing.
+func (o *opaque) Issuer() string { return "https://issuer.test" }
+
 // Revoke implements providers.Revoker.
 func (o *opaque) Revoke(_ context.Context, h providers.Held) error {
 	if o.down.Load() {

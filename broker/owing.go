@@ -19,8 +19,8 @@ import (
 
 // owing is the directory of what is owed to the systems and could not be put on
 // record: a file for each credential that a provider delivered when the log was
-// closed, or could not be written. A file holds the handle and no secret, and is there before the broker tries
-// to revoke, since the process may end at any time.
+// closed, or could not be written. A file holds the handle and no secret, and is there
+// before the broker tries to revoke, since the process may end at any time.
 type owing struct {
 	dir    string
 	logger *slog.Logger

@@ -15,8 +15,8 @@ import (
 )
 
 // Escrow keeps for the next start, where no disk has it, what a system ends only where
-// it is shown the secret itself: a token that is Revocable and has no Lease. What it is
-// given and what it returns is overwritten by the Pool right after.
+// it is shown the secret itself: a token of an Issuing provider that is Revocable and has no
+// Lease. What it is given and what it returns is overwritten by the Pool right after.
 type Escrow interface {
 	// Keep keeps value under name until erase is called, in the place of what is there.
 	// It is kept when Keep returns, whatever becomes of the process.
@@ -47,7 +47,7 @@ func (reg *registration) issuer() string {
 // deposit has what l is made of kept for the next start, where that could not have it
 // revoked otherwise. It comes before the record of l, and before any use.
 func (p *Pool) deposit(l *lease) (err error) {
-	if p.escrow == nil || l.credential.Lease() != "" || !l.revocable(p.clock()) || open(l.credential.lease.material.Token) == "" {
+	if p.escrow == nil || l.reg.issuer() == "" || l.credential.Lease() != "" || !l.revocable(p.clock()) || open(l.credential.lease.material.Token) == "" {
 		return nil
 	}
 	l.escrowed = true // which the record says
@@ -100,7 +100,7 @@ func (p *Pool) claim(d *debt) error {
 	if err != nil {
 		return fault.Wrap("revoke", fault.Internal, "what is in escrow of it can't be read: "+d.byItself(), err)
 	}
-	if now := d.reg.issuer(); now != about.Issuer {
+	if now := d.reg.issuer(); now == "" || now != about.Issuer {
 		return fault.New("revoke", fault.Internal, fmt.Sprintf("it was issued by %q and the provider is registered for %q now, which is not shown it: %s", about.Issuer, now, d.byItself()))
 	}
 	secret := secretOf(token)
@@ -113,7 +113,7 @@ func (p *Pool) claim(d *debt) error {
 func (p *Pool) forsake(d *debt) {
 	if p.claim(d) == nil {
 		d.settle()
-		d.leaveEscrow()
+		p.leaveEscrow(d)
 	}
 }
 

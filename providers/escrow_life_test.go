@@ -148,3 +148,34 @@ func TestATokenOfTwoIsKeptOnce(t *testing.T) {
 		r.Stop(t)
 	})
 }
+
+// What a process before left behind may be what this one is given: it is not erased with
+// the end of the other.
+func TestATokenThatTheNextProcessIsGivenTooStaysInEscrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := showing(time.Minute)
+		before.token = func(int) string { return canary }
+		left, s := killed(t, before, 1)
+		p := showing(time.Hour)
+		p.token = before.token
+		r := one(t, p, s.use)
+		end := p.onRevoke
+		p.onRevoke = func(ctx context.Context, h providers.Held) error {
+			p.onRevoke = end
+			if _, _, err := r.Lease(ctx, "db", providers.Request{}); err != nil {
+				t.Error(err)
+			}
+			<-time.After(2 * time.Minute) // past the end that the first had
+			return fault.New("revoke", fault.Unavailable, "down")
+		}
+		r.Adopt(t.Context(), left)
+		pass(3 * time.Minute)
+		if got := r.Events(t); got != "mint revoke_failed" || len(s.names()) != 1 {
+			t.Errorf("events: got %q with %v in escrow, want what is held", got, s.names())
+		}
+		r.Stop(t)
+		if len(s.names()) != 0 || !p.ended(1) {
+			t.Errorf("after its end: got %v in escrow, revoked %t", s.names(), p.ended(1))
+		}
+	})
+}

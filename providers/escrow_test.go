@@ -92,7 +92,7 @@ type shows struct {
 
 // showing returns one whose tokens live for ttl.
 func showing(ttl time.Duration) *shows {
-	s := &shows{token: func(n int) string { return fmt.Sprintf("%s-%d", canary, n) }}
+	s := &shows{name: "https://issuer.test", token: func(n int) string { return fmt.Sprintf("%s-%d", canary, n) }}
 	s.mint = func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
 		return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(s.token(n))},
 			providers.Terms{NotAfter: time.Now().Add(ttl), Revocable: true, Scopes: []string{"read"}}), nil
@@ -114,6 +114,12 @@ func (s *shows) Issuer() string { return s.name }
 func (s *shows) ended(n int) bool {
 	_, ok := s.shown.Load(s.token(n))
 	return ok
+}
+
+// nameless is such a provider that does not say whose its tokens are.
+type nameless struct {
+	providers.Provider
+	providers.Revoker
 }
 
 // killed returns the orphans of a pool that minted of p for n agents and was killed, and
@@ -274,10 +280,11 @@ func TestItIsKeptBeforeItIsOnRecord(t *testing.T) {
 	})
 }
 
-// Only what no handle ends, and something can end at all, is kept.
+// Only what no handle ends, something can end at all, and it is known whom to show it, is
+// kept.
 func TestOnlyWhatNeedsItIsKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		for name, p := range map[string]providers.Provider{"with a handle": lasting(time.Hour), "that can't be revoked": plain{showing(time.Hour)}} {
+		for name, p := range map[string]providers.Provider{"with a handle": lasting(time.Hour), "that can't be revoked": plain{showing(time.Hour)}, "of nobody knows whom": nameless{showing(time.Hour), showing(time.Hour)}} {
 			s := safe{onKeep: func() error { return errors.New("asked") }}
 			r := one(t, p, s.use)
 			lease(t, r)

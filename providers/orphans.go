@@ -81,8 +81,8 @@ func isLogin(event string) bool {
 
 // Adopt has the Pool end what another left behind, by the providers of the same
 // names, whatever these are registered to do now: the credentials first, then the
-// logins. What is nowhere that would end it is on record as that. It returns how many it took on; the rest has ended by itself, or no such
-// provider is registered any more, which is recorded. It does not wait.
+// logins. It returns how many it took on: the rest has ended by itself, or nothing here can
+// end it any more, which is on record. It does not wait.
 func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 	var leases, logins []*debt
 	for _, r := range orphans {

@@ -52,7 +52,7 @@ type Revoker interface {
 
 // Issuing is a Revoker of what it is shown. Issuer names the system, such as by its URL:
 // what was kept in escrow is shown to the one that issued it, and not to another that is
-// registered by the name since.
+// registered by the name since. Of one that is not Issuing, or returns "", nothing is kept.
 type Issuing interface {
 	Issuer() string
 }

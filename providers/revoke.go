@@ -74,7 +74,7 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 		if failed := p.record(&r); failed != nil {
 			p.logger.LogAttrs(ctx, slog.LevelError, "revocation not recorded", slog.String("credential", r.Credential), slog.Any("error", failed))
 		}
-		d.leaveEscrow() // after its record: or the next start would look for it in vain
+		p.leaveEscrow(d) // after its record: or the next start would look for it in vain
 		return true
 	}
 	p.logger.LogAttrs(ctx, slog.LevelError, "lease not revoked", slog.String("event", r.Event), slog.String("provider", r.Provider), slog.String("credential", r.Credential), slog.Any("error", err))
@@ -84,13 +84,13 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	if d.lives(p.clock()) {
 		return false
 	}
-	d.leaveEscrow()
+	p.leaveEscrow(d)
 	return true
 }
 
-// leaveEscrow erases what is kept of what has ended.
-func (d *debt) leaveEscrow() {
-	if d.withdraw != nil {
+// leaveEscrow erases what is kept of what has ended, unless a lease is of the same.
+func (p *Pool) leaveEscrow(d *debt) {
+	if d.withdraw != nil && !p.ledger.has(&d.record) {
 		d.withdraw()
 	}
 }
