@@ -7,22 +7,23 @@ import (
 	"time"
 )
 
-const payWorkers = 4
+const payWorkers = 4 // of one system
 
 // debts is the queue of what is owed to the systems. A few workers come when
-// there is work and go when there is none. What could not be paid is tried again
-// ever more rarely, for as long as it matters.
+// there is work and go when there is none; each works for one system, so that one which
+// hangs holds up no other. What could not be paid is tried again ever more rarely, for as
+// long as it matters.
 type debts struct {
 	pay    func(context.Context, *debt) bool
 	ctx    context.Context // of every attempt
 	cancel context.CancelFunc
 
 	mu      sync.Mutex
-	queue   []*debt
+	queue   map[*registration][]*debt
 	ahead   int                   // adopted leases that had no round yet
 	behind  []*debt               // logins that wait for these
 	waiting map[*debt]*time.Timer // for their next round
-	workers int
+	workers map[*registration]int
 	idle    chan struct{} // closed when the last worker goes home; nil: nobody waits
 	last    bool          // no round after this one
 	closed  bool
@@ -33,6 +34,8 @@ type debts struct {
 
 func (q *debts) open(pay func(context.Context, *debt) bool) {
 	q.pay = pay
+	q.queue = make(map[*registration][]*debt)
+	q.workers = make(map[*registration]int)
 	q.waiting = make(map[*debt]*time.Timer)
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 }
@@ -53,8 +56,7 @@ func (q *debts) take(d *debt) bool {
 	if q.closed {
 		return false
 	}
-	q.queue = append(q.queue, d)
-	q.hire()
+	q.enqueue(d)
 	return true
 }
 
@@ -96,16 +98,17 @@ func (q *debts) follow(d *debt) {
 	}
 }
 
-// hire sees to it that someone works on the queue. The caller holds mu.
-func (q *debts) hire() {
-	if q.workers < payWorkers {
-		q.workers++
-		go q.drain()
+// enqueue sees to it that someone works on d. The caller holds mu.
+func (q *debts) enqueue(d *debt) {
+	q.queue[d.reg] = append(q.queue[d.reg], d)
+	if q.workers[d.reg] < payWorkers {
+		q.workers[d.reg]++
+		go q.drain(d.reg)
 	}
 }
 
-func (q *debts) drain() {
-	for d := q.next(); d != nil; d = q.next() {
+func (q *debts) drain(reg *registration) {
+	for d := q.next(reg); d != nil; d = q.next(reg) {
 		paid := q.pay(q.ctx, d)
 		q.follow(d)
 		if paid {
@@ -147,27 +150,34 @@ func (d *debt) settle() {
 	}
 }
 
-// next takes the oldest debt off the queue; nil sends the worker home.
-func (q *debts) next() *debt {
+// next takes reg's oldest debt off the queue; nil sends the worker home.
+func (q *debts) next(reg *registration) *debt {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.queue) == 0 {
-		if q.workers--; q.workers == 0 && q.idle != nil {
-			close(q.idle)
-			q.idle = nil
-		}
-		return nil
+	if waiting := q.queue[reg]; len(waiting) > 0 {
+		q.queue[reg] = waiting[1:]
+		return waiting[0]
 	}
-	d := q.queue[0]
-	q.queue = q.queue[1:]
-	return d
+	if q.workers[reg]--; q.workers[reg] == 0 {
+		delete(q.workers, reg)
+		delete(q.queue, reg)
+	}
+	if len(q.workers) == 0 && q.idle != nil {
+		close(q.idle)
+		q.idle = nil
+	}
+	return nil
 }
 
 // owed returns how many debts are not paid, but for those that came too late for it.
 func (q *debts) owed() int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return len(q.queue) + q.workers + len(q.behind) + len(q.waiting) + len(q.left)
+	n := len(q.behind) + len(q.waiting) + len(q.left)
+	for reg, workers := range q.workers {
+		n += len(q.queue[reg]) + workers
+	}
+	return n
 }
 
 // finish has everything tried a last time, and returns when that is done or ctx
@@ -178,8 +188,7 @@ func (q *debts) finish(ctx context.Context) bool {
 	for d, timer := range q.waiting {
 		if timer.Stop() { // or it adds d itself
 			delete(q.waiting, d)
-			q.queue = append(q.queue, d)
-			q.hire()
+			q.enqueue(d)
 		}
 	}
 	q.mu.Unlock()
@@ -189,7 +198,7 @@ func (q *debts) finish(ctx context.Context) bool {
 // wait returns when nobody works or ctx ends, and whether it is the first.
 func (q *debts) wait(ctx context.Context) bool {
 	q.mu.Lock()
-	if q.workers == 0 {
+	if len(q.workers) == 0 {
 		q.mu.Unlock()
 		return true
 	}

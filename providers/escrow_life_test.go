@@ -3,6 +3,7 @@ package providers_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"maps"
 	"slices"
 	"strings"
@@ -177,5 +178,33 @@ func TestATokenThatTheNextProcessIsGivenTooStaysInEscrow(t *testing.T) {
 		if len(s.names()) != 0 || !p.ended(1) {
 			t.Errorf("after its end: got %v in escrow, revoked %t", s.names(), p.ended(1))
 		}
+	})
+}
+
+// A system that does not answer keeps nobody from having another end what is left there.
+func TestASystemThatHangsHoldsUpNoOther(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hanging, other := showing(time.Hour), showing(time.Hour)
+		hanging.onRevoke = func(ctx context.Context, _ providers.Held) error {
+			<-ctx.Done()
+			return fault.New("revoke", fault.Unavailable, "hangs")
+		}
+		r := newRig(t, map[string]providers.Entry{"a": {Provider: hanging, PerAgent: true}, "b": {Provider: other}})
+		for i := range 100 {
+			if _, _, err := r.Lease(t.Context(), "a", providertest.Agent(t, fmt.Sprintf("spiffe://a.test/%d", i))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, _, err := r.Lease(t.Context(), "b", providers.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		r.Drop(t.Context(), "a")
+		r.Drop(t.Context(), "b")
+		synctest.Wait()
+		if !other.ended(1) {
+			t.Error("got it waiting for the system that hangs, want it revoked")
+		}
+		_ = r.Close(t.Context())
+		r.Finish(t)
 	})
 }
