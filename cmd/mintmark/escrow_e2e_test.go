@@ -123,6 +123,30 @@ func TestNoTokenOutlivesAKill(t *testing.T) {
 	noneIn(t, held, kept, s.dir)
 }
 
+// Kill after kill, also while what the one before left is being revoked, leaves no more
+// than one does.
+func TestNoTokenOutlivesManyKills(t *testing.T) {
+	as := testenv.OAuth(t, testenv.OAuthOptions{TTL: time.Hour})
+	s, seen, kept := newTokens(t, as)
+	var held []string
+	for range 5 {
+		held = append(held, holdAndKill(t, s, seen)...)
+		s = s.again()
+	}
+	noneIn(t, held, kept, s.dir)
+	s.serve()
+	await(t, "the end of every token", time.Minute, func() bool {
+		held = stillActive(t, as, held)
+		return len(held) == 0
+	})
+	await(t, "an empty escrow", time.Minute, func() bool { return len(files(t, kept)) == 0 })
+	if failed := issued(t, s, "revoke_failed"); len(failed) != 0 {
+		t.Errorf("got %d revocations that failed, such as %+v, want none", len(failed), failed[0])
+	}
+	s.stop()
+	check(t, filepath.Join(s.dir, "audit"))
+}
+
 // A token that the memory has no room for serves no call, and is revoked.
 func TestAFullEscrowRefusesCallsUntilThereIsRoom(t *testing.T) {
 	s, seen, kept := newTokens(t, testenv.OAuth(t, testenv.OAuthOptions{TTL: time.Hour}))
