@@ -298,7 +298,7 @@ func TestFilesThatAreNotRead(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want an error with %q", what, b, err, want)
 		}
 	}
-	check("no file", "mintmark.yaml")
+	check("no file", "expected a directory with mintmark.yaml in it, got one without: ")
 	write(t, dir, "mintmark.yml", minimal)
 	check("another name", "expected a directory with mintmark.yaml in it, got one with mintmark.yml: rename that")
 	write(t, dir, bundle.ConfigName, strings.Repeat("#", bundle.MaxConfig+1))
