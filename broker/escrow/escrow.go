@@ -74,7 +74,10 @@ func Open(o Options) (*Escrow, error) {
 // else. The caller holds mu.
 func (e *Escrow) directory() (*os.Root, error) {
 	if e.root != nil && !there(e.root) {
-		e.logger.ErrorContext(context.Background(), "the directory of the escrow is gone: what was kept in it is lost to the next start", slog.String("directory", e.root.Name()))
+		if len(e.kept) > 0 {
+			e.logger.ErrorContext(context.Background(), "the directory of the escrow is gone: what was kept in it is lost to the next start", slog.String("directory", e.root.Name()), slog.Int("count", len(e.kept)))
+			clear(e.kept)
+		}
 		_ = e.leave()
 	}
 	if e.root != nil {

@@ -345,8 +345,11 @@ func TestADirectoryThatIsGoneIsMadeAnew(t *testing.T) {
 		if err := take(e.Directory()); err != nil {
 			t.Fatal(err)
 		}
-		keep(t, e, "b", value)
 		keep(t, e, "c", value)()
+		if got := e.Names(); len(got) != 0 {
+			t.Errorf("%s: got the names %q, want none of what is lost", what, got)
+		}
+		keep(t, e, "b", value)
 		erase()
 		if got := e.Names(); !slices.Equal(got, []string{"b"}) || strings.Count(logged.String(), "is lost to the next start") != 1 {
 			t.Errorf("%s: got %q, want what came after it, and one line in the log, logged %s", what, got, logged.String())

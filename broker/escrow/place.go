@@ -110,10 +110,10 @@ func same(root *os.Root, named fs.FileInfo) error {
 func there(root *os.Root) bool {
 	named, err := os.Lstat(root.Name())
 	if err != nil {
-		return false
+		return !errors.Is(err, fs.ErrNotExist)
 	}
 	opened, err := root.Stat(".")
-	return err == nil && os.SameFile(named, opened)
+	return err != nil || os.SameFile(named, opened)
 }
 
 // lock takes root for this process until the file is closed.
