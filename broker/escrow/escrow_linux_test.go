@@ -7,17 +7,13 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strings"
 	"sync"
 	"syscall"
 	"testing"
 
-	"golang.org/x/sys/unix"
-
 	"mintmark/broker/escrow"
-	"mintmark/internal/owned"
 )
 
 const value = "canary-4f1d7c0b9a2e, which no file shows"
@@ -195,108 +191,6 @@ func TestAnEscrowIsBounded(t *testing.T) {
 	keep(t, e, "a", "in the place of what is there")
 }
 
-func TestADirectoryThatOthersHaveAHandInIsRefused(t *testing.T) {
-	base := memory(t)
-	e := open(t, base)
-	path := e.Directory()
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	elsewhere := filepath.Join(memory(t), "elsewhere")
-	tests := map[string]struct {
-		take func() error
-		want string
-	}{
-		"a link":               {func() error { return errors.Join(os.Mkdir(elsewhere, 0o700), os.Symlink(elsewhere, path)) }, "to be a directory"},
-		"a link to nothing":    {func() error { return os.Symlink(filepath.Join(base, "nothing"), path) }, "to be a directory"},
-		"a pipe nobody is at":  {func() error { return syscall.Mkfifo(path, 0o600) }, "to be a directory"},
-		"a file":               {func() error { return os.WriteFile(path, nil, 0o600) }, "to be a directory"},
-		"one others look into": {func() error { return errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, 0o711)) }, "to have mode 0700"},
-	}
-	if owned.Me().IsRoot() { // who alone can give one away
-		tests["another user's"] = struct {
-			take func() error
-			want string
-		}{func() error { return errors.Join(os.Mkdir(path, 0o700), os.Chown(path, 65534, 65534)) }, "to belong to"}
-	}
-	for what, tt := range tests {
-		if err := errors.Join(os.RemoveAll(path), tt.take()); err != nil {
-			t.Fatal(err)
-		}
-		if _, err := escrow.Open(escrow.Options{Directory: base, Key: key(1)}); err == nil || !strings.Contains(err.Error(), tt.want) || quiet(err) {
-			t.Errorf("%s: got %v, want it refused with %q", what, err, tt.want)
-		}
-		if _, err := e.Keep("a", nil); err == nil { // it opens the directory anew
-			t.Errorf("%s: got something kept there", what)
-		}
-	}
-	if left, err := os.ReadDir(elsewhere); err != nil || len(left) != 0 {
-		t.Errorf("got %v, %v where the link led to, want nothing", left, err)
-	}
-}
-
-// quiet reports whether err is one for which a start goes on without an escrow.
-func quiet(err error) bool {
-	return errors.Is(err, escrow.ErrNoMemory) || errors.Is(err, fs.ErrPermission) || errors.Is(err, fs.ErrNotExist)
-}
-
-// A directory of this name that the broker's user can't even look into was put there by
-// somebody: that is no place that was never meant for it.
-func TestADirectoryThatCannotBeLookedIntoIsRefused(t *testing.T) {
-	if !owned.Me().IsRoot() {
-		return // who alone can be another for a while
-	}
-	base := memory(t)
-	e := open(t, base)
-	if err := errors.Join(e.Close(), os.Chmod(base, 0o777), os.Mkdir(e.Directory(), 0o700), os.Chown(e.Directory(), 65533, 65533)); err != nil {
-		t.Fatal(err)
-	}
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	if _, err := unix.SetfsuidRetUid(65534); err != nil {
-		t.Fatal(err)
-	}
-	_, err := escrow.Open(escrow.Options{Directory: base, Key: key(1)})
-	if _, undone := unix.SetfsuidRetUid(0); undone != nil {
-		t.Fatal(undone)
-	}
-	if err == nil || !strings.Contains(err.Error(), "to belong to") || quiet(err) {
-		t.Errorf("got %v, want it refused", err)
-	}
-}
-
-// A pipe in the place of a directory must not keep the start waiting.
-func TestAPlaceThatIsAPipeIsRefused(t *testing.T) {
-	pipe := filepath.Join(memory(t), "pipe")
-	if err := syscall.Mkfifo(pipe, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := escrow.Open(escrow.Options{Directory: pipe, Key: key(1)}); !errors.Is(err, syscall.ENOTDIR) {
-		t.Errorf("got %v, want that it is no directory", err)
-	}
-}
-
-func TestOnlyMemoryIsTaken(t *testing.T) {
-	for _, dir := range []string{"/proc/self", "/proc/self/nowhere/at/all"} {
-		if _, err := escrow.Open(escrow.Options{Directory: dir, Key: key(1)}); !errors.Is(err, escrow.ErrNoMemory) || !strings.Contains(err.Error(), "/proc/self") {
-			t.Errorf("%s: got %v, want that it is not in memory", dir, err)
-		}
-	}
-	deep := filepath.Join(memory(t), "made", "where", "named")
-	keep(t, open(t, deep), "a", value)
-	if info, err := os.Stat(deep); err != nil || info.Mode() != fs.ModeDir|0o700 {
-		t.Errorf("a directory that did not exist: got %v, %v, want it made", info, err)
-	}
-	t.Setenv("RUNTIME_DIRECTORY", "/run/a:/run/b")
-	if got := escrow.Places(); !slices.Equal(got, []string{"/run/a", "/dev/shm"}) {
-		t.Errorf("places: got %q", got)
-	}
-	t.Setenv("RUNTIME_DIRECTORY", "")
-	if got := escrow.Places(); !slices.Equal(got, []string{"/dev/shm"}) {
-		t.Errorf("places without systemd: got %q", got)
-	}
-}
-
 func TestNothingIsLeftBehind(t *testing.T) {
 	base := memory(t)
 	var logged bytes.Buffer
@@ -325,68 +219,6 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	if logged.Len() > 0 {
 		t.Errorf("got logged %q, want nothing", logged.String())
-	}
-}
-
-// Whoever cleans up memory, as systemd does with the files of a user who has logged out,
-// must not keep a broker that goes on from all it mints.
-func TestADirectoryThatIsGoneIsMadeAnew(t *testing.T) {
-	for what, take := range map[string]func(path string) error{
-		"removed":    os.RemoveAll,
-		"moved away": func(path string) error { return os.Rename(path, path+"-moved") },
-	} {
-		var logged bytes.Buffer
-		base := memory(t)
-		e, err := escrow.Open(escrow.Options{Directory: base, Key: key(1), Logger: slog.New(slog.NewTextHandler(&logged, nil))})
-		if err != nil {
-			t.Fatal(err)
-		}
-		erase := keep(t, e, "a", value)
-		if err := take(e.Directory()); err != nil {
-			t.Fatal(err)
-		}
-		keep(t, e, "c", value)()
-		if got := e.Names(); len(got) != 0 {
-			t.Errorf("%s: got the names %q, want none of what is lost", what, got)
-		}
-		keep(t, e, "b", value)
-		erase()
-		if got := e.Names(); !slices.Equal(got, []string{"b"}) || strings.Count(logged.String(), "is lost to the next start") != 1 {
-			t.Errorf("%s: got %q, want what came after it, and one line in the log, logged %s", what, got, logged.String())
-		}
-		e.Kill()
-		next := open(t, base)
-		if got, _, err := next.Find("b"); err != nil || string(got) != value {
-			t.Errorf("%s: got %q, %v for the next process, want what came after it", what, got, err)
-		}
-		if err := errors.Join(os.RemoveAll(next.Directory()), next.Close()); err != nil {
-			t.Errorf("%s: close: %v", what, err)
-		}
-	}
-}
-
-// What another broker still holds must not be taken for what one has left behind, as where
-// both have a copy of one signing key.
-func TestOneProcessHasAnEscrow(t *testing.T) {
-	base := memory(t)
-	e := open(t, base)
-	keep(t, e, "a", value)
-	if _, err := escrow.Open(escrow.Options{Directory: base, Key: key(1)}); !errors.Is(err, escrow.ErrInUse) || !strings.Contains(err.Error(), e.Directory()) {
-		t.Errorf("got %v, want that it is in use", err)
-	}
-	if err := e.Close(); err != nil {
-		t.Fatal(err)
-	}
-	next := open(t, base)
-	if got := next.Names(); !slices.Equal(got, []string{"a"}) {
-		t.Errorf("after its end: got %q", got)
-	}
-	keep(t, e, "late", value) // beside the next
-	if err := next.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if got := len(open(t, base).Names()); got != 2 {
-		t.Errorf("got %d names, want what came late too", got)
 	}
 }
 
