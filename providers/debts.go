@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -20,7 +21,7 @@ type debts struct {
 
 	mu      sync.Mutex
 	queue   map[*registration][]*debt
-	ahead   int                   // adopted leases that had no round yet
+	ahead   map[*registration]int // adopted leases that had no round yet
 	behind  []*debt               // logins that wait for these
 	waiting map[*debt]*time.Timer // for their next round
 	workers map[*registration]int
@@ -36,6 +37,7 @@ func (q *debts) open(pay func(context.Context, *debt) bool) {
 	q.pay = pay
 	q.queue = make(map[*registration][]*debt)
 	q.workers = make(map[*registration]int)
+	q.ahead = make(map[*registration]int)
 	q.waiting = make(map[*debt]*time.Timer)
 	q.ctx, q.cancel = context.WithCancel(context.Background())
 }
@@ -61,12 +63,14 @@ func (q *debts) take(d *debt) bool {
 }
 
 // adopt takes on what another process left: its leases, then its logins, each
-// once every lease had its first round. A system that drops a login, with what is
-// left under it, while it is told to drop that too, may end up doing neither.
+// once every lease of its system had its first round. A system that drops a login, with
+// what is left under it, while it is told to drop that too, may end up doing neither.
 func (q *debts) adopt(leases, logins []*debt) {
 	q.mu.Lock()
 	if !q.closed {
-		q.ahead += len(leases)
+		for _, d := range leases {
+			q.ahead[d.reg]++
+		}
 		q.behind = append(q.behind, logins...)
 		logins = nil
 	}
@@ -86,12 +90,16 @@ func (q *debts) follow(d *debt) {
 	q.mu.Lock()
 	if d != nil && d.first {
 		d.first = false
-		q.ahead--
+		q.ahead[d.reg]--
 	}
 	var logins []*debt
-	if q.ahead == 0 {
-		logins, q.behind = q.behind, nil
-	}
+	q.behind = slices.DeleteFunc(q.behind, func(login *debt) bool {
+		free := q.ahead[login.reg] == 0
+		if free {
+			logins = append(logins, login)
+		}
+		return free
+	})
 	q.mu.Unlock()
 	for _, d := range logins {
 		q.add(d)

@@ -276,6 +276,28 @@ func TestTheLoginsOfACrashWaitForItsLeases(t *testing.T) {
 	})
 }
 
+// A login waits for no lease of another system.
+func TestTheLoginsOfACrashWaitForNoOtherSystem(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, hanging := loggingIn(), lasting(time.Hour)
+		left := crashed(t, loggingIn(), 10)
+		other := left[slices.IndexFunc(left, func(r audit.Record) bool { return r.Event == "orphan" })]
+		other.Provider = "other"
+		hanging.onRevoke = func(ctx context.Context, _ providers.Held) error {
+			<-ctx.Done()
+			return fault.New("revoke", fault.Unavailable, "hangs")
+		}
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: b}, "other": {Provider: hanging}})
+		r.Adopt(t.Context(), append([]audit.Record{other}, left...))
+		synctest.Wait()
+		if logins, leases := b.ended(); logins != 10 || leases != 9 {
+			t.Errorf("got %d logins and %d leases ended, want all while another system hangs", logins, leases)
+		}
+		_ = r.Close(t.Context())
+		r.Finish(t)
+	})
+}
+
 func (b *bonded) ended() (logins, leases int) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
