@@ -176,3 +176,30 @@ func TestRevocationFailures(t *testing.T) {
 		})
 	}
 }
+
+// By Issuer it is decided who is shown a token after a crash: another revocation endpoint
+// is another one to show it.
+func TestTheIssuerIsWhoIsShownATokenToRevokeIt(t *testing.T) {
+	const as = "https://as.example.org"
+	url := func(s string) bundle.URL { return providertest.URL(t, s) }
+	seen := map[string]string{}
+	for name, change := range map[string]func(*oauth.Config){
+		"issuer":                     func(c *oauth.Config) { c.Issuer = url(as) },
+		"token endpoint":             func(c *oauth.Config) { c.TokenURL, c.RevocationURL = url(as), url(as+"/revoke") },
+		"other revocation endpoint":  func(c *oauth.Config) { c.TokenURL, c.RevocationURL = url(as), url("https://b.example.org/revoke") },
+		"another's token endpoint":   func(c *oauth.Config) { c.TokenURL, c.RevocationURL = url("https://b.example.org"), url(as+"/revoke") },
+		"a resource's, whoever's is": func(c *oauth.Config) { c.Discover, c.Resource = true, "https://api.example.org/mcp" },
+	} {
+		c := oauth.Config{ClientID: "broker", ClientSecret: providertest.Ref(t, canary)}
+		change(&c)
+		p, err := oauth.Open(c, providers.Env{})
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		issuer := p.(providers.Issuing).Issuer()
+		if other, taken := seen[issuer]; taken || issuer == "" {
+			t.Errorf("%s: got %q as for %q, want one of its own", name, issuer, other)
+		}
+		seen[issuer] = name
+	}
+}

@@ -27,10 +27,14 @@ func (p *provider) Revokes() (ever, sure bool) {
 	return !fixed || p.config.RevocationURL.URL != nil, fixed
 }
 
-// Issuer says whose the tokens are: the issuer, the token endpoint where an operator named
-// that, or the resource whose metadata names the issuer. See providers.Issuing.
+// Issuer says whose the tokens are, by whoever says where they are revoked: the issuer, the
+// endpoints where an operator named these, or the resource whose metadata names the issuer.
+// See providers.Issuing.
 func (p *provider) Issuer() string {
-	return cmp.Or(p.config.Issuer.String(), p.config.TokenURL.String(), p.config.Resource)
+	if token := p.config.TokenURL.String(); token != "" {
+		return "token_url " + token + ", revocation_url " + p.config.RevocationURL.String()
+	}
+	return cmp.Or(p.config.Issuer.String(), p.config.Resource)
 }
 
 // Revoke ends a token by RFC 7009. It returns an error where the token itself is
