@@ -183,3 +183,34 @@ func TestNothingIsLeftOfWhatWasSent(t *testing.T) {
 	memory := openMemory(t)
 	memory.awaitNone(sendAll(t, memory))
 }
+
+// sendNone has a cookie refused for what its template has, and returns what was not
+// sent, disguised.
+func sendNone(t *testing.T) (*lent, []byte) {
+	t.Helper()
+	disguised, secret := newHidden()
+	s, err := NewCookie("session", "v1;{token}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := lend(t, providers.Token, providers.Material{Token: secret})
+	receipt, err := lease.log.Append(t.Context(), &audit.Record{Kind: audit.Decision, Allow: true, Credential: lease.c.ID()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &Outgoing{Method: http.MethodGet, Header: http.Header{}}
+	if _, err := Inject(out, s, lease.c, receipt); err == nil || len(out.Header) > 0 {
+		t.Errorf("got %v, want a cookie with a semicolon refused", err)
+	}
+	return lease, append(disguise([]byte("v1;")), disguised...)
+}
+
+// What a scheme refuses is overwritten at once.
+func TestNothingIsLeftOfWhatWasRefused(t *testing.T) {
+	memory := openMemory(t)
+	lease, refused := sendNone(t)
+	defer lease.end(t)
+	if n := memory.count(map[string][]byte{"cookie": refused})["cookie"]; n != 0 {
+		t.Errorf("got it %d times in memory, want it overwritten", n)
+	}
+}
