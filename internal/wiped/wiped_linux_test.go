@@ -42,23 +42,18 @@ func TestATextIsThereWhileAnyPartOfItIsHad(t *testing.T) {
 	whole := wiped.Clone(strings.Repeat("x", length))
 	address := uintptr(unsafe.Pointer(unsafe.StringData(whole)))
 	part := whole[length-1:]
-	whole = ""
 	for range 3 {
 		runtime.GC()
 	}
-	if got := at(t, address, length); whole+part != "x" || string(got) != strings.Repeat("x", length) {
+	if got := at(t, address, length); part != "x" || string(got) != strings.Repeat("x", length) {
 		t.Fatal("with a part of it in use: it was overwritten")
 	}
 	runtime.KeepAlive(part)
-	part = ""
 	deadline := time.Now().Add(time.Minute)
 	for bytes.Contains(at(t, address, length), []byte("xx")) {
 		if time.Now().After(deadline) {
 			t.Fatal("nobody has it any more: it is still there")
 		}
 		runtime.GC()
-	}
-	if part != "" {
-		t.Fatal("unreachable")
 	}
 }
