@@ -31,9 +31,9 @@ type toAll struct {
 type room string
 
 const (
-	hasRoom      room = ""
-	fullOfAgents room = "agent"
-	full         room = "all"
+	hasRoom     room = ""
+	fullOfAgent room = "agent"
+	full        room = "all"
 )
 
 // has returns one as it is kept, if it is.
@@ -85,7 +85,7 @@ func (a *toAll) put(name string, one gift, now time.Time) (gift, room) {
 func (a *toAll) roomFor(agent workload) room {
 	switch {
 	case a.own[agent] >= mostOfAgent:
-		return fullOfAgents
+		return fullOfAgent
 	case len(a.kept) >= mostToAll:
 		return full
 	default:

@@ -57,6 +57,7 @@ func (s SigV4A) Inject(out *Outgoing, c providers.Opened) error {
 	if err != nil {
 		return fmt.Errorf("scheme sigv4a: sign for %s in %s: %w", s.service, strings.Join(s.regions, ","), err)
 	}
+	// All else is sent as it came, and not as it was signed.
 	for _, name := range [...]string{authorization, "X-Amz-Date", "X-Amz-Region-Set", "X-Amz-Security-Token"} {
 		if values, ok := r.Header[name]; ok {
 			sent[name] = values
