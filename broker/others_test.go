@@ -193,7 +193,8 @@ func TestMoreCredentialsOfAnAgentThanCanBeLookedFor(t *testing.T) {
 	got("bearer")
 	const metric = `mintmark_credentials_over_bound_total{bound="agent",upstream="bearer"}`
 	end := time.Now().Add(time.Hour)
-	w.broker.FillGivenTo("bearer", attest.Proven(attest.Proof{ID: w.id("shop"), Issuer: "two.example", Attestor: "vouched", Expires: end}), end)
+	second := attest.Proven(attest.Proof{ID: w.id("shop"), Issuer: "two.example", Attestor: "vouched", Expires: end})
+	w.broker.FillGivenTo("bearer", second, end)
 	sent := w.upstream.taken()
 	w.wantRefused(w.callTo("bearer", "two.example"), want{200, -31503, "forward", fault.Unavailable, "4096 credentials of this agent", "shop", true})
 	if n := w.metric(metric); n != 1 || w.upstream.taken() != sent {
@@ -201,10 +202,19 @@ func TestMoreCredentialsOfAnAgentThanCanBeLookedFor(t *testing.T) {
 	}
 	w.wantOK(w.callTo("bearer", "one.example"), "result")
 	w.wantOK(w.callTo("bearer", "three.example"), "result") // needs one more
-	w.wantOK(w.callTo("orders", "two.example"), "result")   // another upstream
+	w.broker.FillGivenTo("orders", second, end)
+	w.wantOK(w.callTo("orders", "two.example"), "result") // another upstream, where agents share one
 	w.broker.SweepGiven("bearer", end.Add(-time.Second))
 	w.wantRefused(w.callTo("bearer", "two.example"), want{200, -31503, "forward", fault.Unavailable, "4096 credentials of this agent", "shop", true})
 	w.broker.SweepGiven("bearer", end.Add(time.Second))
+	w.wantOK(w.callTo("bearer", "two.example"), "result")
+}
+
+// One that has as many of its own makes room by itself once they have ended.
+func TestEndedCredentialsOfAnAgentTakeNoRoom(t *testing.T) {
+	w, _ := twoAgents(t)
+	end := time.Now().Add(-time.Second)
+	w.broker.FillGivenTo("bearer", attest.Proven(attest.Proof{ID: w.id("shop"), Issuer: "two.example", Attestor: "vouched", Expires: end}), end)
 	w.wantOK(w.callTo("bearer", "two.example"), "result")
 }
 
