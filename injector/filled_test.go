@@ -51,3 +51,16 @@ func TestWhatIsWrittenOfOneCredentialIsEachSchemesOwn(t *testing.T) {
 		}
 	}
 }
+
+// What append moves would be left where it was.
+func TestFillingMovesNothing(t *testing.T) {
+	c := opened(t, providers.Token, providers.Material{Token: providers.NewSecret("tok-0123456789")})
+	n := testing.AllocsPerRun(100, func() {
+		if _, err := pattern("{token}, k={token};{token}").fill("header", c); err != nil {
+			t.Error(err)
+		}
+	})
+	if n > 1 {
+		t.Errorf("got %v allocations, want one", n)
+	}
+}
