@@ -37,7 +37,7 @@ func NewSigV4A(regions, service, payload string, keep bundle.KeptHeaders) (SigV4
 // Inject signs out as it stands: nothing may change it afterwards. It returns
 // an error for a credential that holds no AWS key.
 func (s SigV4A) Inject(out *Outgoing, c providers.Opened) error {
-	known := awsMaterial(c)
+	known := awsLeaseOf(c)
 	key := credentials.Credentials{AccessKeyID: known.AccessKeyID, SecretAccessKey: known.SecretAccessKey, SessionToken: known.SessionToken}
 	if key.SecretAccessKey == "" {
 		return fmt.Errorf("scheme sigv4a: expected an AWS credential, got another kind")
