@@ -3,15 +3,10 @@ package injector
 import (
 	"context"
 	"crypto/rand"
-	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
 	"net/http"
-	"net/http/httptest"
-	"net/url"
-	"os"
-	"path/filepath"
 	"runtime"
 	"strings"
 	"sync"
@@ -139,34 +134,6 @@ func (c *changing) call(n int, agent spiffeid.ID, u *Upstream, s Scheme, body []
 	return true
 }
 
-// upstreams returns two that j is: by HTTP/1, and by HTTP/2.
-func (j *judge) upstreams() (all [2]*Upstream) {
-	j.t.Helper()
-	plain, secure := httptest.NewServer(j), httptest.NewUnstartedServer(j)
-	secure.EnableHTTP2 = true
-	secure.StartTLS()
-	ca := filepath.Join(j.t.TempDir(), "ca.pem")
-	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: secure.Certificate().Raw}), 0o600); err != nil {
-		j.t.Fatal(err)
-	}
-	for i, s := range []*httptest.Server{plain, secure} {
-		address, err := url.Parse(s.URL + "/x")
-		if err != nil {
-			j.t.Fatal(err)
-		}
-		u, err := OpenUpstream(bundle.Upstream{URL: bundle.URL{URL: address}, CA: bundle.Path(ca), Timeout: bundle.Duration{Duration: time.Minute}})
-		if err != nil {
-			j.t.Fatal(err)
-		}
-		j.t.Cleanup(func() {
-			u.Close()
-			s.Close()
-		})
-		all[i] = u
-	}
-	return all
-}
-
 // schemes are one of each that writes a token as it is.
 func schemes(t *testing.T) (all []Scheme) {
 	t.Helper()
@@ -218,7 +185,7 @@ func TestManyLeasesEndUnderManyCalls(t *testing.T) {
 	var sent atomic.Int64
 	over := make(chan struct{})
 	collector.Go(func() { pools.collect(&sent, over) })
-	for _, u := range j.upstreams() {
+	for _, u := range serving(t, j) {
 		for _, s := range append(schemes(t), schemes(t)...) {
 			callers.Go(func() {
 				body := []byte(`{"a":1}`)
