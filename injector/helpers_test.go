@@ -97,4 +97,3 @@ func serving(t *testing.T, h http.Handler) (all [2]*Upstream) {
 	}
 	return all
 }
-
