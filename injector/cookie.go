@@ -32,12 +32,12 @@ func (Cookie) Owns(where Place, name string) bool { return where == InHeader && 
 func (k Cookie) Inject(out *Outgoing, c providers.Opened) error {
 	value, err := secretsOf(c).text(written{"cookie", k.pair}, func() ([]byte, error) {
 		value, err := k.template.fill("cookie", c)
+		defer clear(value)
 		for _, b := range value {
 			if b <= ' ' || b > '~' || b == '"' || b == ',' || b == ';' || b == '\\' {
 				return nil, fmt.Errorf(`scheme cookie: expected a credential that is a cookie's value, got one with a blank, a quote, a comma, a semicolon, a backslash or beyond ASCII`)
 			}
 		}
-		defer clear(value)
 		return append(append(make([]byte, 0, len(k.name)+1+len(value)), k.name+"="...), value...), err
 	})
 	if err != nil {
