@@ -66,9 +66,11 @@ func TestAConnectionKeepsNoHeader(t *testing.T) {
 				break
 			}
 		}
-		if _, err := u.Send(t.Context(), &Outgoing{Method: http.MethodGet, URL: u.URL("", "", ""), Header: http.Header{}}, func() error { return nil }); err != nil {
-			t.Error(err)
+		again, err := u.Send(t.Context(), &Outgoing{Method: http.MethodGet, URL: u.URL("", "", ""), Header: http.Header{}}, func() error { return nil })
+		if err != nil {
+			t.Fatal(err)
 		}
+		_ = again.Body.Close()
 	}
 	if n := j.connections.Load(); n != 2 {
 		t.Errorf("got %d connections, want the first of each for the second call too", n)
