@@ -1,12 +1,16 @@
 package injector
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"net/http"
 	"net/url"
 	"testing"
 	"time"
 
 	"mintmark/broker/audit"
+	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
 	"mintmark/providers"
 )
@@ -71,5 +75,48 @@ func TestACredentialThatIsWipedMeanwhile(t *testing.T) {
 		if err := lease.log.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// A server that wants another proof once the credential is wiped gets none, and nothing
+// else: the call ends with the answer that asked for it.
+func TestNoProofOfACredentialThatIsWiped(t *testing.T) {
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := lend(t, providers.Token, providers.Material{Token: providers.NewSecret("tok-0123456789"), Key: providers.NewPrivateKey(key)})
+	scheme, err := Open(bundle.Injection{Scheme: "dpop"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, u := range serving(t, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		if err := lease.pool.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		w.Header()["WWW-Authenticate"] = []string{`DPoP error="use_dpop_nonce"`}
+		w.Header().Set("DPoP-Nonce", "nonce-1")
+		w.WriteHeader(http.StatusUnauthorized)
+	})) {
+		if i > 0 {
+			lease = lend(t, providers.Token, providers.Material{Token: providers.NewSecret("tok-0123456789"), Key: providers.NewPrivateKey(key)})
+		}
+		receipt, err := lease.log.Append(t.Context(), &audit.Record{Kind: audit.Decision, Allow: true, Credential: lease.c.ID()})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := &Outgoing{Method: http.MethodGet, URL: u.URL("", "", ""), Header: http.Header{}}
+		if _, err := Inject(out, scheme, lease.c, receipt); err != nil {
+			t.Fatal(err)
+		}
+		checked := 0
+		resp, err := u.Send(t.Context(), out, func() error { checked++; return nil })
+		if err == nil {
+			_ = resp.Body.Close()
+		}
+		if fault.KindOf(err) != fault.Internal || checked != 1 {
+			t.Errorf("HTTP/%d: got %v after %d requests, want an error after one", i+1, err, checked)
+		}
+		lease.end(t)
 	}
 }
