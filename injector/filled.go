@@ -5,8 +5,6 @@ import (
 	"strings"
 	"sync"
 
-	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
-
 	"mintmark/internal/wiped"
 	"mintmark/providers"
 )
@@ -18,8 +16,7 @@ type filled struct {
 	mu    sync.RWMutex
 	texts map[written]string
 
-	signs sync.Once
-	own   *v4.Signer // set by signs
+	signers signers
 }
 
 // written tells the texts of one lease apart: the scheme, and its template or what

@@ -83,7 +83,7 @@ func (s SigV4) sign(key awsLease, r *http.Request, digest string, now time.Time)
 		// S3 signs the path as it is sent; the other services escape it once more.
 		o.DisableURIPathEscaping = s.service == "s3"
 	}
-	if err := key.signer.SignHTTP(context.Background(), key.Credentials, r, digest, s.service, s.region, now, asSent); err != nil {
+	if err := key.here.SignHTTP(context.Background(), key.Credentials, r, digest, s.service, s.region, now, asSent); err != nil {
 		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
 	}
 	r.URL = sent

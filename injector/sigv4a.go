@@ -45,14 +45,11 @@ func (s SigV4A) Inject(out *Outgoing, c providers.Opened) error {
 	r, digest := unsigned(out, s.payload)
 	sent, at := r.Header, r.URL
 	r.Header, r.URL = withoutExcess(sent), toSign(*at, s.service)
-	// A signer keeps the key that it derived, and knows it by the access key's id
-	// alone: so each request has one of its own.
-	signer := sigv4a.New(func(o *v4.SignerOptions) {
+	err := known.wider.SignRequest(&sigv4a.SignRequestInput{
+		Request: r, PayloadHash: payloadHash(digest), Service: s.service, RegionSet: s.regions, Time: s.now(), Credentials: key,
+	}, func(o *v4.SignerOptions) {
 		o.DisableDoublePathEscape = s.service == "s3"
 		o.HeaderRules = signedHeaders{}
-	})
-	err := signer.SignRequest(&sigv4a.SignRequestInput{
-		Request: r, PayloadHash: payloadHash(digest), Service: s.service, RegionSet: s.regions, Time: s.now(), Credentials: key,
 	})
 	if err != nil {
 		return fmt.Errorf("scheme sigv4a: sign for %s in %s: %w", s.service, strings.Join(s.regions, ","), err)
