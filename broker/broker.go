@@ -38,6 +38,7 @@ type Options struct {
 	restFor     time.Duration // of a lease whose agent ended a session; 0: the pool's own
 	settling    time.Duration // of calls that were cut; 0: 2 s
 	inputTime   time.Duration // of an agent's answer to what an upstream asks; 0: inputWithin
+	places      []string      // where an escrow may be that nobody named; nil: escrow.Places
 }
 
 // bufferSize is how much of an answer is read at once.
@@ -61,7 +62,8 @@ type Broker struct {
 	log       *audit.Log
 	orphans   []audit.Record // what the process before this one left behind
 	owing     owing
-	late      atomic.Int64 // credentials of pools that have ended, which these still revoke
+	escrow    providers.Escrow // nil: none
+	late      atomic.Int64     // credentials of pools that have ended, which these still revoke
 	pins      *pins.Pins
 	approver  string // as whom an operator approves tools
 	trust     *trust.Trust
@@ -73,6 +75,8 @@ type Broker struct {
 	strangers *strangers
 
 	fingerprintKey []byte
+	escrowKey      []byte
+	closeEscrow    func() error
 	slots          chan struct{} // one for each call under way
 	bodies         lender        // of memory for requests
 	buffers        sync.Pool     // of *[bufferSize]byte, for answers under way
@@ -112,6 +116,9 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 		}
 	}()
 	if err := b.openLog(ctx, o.Bundle.Config); err != nil {
+		return nil, err
+	}
+	if err := b.openEscrow(ctx, o); err != nil {
 		return nil, err
 	}
 	if err := b.openPins(o.Bundle.Config); err != nil {
@@ -154,6 +161,7 @@ func (b *Broker) setDefaults() {
 	if b.clock == nil {
 		b.clock = time.Now
 	}
+	b.closeEscrow = func() error { return nil }
 	b.reader = mcp.NewReader(b.limits.Depth)
 	b.strangers = newStrangers()
 	b.inUse = newInUse()
@@ -178,6 +186,9 @@ func (b *Broker) openLog(ctx context.Context, c bundle.Config) error {
 	}
 	if b.fingerprintKey, err = hkdf.Key(sha256.New, key.Seed(), nil, "mintmark fingerprint v1", 32); err != nil {
 		return fmt.Errorf("derive the fingerprint key: %w", err)
+	}
+	if b.escrowKey, err = hkdf.Key(sha256.New, key.Seed(), nil, "mintmark escrow key v1", 32); err != nil {
+		return fmt.Errorf("derive the key of the escrow: %w", err)
 	}
 	// Before the log goes on: what is in it was left by a process that is gone.
 	b.owing = owing{dir: filepath.Join(string(c.State), "owed"), logger: b.logger}
@@ -227,7 +238,7 @@ func (b *Broker) close(ctx context.Context) error {
 		if skipped := b.strangers.count(); skipped != nil {
 			b.log.Note(skipped)
 		}
-		errs = append(errs, b.closePins(), b.recordStop(ctx), b.log.Close())
+		errs = append(errs, b.closePins(), b.recordStop(ctx), b.log.Close(), b.closeEscrow())
 	}
 	return errors.Join(errs...)
 }

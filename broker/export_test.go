@@ -37,6 +37,12 @@ func (o Options) WithInputTime(d time.Duration) Options {
 	return o
 }
 
+// WithPlaces returns o with where an escrow may be that nobody named.
+func (o Options) WithPlaces(places ...string) Options {
+	o.places = places
+	return o
+}
+
 // Handler returns what serves the listener with the given index.
 func (b *Broker) Handler(i int) http.Handler { return b.listeners[i].server.Handler }
 

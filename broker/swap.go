@@ -162,6 +162,7 @@ func sameFrame(old, changed bundle.Config) error {
 		{"listeners", old.Listeners, changed.Listeners},
 		{"audit", old.Audit, changed.Audit},
 		{"state", old.State, changed.State},
+		{"escrow", old.Escrow, changed.Escrow},
 		{"limits", old.Limits, changed.Limits},
 		{"metrics", old.Metrics, changed.Metrics},
 	}

@@ -59,6 +59,7 @@ func TestSystemdUnitKeepsSecretsInMemory(t *testing.T) {
 	for _, want := range []string{
 		"ExecStart=/usr/local/bin/mintmark serve --dir /etc/mintmark",
 		"LimitCORE=0", "CoredumpFilter=0", "MemorySwapMax=0", "MemoryDenyWriteExecute=yes",
+		"RuntimeDirectory=mintmark", "RuntimeDirectoryMode=0700", "RuntimeDirectoryPreserve=yes",
 		"PrivateUsers=yes", "NoExecPaths=/", "ExecPaths=/usr/local/bin/mintmark", "CapabilityBoundingSet=", "NoNewPrivileges=yes",
 	} {
 		if !slices.Contains(lines, want) {

@@ -186,7 +186,8 @@ func TestPodIsConfined(t *testing.T) {
 	}
 	for _, v := range p.Spec.Volumes {
 		for _, kind := range slices.Sorted(maps.Keys(v)) {
-			if !slices.Contains([]string{"name", "csi", "configMap"}, kind) {
+			memory, _ := v["emptyDir"].(map[string]any)
+			if !slices.Contains([]string{"name", "csi", "configMap"}, kind) && memory["medium"] != "Memory" {
 				t.Errorf("volume %v is a %s", v["name"], kind)
 			}
 		}
@@ -238,7 +239,7 @@ func TestSidecar(t *testing.T) {
 			t.Errorf("the sidecar's mount of %s: got %+v, want it, read-only", name, m)
 		}
 	}
-	for _, name := range []string{"record", "bundle"} {
+	for _, name := range []string{"record", "bundle", "escrow"} {
 		if m, ok := agent.mount(name); ok {
 			t.Errorf("the agent has %s at %s", name, m.Path)
 		}
@@ -259,6 +260,7 @@ type config struct {
 	}
 	Upstreams map[string]any
 	Audit     struct{ Directory string }
+	Escrow    string
 }
 
 // The pod and the bundle in it must agree on paths, ports and names.
@@ -273,6 +275,9 @@ func TestPodFitsBundle(t *testing.T) {
 	}
 	if m, _ := mintmark.mount("record"); !strings.HasPrefix(cfg.Audit.Directory, m.Path+"/") {
 		t.Errorf("audit.directory: got %q, want it below %s", cfg.Audit.Directory, m.Path)
+	}
+	if m, _ := mintmark.mount("escrow"); cfg.Escrow == "" || cfg.Escrow != m.Path {
+		t.Errorf("escrow: got %q, want the volume in memory at %q", cfg.Escrow, m.Path)
 	}
 	if m, _ := mintmark.mount("spiffe"); !strings.HasPrefix(cfg.Trust.WorkloadAPI, "unix://"+m.Path+"/") {
 		t.Errorf("trust.workload_api: got %q, want it below %s", cfg.Trust.WorkloadAPI, m.Path)

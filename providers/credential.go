@@ -98,7 +98,8 @@ type Terms struct {
 	NotAfter time.Time // zero: the issuing system set no end (a static secret); the Pool sets one
 	Lease    string    // the issuing system's handle for renewal and revocation, or ""
 	// Revocable says that the system ends the credential where it is shown the
-	// secret itself, as in RFC 7009; a handle is then not needed.
+	// secret itself, as in RFC 7009; a handle is then not needed. A Token is kept in
+	// escrow for that: see PoolOptions and Issuing.
 	Revocable bool
 	// Fixed says that the system does not prolong this credential, though it prolongs
 	// others: its Renewer is not asked.

@@ -24,6 +24,9 @@ func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
 		return
 	}
 	l, _ := p.newLease(t, c, start) // which need not be one that could serve
+	if err := p.deposit(l); err != nil {
+		p.logger.LogAttrs(p.ctx, slog.LevelError, "a late credential is not in escrow", slog.String("credential", l.credential.ID()), slog.Any("error", err))
+	}
 	l.credential.lease.ended.Store(true)
 	l.retired.Store(true)
 	r := p.entry(eventLate, l, start)
@@ -33,6 +36,7 @@ func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
 		if unrecorded != nil {
 			p.logUnrecorded(r, unrecorded)
 		}
+		p.withdraw(l)
 		p.forgetLater(l)
 		return
 	}
@@ -49,7 +53,7 @@ func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
 // writeDown keeps for the next start what could not be put on record, as the log is
 // closed already or can't be written. What it returns erases that, or is nil.
 func (p *Pool) writeDown(r *audit.Record, cause error) (erase func()) {
-	if r.Lease == "" || p.owe == nil { // no other process could end it
+	if r.Lease == "" && !r.Escrow || p.owe == nil { // no other process could end it
 		p.logUnrecorded(r, cause)
 		return nil
 	}

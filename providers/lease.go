@@ -103,6 +103,8 @@ type lease struct {
 	givenUp    atomic.Bool // its agent has ended the last one
 	retired    atomic.Bool
 	fixed      atomic.Bool // its system does not prolong it
+	escrowed   bool        // its secret is kept for the next start; set, with erase, before others see the lease
+	erase      func()      // erases that; nil: nothing is kept
 	refresh    *time.Timer
 	expiry     *time.Timer
 }
@@ -211,14 +213,18 @@ func (l *lease) revocable(now time.Time) bool {
 	return l.reg.revoker != nil && l.credential.known() && (end.IsZero() || now.Before(end))
 }
 
-// systemEnd returns when the system ends l by itself, where it has a handle by
-// which it can be ended before; else zero.
+// systemEnd returns when the system ends l by itself, where the next start could have
+// it end before; else zero.
 func (l *lease) systemEnd() time.Time {
-	if l.credential.Lease() == "" {
+	if !l.traceable() {
 		return time.Time{}
 	}
 	return l.span.Load().systemEnd.Round(0)
 }
+
+// traceable reports whether the next start could have l ended: by its handle, or by its
+// secret.
+func (l *lease) traceable() bool { return l.credential.Lease() != "" || l.escrowed }
 
 // fingerprint hashes the secret parts, each with its length, so that no two
 // sets of parts are the same bytes. The user name is one of a password: what is sent of

@@ -105,6 +105,9 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 		return nil, err
 	}
 	l, err := p.newLease(t, minted, start)
+	if unkept := p.deposit(l); err == nil { // what may not be used lives on all the same
+		err = unkept
+	}
 	if err != nil {
 		r, unrecorded := p.recordFailure(t, l, start, err)
 		p.endOwing(l, func() (erase func()) {
@@ -215,6 +218,7 @@ func (p *Pool) entry(event string, l *lease, start time.Time) *audit.Record {
 		NotAfter:    c.NotAfter(),
 		SystemEnd:   l.systemEnd(),
 		Lease:       c.Lease(),
+		Escrow:      l.escrowed,
 		Duration:    p.clock().Sub(start),
 	}
 }

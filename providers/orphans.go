@@ -26,19 +26,19 @@ const (
 
 // Orphans returns what has not ended at its system at now, according to the
 // issuance records of a log that a process left, which come oldest first: the
-// credentials that have a handle, and the logins. Each is a record (event
+// credentials that have a handle or are in escrow, and the logins. Each is a record (event
 // "orphan" or "orphan_login") for whoever continues the log to begin with, so
 // that it is found again. What can't be read is logged and passed over.
 func Orphans(records iter.Seq2[audit.Record, error], now time.Time, logger *slog.Logger) []audit.Record {
-	left := make(map[string]audit.Record)
+	left := make(map[string]audit.Record) // by what ends it
 	for r, err := range records {
 		switch {
 		case err != nil:
 			logger.LogAttrs(context.Background(), slog.LevelError, "a record can't be read: what it tells of is not revoked", slog.Any("error", err))
 		case r.Event == "revoke" || r.Event == eventLogout:
-			delete(left, r.Credential)
-		case r.Kind == audit.Issuance && r.Credential != "" && r.Lease != "":
-			left[r.Credential] = r
+			delete(left, endedBy(&r))
+		case r.Kind == audit.Issuance && r.Credential != "" && (r.Lease != "" || r.Escrow):
+			left[endedBy(&r)] = r
 		}
 	}
 	orphans := make([]audit.Record, 0, len(left))
@@ -54,6 +54,15 @@ func Orphans(records iter.Seq2[audit.Record, error], now time.Time, logger *slog
 	return orphans
 }
 
+// endedBy names what ends with what r is of: of what a system gave out more than once,
+// and ends where it is shown that, the last lease ends all.
+func endedBy(r *audit.Record) string {
+	if r.Escrow {
+		return escrowName(r)
+	}
+	return r.Credential
+}
+
 // orphan returns what is known of an orphan from one of its records.
 func orphan(r audit.Record) audit.Record {
 	event := eventOrphan
@@ -62,7 +71,7 @@ func orphan(r audit.Record) audit.Record {
 	}
 	return audit.Record{
 		Kind: audit.Issuance, Event: event, Agent: r.Agent, Provider: r.Provider, Credential: r.Credential,
-		Fingerprint: r.Fingerprint, Scopes: r.Scopes, NotAfter: r.NotAfter, SystemEnd: r.SystemEnd, Lease: r.Lease,
+		Fingerprint: r.Fingerprint, Scopes: r.Scopes, NotAfter: r.NotAfter, SystemEnd: r.SystemEnd, Lease: r.Lease, Escrow: r.Escrow,
 	}
 }
 
@@ -72,7 +81,7 @@ func isLogin(event string) bool {
 
 // Adopt has the Pool end what another left behind, by the providers of the same
 // names, whatever these are registered to do now: the credentials first, then the
-// logins. It returns how many it took on; the rest has ended by itself, or no such
+// logins. What is nowhere that would end it is on record as that. It returns how many it took on; the rest has ended by itself, or no such
 // provider is registered any more, which is recorded. It does not wait.
 func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 	var leases, logins []*debt
@@ -84,12 +93,17 @@ func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 		}
 		switch {
 		case !d.lives(p.clock()):
+			p.forsake(d)
 		case !d.payable():
 			_ = p.recordCause(d.failed(), fault.New(d.record.Event, fault.Internal, "no provider is registered by this name that can end it: revoke it by hand"))
 			p.debts.giveUp(d)
 		case login:
 			logins = append(logins, d)
 		default:
+			if err := p.claim(d); err != nil && r.Lease == "" {
+				_ = p.recordCause(d.failed(), err)
+				continue
+			}
 			leases = append(leases, d)
 		}
 	}
@@ -127,7 +141,7 @@ func (p *Pool) Left() []audit.Record {
 	defer p.debts.mu.Unlock()
 	var records []audit.Record
 	for _, d := range p.debts.left {
-		if d.held.Lease != "" {
+		if d.held.Lease != "" || d.record.Escrow {
 			records = append(records, orphan(d.record))
 		}
 	}
@@ -138,7 +152,7 @@ func (p *Pool) Left() []audit.Record {
 func (p *Pool) remind() {
 	now := p.clock()
 	for _, l := range p.ledger.all() {
-		if l.credential.Lease() != "" && now.Sub(l.span.Load().since) >= remindEvery && l.revocable(now) {
+		if l.traceable() && now.Sub(l.span.Load().since) >= remindEvery && l.revocable(now) {
 			p.repeat(p.entry(eventHeld, l, now))
 		}
 	}

@@ -62,6 +62,9 @@ type PoolOptions struct {
 	// the record of a credential. What it returns erases that, once the credential
 	// is revoked. Nil: it is only logged.
 	Owe func(audit.Record) (erase func(), err error)
+	// Escrow keeps, for the Pool of the next start to Adopt, what its system ends only
+	// where it is shown the secret. Nil: after a crash that ends by itself.
+	Escrow Escrow
 	// Late counts what is owed to a system by a Pool that has ended, so that Owed does
 	// not tell of it: what came too late to be revoked by then. Pools may share it. Nil:
 	// nobody asks.
@@ -87,6 +90,7 @@ type Pool struct {
 	mintTimeout   time.Duration
 	restFor       time.Duration
 	owe           func(audit.Record) (erase func(), err error)
+	escrow        Escrow // nil: none
 	revoked       func()
 	late          *atomic.Int64
 
@@ -134,6 +138,7 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		mintTimeout:   o.MintTimeout,
 		restFor:       o.RestFor,
 		owe:           o.Owe,
+		escrow:        o.Escrow,
 		revoked:       o.Revoked,
 		late:          o.Late,
 		flights:       make(map[key]*flight),

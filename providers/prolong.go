@@ -34,6 +34,12 @@ func (p *Pool) prolong(l *lease) bool {
 	}
 	r := p.entry("renew", l, start)
 	r.NotAfter, r.SystemEnd, r.Lease, r.Scopes = end, given.NotAfter.Round(0), given.Lease, given.Scopes
+	if l.escrowed { // with its later end
+		if _, err := p.keepSecret(l, r); err != nil {
+			_ = p.recordCause(p.entry("renew_failed", l, start), fault.Wrap("lease", fault.Unavailable, "the broker cannot keep the later end in escrow", err))
+			return false
+		}
+	}
 	if err := p.record(r); err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
 		return false

@@ -38,8 +38,8 @@ type AgentBound interface {
 type Held struct {
 	// Lease is the system's handle, or "".
 	Lease string
-	// Opened is what the credential is made of; empty where only the record of
-	// it is left, after a crash.
+	// Opened is what the credential is made of; empty where only the record of it is left,
+	// after a crash, as what has a Lease is not kept in escrow.
 	Opened Opened
 }
 
@@ -48,6 +48,13 @@ type Held struct {
 // that have a Lease, or whose Terms say that they are Revocable without one.
 type Revoker interface {
 	Revoke(ctx context.Context, h Held) error
+}
+
+// Issuing is a Revoker of what it is shown. Issuer names the system, such as by its URL:
+// what was kept in escrow is shown to the one that issued it, and not to another that is
+// registered by the name since.
+type Issuing interface {
+	Issuer() string
 }
 
 // Reserved is a Revoker whose system may offer no revocation: ever is whether it can

@@ -106,6 +106,7 @@ func (p *Pool) endOwing(l *lease, writeDown func() (erase func())) {
 	p.ledger.remove(l)
 	p.evict(l)
 	if !l.revocable(p.clock()) {
+		p.withdraw(l)
 		p.forgetLater(l)
 		return
 	}

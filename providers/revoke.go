@@ -28,6 +28,8 @@ type debt struct {
 	paid   func()        // called when nobody will try again; may be nil
 	erase  func()        // called when its system has ended it; may be nil
 
+	withdraw func() // erases its secret from escrow; nil: it is not there
+
 	credential Credential // that it is the end of; none for a login or an orphan
 }
 
@@ -46,7 +48,7 @@ func (d *debt) lives(now time.Time) bool { return d.end.IsZero() || now.Before(d
 
 // debt is what the end of l owes to its system.
 func (p *Pool) debt(l *lease) *debt {
-	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.span.Load().systemEnd, credential: l.credential, paid: func() { p.forgetLater(l) }}
+	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.span.Load().systemEnd, credential: l.credential, withdraw: l.erase, paid: func() { p.forgetLater(l) }}
 }
 
 // held is l as its system knows it.
@@ -72,13 +74,25 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 		if failed := p.record(&r); failed != nil {
 			p.logger.LogAttrs(ctx, slog.LevelError, "revocation not recorded", slog.String("credential", r.Credential), slog.Any("error", failed))
 		}
+		d.leaveEscrow() // after its record: or the next start would look for it in vain
 		return true
 	}
 	p.logger.LogAttrs(ctx, slog.LevelError, "lease not revoked", slog.String("event", r.Event), slog.String("provider", r.Provider), slog.String("credential", r.Credential), slog.Any("error", err))
 	failed := d.failed()
 	failed.Bundle, failed.Duration = r.Bundle, r.Duration
 	_ = p.recordCause(failed, err)
-	return !d.lives(p.clock())
+	if d.lives(p.clock()) {
+		return false
+	}
+	d.leaveEscrow()
+	return true
+}
+
+// leaveEscrow erases what is kept of what has ended.
+func (d *debt) leaveEscrow() {
+	if d.withdraw != nil {
+		d.withdraw()
+	}
 }
 
 // attempt tries a few times, as long as it matters.

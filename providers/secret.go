@@ -20,10 +20,16 @@ const redacted = "[redacted]"
 type Secret struct{ access func(drop bool) string }
 
 // NewSecret hides a copy of value.
-func NewSecret(value string) Secret {
+func NewSecret(value string) Secret { return hide(wiped.Clone(value)) }
+
+// secretOf hides a copy of value, of which no other is made.
+func secretOf(value []byte) Secret {
+	return hide(wiped.String(append(wiped.Room(len(value)), value...)))
+}
+
+func hide(value string) Secret {
 	kept := new(atomic.Pointer[string])
-	hidden := wiped.Clone(value)
-	kept.Store(&hidden)
+	kept.Store(&value)
 	return Secret{access: func(drop bool) string {
 		if drop {
 			kept.Store(nil)

@@ -72,7 +72,8 @@ func appendCredential(b []byte, r *Record) []byte {
 	b = appendInstant(b, `,"not_after":"`, r.NotAfter)
 	b = appendInstant(b, `,"system_end":"`, r.SystemEnd)
 	b = appendTrue(b, `,"cached":true`, r.Cached)
-	return appendText(b, `,"lease":`, r.Lease)
+	b = appendText(b, `,"lease":`, r.Lease)
+	return appendTrue(b, `,"escrow":true`, r.Escrow)
 }
 
 func appendInstant(b []byte, member string, t time.Time) []byte {

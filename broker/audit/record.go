@@ -54,9 +54,10 @@ type Record struct {
 	Fingerprint string    `json:"fingerprint,omitempty"` // keyed hash of the secret: comparable, not reversible
 	Scopes      []string  `json:"scopes,omitempty"`
 	NotAfter    time.Time `json:"not_after,omitzero"`
-	SystemEnd   time.Time `json:"system_end,omitzero"` // issuance with a lease: when the issuing system ends it by itself; none: never
+	SystemEnd   time.Time `json:"system_end,omitzero"` // issuance with a lease or in escrow: when the issuing system ends it by itself; none: never
 	Cached      bool      `json:"cached,omitempty"`    // the lease was already held
 	Lease       string    `json:"lease,omitempty"`     // issuance: the issuing system's handle, to revoke an orphan by
+	Escrow      bool      `json:"escrow,omitempty"`    // issuance: its system ends it only where it is shown the secret, which is kept in memory for the next start
 
 	Status    int           `json:"status,omitempty"`
 	Bytes     int64         `json:"bytes,omitempty"`

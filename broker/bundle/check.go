@@ -62,7 +62,7 @@ func IsName(s string) bool {
 
 func (c checker) oneOf(path, got string, allowed ...string) {
 	if !slices.Contains(allowed, got) {
-		c.decoder.fault(path, "one of "+strings.Join(allowed, ", "), c.quote(got))
+		c.decoder.fault(path, "one of "+strings.Join(allowed, ", "), c.quote(got)+DidYouMean(got, allowed))
 	}
 }
 

@@ -60,6 +60,10 @@ type Config struct {
 	// State is the directory of what the broker remembers beside the record: the
 	// tools it has seen. Default "state" in the directory of the record.
 	State Path `yaml:"state"`
+	// Escrow is the directory, of a file system in memory, of tokens that their system
+	// revokes only where it is shown them: sealed, for the next start to revoke after a
+	// crash. Or "off". Default: that of systemd's RuntimeDirectory, or else /dev/shm.
+	Escrow Escrow `yaml:"escrow"`
 	// Limits bound what a stranger can make the broker do.
 	Limits Limits `yaml:"limits"`
 	// Metrics is the loopback address that serves /metrics, /healthz and
@@ -209,6 +213,12 @@ type Size int64
 
 // Path is a file name; once loaded it is absolute.
 type Path string
+
+// Escrow is a directory as Path is, or NoEscrow.
+type Escrow string
+
+// NoEscrow says that nothing is to be kept.
+const NoEscrow Escrow = "off"
 
 // URL is an absolute http or https URL without user info, query or fragment.
 type URL struct{ *url.URL }

@@ -214,14 +214,18 @@ func (c checker) field(path, name string) {
 // template refuses placeholders that nothing fills, and a template without
 // any: its text would be the secret.
 func (c checker) template(path string, in Injection) {
-	template, rest := in.Template, in.Template
-	for _, p := range []string{"{token}", "{username}", "{password}"} {
+	template, rest, placeholders := in.Template, in.Template, []string{"{token}", "{username}", "{password}"}
+	for _, p := range placeholders {
 		rest = strings.ReplaceAll(rest, p, "")
 	}
 	switch {
 	case template == "":
 	case strings.ContainsAny(rest, "{}"):
-		c.decoder.fault(path, "no placeholders but {token}, {username} and {password}", "another or an unmatched brace")
+		got := "an unmatched brace"
+		if other := firstInBraces(rest); other != "" {
+			got = c.quote(other) + DidYouMean(other, placeholders)
+		}
+		c.decoder.fault(path, "no placeholders but {token}, {username} and {password}", got)
 	case rest == template:
 		c.decoder.fault(path, "at least one of {token}, {username} and {password}", fmt.Sprintf("a literal value of %d characters", utf8.RuneCountInString(template)))
 	case strings.Contains(template, "{token}") && (strings.Contains(template, "{username}") || strings.Contains(template, "{password}")):
@@ -231,4 +235,15 @@ func (c checker) template(path string, in Injection) {
 	case in.Scheme == "cookie" && strings.ContainsAny(rest, ` ",;\`):
 		c.decoder.fault(path, "the characters a cookie can hold: no blank, quote, comma, semicolon or backslash", "others")
 	}
+}
+
+// firstInBraces returns the first part of text that is within braces, with these, or
+// "" where none is.
+func firstInBraces(text string) string {
+	_, rest, _ := strings.Cut(text, "{")
+	inside, _, closed := strings.Cut(rest, "}")
+	if !closed {
+		return ""
+	}
+	return "{" + inside + "}"
 }

@@ -136,7 +136,11 @@ func readFiles(dir string) ([]byte, []PolicyFile, error) {
 		if isFile(dir) {
 			return nil, nil, fmt.Errorf("expected a directory with %s in it, got a file: name the directory: %w", ConfigName, err)
 		}
-		return nil, nil, fmt.Errorf("expected a directory with %s in it: %w", ConfigName, err)
+		got := "one without"
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			got = "none of that name"
+		}
+		return nil, nil, fmt.Errorf("expected a directory with %s in it, got %s: %w", ConfigName, got, err)
 	}
 	if err != nil {
 		return nil, nil, err

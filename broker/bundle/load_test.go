@@ -131,16 +131,22 @@ type (
 // Scheme says that clients can be asked for a token.
 func (jwtConfig) Scheme() string { return "Bearer" }
 
-// Validate refuses duplicate scopes and fields that do not go together, and sets a
-// default.
+// Validate refuses duplicate scopes, spaces and fields that do not go together, and sets
+// a default.
 func (c *oauthConfig) Validate(report func(field, want, got string)) {
 	for i, s := range c.Scopes {
 		if slices.Contains(c.Scopes[:i], s) {
 			report(fmt.Sprintf("scopes[%d]", i), "each scope once", fmt.Sprintf("%q again", s))
 		}
+		if strings.Contains(s, " ") {
+			report("scopes", "scopes without a space", fmt.Sprintf("%q", s))
+		}
 	}
 	if c.ClientID == "" {
 		report("client_id", "a client id, as the token endpoint asks for one", "")
+	}
+	if strings.Contains(c.ClientID, " ") {
+		report("client_id", "a client id without a space", c.ClientID)
 	}
 	if len(c.Extra) > 0 && c.Backoff == 0 {
 		report("extra", "a backoff with it", "none")
@@ -298,7 +304,7 @@ func TestFilesThatAreNotRead(t *testing.T) {
 			t.Errorf("%s: got %v, %v, want an error with %q", what, b, err, want)
 		}
 	}
-	check("no file", "mintmark.yaml")
+	check("no file", "expected a directory with mintmark.yaml in it, got one without: ")
 	write(t, dir, "mintmark.yml", minimal)
 	check("another name", "expected a directory with mintmark.yaml in it, got one with mintmark.yml: rename that")
 	write(t, dir, bundle.ConfigName, strings.Repeat("#", bundle.MaxConfig+1))

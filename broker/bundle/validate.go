@@ -4,6 +4,9 @@ import (
 	"encoding"
 	"reflect"
 	"slices"
+	"strconv"
+
+	"go.yaml.in/yaml/v3"
 )
 
 // objection is what a Validator reports.
@@ -26,8 +29,27 @@ func (d *decoder) validate(v reflect.Value, path string) {
 		})
 	}
 	for _, r := range against { // kept until the end: fault is silent where there is trouble already
-		d.fault(below(path, r.field), r.want, r.got)
+		at := below(path, r.field)
+		d.fault(at, r.want, d.said(d.nodes[at], r.got))
 	}
+}
+
+// said returns what a rule says that it got, and where that is the text of n as it is,
+// or of an entry of n, as a message may show it.
+func (d *decoder) said(n *yaml.Node, got string) string {
+	if n == nil {
+		return got
+	}
+	values := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		values = n.Content
+	}
+	for _, v := range values {
+		if v.Kind == yaml.ScalarNode && v.ShortTag() == "!!str" && v.Value != "" && (got == v.Value || got == strconv.Quote(v.Value)) {
+			return d.secrets.quote(v.Value)
+		}
+	}
+	return got
 }
 
 func objections(rules Validator) (all []objection) {

@@ -144,6 +144,20 @@ func (p Path) readHeld(limit int64, others fs.FileMode, want string) ([]byte, er
 
 func (p *Path) rebase(dir string) { *p = Path(absolute(dir, string(*p))) }
 
+// UnmarshalText reads a file name, or "off".
+func (e *Escrow) UnmarshalText(text []byte) error {
+	if (*Path)(e).UnmarshalText(text) != nil {
+		return refusal{want: `a directory, or "off"`}
+	}
+	return nil
+}
+
+func (e *Escrow) rebase(dir string) {
+	if *e != NoEscrow {
+		(*Path)(e).rebase(dir)
+	}
+}
+
 // rebaser is a value that names a file relative to the bundle's directory.
 type rebaser interface{ rebase(dir string) }
 

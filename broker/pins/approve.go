@@ -69,7 +69,7 @@ func (p *Pins) ApproveOnly(upstream, tool, digest string) error {
 }
 
 func notSeen(tool, upstream string) error {
-	return fmt.Errorf("approve %s: expected a tool of upstream %s that was seen, got one that was not", tool, upstream)
+	return fmt.Errorf("approve %s: expected a tool of upstream %s that was seen, got one that was not: mintmark upstream tools lists those that were", tool, upstream)
 }
 
 // pending returns the names of the tools that have changed, sorted.

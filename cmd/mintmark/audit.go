@@ -47,7 +47,7 @@ Without --head it can't know of records that were cut off the end: keep the
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error { return v.run(cmd.OutOrStdout()) },
 	}
-	cmd.Flags().StringVar(&v.log, "log", "", "directory of the log")
+	cmd.Flags().StringVar(&v.log, "log", "", "the directory of the log (required)")
 	cmd.Flags().StringVar(&v.key, "key", "", "PEM file with the public key to trust")
 	cmd.Flags().StringVar(&v.head, "head", "", `JSON file with the "head" of an earlier report: it must be in the log`)
 	cmd.Flags().StringVar(&v.since, "since", "", `JSON file with the last checkpoint of the segments that are archived: the log must go on right after it`)
@@ -171,7 +171,7 @@ don't print, or, but for the reason, a space.`,
 		},
 	}
 	f := cmd.Flags()
-	f.StringVar(&q.log, "log", "", "directory of the log")
+	f.StringVar(&q.log, "log", "", "the directory of the log (required)")
 	f.StringVar(&q.filter.Agent, "agent", "", "SPIFFE ID of the agent")
 	f.StringVar(&q.filter.Upstream, "upstream", "", "registered name of the upstream")
 	f.StringVar(&q.filter.Tool, "tool", "", "tool, prompt, resource or path")

@@ -53,7 +53,7 @@ as a line of the log, or on a terminal as every other command says it.`,
 			return errSilent
 		},
 	}
-	cmd.Flags().StringVar(&dir, "dir", "", "directory with mintmark.yaml and *.cedar")
+	cmd.Flags().StringVar(&dir, "dir", "", "the directory with mintmark.yaml and *.cedar (required)")
 	cmd.Flags().StringVar(&level, "log-level", "info", "debug, info, warn or error; debug logs allowed calls too")
 	required(cmd, "dir")
 	return cmd

@@ -245,10 +245,7 @@ upstreams: {orders: {url: "UPSTREAM/mcp", unauthenticated: true}}
 	if err := os.Mkdir(volume, 0o700); err != nil {
 		t.Fatal(err)
 	}
-	// A mount of this program's own: nobody else sees it, and it ends with it.
-	const mount = `mount -t tmpfs -o size=300k,mode=700 tmpfs "$0" || { echo "mount: this test needs leave to mount a tmpfs in a namespace of its own" >&2; exit 1; }; exec "$@"`
-	s.serve("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, volume)
-	inside := filepath.Join("/proc", fmt.Sprint(s.process.Process.Pid), "root", volume)
+	inside := s.serveOn(volume)
 	log := filepath.Join(inside, "audit")
 	if got := s.call(); !allowed(got) {
 		t.Fatalf("before: got %+v", got)
@@ -283,6 +280,15 @@ upstreams: {orders: {url: "UPSTREAM/mcp", unauthenticated: true}}
 		t.Errorf("log_gap: got %d records counted as missing, want at least 10", gaps)
 	}
 	s.stop()
+}
+
+// serveOn is serve with a small disk of this program's own in a directory: nobody else
+// sees it, and it ends with it. It returns where it can be seen from outside.
+func (s *site) serveOn(volume string) (inside string) {
+	s.t.Helper()
+	const mount = `mount -t tmpfs -o size=300k,mode=700 tmpfs "$0" || { echo "mount: this test needs leave to mount a tmpfs in a namespace of its own" >&2; exit 1; }; exec "$@"`
+	s.serve("unshare", "--user", "--map-root-user", "--mount", "sh", "-c", mount, volume)
+	return filepath.Join("/proc", fmt.Sprint(s.process.Process.Pid), "root", volume)
 }
 
 // fillUp writes a file until the disk is full.

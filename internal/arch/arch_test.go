@@ -36,7 +36,7 @@ func table() []arrow {
 	return []arrow{
 		{"cmd/...", []string{"..."}},
 
-		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "internal/http1", "internal/owned")},
+		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "broker/escrow", "internal/http1", "internal/owned")},
 		{"broker/console", leaves},
 		{"broker/bundle", []string{"internal/fault", "internal/egress"}},
 		{"broker/*", []string{"internal/fault", "internal/filelock", "internal/owned"}}, // the leaves

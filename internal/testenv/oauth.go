@@ -161,6 +161,28 @@ func (s *OAuthServer) Refusal(t testing.TB) string {
 	return s.ask(t, http.MethodGet, "requests").Refusal
 }
 
+// Active asks the server about a token (RFC 7662).
+func (s *OAuthServer) Active(t testing.TB, token string) bool {
+	t.Helper()
+	form := url.Values{"token": {token}}
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.TokenURL+"/introspection", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.SetBasicAuth(s.ClientID, s.ClientSecret)
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	var said struct{ Active *bool }
+	if err := json.NewDecoder(resp.Body).Decode(&said); err != nil || said.Active == nil {
+		t.Fatalf("ask the OAuth server about a token: %s, %v", resp.Status, err)
+	}
+	return *said.Active
+}
+
 // Stop ends the server, so that connections to it are refused.
 func (s *OAuthServer) Stop() {
 	s.proc.stop()

@@ -167,6 +167,9 @@ func granted(permissions map[string]string) []string {
 	return all
 }
 
+// Issuer is where GitHub is; see providers.Issuing.
+func (p *provider) Issuer() string { return p.url }
+
 // Revoke ends a token at GitHub, which is shown the token itself. One that it no
 // longer knows has ended.
 func (p *provider) Revoke(ctx context.Context, h providers.Held) error {

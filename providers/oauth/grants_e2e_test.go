@@ -4,10 +4,6 @@ package oauth_test
 
 import (
 	"context"
-	"encoding/json"
-	"io"
-	"net/http"
-	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -101,11 +97,11 @@ func TestTokenIsRevokedAtTheServer(t *testing.T) {
 			r := providertest.One(t, open(t, c, providers.Env{}), s.ClientSecret)
 			leased, _ := r.Must(t, providers.Request{})
 			token := r.Reveal(t, leased).Token()
-			if !active(t, s, token) {
+			if !s.Active(t, token) {
 				t.Fatal("introspection: got a dead token before its revocation")
 			}
 			r.Stop(t)
-			if active(t, s, token) {
+			if s.Active(t, token) {
 				t.Error("introspection: got a live token after its revocation")
 			}
 			if got := r.Events(t); got != "mint revoke" {
@@ -142,29 +138,6 @@ func TestTokenThatItsServerDoesNotRevoke(t *testing.T) {
 	if got := r.Events(t); got != "mint" {
 		t.Errorf("events: got %q, want no revocation to be tried", got)
 	}
-}
-
-// active asks the server about a token (RFC 7662).
-func active(t *testing.T, s *testenv.OAuthServer, token string) bool {
-	t.Helper()
-	form := url.Values{"token": {token}}
-	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.TokenURL+"/introspection", strings.NewReader(form.Encode()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	r.SetBasicAuth(s.ClientID, s.ClientSecret)
-	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer answer.Body.Close()
-	body, err := io.ReadAll(answer.Body)
-	var said struct{ Active *bool }
-	if err != nil || json.Unmarshal(body, &said) != nil || said.Active == nil {
-		t.Fatalf("introspection: got %s %q, %v", answer.Status, body, err)
-	}
-	return *said.Active
 }
 
 func TestExchangeNamesTheAgentAndTheBroker(t *testing.T) {

@@ -1,6 +1,7 @@
 package oauth
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -24,6 +25,12 @@ func (p *provider) Revokes() (ever, sure bool) {
 	}
 	fixed := p.config.TokenURL.URL != nil
 	return !fixed || p.config.RevocationURL.URL != nil, fixed
+}
+
+// Issuer says whose the tokens are: the issuer, the token endpoint where an operator named
+// that, or the resource whose metadata names the issuer. See providers.Issuing.
+func (p *provider) Issuer() string {
+	return cmp.Or(p.config.Issuer.String(), p.config.TokenURL.String(), p.config.Resource)
 }
 
 // Revoke ends a token by RFC 7009. It returns an error where the token itself is

@@ -1,0 +1,387 @@
+package providers_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"mintmark/broker/audit"
+	"mintmark/internal/fault"
+	"mintmark/providers"
+	"mintmark/providers/internal/providertest"
+)
+
+// safe is an Escrow that outlives a pool.
+type safe struct {
+	onKeep func() error
+
+	mu   sync.Mutex
+	kept map[string][]byte
+}
+
+// Keep implements providers.Escrow.
+func (s *safe) Keep(name string, value []byte) (func(), error) {
+	if s.onKeep != nil {
+		if err := s.onKeep(); err != nil {
+			return nil, err
+		}
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.kept == nil {
+		s.kept = map[string][]byte{}
+	}
+	s.kept[name] = slices.Clone(value)
+	return func() { s.erase(name) }, nil
+}
+
+// Find implements providers.Escrow.
+func (s *safe) Find(name string) ([]byte, func(), error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	value, ok := s.kept[name]
+	if !ok {
+		return nil, func() {}, fs.ErrNotExist
+	}
+	return slices.Clone(value), func() { s.erase(name) }, nil
+}
+
+func (s *safe) erase(name string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.kept, name)
+}
+
+func (s *safe) names() (names []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for name := range s.kept {
+		names = append(names, name)
+	}
+	return names
+}
+
+func (s *safe) use(o *providers.PoolOptions) { o.Escrow = s }
+
+// shows is a provider whose system ends a token where it is shown it, and no otherwise.
+type shows struct {
+	scripted
+	token func(n int) string
+	name  string // of the issuer
+	down  atomic.Bool
+
+	shown sync.Map
+}
+
+// showing returns one whose tokens live for ttl.
+func showing(ttl time.Duration) *shows {
+	s := &shows{token: func(n int) string { return fmt.Sprintf("%s-%d", canary, n) }}
+	s.mint = func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+		return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(s.token(n))},
+			providers.Terms{NotAfter: time.Now().Add(ttl), Revocable: true, Scopes: []string{"read"}}), nil
+	}
+	s.onRevoke = func(_ context.Context, h providers.Held) error {
+		token := h.Opened.Token()
+		if s.down.Load() || h.Lease != "" || token == "" {
+			return fault.New("revoke", fault.Unavailable, "down, or shown no token")
+		}
+		s.shown.Store(token, true)
+		return nil
+	}
+	return s
+}
+
+// Issuer implements providers.Issuing.
+func (s *shows) Issuer() string { return s.name }
+
+func (s *shows) ended(n int) bool {
+	_, ok := s.shown.Load(s.token(n))
+	return ok
+}
+
+// killed returns the orphans of a pool that minted of p for n agents and was killed, and
+// what it left in escrow.
+func killed(t *testing.T, p providers.Provider, n int) ([]audit.Record, *safe) {
+	t.Helper()
+	var s safe
+	r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}}, s.use)
+	for i := range n {
+		r.Must(t, providertest.Agent(t, fmt.Sprintf("spiffe://a.test/%d", i)))
+	}
+	if err := r.Log.Close(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = r.Close(context.WithoutCancel(t.Context())) }) // what it does comes too late
+	return r.Orphans(t), &safe{kept: maps.Clone(s.kept)}
+}
+
+func quiet() *slog.Logger { return slog.New(slog.DiscardHandler) }
+
+func TestWhatOnlyItsSecretEndsIsRevokedAfterACrash(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left, s := killed(t, showing(time.Hour), 3)
+		if len(left) != 3 || len(s.names()) != 3 {
+			t.Fatalf("got %d orphans and %d in escrow, want three", len(left), len(s.names()))
+		}
+		for _, r := range left {
+			if !r.Escrow || r.Lease != "" || r.SystemEnd.IsZero() || r.Fingerprint == "" {
+				t.Errorf("got the orphan %+v, want what is in escrow, and its end", r)
+			}
+		}
+		p := showing(time.Hour)
+		asked, end := []providers.Held{}, p.onRevoke
+		var mu sync.Mutex
+		p.onRevoke = func(ctx context.Context, h providers.Held) error {
+			mu.Lock()
+			defer mu.Unlock()
+			asked = append(asked, h)
+			return end(ctx, h)
+		}
+		r := one(t, p, s.use)
+		if n := r.Adopt(t.Context(), left); n != 3 {
+			t.Errorf("got %d adopted, want three", n)
+		}
+		synctest.Wait()
+		for _, h := range asked {
+			if h.Opened.Token() != "" {
+				t.Error("after its revocation: got the token, want it wiped")
+			}
+		}
+		if !p.ended(1) || !p.ended(2) || !p.ended(3) || r.Owed() != 0 || len(s.names()) != 0 {
+			t.Errorf("got %d owed, and %v in escrow still, want all revoked and erased", r.Owed(), s.names())
+		}
+		if got := r.Events(t); got != "revoke revoke revoke" || len(r.Orphans(t)) != 0 {
+			t.Errorf("events: got %q, and %d orphans after that", got, len(r.Orphans(t)))
+		}
+		r.Stop(t)
+	})
+}
+
+// A name may be registered for another system by the next start, which is not to be shown
+// what the one before has issued.
+func TestATokenIsShownToItsOwnIssuerAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		before := showing(time.Hour)
+		before.name = "https://a.test"
+		left, s := killed(t, before, 1)
+		for name, next := range map[string]providers.Provider{"https://b.test": &shows{name: "https://b.test"}, "": lasting(time.Hour)} {
+			if p, ok := next.(*shows); ok {
+				p.scripted.onRevoke = func(context.Context, providers.Held) error {
+					t.Error("got the token shown to another")
+					return nil
+				}
+			}
+			r := one(t, next, s.use)
+			n := r.Adopt(t.Context(), slices.Clone(left))
+			synctest.Wait()
+			got := r.Records(t)
+			if n != 0 || len(got) != 1 || got[0].Event != "revoke_failed" || !strings.Contains(got[0].Reason, `issued by "https://a.test" and the provider is registered for "`+name+`" now`) {
+				t.Errorf("%q: got %d adopted and %+v, want it refused", name, n, got)
+			}
+			r.Stop(t)
+		}
+	})
+}
+
+func TestWhatTheEscrowHasNotIsOnRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, tt := range map[string]struct {
+			change func(*safe, *providers.PoolOptions)
+			want   string
+		}{
+			"after a restart of the machine": {func(s *safe, o *providers.PoolOptions) { s.kept, o.Escrow = nil, s }, "not in escrow"},
+			"that is off now":                {func(*safe, *providers.PoolOptions) {}, "no escrow is open"},
+			"garbled": {func(s *safe, o *providers.PoolOptions) {
+				for name := range s.kept {
+					s.kept[name] = []byte("{\ntoken")
+				}
+				o.Escrow = s
+			}, "can't be read"},
+			"without a token": {func(s *safe, o *providers.PoolOptions) {
+				for name, value := range s.kept {
+					s.kept[name] = value[:len(value)-len(canary)-2]
+				}
+				o.Escrow = s
+			}, "can't be read"},
+		} {
+			p := showing(time.Hour)
+			left, s := killed(t, p, 1)
+			r := one(t, p, func(o *providers.PoolOptions) { tt.change(s, o) })
+			n := r.Adopt(t.Context(), left)
+			if got := r.Records(t); n != 0 || r.Owed() != 0 || len(got) != 1 || got[0].Event != "revoke_failed" || !strings.Contains(got[0].Reason, tt.want) ||
+				!strings.Contains(got[0].Reason, "it ends by itself at "+left[0].SystemEnd.UTC().Format(time.RFC3339)) {
+				t.Errorf("%s: got %d adopted, %d owed and %+v, want a revoke_failed with %q and its end", name, n, r.Owed(), got, tt.want)
+			}
+			r.Stop(t)
+		}
+	})
+}
+
+// What can't be kept is not used: the call is refused, and the token revoked.
+func TestWhatCannotBeKeptIsRefused(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := safe{onKeep: func() error { return errors.New("no space left") }}
+		p := showing(time.Hour)
+		r := one(t, p, s.use)
+		defer r.Stop(t)
+		if hint := refused(t, r, fault.Unavailable); !strings.Contains(hint, "after a crash") {
+			t.Errorf("got %q, want to be told why", hint)
+		}
+		synctest.Wait()
+		failed := r.Records(t)[0]
+		if got := r.Events(t); got != "mint_failed revoke" || !p.ended(1) || failed.Escrow || !strings.Contains(failed.Reason, "no space left") {
+			t.Errorf("events: got %q with %+v, want it revoked, and why", got, failed)
+		}
+	})
+}
+
+func TestItIsKeptBeforeItIsOnRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s safe
+		r := one(t, showing(time.Hour), s.use)
+		s.onKeep = func() error {
+			if got := r.Events(t); got != "" {
+				t.Errorf("events: got %q before it is kept", got)
+			}
+			return nil
+		}
+		lease(t, r)
+		if got := r.Records(t); len(got) != 1 || !got[0].Escrow || len(s.names()) != 1 {
+			t.Errorf("got %+v and %v in escrow, want it on record as kept", got, s.names())
+		}
+		s.onKeep = nil
+		r.Stop(t)
+		if len(s.names()) != 0 {
+			t.Errorf("after its end: got %v in escrow", s.names())
+		}
+	})
+}
+
+// Only what no handle ends, and something can end at all, is kept.
+func TestOnlyWhatNeedsItIsKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, p := range map[string]providers.Provider{"with a handle": lasting(time.Hour), "that can't be revoked": plain{showing(time.Hour)}} {
+			s := safe{onKeep: func() error { return errors.New("asked") }}
+			r := one(t, p, s.use)
+			lease(t, r)
+			if got := r.Records(t)[0]; got.Escrow {
+				t.Errorf("%s: got the record %+v", name, got)
+			}
+			r.Stop(t)
+		}
+	})
+}
+
+// What Close could not revoke is there for the next pool, in this process or another.
+func TestWhatCloseCouldNotRevokeStaysInEscrow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s safe
+		p := showing(time.Hour)
+		p.down.Store(true)
+		r := one(t, p, s.use)
+		lease(t, r)
+		if err := r.Close(t.Context()); err == nil {
+			t.Error("close: got no error, want one lease that is not revoked")
+		}
+		left, found := r.Pool.Left(), r.Orphans(t)
+		if len(s.names()) != 1 || len(left) != 1 || !left[0].Escrow || len(found) != 1 || found[0].Credential != left[0].Credential {
+			t.Fatalf("got %v in escrow, %+v left and %+v in the log, want it in each", s.names(), left, found)
+		}
+		r.Finish(t)
+		next := showing(time.Hour)
+		r = one(t, next, s.use)
+		r.Adopt(t.Context(), left)
+		synctest.Wait()
+		if !next.ended(1) || len(s.names()) != 0 {
+			t.Errorf("got %v in escrow, want it revoked by the next", s.names())
+		}
+		r.Stop(t)
+	})
+}
+
+func TestALateTokenIsInEscrowForTheNextStart(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var s safe
+		var n notes
+		p := showing(2 * time.Hour)
+		p.down.Store(true)
+		mint := p.mint
+		p.mint = func(ctx context.Context, n int, req providers.Request) (providers.Credential, error) {
+			<-time.After(5 * time.Second)
+			return mint(ctx, n, req)
+		}
+		r := one(t, p, s.use, func(o *providers.PoolOptions) { o.Owe = n.owe })
+		closing(t, r)
+		r.Finish(t) // the log is closed when it comes
+		pass(10 * time.Second)
+		if len(n.kept) != 1 || !n.kept[0].Escrow || len(s.names()) != 1 {
+			t.Fatalf("got %+v written down and %v in escrow, want the token's", n.kept, s.names())
+		}
+		next := showing(time.Hour)
+		r = one(t, next, s.use)
+		r.Adopt(t.Context(), slices.Clone(n.kept))
+		synctest.Wait()
+		if !next.ended(1) || len(s.names()) != 0 {
+			t.Errorf("got %v in escrow, want it revoked by the next start", s.names())
+		}
+		r.Stop(t)
+		p.down.Store(false)
+		pass(3 * time.Hour)
+	})
+}
+
+// What was kept and not recorded is found by the escrow alone.
+func TestWhatIsInEscrowAndOnNoRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left, s := killed(t, showing(time.Hour), 3)
+		known, agents := left[:1], []string{left[1].Agent, left[2].Agent}
+		slices.Sort(agents)
+		for _, name := range []string{"garbage", "db.of-another"} {
+			s.kept[name] = s.kept[s.names()[0]]
+		}
+		s.kept["garbage"] = []byte("garbage")
+		names := s.names()
+		found := providers.Unrecorded(s, names, known, time.Now(), quiet())
+		var got []string
+		for _, r := range found {
+			got = append(got, r.Agent)
+			if r.Event != "orphan" || !r.Escrow || r.Provider != "db" || r.Credential == "" || r.SystemEnd.IsZero() || r.Kind != audit.Issuance {
+				t.Errorf("got the record %+v", r)
+			}
+		}
+		slices.Sort(got)
+		if !slices.Equal(got, agents) || len(s.names()) != 3 {
+			t.Errorf("got %q and %v in escrow, want %q, and what nobody can read erased", got, s.names(), agents)
+		}
+		p := showing(time.Hour)
+		r := one(t, p, s.use)
+		r.Adopt(t.Context(), append(slices.Clone(known), found...))
+		synctest.Wait()
+		if !p.ended(1) || !p.ended(2) || !p.ended(3) || len(s.names()) != 0 {
+			t.Errorf("got %v in escrow, want all revoked", s.names())
+		}
+		r.Stop(t)
+
+		left, s = killed(t, showing(time.Hour), 2)
+		pass(time.Hour)
+		if found := providers.Unrecorded(s, s.names(), nil, time.Now(), quiet()); len(found) != 0 || len(s.names()) != 0 || len(left) != 2 {
+			t.Errorf("past their end: got %+v and %v in escrow", found, s.names())
+		}
+	})
+}
+
+func must(t *testing.T, r *providertest.Rig, req providers.Request) providers.Credential {
+	t.Helper()
+	c, _ := r.Must(t, req)
+	return c
+}
