@@ -244,6 +244,29 @@ func TestWhatAllAnswersAreSearchedFor(t *testing.T) {
 	want("bearer", 1)
 }
 
+// A credential that a call has just as it is let go of is looked for again.
+func TestACredentialThatIsUsedAsItIsLetGoOf(t *testing.T) {
+	w, got := twoAgents(t)
+	got("bearer")
+	for range 2 {
+		w.broker.SweepGivenWhile("bearer", time.Now().Add(2*time.Hour), func() { got("bearer") })
+		if n := w.broker.GivenToAll("bearer"); n != 1 {
+			t.Fatalf("got %d credentials looked for, want that of the call", n)
+		}
+	}
+	_, first := got("bearer")
+	secret := bearerOf(first)
+	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(rw, `{"jsonrpc":"2.0","id":1,"result":{"seen":%q}}`, secret)
+	})
+	w.wantOK(w.callTo("bearer", "two.example"), `"seen":"****`)
+	w.broker.SweepGiven("bearer", time.Now().Add(2*time.Hour))
+	if n := w.broker.GivenToAll("bearer"); n != 0 {
+		t.Errorf("at their end: got %d credentials looked for, want none", n)
+	}
+}
+
 // A stored key has no end at its system: it is looked for a day after its last use.
 func TestAStoredKeyIsLookedForAfterItsLastUse(t *testing.T) {
 	w := open(t)
