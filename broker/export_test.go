@@ -230,6 +230,17 @@ func (b *Broker) SweepGiven(upstream string, now time.Time) {
 	b.current.Load().upstreams[upstream].given.sweep(func() time.Time { return now })
 }
 
+// SweepGivenWhile does so for the answers to all, and has something happen between what
+// it finds and what it ends.
+func (b *Broker) SweepGivenWhile(upstream string, now time.Time, meanwhile func()) {
+	a := &b.current.Load().upstreams[upstream].given.all
+	over, _ := a.over(now)
+	meanwhile()
+	for _, g := range over {
+		a.letGo(g)
+	}
+}
+
 // Barred is barred, for one issuer.
 type Barred struct{ of barred }
 

@@ -117,7 +117,7 @@ func (b *Broker) keepGiven(c *call, secrets *injector.Secrets) (gift, error) {
 	switch room {
 	case full:
 		return gift{}, b.tooMany(c, room, "this upstream has too many credentials that are still good to search its answers for all of them; call again when some have ended")
-	case fullOfAgents:
+	case fullOfAgent:
 		return gift{}, b.tooMany(c, room, fmt.Sprintf("this upstream has %d credentials of this agent that are still good, which is as many as its answers are searched for; "+
 			"call again when some have ended, and keep a session instead of beginning one for each call", mostOfAgent))
 	default:

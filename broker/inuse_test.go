@@ -265,28 +265,33 @@ func TestAnAgentForgetsItsOwnSessions(t *testing.T) {
 	const shop = "spiffe://example.org/agent/shop"
 	greedy, modest := identityOf("one.example", shop), identityOf("two.example", shop)
 	open := broker.NewSessionsInUse()
+	open.Begins(modest, "left")
 	open.Begins(modest, "first")
 	open.Begins(greedy, "first")
 	for i := range 1 << 16 {
 		open.Begins(greedy, fmt.Sprint("session-", i))
-		open.Begins(greedy, "first") // is used all the while
+		if !open.Open(greedy, "first") {
+			t.Fatalf("got the one forgotten that is used all the while, after %d others", i)
+		}
+		open.Begins(greedy, "first")
 	}
-	if all, own := open.Len(greedy); all != 1025 || own != 1024 || !open.Open(greedy, "first") || open.Open(greedy, "session-0") || !open.Open(greedy, "session-65535") {
+	if all, own := open.Len(greedy); all != 1026 || own != 1024 || !open.Open(greedy, "first") || open.Open(greedy, "session-0") || !open.Open(greedy, "session-65535") {
 		t.Errorf("of one agent: got %d sessions of %d, want those 1024 that were used last", own, all)
 	}
-	if !open.Open(modest, "first") {
+	if !open.Open(modest, "left") || !open.Open(modest, "first") {
 		t.Error("got another agent's session forgotten")
 	}
 
 	// Many agents still have the one forgotten that was not used for longest of all.
+	open.Begins(modest, "first")
 	for i := range 63 {
 		another := identityOf(fmt.Sprint("issuer-", i), shop)
 		for n := range 1024 {
 			open.Begins(another, fmt.Sprint("session-", n))
 		}
 	}
-	if all, _ := open.Len(greedy); all != 1<<16 || open.Open(modest, "first") {
-		t.Errorf("of 65 agents: got %d sessions, want 65536 without the oldest", all)
+	if all, _ := open.Len(greedy); all != 1<<16 || open.Open(modest, "left") || !open.Open(modest, "first") {
+		t.Errorf("of 65 agents: got %d sessions, want 65536 without the one that was left", all)
 	}
 }
 

@@ -193,7 +193,8 @@ func TestMoreCredentialsOfAnAgentThanCanBeLookedFor(t *testing.T) {
 	got("bearer")
 	const metric = `mintmark_credentials_over_bound_total{bound="agent",upstream="bearer"}`
 	end := time.Now().Add(time.Hour)
-	w.broker.FillGivenTo("bearer", attest.Proven(attest.Proof{ID: w.id("shop"), Issuer: "two.example", Attestor: "vouched", Expires: end}), end)
+	second := attest.Proven(attest.Proof{ID: w.id("shop"), Issuer: "two.example", Attestor: "vouched", Expires: end})
+	w.broker.FillGivenTo("bearer", second, end)
 	sent := w.upstream.taken()
 	w.wantRefused(w.callTo("bearer", "two.example"), want{200, -31503, "forward", fault.Unavailable, "4096 credentials of this agent", "shop", true})
 	if n := w.metric(metric); n != 1 || w.upstream.taken() != sent {
@@ -201,10 +202,19 @@ func TestMoreCredentialsOfAnAgentThanCanBeLookedFor(t *testing.T) {
 	}
 	w.wantOK(w.callTo("bearer", "one.example"), "result")
 	w.wantOK(w.callTo("bearer", "three.example"), "result") // needs one more
-	w.wantOK(w.callTo("orders", "two.example"), "result")   // another upstream
+	w.broker.FillGivenTo("orders", second, end)
+	w.wantOK(w.callTo("orders", "two.example"), "result") // another upstream, where agents share one
 	w.broker.SweepGiven("bearer", end.Add(-time.Second))
 	w.wantRefused(w.callTo("bearer", "two.example"), want{200, -31503, "forward", fault.Unavailable, "4096 credentials of this agent", "shop", true})
 	w.broker.SweepGiven("bearer", end.Add(time.Second))
+	w.wantOK(w.callTo("bearer", "two.example"), "result")
+}
+
+// One that has as many of its own makes room by itself once they have ended.
+func TestEndedCredentialsOfAnAgentTakeNoRoom(t *testing.T) {
+	w, _ := twoAgents(t)
+	end := time.Now().Add(-time.Second)
+	w.broker.FillGivenTo("bearer", attest.Proven(attest.Proof{ID: w.id("shop"), Issuer: "two.example", Attestor: "vouched", Expires: end}), end)
 	w.wantOK(w.callTo("bearer", "two.example"), "result")
 }
 
@@ -232,6 +242,29 @@ func TestWhatAllAnswersAreSearchedFor(t *testing.T) {
 	want("bearer", 0)
 	w.wantOK(w.callTo("bearer", "one.example"), "result")
 	want("bearer", 1)
+}
+
+// A credential that a call has just as it is let go of is looked for again.
+func TestACredentialThatIsUsedAsItIsLetGoOf(t *testing.T) {
+	w, got := twoAgents(t)
+	got("bearer")
+	for range 2 {
+		w.broker.SweepGivenWhile("bearer", time.Now().Add(2*time.Hour), func() { got("bearer") })
+		if n := w.broker.GivenToAll("bearer"); n != 1 {
+			t.Fatalf("got %d credentials looked for, want that of the call", n)
+		}
+	}
+	_, first := got("bearer")
+	secret := bearerOf(first)
+	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "application/json")
+		_, _ = fmt.Fprintf(rw, `{"jsonrpc":"2.0","id":1,"result":{"seen":%q}}`, secret)
+	})
+	w.wantOK(w.callTo("bearer", "two.example"), `"seen":"****`)
+	w.broker.SweepGiven("bearer", time.Now().Add(2*time.Hour))
+	if n := w.broker.GivenToAll("bearer"); n != 0 {
+		t.Errorf("at their end: got %d credentials looked for, want none", n)
+	}
 }
 
 // A stored key has no end at its system: it is looked for a day after its last use.

@@ -31,9 +31,9 @@ type toAll struct {
 type room string
 
 const (
-	hasRoom      room = ""
-	fullOfAgents room = "agent"
-	full         room = "all"
+	hasRoom     room = ""
+	fullOfAgent room = "agent"
+	full        room = "all"
 )
 
 // has returns one as it is kept, if it is.
@@ -85,7 +85,7 @@ func (a *toAll) put(name string, one gift, now time.Time) (gift, room) {
 func (a *toAll) roomFor(agent workload) room {
 	switch {
 	case a.own[agent] >= mostOfAgent:
-		return fullOfAgents
+		return fullOfAgent
 	case len(a.kept) >= mostToAll:
 		return full
 	default:
@@ -110,9 +110,19 @@ func (a *toAll) clears(agent workload, now time.Time) bool {
 func (a *toAll) sweep(now time.Time) (next time.Time) {
 	over, next := a.over(now)
 	for _, g := range over { // one by one, so that no answer waits for all
-		a.needles.Remove(g.secrets)
+		a.letGo(g)
 	}
 	return next
+}
+
+// letGo ends the search for g, unless a call of the same credential has asked for it
+// since it was over.
+func (a *toAll) letGo(g gift) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if kept, ok := a.kept[g.credential.Fingerprint()]; !ok || kept.secrets != g.secrets {
+		a.needles.Remove(g.secrets)
+	}
 }
 
 func (a *toAll) over(now time.Time) (over []gift, next time.Time) {

@@ -11,7 +11,7 @@ import (
 type Cookie struct {
 	name     string
 	template pattern
-	pair     string // both
+	as       written
 }
 
 // NewCookie returns a Cookie that writes template, or "{token}" when it is empty,
@@ -20,7 +20,9 @@ func NewCookie(name, text string) (Cookie, error) {
 	if name == "" {
 		return Cookie{}, fmt.Errorf("scheme cookie: expected the name of a cookie, got none")
 	}
-	return Cookie{name: name, template: newPattern(text), pair: name + "=" + text}, nil
+	template := newPattern(text)
+	// The name apart: no placeholder in it is filled.
+	return Cookie{name: name, template: template, as: written{"cookie " + name, string(template)}}, nil
 }
 
 // Owns reports whether name is the header Cookie.
@@ -30,18 +32,24 @@ func (Cookie) Owns(where Place, name string) bool { return where == InHeader && 
 // that the template names, and when the value has what no cookie may (RFC 6265,
 // section 4.1.1): a semicolon would begin another.
 func (k Cookie) Inject(out *Outgoing, c providers.Opened) error {
-	value, err := secretsOf(c).text(written{"cookie", k.pair}, func() ([]byte, error) {
-		value, err := k.template.fill("cookie", c)
-		for _, b := range value {
-			if b <= ' ' || b > '~' || b == '"' || b == ',' || b == ';' || b == '\\' {
-				return nil, fmt.Errorf(`scheme cookie: expected a credential that is a cookie's value, got one with a blank, a quote, a comma, a semicolon, a backslash or beyond ASCII`)
-			}
-		}
-		defer clear(value)
-		return append(append(make([]byte, 0, len(k.name)+1+len(value)), k.name+"="...), value...), err
-	})
+	pair, err := secretsOf(c).text(k.as, func() ([]byte, error) { return k.pair(c) })
 	if err != nil {
 		return err
 	}
-	return setHeader(out, "Cookie", value)
+	return setHeader(out, "Cookie", pair)
+}
+
+// pair returns the name and the value, with an equals sign between.
+func (k Cookie) pair(c providers.Opened) ([]byte, error) {
+	value, err := k.template.fill("cookie", c)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(value)
+	for _, b := range value {
+		if b <= ' ' || b > '~' || b == '"' || b == ',' || b == ';' || b == '\\' {
+			return nil, fmt.Errorf(`scheme cookie: expected a credential that is a cookie's value, got one with a blank, a quote, a comma, a semicolon, a backslash or beyond ASCII`)
+		}
+	}
+	return append(append(make([]byte, 0, len(k.name)+1+len(value)), k.name+"="...), value...), nil
 }

@@ -15,6 +15,8 @@ import (
 type filled struct {
 	mu    sync.RWMutex
 	texts map[written]string
+
+	signers signers
 }
 
 // written tells the texts of one lease apart: the scheme, and its template or what

@@ -125,32 +125,35 @@ func (l *lent) end(t *testing.T) {
 	}
 }
 
-// send sends a new secret 50 times. It returns its lease, and what was sent, disguised:
-// what stands before the secret, or the base64 of that, and the secret. The secret alone
-// may be left in a hash of its fingerprint.
-func send(t *testing.T, kind providers.Kind, s Scheme, before string) (*lent, []byte) {
+// send sends a new secret 50 times. It returns its lease; what was sent, disguised: what
+// stands before the secret, or the base64 of that, and the secret; and that without
+// base64. The secret alone may be left in a hash of its fingerprint.
+func send(t *testing.T, kind providers.Kind, s Scheme, before string) (lease *lent, sent, inClear []byte) {
 	t.Helper()
 	disguised, secret := newHidden()
 	m := providers.Material{Token: secret}
-	sent := append(disguise([]byte(before)), disguised...)
+	sent = append(disguise([]byte(before)), disguised...)
+	inClear = bytes.Clone(sent)
 	if kind == providers.Password {
 		m = providers.Material{Username: "clerk", Password: secret}
 		pair := disguise(sent)
 		sent = disguise(base64.StdEncoding.AppendEncode(make([]byte, 0, 128), pair))
 		clear(pair)
 	}
-	lease, u := lend(t, kind, m), sink(t)
+	lease = lend(t, kind, m)
+	u := sink(t)
 	for range 50 {
 		lease.call(t, u, s)
 	}
-	return lease, sent
+	return lease, sent, inClear
 }
 
 // sendAll sends a secret by each scheme, and returns what was sent when the leases have
-// ended. Nothing of it is on the caller's stack.
+// ended. Nothing of it is on the caller's stack. What base64 is made of lies in no memory
+// meanwhile either.
 func sendAll(t *testing.T, memory memory) map[string][]byte {
 	t.Helper()
-	texts := map[string][]byte{}
+	texts, none := map[string][]byte{}, map[string][]byte{}
 	for _, by := range []struct {
 		name   string
 		kind   providers.Kind
@@ -166,13 +169,21 @@ func sendAll(t *testing.T, memory memory) map[string][]byte {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lease, sent := send(t, by.kind, s, by.before)
+		lease, sent, inClear := send(t, by.kind, s, by.before)
 		defer lease.end(t)
 		texts[by.name] = sent
+		if by.kind == providers.Password {
+			none[by.name] = inClear
+		}
 	}
 	for name, n := range memory.count(texts) {
 		if n == 0 {
 			t.Errorf("%s: got none in memory during the lease: the search is blind", name)
+		}
+	}
+	for name, n := range memory.count(none) {
+		if n != 0 {
+			t.Errorf("%s: got what is encoded %d times in memory, want it overwritten", name, n)
 		}
 	}
 	return texts
@@ -182,4 +193,35 @@ func sendAll(t *testing.T, memory memory) map[string][]byte {
 func TestNothingIsLeftOfWhatWasSent(t *testing.T) {
 	memory := openMemory(t)
 	memory.awaitNone(sendAll(t, memory))
+}
+
+// sendNone has a cookie refused for what its template has, and returns what was not
+// sent, disguised.
+func sendNone(t *testing.T) (*lent, []byte) {
+	t.Helper()
+	disguised, secret := newHidden()
+	s, err := NewCookie("session", "v1;{token}")
+	if err != nil {
+		t.Fatal(err)
+	}
+	lease := lend(t, providers.Token, providers.Material{Token: secret})
+	receipt, err := lease.log.Append(t.Context(), &audit.Record{Kind: audit.Decision, Allow: true, Credential: lease.c.ID()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	out := &Outgoing{Method: http.MethodGet, Header: http.Header{}}
+	if _, err := Inject(out, s, lease.c, receipt); err == nil || len(out.Header) > 0 {
+		t.Errorf("got %v, want a cookie with a semicolon refused", err)
+	}
+	return lease, append(disguise([]byte("v1;")), disguised...)
+}
+
+// What a scheme refuses is overwritten at once.
+func TestNothingIsLeftOfWhatWasRefused(t *testing.T) {
+	memory := openMemory(t)
+	lease, refused := sendNone(t)
+	defer lease.end(t)
+	if n := memory.count(map[string][]byte{"cookie": refused})["cookie"]; n != 0 {
+		t.Errorf("got it %d times in memory, want it overwritten", n)
+	}
 }

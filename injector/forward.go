@@ -94,6 +94,7 @@ func (u *Upstream) connections(secure func(context.Context, string, string) (net
 		DialContext:            u.dialer.plain,
 		DialTLSContext:         secure,
 		ForceAttemptHTTP2:      true,
+		HTTP2:                  &http.HTTP2Config{MaxEncoderHeaderTableSize: 1}, // room for no header
 		DisableCompression:     true,
 		MaxIdleConns:           0,
 		MaxIdleConnsPerHost:    512,

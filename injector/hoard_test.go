@@ -1,21 +1,28 @@
 package injector
 
 import (
+	"bytes"
 	"strings"
 	"testing"
-
-	"mintmark/internal/wiped"
 )
 
-// What has no room where it is overwritten would be moved to where it is not.
-func TestThereIsRoomForEveryForm(t *testing.T) {
-	longest := 0
-	for _, text := range escapedWhole([]byte(strings.Repeat(`"`, 64<<10))) {
-		longest = max(longest, len(text))
+// What is moved is whole, and nothing of it is left where it was, nor behind its end.
+func TestHoardMovesTexts(t *testing.T) {
+	want := []string{"first", "", strings.Repeat("x", 1<<20), "last"}
+	texts, before := make([][]byte, len(want)), make([][]byte, len(want))
+	moved := make([]*[]byte, len(want))
+	for i, text := range want {
+		texts[i] = append([]byte(text), "more"...)[:len(text)]
+		before[i], moved[i] = texts[i][:len(text)+4], &texts[i]
 	}
-	for _, n := range []int{1, 511, 512, 513, longest, 8 << 20} {
-		if room := wiped.Room(n); len(room) != 0 || cap(room) < n || cap(room) > max(512, 2*n) {
-			t.Errorf("got %d bytes in room for %d, want it empty and for all of %d", len(room), cap(room), n)
+	hoard(moved...)
+	for i, text := range texts {
+		if string(text) != want[i] || cap(text) != len(text) {
+			t.Errorf("text %d: got %d bytes with room for %d, want the %d that there were and no more", i, len(text), cap(text), len(want[i]))
+		}
+		if len(bytes.Trim(before[i], "\x00")) > 0 {
+			t.Errorf("text %d: it is still where it was", i)
 		}
 	}
+	hoard() // none is none
 }

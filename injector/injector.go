@@ -72,7 +72,8 @@ func Admit(s Scheme, header http.Header, body []byte) error {
 
 // Inject opens c against the receipt of its use and puts it on out by s. It
 // returns the secrets that must not come back. Without the receipt of a
-// durable record it returns an error and out carries nothing.
+// durable record it returns an error and out carries nothing. With the error that the
+// credential has ended out may carry a part of it, and is not to be sent.
 func Inject(out *Outgoing, s Scheme, c providers.Credential, r audit.Receipt) (*Secrets, error) {
 	opened, err := c.Reveal(r)
 	if err != nil {
@@ -84,5 +85,9 @@ func Inject(out *Outgoing, s Scheme, c providers.Credential, r audit.Receipt) (*
 	if out.certificate != nil {
 		out.certificate.lease = c
 	}
-	return secretsOf(opened), nil
+	secrets := secretsOf(opened)
+	if c.Wiped() { // while this read it: a part of it may be gone, and not be searched for
+		return nil, fault.New("inject", fault.Unavailable, "the credential ended while the call was under way; call again")
+	}
+	return secrets, nil
 }

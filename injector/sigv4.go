@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	"github.com/aws/smithy-go/encoding/httpbinding"
 
@@ -36,7 +35,6 @@ const (
 type SigV4 struct {
 	signing
 	region, service, payload string
-	signer                   *v4.Signer
 	now                      func() time.Time
 }
 
@@ -47,11 +45,7 @@ func NewSigV4(region, service, payload string, keep bundle.KeptHeaders) (SigV4, 
 	if err := knownPayload(payload, payloadStreaming); err != nil {
 		return SigV4{}, err
 	}
-	signer := v4.NewSigner(func(o *v4.SignerOptions) {
-		// S3 signs the path as it is sent; the other services escape it once more.
-		o.DisableURIPathEscaping = service == "s3"
-	})
-	return SigV4{signing: signing{keep}, region: region, service: service, payload: payload, signer: signer, now: time.Now}, nil
+	return SigV4{signing: signing{keep}, region: region, service: service, payload: payload, now: time.Now}, nil
 }
 
 func knownPayload(payload string, more ...string) error {
@@ -66,7 +60,7 @@ func knownPayload(payload string, more ...string) error {
 // an error for a credential that holds no AWS key. To stream is to send the body
 // in signed chunks, around the same bytes.
 func (s SigV4) Inject(out *Outgoing, c providers.Opened) error {
-	key := awsMaterial(c)
+	key := awsLeaseOf(c)
 	if key.SecretAccessKey == "" {
 		return fmt.Errorf("scheme sigv4: expected an AWS credential, got another kind")
 	}
@@ -81,29 +75,34 @@ func (s SigV4) Inject(out *Outgoing, c providers.Opened) error {
 	return nil
 }
 
-// awsMaterial returns what c signs with: no secret access key where c is of another kind.
-func awsMaterial(c providers.Opened) aws.Credentials {
-	s := secretsOf(c)
-	secret, _ := s.text(written{"sigv4", "secret access key"}, func() ([]byte, error) { return []byte(c.SecretAccessKey()), nil })
-	session, _ := s.text(written{"sigv4", "session token"}, func() ([]byte, error) { return []byte(c.SessionToken()), nil })
-	return aws.Credentials{AccessKeyID: c.Username(), SecretAccessKey: secret, SessionToken: session}
-}
-
 // sign signs r, and leaves its URL as it was: the signer would send the query sorted.
-func (s SigV4) sign(key aws.Credentials, r *http.Request, digest string, now time.Time) error {
+func (s SigV4) sign(key awsLease, r *http.Request, digest string, now time.Time) error {
 	sent := r.URL
 	r.URL = toSign(*sent, s.service)
-	if err := s.signer.SignHTTP(context.Background(), key, r, digest, s.service, s.region, now); err != nil {
+	asSent := func(o *v4.SignerOptions) {
+		// S3 signs the path as it is sent; the other services escape it once more.
+		o.DisableURIPathEscaping = isS3(s.service)
+	}
+	if err := key.here.SignHTTP(context.Background(), key.Credentials, r, digest, s.service, s.region, now, asSent); err != nil {
 		return fmt.Errorf("scheme sigv4: sign for %s in %s: %w", s.service, s.region, err)
 	}
 	r.URL = sent
 	return nil
 }
 
+// isS3 reports whether a service is S3, by one of the names that its parts sign with.
+func isS3(service string) bool {
+	switch service {
+	case "s3", "s3express", "s3-outposts", "s3-object-lambda":
+		return true
+	}
+	return false
+}
+
 // toSign returns u as a service signs it: all but S3 take slashes in a row for one.
 func toSign(u url.URL, service string) *url.URL {
 	path := u.EscapedPath()
-	for service != "s3" && strings.Contains(path, "//") {
+	for !isS3(service) && strings.Contains(path, "//") {
 		path = strings.ReplaceAll(path, "//", "/")
 	}
 	u.Path, _ = url.PathUnescape(path) // EscapedPath is always well-formed
@@ -131,7 +130,7 @@ const chunk = 64 << 10
 // stream signs the head and then each chunk with the signature before it. See "Signature
 // calculations for the authorization header: transferring payload in multiple
 // chunks" in the S3 API reference.
-func (s SigV4) stream(out *Outgoing, key aws.Credentials) error {
+func (s SigV4) stream(out *Outgoing, key awsLease) error {
 	now := s.now().UTC()
 	r, _ := unsigned(out, payloadUnsigned)
 	r.ContentLength = chunkedLength(len(out.Body))
@@ -146,7 +145,7 @@ func (s SigV4) stream(out *Outgoing, key aws.Credentials) error {
 	if err != nil {
 		return fmt.Errorf("scheme sigv4: expected a signature in hex from the signer")
 	}
-	signer := v4.NewStreamSigner(key, s.service, s.region, seed)
+	signer := v4.NewStreamSigner(key.Credentials, s.service, s.region, seed)
 	body := bytes.NewBuffer(make([]byte, 0, r.ContentLength))
 	for rest, last := out.Body, false; !last; {
 		part := rest[:min(len(rest), chunk)]

@@ -63,7 +63,7 @@ func TestSigV4SignsSlashesAsOne(t *testing.T) {
 		}
 		return out.Header.Get("Authorization")
 	}
-	for service, same := range map[string]bool{"execute-api": true, "s3": false} {
+	for service, same := range map[string]bool{"execute-api": true, "s3tables": true, "s3": false, "s3express": false, "s3-outposts": false, "s3-object-lambda": false} {
 		if got := sign(service, "//a///%2Fb//") == sign(service, "/a/%2Fb/"); got != same {
 			t.Errorf("%s: got the same signature %t, want %t", service, got, same)
 		}

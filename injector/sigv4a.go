@@ -37,7 +37,7 @@ func NewSigV4A(regions, service, payload string, keep bundle.KeptHeaders) (SigV4
 // Inject signs out as it stands: nothing may change it afterwards. It returns
 // an error for a credential that holds no AWS key.
 func (s SigV4A) Inject(out *Outgoing, c providers.Opened) error {
-	known := awsMaterial(c)
+	known := awsLeaseOf(c)
 	key := credentials.Credentials{AccessKeyID: known.AccessKeyID, SecretAccessKey: known.SecretAccessKey, SessionToken: known.SessionToken}
 	if key.SecretAccessKey == "" {
 		return fmt.Errorf("scheme sigv4a: expected an AWS credential, got another kind")
@@ -45,18 +45,16 @@ func (s SigV4A) Inject(out *Outgoing, c providers.Opened) error {
 	r, digest := unsigned(out, s.payload)
 	sent, at := r.Header, r.URL
 	r.Header, r.URL = withoutExcess(sent), toSign(*at, s.service)
-	// A signer keeps the key that it derived, and knows it by the access key's id
-	// alone: so each request has one of its own.
-	signer := sigv4a.New(func(o *v4.SignerOptions) {
-		o.DisableDoublePathEscape = s.service == "s3"
-		o.HeaderRules = signedHeaders{}
-	})
-	err := signer.SignRequest(&sigv4a.SignRequestInput{
+	err := known.wider.SignRequest(&sigv4a.SignRequestInput{
 		Request: r, PayloadHash: payloadHash(digest), Service: s.service, RegionSet: s.regions, Time: s.now(), Credentials: key,
+	}, func(o *v4.SignerOptions) {
+		o.DisableDoublePathEscape = isS3(s.service)
+		o.HeaderRules = signedHeaders{}
 	})
 	if err != nil {
 		return fmt.Errorf("scheme sigv4a: sign for %s in %s: %w", s.service, strings.Join(s.regions, ","), err)
 	}
+	// All else is sent as it came, and not as it was signed.
 	for _, name := range [...]string{authorization, "X-Amz-Date", "X-Amz-Region-Set", "X-Amz-Security-Token"} {
 		if values, ok := r.Header[name]; ok {
 			sent[name] = values

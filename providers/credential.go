@@ -258,7 +258,11 @@ func (c Credential) Reveal(r audit.Receipt) (Opened, error) {
 	return Opened{m: c.sealed().material, once: kept}, nil
 }
 
-// wipe drops what c is made of: see Secret.
+// Wiped reports whether c has ended so long ago that what it is made of is dropped, or
+// is just being. What was read of an Opened before this was false is all there was.
+func (c Credential) Wiped() bool { return c.sealed().once.Load() == nil }
+
+// wipe drops what c is made of, once it is said to be: see Wiped and Secret.
 func (s *sealed) wipe() {
 	s.once.Store(nil)
 	for _, part := range []Secret{s.material.Token, s.material.Password, s.material.SecretAccessKey, s.material.SessionToken} {

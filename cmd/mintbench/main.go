@@ -1,7 +1,8 @@
 // Command mintbench measures what Mintmark costs: the same calls go to an
-// upstream directly, through a reverse proxy that only sets a header, through
-// nginx, each as it comes and with kept connections, and through Mintmark with everything on, in turns, on one machine. It
-// then reads Mintmark's record back and fails when a call is missing in it.
+// upstream directly, through a reverse proxy that only sets a header and through
+// nginx, each as it comes and with kept connections, and through Mintmark with
+// everything on, in turns, on one machine. It then reads Mintmark's record back
+// and fails when a call is missing in it.
 package main
 
 import (

@@ -5,6 +5,7 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -54,9 +55,13 @@ func TestRunWithMintmark(t *testing.T) {
 // TestRunWithNginx: as it comes nginx speaks HTTP/1.0 to the upstream, and an
 // answer that streams then ends with its connection.
 func TestRunWithNginx(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "a directory")
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	for _, more := range []string{"-sse=false", "-sse"} {
 		var out, progress bytes.Buffer
-		if code := run(t.Context(), short("-only", "direct,nginx,nginx-kept", "-json", more, "-dir", t.TempDir()), &out, &progress); code != 0 {
+		if code := run(t.Context(), short("-only", "direct,nginx,nginx-kept", "-json", more, "-dir", dir), &out, &progress); code != 0 {
 			t.Fatalf("%s: got exit status %d:\n%s", more, code, &progress)
 		}
 		var got report

@@ -23,7 +23,7 @@ const defaultSession = "{subject_path}"
 type provider struct {
 	config   Config
 	template string
-	client   *sts.Client
+	options  sts.Options
 	env      providers.Env
 }
 
@@ -45,18 +45,21 @@ func Open(cfg Config, env providers.Env) (providers.Provider, error) {
 	if p.template == "" {
 		p.template = defaultSession
 	}
-	options := sts.Options{
+	p.options = sts.Options{
 		Region:      cfg.Region,
 		HTTPClient:  wrapped{providers.HTTPClient(roots)},
 		Credentials: aws.CredentialsProviderFunc(p.bootstrap),
 		Retryer:     aws.NopRetryer{}, // the Pool retries
 	}
 	if cfg.Endpoint.URL != nil {
-		options.BaseEndpoint = aws.String(cfg.Endpoint.String())
+		p.options.BaseEndpoint = aws.String(cfg.Endpoint.String())
 	}
-	p.client = sts.New(options)
 	return p, nil
 }
+
+// client returns one for a request: its signer keeps the key that it derived for the day
+// and knows it by the access key's id, which stays where a secret alone is replaced.
+func (p *provider) client() *sts.Client { return sts.New(p.options) }
 
 // PerAgent reports whether anything of the session, and so the credential, is
 // the agent's own.
@@ -162,7 +165,7 @@ func session(issued *types.Credentials) aws.CredentialsProvider {
 }
 
 func (p *provider) assumeRole(ctx context.Context, in *sts.AssumeRoleInput, options ...func(*sts.Options)) (*types.Credentials, error) {
-	answer, err := p.client.AssumeRole(ctx, in, options...)
+	answer, err := p.client().AssumeRole(ctx, in, options...)
 	if err != nil {
 		return nil, err
 	}
@@ -178,7 +181,7 @@ func (p *provider) assumeRoleWithWebIdentity(ctx context.Context, in *sts.Assume
 	if err != nil {
 		return nil, fault.Wrap("lease", fault.Unavailable, "the broker has no identity to show to sts", err)
 	}
-	answer, err := p.client.AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
+	answer, err := p.client().AssumeRoleWithWebIdentity(ctx, &sts.AssumeRoleWithWebIdentityInput{
 		RoleArn:          in.RoleArn,
 		RoleSessionName:  in.RoleSessionName,
 		WebIdentityToken: &svid,

@@ -99,8 +99,8 @@ func (c Config) validateExternalID(report func(field, want, got string)) {
 	if c.WebIdentity != nil && len(c.Chain) == 0 {
 		report("external_id", "none with web_identity, where AWS takes none: add a chain", c.ExternalID)
 	}
-	plain := func(r rune) bool { return notAllowed(r) && r != ':' && r != '/' }
-	if n := len(c.ExternalID); n < minName || n > maxExternalID || strings.ContainsFunc(c.ExternalID, plain) {
+	other := func(r rune) bool { return notAllowed(r) && r != ':' && r != '/' }
+	if n := len(c.ExternalID); n < minName || n > maxExternalID || strings.ContainsFunc(c.ExternalID, other) {
 		report("external_id", "2 to 1224 letters, digits and any of _ + = , . @ : / -", c.ExternalID)
 	}
 }
