@@ -26,8 +26,9 @@ type safe struct {
 	onKeep func() error
 	onFind func() error
 
-	mu   sync.Mutex
-	kept map[string][]byte
+	mu     sync.Mutex
+	kept   map[string][]byte
+	handed [][]byte // what Keep got and Find gave, to be overwritten by the Pool
 }
 
 // Keep implements providers.Escrow.
@@ -43,6 +44,7 @@ func (s *safe) Keep(name string, value []byte) (func(), error) {
 		s.kept = map[string][]byte{}
 	}
 	s.kept[name] = slices.Clone(value)
+	s.handed = append(s.handed, value)
 	return func() { s.erase(name) }, nil
 }
 
@@ -59,7 +61,24 @@ func (s *safe) Find(name string) ([]byte, func(), error) {
 	if !ok {
 		return nil, func() {}, fs.ErrNotExist
 	}
-	return slices.Clone(value), func() { s.erase(name) }, nil
+	value = slices.Clone(value)
+	s.handed = append(s.handed, value)
+	return value, func() { s.erase(name) }, nil
+}
+
+// checkOverwritten fails the test where something that was handed over is still there.
+func (s *safe) checkOverwritten(t *testing.T, want int) {
+	t.Helper()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.handed) != want {
+		t.Errorf("got %d values handed over, want %d", len(s.handed), want)
+	}
+	for _, value := range s.handed {
+		if strings.Trim(string(value), "\x00") != "" {
+			t.Error("got a value that the pool left in memory, want it overwritten")
+		}
+	}
 }
 
 func (s *safe) erase(name string) {
@@ -130,6 +149,7 @@ func killed(t *testing.T, p providers.Provider, n int) ([]audit.Record, *safe) {
 	for i := range n {
 		r.Must(t, providertest.Agent(t, fmt.Sprintf("spiffe://a.test/%d", i)))
 	}
+	s.checkOverwritten(t, len(s.names()))
 	if err := r.Log.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +184,7 @@ func TestWhatOnlyItsSecretEndsIsRevokedAfterACrash(t *testing.T) {
 			t.Errorf("got %d adopted, want three", n)
 		}
 		synctest.Wait()
+		s.checkOverwritten(t, 3)
 		for _, h := range asked {
 			if h.Opened.Token() != "" {
 				t.Error("after its revocation: got the token, want it wiped")

@@ -26,6 +26,7 @@ func TestWhatIsInEscrowAndOnNoRecord(t *testing.T) {
 		s.kept["garbage"] = []byte("garbage")
 		names := s.names()
 		found := providers.Unrecorded(s, names, known, time.Now(), quiet())
+		s.checkOverwritten(t, len(names)-len(known))
 		var got []string
 		for _, r := range found {
 			got = append(got, r.Agent)
