@@ -26,6 +26,9 @@ func (b *Broker) answer(c *call, resp *http.Response, scrub *injector.Scrubber) 
 		return masked(err, scrub)
 	}
 	b.answerHead(c, resp, scrub)
+	if err := unhurried(c.ctx, scrub); err != nil {
+		return c.cut(err)
+	}
 	c.w.WriteHeader(resp.StatusCode)
 	written, err := b.answerBody(c, resp, scrub)
 	err = c.cut(err)

@@ -119,7 +119,11 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 	}
 	var m mcp.Answer
 	if err == nil && len(message) > 0 {
-		if message = a.scrub.Message(message); a.scrub.Spent() {
+		message = a.scrub.Message(message)
+		if err := unhurried(a.call.ctx, a.scrub); err != nil {
+			return mcp.Answer{}, a.call.cut(err)
+		}
+		if a.scrub.Spent() {
 			b.noticed(a.call)
 			return mcp.Answer{}, unsearched()
 		}

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"time"
 
 	"mintmark/broker/audit"
 	"mintmark/injector"
@@ -67,6 +68,23 @@ func inMessages(resp *http.Response) bool {
 
 func messageTypes() [5]string {
 	return [...]string{"text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq"}
+}
+
+// unhurried waits until what was searched last may be given out: the time that the search
+// takes would tell an agent which of its guesses are right.
+func unhurried(ctx context.Context, scrub *injector.Scrubber) error {
+	due := scrub.Due()
+	if due.IsZero() {
+		return nil
+	}
+	t := time.NewTimer(time.Until(due))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
 }
 
 // unsearched ends an answer that was made to be slow to search for secrets.

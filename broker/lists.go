@@ -27,6 +27,9 @@ func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) 
 	limit := int(b.limits.Answer)
 	edit := func(message []byte) ([]byte, error) {
 		text := scrub.String(string(message)) // names in it go on record
+		if err := unhurried(c.ctx, scrub); err != nil {
+			return nil, c.cut(err)
+		}
 		if scrub.Spent() {
 			return nil, unsearched()
 		}

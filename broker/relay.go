@@ -75,6 +75,9 @@ func (r *relay) copy(body io.Reader, buf []byte) error {
 // write gives the agent one scrubbed piece.
 func (r *relay) write(piece []byte) error {
 	r.broker.noticed(r.call)
+	if err := unhurried(r.call.ctx, r.scrub); err != nil {
+		return err
+	}
 	if r.scrub.Spent() {
 		return unsearched()
 	}

@@ -21,6 +21,7 @@ type sightings struct {
 	masks   []masking  // in what was read and not yet given out
 	counted int64      // what begins before this in the stream was counted
 	steps   int64      // that the search took
+	looks   looks      // that were close
 	aside   int64      // bytes that are none of the stream
 	hits    int
 	first   *Secrets
@@ -153,11 +154,11 @@ func (b *beside) rest(own *Scrubber, to int64) {
 // look finds what is in text, which begins at a place in the stream, and returns where
 // in it the first begins that may go on.
 func (f *sightings) look(all *needles, text []byte, at int64) (open int) {
-	var steps int
-	f.now, open, f.way, steps = all.scan(text, f.now[:0], false)
-	f.steps += int64(steps)
+	s := all.scan(text, f.now[:0], false)
+	f.now, f.way = s.found, s.way
+	f.took(s)
 	f.spent = f.spent || f.steps > firstSteps+stepsPerByte*(at+f.aside+int64(len(text)))
-	return open
+	return s.open
 }
 
 // note keeps what was seen before a place in the text. The rest is looked at again.
@@ -218,15 +219,15 @@ func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
 	if f.spent {
 		return strings.Repeat(string(mask), len(text))
 	}
-	now, _, _, steps := b.all.scan([]byte(text), nil, beginnings)
+	seen := b.all.scan([]byte(text), nil, beginnings)
 	f.aside += int64(len(text))
-	f.steps += int64(steps)
-	if len(now) == 0 {
+	f.took(seen)
+	if len(seen.found) == 0 {
 		return out
 	}
 	whole := []byte(out)
 	counted := 0
-	for _, s := range now {
+	for _, s := range seen.found {
 		if blank(whole, s.from, s.to) && s.of != nil && s.from >= counted {
 			f.count(s.of)
 			counted = s.to
@@ -235,29 +236,48 @@ func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
 	return string(whole)
 }
 
-// scan appends to found what is in text, and returns where in it the first begins that
-// may go on after it and which that may be, and how many bytes were compared. With
-// beginnings also what is the beginning of a needle is found, long enough to be known
-// by, as nobody's: others than those that are looked for may begin so.
-func (t *needles) scan(text []byte, found []sighting, beginnings bool) (all []sighting, open int, way []byte, steps int) {
+// scanned is what was seen in a text.
+type scanned struct {
+	found []sighting
+	open  int    // where in the text the first begins that may go on after it
+	way   []byte // which that may be
+	steps int    // bytes that were compared
+	looks int    // texts that were a needle's first bytes, or more
+}
+
+// took counts what a scan took.
+func (f *sightings) took(s scanned) {
+	f.steps += int64(s.steps)
+	if s.looks > 0 {
+		f.looks.add(s.looks)
+	}
+}
+
+// scan appends to found what is in text. With beginnings also what is the beginning of a
+// needle is found, long enough to be known by, as nobody's: others than those that are
+// looked for may begin so.
+func (t *needles) scan(text []byte, found []sighting, beginnings bool) scanned {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
-	open = len(text)
+	s := scanned{found: found, open: len(text)}
 	if len(t.root.next) == 0 {
-		return found, open, nil, 0
+		return s
 	}
 	for i := t.heads.skip(text, 0); i < len(text); i = t.heads.skip(text, i+1) {
 		f := t.follow(text[i:])
-		steps += f.upto
+		s.steps += f.upto
+		if f.upto >= headSize {
+			s.looks++
+		}
 		switch {
 		case f.length > 0:
-			found = append(found, sighting{i, i + f.length, f.of})
+			s.found = append(s.found, sighting{i, i + f.length, f.of})
 		case beginnings && f.upto >= min(mostShown, (f.whole+1)/2):
-			found = append(found, sighting{i, i + f.upto, nil})
+			s.found = append(s.found, sighting{i, i + f.upto, nil})
 		}
-		if f.way != nil && way == nil {
-			open, way = i, f.way
+		if f.way != nil && s.way == nil {
+			s.open, s.way = i, f.way
 		}
 	}
-	return found, open, way, steps
+	return s
 }

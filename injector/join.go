@@ -75,6 +75,7 @@ func (s *Scrubber) Next(piece []byte) []byte {
 		return piece
 	}
 	s.catchUp()
+	defer s.pace(s.began(), len(piece))
 	j := &s.join
 	j.take(piece)
 	upto := j.total
@@ -121,6 +122,7 @@ func (s *Scrubber) ErrorText(text string) string { return s.whole(text, true) }
 
 func (s *Scrubber) whole(text string, beginnings bool) string {
 	s.catchUp()
+	defer s.pace(s.began(), len(text))
 	out := text
 	for m := s; m != nil; m = m.then {
 		out = overlaid(text, out, m.masked(text, beginnings))

@@ -3,6 +3,7 @@ package injector
 import (
 	"math/bits"
 	"strings"
+	"time"
 )
 
 // mask replaces each byte of a secret: the length of an answer does not change
@@ -33,6 +34,8 @@ type Scrubber struct {
 	late    Late      // or nil
 	seen    uint64    // of late
 	aside   int64     // bytes that were read and are none of the stream
+	looks   looks     // that were close
+	due     time.Time // see Due
 	spent   bool      // see Spent
 }
 
@@ -75,6 +78,7 @@ func (s *Scrubber) masked(text string, beginnings bool) string {
 	out = append(out, whole.finish()...)
 	s.hits += whole.hits
 	s.ways.seen = whole.ways.seen
+	s.looks.join(whole.looks)
 	switch {
 	case whole.spent:
 		s.spent = true
@@ -178,6 +182,9 @@ func (s *Scrubber) follow(r reading, now int64) {
 			on := reading{e.to, r.start, r.upto, r.counted}
 			if e.to.pos != r.place.pos {
 				on.upto = now + 1
+				if e.to.pos == closeAt {
+					s.looks.add(1)
+				}
 			}
 			s.next.add(on)
 		}

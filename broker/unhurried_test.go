@@ -1,0 +1,40 @@
+package broker_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+)
+
+// An answer that is full of what a credential begins with comes at its pace, however
+// much of it is right: the time that the search takes tells no agent whether to go on.
+func TestAnAnswerFullOfGuessesHasItsPace(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.wantOK(w.call(), "result")
+	const pace = 2 * time.Microsecond
+	guesses := strings.Repeat(w.issuer.last()[:6]+" ", 2000)
+	result := `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"` + guesses + `"}]}}`
+	list := `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_order","description":"` + guesses + `","inputSchema":{"type":"object"}}]}}`
+	for name, c := range map[string]struct {
+		kind, text string
+		call       request
+	}{
+		"JSON":            {"application/json", result, w.call()},
+		"events":          {"text/event-stream", "data: " + result + "\n\n", w.call()},
+		"a list":          {"application/json", list, w.call(body(question("tools/list")))},
+		"a list's events": {"text/event-stream", "data: " + list + "\n\n", w.call(body(question("tools/list")))},
+	} {
+		w.upstream.does(func(rw http.ResponseWriter, _ *http.Request) {
+			rw.Header().Set("Content-Type", c.kind)
+			_, _ = io.WriteString(rw, c.text)
+		})
+		began := time.Now()
+		w.wantOK(c.call, guesses[:60])
+		if took, least := time.Since(began), time.Duration(len(guesses))*pace; took < least {
+			t.Errorf("%s: came after %v, its pace is %v", name, took, least)
+		}
+	}
+}
