@@ -38,3 +38,18 @@ func TestAnAnswerFullOfGuessesHasItsPace(t *testing.T) {
 		}
 	}
 }
+
+// So does one that the broker reads message by message.
+func TestABridgedAnswerFullOfGuessesHasItsPace(t *testing.T) {
+	t.Parallel()
+	const count = 2000
+	w := scriptedServer(t, func(rw http.ResponseWriter, r *http.Request) {
+		begins := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")[:6]
+		says(200, "application/json", `{"jsonrpc":"2.0","id":0,"result":{"content":[{"type":"text","text":"`+strings.Repeat(begins+" ", count)+`"}]}}`)(rw, r)
+	})
+	began := time.Now()
+	w.wantOK(w.lookup(0), "access access access")
+	if took, least := time.Since(began), time.Duration(count*len("access "))*2*time.Microsecond; took < least {
+		t.Errorf("came after %v, its pace is %v", took, least)
+	}
+}
