@@ -75,24 +75,6 @@ func (b *bench) burst(ctx context.Context) error {
 	return nil
 }
 
-// cold makes the first call with each of many credentials.
-func (b *bench) cold(ctx context.Context) error {
-	if b.broker == nil || !b.o.cold {
-		return nil
-	}
-	b.say("the first call with each of %d credentials", coldUpstreams)
-	t := b.broker.target(b.world, endpoint{name: "cold", address: b.broker.plain})
-	t.Calls = nil
-	for i := range coldUpstreams {
-		c := load.Call{Host: b.broker.plain, Path: "/mcp/" + coldName(i), Tool: b.world.tool(), Text: b.o.body,
-			Headers: []string{"Authorization: Bearer " + b.world.tokens[0]}}
-		t.Calls = append(t.Calls, c.Template(t.Numbers))
-	}
-	r, err := load.Each(ctx, t)
-	b.results[key{"cold", single}] = []load.Result{r}
-	return b.verdict(t, "cold", r, err)
-}
-
 // warm gives every target its connections, caches and compiled code.
 func (b *bench) warm(ctx context.Context) error {
 	b.say("warming up: %s", strings.Join(b.names(), ", "))

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"maps"
 	"net/http"
+	"strings"
 	"sync"
 )
 
@@ -48,11 +49,13 @@ func (i *issuer) count(client string) int {
 	return i.mints[client]
 }
 
-// minted returns how many tokens each client got.
+// minted returns how many tokens each client of Mintmark's got.
 func (i *issuer) minted() map[string]int {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	return maps.Clone(i.mints)
+	mints := maps.Clone(i.mints)
+	maps.DeleteFunc(mints, func(client string, _ int) bool { return strings.HasPrefix(client, tripPrefix) })
+	return mints
 }
 
 func randomHex() string {

@@ -85,8 +85,6 @@ func (w *world) upstreams() []string {
 	return names
 }
 
-func coldName(i int) string { return fmt.Sprintf("cold-%d", i) }
-
 // writeScans writes a passing report of a vulnerability scan for each agent.
 func (w *world) writeScans(now time.Time) error {
 	dir := w.path(mintmark, "scans", "spiffe", trustDomain, "agent")
