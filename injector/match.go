@@ -71,16 +71,19 @@ func (m *matcher) admit(form uint8) {
 
 // passOn lets the filter pass the third and the fourth byte.
 func (m *matcher) passOn(bucket int, at []place, e *edges) {
-	for depth := 2; depth < len(m.filter); depth++ {
-		onward := make([]place, 0, 4*len(at))
-		for _, p := range at {
-			m.ways(p, e)
-			for _, way := range e.list {
-				m.pass(depth, bucket, way)
-				onward = appendNew(onward, way.to)
-			}
+	onward := make([]place, 0, 4*len(at))
+	for _, p := range at {
+		m.ways(p, e)
+		for _, way := range e.list {
+			m.pass(2, bucket, way)
+			onward = appendNew(onward, way.to)
 		}
-		at = onward
+	}
+	for _, p := range onward {
+		m.ways(p, e)
+		for _, way := range e.list { // where they lead to matters no more
+			m.pass(3, bucket, way)
+		}
 	}
 }
 

@@ -77,7 +77,7 @@ func (b *bench) ended(c *load.Caller) error {
 // took.
 func (w *world) tokenRequest(ctx context.Context, client string) (time.Duration, error) {
 	request := clientcredentials.Config{
-		ClientID: client, ClientSecret: w.issuer.secret, AuthStyle: oauth2.AuthStyleInHeader, TokenURL: w.tokenURL,
+		ClientID: client, ClientSecret: w.secret, AuthStyle: oauth2.AuthStyleInHeader, TokenURL: w.tokenURL(),
 	}
 	ctx = context.WithValue(ctx, oauth2.HTTPClient, providers.HTTPClient(nil))
 	start := time.Now()
