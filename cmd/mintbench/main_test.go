@@ -229,7 +229,7 @@ func TestHelp(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, &out, &said); code != 0 {
 		t.Errorf("got exit status %d", code)
 	}
-	for _, want := range []string{"mintbench -quick", "share this machine's processors", "-policies", "reverseproxy       as it comes", "nginx-kept         keeps"} {
+	for _, want := range []string{"mintbench -quick", "share this machine's processors", "-policies", "the token request in it by itself", "reverseproxy       as it comes", "nginx-kept         keeps"} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("help lacks %q", want)
 		}
