@@ -25,8 +25,9 @@ const (
 
 func newMatcher(forms []form, longest int) *matcher {
 	m := &matcher{forms: forms, limit: 16*int64(longest) + 64}
+	var b beginnings
 	for i := range forms {
-		m.admit(uint8(i))
+		m.admit(uint8(i), &b)
 	}
 	return m
 }
@@ -47,40 +48,51 @@ func bucketOf(form uint8, first, second byte) int {
 	return literal + int(form)%(buckets-literal)
 }
 
+// beginnings is what admit works with, of one form after another.
+type beginnings struct {
+	first, second edges
+	places        [buckets][]place // after two bytes
+	onward        []place          // after three, of one bucket
+}
+
 // admit lets the filter pass every beginning of a form.
-func (m *matcher) admit(form uint8) {
-	var first, second edges
-	var places [buckets][]place
-	m.ways(place{form: form}, &first)
-	for _, a := range first.list {
-		m.ways(a.to, &second)
-		for _, b := range second.list {
-			n := bucketOf(form, a.b, b.b)
-			m.pass(0, n, a)
-			m.pass(1, n, b)
-			places[n] = appendNew(places[n], b.to)
+func (m *matcher) admit(form uint8, b *beginnings) {
+	for n := range b.places {
+		b.places[n] = b.places[n][:0]
+	}
+	m.ways(place{form: form}, &b.first)
+	for _, one := range b.first.list {
+		m.ways(one.to, &b.second)
+		for _, two := range b.second.list {
+			n := bucketOf(form, one.b, two.b)
+			m.pass(0, n, one)
+			m.pass(1, n, two)
+			b.places[n] = appendNew(b.places[n], two.to)
 		}
 	}
-	for n, at := range places {
+	for n, at := range b.places {
 		if len(at) > 0 {
 			m.bucket[n] = append(m.bucket[n], form)
-			m.passOn(n, at, &second)
+			m.passOn(n, at, b)
 		}
 	}
 }
 
 // passOn lets the filter pass the third and the fourth byte.
-func (m *matcher) passOn(bucket int, at []place, e *edges) {
-	for depth := 2; depth < len(m.filter); depth++ {
-		onward := make([]place, 0, 4*len(at))
-		for _, p := range at {
-			m.ways(p, e)
-			for _, way := range e.list {
-				m.pass(depth, bucket, way)
-				onward = appendNew(onward, way.to)
-			}
+func (m *matcher) passOn(bucket int, at []place, b *beginnings) {
+	b.onward = b.onward[:0]
+	for _, p := range at {
+		m.ways(p, &b.first)
+		for _, way := range b.first.list {
+			m.pass(2, bucket, way)
+			b.onward = appendNew(b.onward, way.to)
 		}
-		at = onward
+	}
+	for _, p := range b.onward {
+		m.ways(p, &b.first)
+		for _, way := range b.first.list { // where they lead to matters no more
+			m.pass(3, bucket, way)
+		}
 	}
 }
 

@@ -70,27 +70,10 @@ func (b *bench) burst(ctx context.Context) error {
 	if err := b.verdict(t, "burst", r, err); err != nil {
 		return err
 	}
-	mints := float64(b.world.issuer.minted()[burstUpstream])
+	minted, err := b.world.minted(ctx)
+	mints := float64(minted[burstUpstream])
 	b.report.MintsFor1000Callers = &mints
-	return nil
-}
-
-// cold makes the first call with each of many credentials.
-func (b *bench) cold(ctx context.Context) error {
-	if b.broker == nil || !b.o.cold {
-		return nil
-	}
-	b.say("the first call with each of %d credentials", coldUpstreams)
-	t := b.broker.target(b.world, endpoint{name: "cold", address: b.broker.plain})
-	t.Calls = nil
-	for i := range coldUpstreams {
-		c := load.Call{Host: b.broker.plain, Path: "/mcp/" + coldName(i), Tool: b.world.tool(), Text: b.o.body,
-			Headers: []string{"Authorization: Bearer " + b.world.tokens[0]}}
-		t.Calls = append(t.Calls, c.Template(t.Numbers))
-	}
-	r, err := load.Each(ctx, t)
-	b.results[key{"cold", single}] = []load.Result{r}
-	return b.verdict(t, "cold", r, err)
+	return err
 }
 
 // warm gives every target its connections, caches and compiled code.
@@ -225,7 +208,7 @@ func (b *bench) decide(context.Context) (err error) {
 }
 
 // finish ends Mintmark in order and holds its record against what happened.
-func (b *bench) finish(context.Context) error {
+func (b *bench) finish(ctx context.Context) error {
 	if b.broker == nil {
 		return nil
 	}
@@ -240,5 +223,9 @@ func (b *bench) finish(context.Context) error {
 	b.say("%d records verified; %d answered calls, %d of them without a record", r.records, r.answered, r.missing)
 	missing := float64(r.missing)
 	b.report.RecordsMissing = &missing
-	return r.err(b.world.issuer.minted())
+	minted, err := b.world.minted(ctx)
+	if err != nil {
+		return err
+	}
+	return r.err(minted)
 }

@@ -54,6 +54,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func servers() map[string]func(context.Context, []string) error {
 	return map[string]func(context.Context, []string) error{
 		"serve-upstream":            serveUpstream,
+		"serve-issuer":              serveIssuer,
 		"serve-" + reverseProxy:     serveReverseProxy,
 		"serve-" + reverseProxyKept: serveReverseProxyKept,
 	}

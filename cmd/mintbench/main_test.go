@@ -52,7 +52,8 @@ func TestRunWithoutMintmark(t *testing.T) {
 		}
 	}
 	for _, key := range []string{"nginx_rps", "mintmark_rps", "mintmark_tls_rps", "mintmark_mtls_rps", "nginx_tls_rps", "nginx_mtls_rps",
-		"nginx_kept_rps", "nginx_kept_tls_rps", "nginx_kept_mtls_rps", "nginx_p50_us", "nginx_kept_p50_us", "mintmark_p50_us", "added_p99_us_1krps", "decide_ns_10", "decide_ns_10000", "allocs_per_call", "sse_1000_rss_mb", "sse_stream_rss_kb", "mints_for_1000_callers", "records_missing"} {
+		"nginx_kept_rps", "nginx_kept_tls_rps", "nginx_kept_mtls_rps", "nginx_p50_us", "nginx_kept_p50_us", "mintmark_p50_us", "added_p99_us_1krps", "decide_ns_10", "decide_ns_10000", "allocs_per_call", "sse_1000_rss_mb", "sse_stream_rss_kb", "mints_for_1000_callers", "records_missing",
+		"cold_p50_us", "cold_max_us", "provider_rtt_p50_us", "cold_added_us"} {
 		if v, present := got[key]; !present || v != nil {
 			t.Errorf("%s: got %v, present %v, want null: it was not measured", key, v, present)
 		}
@@ -228,7 +229,7 @@ func TestHelp(t *testing.T) {
 	if code := run(t.Context(), []string{"--help"}, &out, &said); code != 0 {
 		t.Errorf("got exit status %d", code)
 	}
-	for _, want := range []string{"mintbench -quick", "share this machine's processors", "-policies", "reverseproxy       as it comes", "nginx-kept         keeps"} {
+	for _, want := range []string{"mintbench -quick", "share this machine's processors", "-policies", "the token request in it by itself", "reverseproxy       as it comes", "nginx-kept         keeps"} {
 		if !strings.Contains(said.String(), want) {
 			t.Errorf("help lacks %q", want)
 		}

@@ -64,13 +64,13 @@ func (w *world) writeMintmark(b *broker) error {
 	b.public = key.Public().(ed25519.PublicKey) // documented to be one
 	upstreams := w.upstreams()
 	return errors.Join(
-		os.WriteFile(w.path(mintmark, "client-secret"), []byte(w.issuer.secret), 0o600),
+		os.WriteFile(w.path(mintmark, "client-secret"), []byte(w.secret), 0o600),
 		os.WriteFile(w.path(mintmark, "bench.cedar"), generatePolicies(w.o.policies, upstreams), 0o600),
 		w.writeScans(time.Now()),
 		w.fill(mintmark, "mintmark.yaml", map[string]any{
 			"TrustDomain": trustDomain, "WorkloadAPI": "unix://" + w.path("agent.sock"), "Audience": audience,
 			"Plain": b.plain, "TLS": b.tls, "Metrics": b.metrics,
-			"Upstreams": upstreams, "UpstreamURL": "http://" + w.upstream + "/mcp", "TokenURL": w.tokenURL,
+			"Upstreams": upstreams, "UpstreamURL": "http://" + w.upstream + "/mcp", "TokenURL": w.tokenURL(),
 		}),
 	)
 }
@@ -84,8 +84,6 @@ func (w *world) upstreams() []string {
 	}
 	return names
 }
-
-func coldName(i int) string { return fmt.Sprintf("cold-%d", i) }
 
 // writeScans writes a passing report of a vulnerability scan for each agent.
 func (w *world) writeScans(now time.Time) error {

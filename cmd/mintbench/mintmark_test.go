@@ -38,10 +38,14 @@ func TestRunWithMintmark(t *testing.T) {
 	for name, v := range map[string]*float64{
 		"mintmark_rps": got.MintmarkRPS, "mintmark_tls_rps": got.MintmarkTLSRPS, "mintmark_mtls_rps": got.MintmarkMTLSRPS,
 		"mintmark_p50_us": got.MintmarkP50Us, "cold_p50_us": got.ColdP50Us,
+		"provider_rtt_p50_us": got.ProviderRTTP50Us, "cold_added_us": got.ColdAddedUs,
 	} {
 		if v == nil || *v <= 0 {
 			t.Errorf("%s: got none, want a figure", name)
 		}
+	}
+	if got.Targets["cold"][single].P50Us <= 0 || got.Targets["cached"][single].P50Us <= 0 {
+		t.Errorf("got %v, want the first calls, and those in turn with them", got.Targets)
 	}
 	if got.RecordsMissing == nil || *got.RecordsMissing != 0 {
 		t.Errorf("records_missing: got %v, want 0", got.RecordsMissing)

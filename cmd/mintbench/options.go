@@ -82,7 +82,8 @@ the figures compare with one another, not with those of another machine.
   mintbench -json                 one JSON object, last on the standard output
   mintbench -only direct,mintmark -policies 10000 -agents 1000
   mintbench -sse -body 65536      streamed answers, large calls
-  mintbench -cold                 what the first call with a credential costs
+  mintbench -cold                 what the first call with a credential costs, and
+                                  the token request in it by itself
 
 To put another gateway beside these, point it at a fixed upstream and bearer:
 
@@ -119,7 +120,7 @@ func (o *options) flags(f *flag.FlagSet, headers *[]string) {
 	f.BoolVar(&o.quick, "quick", false, "3 short rounds instead of 5, less than 50 s in all; -kept targets without TLS and the fixed rate")
 	f.BoolVar(&o.tls, "tls", true, "measure TLS and mTLS too")
 	f.BoolVar(&o.sse, "sse", false, "answers are streams of one event instead of JSON")
-	f.BoolVar(&o.cold, "cold", false, "measure the first call with each of 50 credentials too")
+	f.BoolVar(&o.cold, "cold", false, "measure the first call with each of 50 credentials too, in turn with a token request by itself")
 	f.BoolVar(&o.decide, "decide", true, "time decisions among 10 and 10,000 policies too")
 	f.BoolVar(&o.keep, "keep", false, "leave the directory of the run for inspection")
 	f.IntVar(&o.rounds, "rounds", 5, "`number` of rounds; the figures are medians over them")

@@ -50,6 +50,10 @@ type report struct {
 
 	ColdP50Us *float64 `json:"cold_p50_us"` // the first call with a credential
 	ColdMaxUs *float64 `json:"cold_max_us"`
+	// ProviderRTTP50Us is a token request by itself, made in turn with those calls,
+	// and ColdAddedUs the median of what each of them took more than the one before it.
+	ProviderRTTP50Us *float64 `json:"provider_rtt_p50_us"`
+	ColdAddedUs      *float64 `json:"cold_added_us"`
 
 	// Ratios are medians of the ratios within each round.
 	Ratios map[string]float64 `json:"ratios"`
@@ -230,6 +234,8 @@ func (r *report) notes(w io.Writer) error {
 		{"memory for each of them, all else that Mintmark holds among it: %.0f KiB", r.SSEStreamRSSKiB},
 		{"mints for 1,000 callers at once: %.0f", r.MintsFor1000Callers},
 		{"first call with a credential: %.0f µs", r.ColdP50Us},
+		{"a token request by itself, over a new connection as in such a call: %.0f µs", r.ProviderRTTP50Us},
+		{"first call with a credential, over that: %.0f µs", r.ColdAddedUs},
 		{"answered calls without a record: %.0f", r.RecordsMissing},
 	} {
 		if note.value != nil {

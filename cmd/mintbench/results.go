@@ -26,7 +26,7 @@ type figure func(*load.Result) float64
 func rate(r *load.Result) float64 { return r.Rate() }
 
 func quantileMicros(q float64) figure {
-	return func(r *load.Result) float64 { return float64(r.Quantile(q).Nanoseconds()) / 1e3 }
+	return func(r *load.Result) float64 { return inMicros(r.Quantile(q)) }
 }
 
 // median returns the median of a figure over the rounds, or nil where nothing

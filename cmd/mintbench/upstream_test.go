@@ -9,7 +9,6 @@ import (
 	"net/http/httptest"
 	"net/url"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -60,14 +59,19 @@ func TestUpstreamAnswers(t *testing.T) {
 // processors with what is measured, and so would their garbage.
 func TestMeasuringAllocatesNothing(t *testing.T) {
 	const calls = 5000 // many: what a load costs once is then none of theirs, on a slow machine too
-	target := startUpstream(t).caller(toolEcho, "good")
-	target.Calls = slices.Repeat(target.Calls, calls/len(target.Calls))
+	c, err := load.NewCaller(t.Context(), startUpstream(t).caller(toolEcho, "good"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	r, err := load.Each(t.Context(), target)
+	for range calls {
+		c.Next(t.Context())
+	}
 	runtime.ReadMemStats(&after)
-	if err != nil || r.Err() != nil {
-		t.Fatal(err, r.Err())
+	r := c.Finish()
+	if r.Err() != nil {
+		t.Fatal(r.Err())
 	}
 	if perCall := float64(after.Mallocs-before.Mallocs) / float64(r.Answered); r.Answered != calls || perCall > .5 {
 		t.Errorf("got %.2f allocations for each of %d calls, want none", perCall, r.Answered)
@@ -160,7 +164,7 @@ func TestUpstreamHoldsUntilReleased(t *testing.T) {
 }
 
 func TestIssuer(t *testing.T) {
-	i := newIssuer("good")
+	i := newIssuer("good", "secret")
 	server := httptest.NewServer(i)
 	defer server.Close()
 	ask := func(secret string) int {
@@ -183,5 +187,31 @@ func TestIssuer(t *testing.T) {
 	}
 	if got := ask(i.secret); got != 200 || i.minted()["bench"] != 1 {
 		t.Errorf("got status %d and %v, want one mint", got, i.minted())
+	}
+}
+
+// TestTokenRequest: what mintbench asks for itself is no mint of Mintmark's, and an
+// answer without a token is no round trip.
+func TestTokenRequest(t *testing.T) {
+	w, err := openWorld(t.Context(), options{agents: 1, directory: t.TempDir()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := w.close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for _, client := range []string{tripPrefix + "0", "bench"} {
+		if took, err := w.tokenRequest(t.Context(), client); err != nil || took <= 0 {
+			t.Errorf("%s: got %v, %v, want the time of a request", client, took, err)
+		}
+	}
+	if mints, err := w.minted(t.Context()); err != nil || len(mints) != 1 || mints["bench"] != 1 {
+		t.Errorf("got %v, %v, want one mint, of bench", mints, err)
+	}
+	w.secret = "guess"
+	if took, err := w.tokenRequest(t.Context(), tripPrefix+"1"); err == nil {
+		t.Errorf("got %v with a wrong secret, want an error", took)
 	}
 }

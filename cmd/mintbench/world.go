@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"slices"
@@ -33,17 +32,17 @@ type world struct {
 	dir      string
 	domain   *trustdomain.Domain
 	tokens   []string // of the agents
-	issuer   *issuer
-	tokenURL string
-	upstream string // address
-	bearer   string // of the upstream
+	issuer   string   // address
+	secret   string   // of the issuer's clients
+	upstream string   // address
+	bearer   string   // of the upstream
 	children children
 	closers  []func() error
 }
 
 // openWorld starts everything but the targets. On error nothing is left.
 func openWorld(ctx context.Context, o options) (_ *world, err error) {
-	w := &world{o: o, bearer: o.upstreamBearer}
+	w := &world{o: o, bearer: o.upstreamBearer, secret: randomHex()}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, w.close())
@@ -104,18 +103,14 @@ func (w *world) openDomain(ctx context.Context) error {
 	return nil
 }
 
-func (w *world) openIssuer(ctx context.Context) error {
-	l, err := new(net.ListenConfig).Listen(ctx, "tcp", "127.0.0.1:0")
-	if err != nil {
-		return fmt.Errorf("start the token endpoint: %w", err)
+func (w *world) openIssuer(ctx context.Context) (err error) {
+	if w.issuer, err = freePort(); err != nil {
+		return err
 	}
-	w.issuer = newIssuer(w.bearer)
-	w.tokenURL = "http://" + l.Addr().String() + "/token"
-	server := &http.Server{Handler: w.issuer, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(l) }() // ends by Close
-	w.closers = append(w.closers, server.Close)
-	return nil
+	return w.openOwn(ctx, "serve-issuer", []string{w.issuer})
 }
+
+func (w *world) tokenURL() string { return "http://" + w.issuer + tokenPath }
 
 func (w *world) openUpstream(ctx context.Context) (err error) {
 	if w.upstream = w.o.upstreamAddr; w.upstream == "" {
@@ -133,7 +128,7 @@ func (w *world) openOwn(ctx context.Context, command string, listen []string, ar
 	if err != nil {
 		return err
 	}
-	p, err := w.children.start(command, []string{bearerVariable + "=" + w.bearer}, self, slices.Concat([]string{command}, listen, args)...)
+	p, err := w.children.start(command, []string{bearerVariable + "=" + w.bearer, secretVariable + "=" + w.secret}, self, slices.Concat([]string{command}, listen, args)...)
 	if err != nil {
 		return err
 	}

@@ -31,16 +31,32 @@ func Burst(ctx context.Context, t *Target, callers int) (Result, error) {
 	return run(all, func(w *worker) { w.call(ctx, time.Now()) }), nil
 }
 
-// Each makes every call of the target once, one after another, on one
-// connection.
-func Each(ctx context.Context, t *Target) (Result, error) {
+// Caller makes single calls, when it is asked to, on one connection.
+type Caller struct{ w *worker }
+
+// NewCaller connects to the target.
+func NewCaller(ctx context.Context, t *Target) (*Caller, error) {
 	all, err := workers(ctx, t, 1, grace)
 	if err != nil {
-		return Result{}, err
+		return nil, err
 	}
-	return run(all, func(w *worker) {
-		for range t.Calls {
-			w.call(ctx, time.Now())
-		}
-	}), nil
+	return &Caller{all[0]}, nil
+}
+
+// Target returns what it calls.
+func (c *Caller) Target() *Target { return c.w.target }
+
+// Next makes the next of the target's calls and returns how long its answer took,
+// or how long it took to fail: what went wrong is in the Result.
+func (c *Caller) Next(ctx context.Context) time.Duration {
+	start := time.Now()
+	took := c.w.call(ctx, start).Sub(start)
+	c.w.result.Elapsed += took
+	return took
+}
+
+// Finish closes the connection and returns what came of the calls.
+func (c *Caller) Finish() Result {
+	stop([]*worker{c.w})
+	return c.w.result
 }

@@ -151,11 +151,40 @@ func TestServerThatEndsConnections(t *testing.T) {
 		go once(conn)
 		return client, nil
 	}
-	server.Calls = []load.Template{server.Calls[0], server.Calls[0], server.Calls[0]}
-	got, err := load.Each(t.Context(), server)
-	if err != nil || got.Err() != nil || got.Answered != 3 || dials.Load() != 3 {
-		t.Errorf("got %d answers on %d connections, %v, %v, want 3 on 3", got.Answered, dials.Load(), err, got.Err())
+	c, err := load.NewCaller(t.Context(), server)
+	if err != nil {
+		t.Fatal(err)
 	}
+	for range 3 {
+		c.Next(t.Context())
+	}
+	if got := c.Finish(); got.Err() != nil || got.Answered != 3 || dials.Load() != 3 {
+		t.Errorf("got %d answers on %d connections, %v, want 3 on 3", got.Answered, dials.Load(), got.Err())
+	}
+}
+
+// TestCallerTakesEachCallInTurn: what it says of a call is that call's own time, and
+// the time between two is nobody's.
+func TestCallerTakesEachCallInTurn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := target(func(n int64, id string) (int, string) {
+			after(time.Duration(n+1) * time.Second)
+			return good(n, id)
+		})
+		c, err := load.NewCaller(t.Context(), server)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for n := range 3 {
+			near(t, c.Next(t.Context()), time.Duration(n+1)*time.Second)
+			after(time.Second / 2)
+		}
+		got := c.Finish()
+		if got.Err() != nil || got.Answered != 3 || c.Target() != server {
+			t.Errorf("got %d answers, %v, of %s, want 3 of the target's", got.Answered, got.Err(), c.Target().Name)
+		}
+		near(t, got.Elapsed, 6*time.Second)
+	})
 }
 
 // once answers one call and ends the connection, as it says.
