@@ -1,4 +1,4 @@
-//go:build e2e && (ceph || seaweedfs)
+//go:build e2e && (ceph || ministack || seaweedfs)
 
 package awssts_test
 
