@@ -3,6 +3,7 @@
 package e2e_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"net/http"
 	"strings"
@@ -83,6 +84,7 @@ func TestSeaweedFSThroughMintmark(t *testing.T) {
 		}
 	}
 	m.stop(t)
+	t.Run("signatures", func(t *testing.T) { w.wantSignatures(t, weed, s) })
 	for _, kind := range []string{"SecretAccessKey", "SessionToken", "WebIdentityToken"} {
 		if !s.has(kind) {
 			t.Errorf("secrets: got no %s to look for", kind)
@@ -116,4 +118,30 @@ func (a *agent) wantOwnFolder(t *testing.T, weed *testenv.SeaweedFSServer, role,
 			t.Errorf("%s %s in the audit log: got %s, want status %d and identity %q", test.method, test.path, entry.Raw, test.status, identity)
 		}
 	}
+}
+
+// wantSignatures has SeaweedFS verify what is signed, as MinIO and Ceph do.
+func (w *world) wantSignatures(t *testing.T, weed *testenv.SeaweedFSServer, s *secrets) {
+	t.Helper()
+	echo := newUpstream(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { _ = json.NewEncoder(rw).Encode(r.Header) }))
+	config := strings.ReplaceAll(s3Site, "arn:aws:iam::123456789012:role/reports", weed.RoleARN("keyed"))
+	config = strings.ReplaceAll(config, "audience: minio", "audience: seaweedfs")
+	m := w.serve(t, site{secrets: s, policies: permitShop, config: fmt.Sprintf(config, weed.Region, newTap(t, weed.Endpoint, s),
+		secretFile(t, weed.AccessKey), secretFile(t, weed.SecretKey), weed.RoleARN("identified"), weed.Endpoint, echo.url)})
+	a := m.agent(t, evidence{id: shopID})
+	t.Run("one bucket", func(t *testing.T) { a.wantOneBucket(t) })
+	t.Run("names of objects", func(t *testing.T) { a.wantNames(t, weed) })
+	// It sorts the values of one name before it verifies them, as AWS does.
+	t.Run("queries", func(t *testing.T) {
+		a.wantQueries(t, map[string]int{"z=1&b=2&b=3&a=4": http.StatusOK, "b=3&b=2": http.StatusOK})
+	})
+	t.Run("by the broker's identity", func(t *testing.T) {
+		a.wantObject(t, "/http/s3-by-identity/payroll/", "by-identity.txt", weed, "payroll", "by-identity.txt")
+	})
+	t.Run("headers that are kept", func(t *testing.T) { a.wantHeaders(t, weed) })
+	t.Run("objects that are compressed", func(t *testing.T) { a.wantDecoded(t, weed) })
+	for _, payload := range []string{"", "-unsigned", "-streaming"} {
+		t.Run("payload"+payload, func(t *testing.T) { a.wantPayloads(t, "s3"+payload, weed, "") })
+	}
+	m.stop(t)
 }
