@@ -94,8 +94,9 @@ ceph: compiler ## what speaks AWS STS and S3, against a Ceph Object Gateway
 .PHONY: ministack
 # Apart from "test": it is of Python's package index, which nothing else here needs.
 ministack: compiler ## what AWS STS takes and the other servers do not know, such as tags, against a MiniStack
-	@$(step) 'MiniStack' testdata/servers/install ministack
-	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,ministack -run '^TestMiniStack' ./internal/testenv ./providers/awssts
+	@$(step) 'MiniStack and SPIRE' testdata/servers/install ministack spire
+	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,ministack -run '^TestMiniStack' \
+		./internal/testenv ./providers/awssts ./internal/e2e
 
 .PHONY: seaweedfs
 # Apart from "test": it takes as long to build as the longest there.
