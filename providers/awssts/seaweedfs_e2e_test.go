@@ -122,6 +122,7 @@ func TestSeaweedFS(t *testing.T) {
 		"what it does not know":     testWeedUnknown,
 		"tags of the token":         testWeedTags,
 		"tokens of no use":          testWeedTokens,
+		"key of the issuer":         testWeedKey,
 	} {
 		t.Run(name, func(t *testing.T) { test(t, s) })
 	}
@@ -260,5 +261,17 @@ func testWeedTokens(t *testing.T, s *weedSite) {
 		if got := s.refuses(t, s.identified(t, "identity"), w); !strings.Contains(got, "sts answered with status 4") {
 			t.Errorf("%s: got %q", name, got)
 		}
+	}
+}
+
+// A key that the issuer has anew is fetched when a token names it.
+func testWeedKey(t *testing.T, s *weedSite) {
+	c := s.identified(t, "identity")
+	for range 2 {
+		opened, _ := s.lease(t, c, providertest.Workload{}, agentID)
+		if got := put(t, s, opened, "reports"); got != "" {
+			t.Errorf("put: got %q", got)
+		}
+		s.domain.Rotate(trustdomain.DropOld)
 	}
 }
