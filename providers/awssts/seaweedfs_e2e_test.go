@@ -151,6 +151,8 @@ func testWeedAudit(t *testing.T, s *weedSite) {
 			}
 		}
 	}
+	// Whoever began a session by a key is on log as itself.
+	s.Entry(t, func(e testenv.SeaweedFSEntry) bool { return e.Requester == testenv.SeaweedFSUser && e.Bucket == "" })
 }
 
 // One registration: each agent has a folder and a name of its own.
