@@ -7,13 +7,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
-	"net/http/httptest"
 	"strings"
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/s3"
-	"github.com/go-jose/go-jose/v4"
 
 	"mintmark/internal/testenv"
 )
@@ -22,36 +20,6 @@ const cephEverything = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","
 
 // cephAudience is for whom s3Site asks the broker's JWT-SVID.
 const cephAudience = "minio"
-
-// issuerAhead is the issuer of a SPIRE that does not run yet, because SPIRE has to
-// know where its issuer is.
-type issuerAhead struct{ *httptest.Server }
-
-func newIssuer(t *testing.T) *issuerAhead {
-	t.Helper()
-	return &issuerAhead{httptest.NewUnstartedServer(nil)}
-}
-
-func (i *issuerAhead) url() string { return "http://" + i.Listener.Addr().String() }
-
-// publish starts the issuer, with SPIRE's keys in certificates.
-func (i *issuerAhead) publish(t *testing.T, spire *testenv.SPIREDomain) []jose.JSONWebKey {
-	t.Helper()
-	var set jose.JSONWebKeySet
-	if err := json.Unmarshal(spire.JWKS(t), &set); err != nil {
-		t.Fatal(err)
-	}
-	set.Keys = testenv.Certified(t, set.Keys)
-	mux := http.NewServeMux()
-	mux.HandleFunc("GET /.well-known/openid-configuration", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(map[string]string{"issuer": i.url(), "jwks_uri": i.url() + "/keys"})
-	})
-	mux.HandleFunc("GET /keys", func(w http.ResponseWriter, _ *http.Request) { _ = json.NewEncoder(w).Encode(set) })
-	i.Config.Handler = mux
-	i.Start()
-	t.Cleanup(i.Close)
-	return set.Keys
-}
 
 // An agent writes and reads objects of a Ceph Object Gateway with what the broker
 // signs, in sessions that the broker begins by a key and by its own JWT-SVID. The

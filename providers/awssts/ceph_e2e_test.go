@@ -23,11 +23,8 @@ import (
 	"mintmark/providers/internal/providertest"
 )
 
-const (
-	everything = `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Action":["s3:*"],"Resource":["arn:aws:s3:::*"]}]}`
-	// botSession is how Ceph names the session of agentID in its role reports.
-	botSession = "arn:aws:sts:::assumed-role/reports/ns,prod,sa,bot"
-)
+// botSession is how Ceph names the session of agentID in its role reports.
+const botSession = "arn:aws:sts:::assumed-role/reports/ns,prod,sa,bot"
 
 // cephSite is a Ceph Object Gateway with buckets that belong neither to the broker
 // nor to a role.
@@ -62,11 +59,6 @@ func (s *cephSite) bucket(t *testing.T, name string) {
 	if _, err := s.owner.CreateBucket(t.Context(), &s3.CreateBucketInput{Bucket: &name}); err != nil {
 		t.Fatalf("create bucket %s: %v", name, err)
 	}
-}
-
-// trust permits what a principal ("AWS", "Federated") is to do.
-func trust(kind, principal, action string) string {
-	return `{"Version":"2012-10-17","Statement":[{"Effect":"Allow","Principal":{"` + kind + `":["` + principal + `"]},"Action":["` + action + `"]}]}`
 }
 
 func (s *cephSite) keyed(t *testing.T, role string) awssts.Config {
