@@ -91,13 +91,6 @@ ceph: compiler ## what speaks AWS STS and S3, against a Ceph Object Gateway
 	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,ceph -run '^TestCeph' \
 		./internal/testenv ./providers/awssts ./internal/e2e
 
-.PHONY: ministack
-# Apart from "test": it is of Python's package index, which nothing else here needs.
-ministack: compiler ## what AWS STS takes and the other servers do not know, such as tags, against a MiniStack
-	@$(step) 'MiniStack and SPIRE' testdata/servers/install ministack spire
-	@go run ./.ci/gotest -race -count=1 -timeout 20m -tags e2e,ministack -run '^TestMiniStack' \
-		./internal/testenv ./providers/awssts ./internal/e2e
-
 .PHONY: seaweedfs
 # Apart from "test": it takes as long to build as the longest there.
 seaweedfs: compiler ## what speaks AWS STS and S3, against a SeaweedFS, whose audit log names the agent
@@ -112,7 +105,7 @@ fuzz: python ## each fuzz target for FUZZTIME=10s
 .PHONY: lint
 lint: ## formatting, vet, linters, shell scripts, known vulnerabilities
 	@$(step) 'gofmt' .ci/gofmt
-	@$(step) 'go vet' go vet -tags e2e,kubernetes,ceph,ministack,seaweedfs $(packages)
+	@$(step) 'go vet' go vet -tags e2e,kubernetes,ceph,seaweedfs $(packages)
 	@$(step) 'shellcheck' .ci/shellcheck
 	@$(step) 'golangci-lint (its first build takes minutes)' \
 		$(tool) golangci-lint run $(packages)

@@ -1,5 +1,5 @@
 // Package testenv starts the real servers that Mintmark's tests run against:
-// OpenBao, Vault, PostgreSQL, SPIRE, MinIO, Ceph, SeaweedFS, MiniStack, two OAuth servers,
+// OpenBao, Vault, PostgreSQL, SPIRE, MinIO, Ceph, SeaweedFS, two OAuth servers,
 // nginx, MCP servers, and the API server of Kubernetes; and it runs the clients of vendors that have no server
 // here. Each server listens on a loopback port of its own, is ready when its constructor
 // returns, and is gone when the test ends, however it ends.

@@ -1,4 +1,4 @@
-//go:build e2e && (ceph || ministack || seaweedfs)
+//go:build e2e && (ceph || seaweedfs)
 
 package awssts_test
 
