@@ -119,9 +119,10 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 	}
 	var m mcp.Answer
 	if err == nil && len(message) > 0 {
-		if message = a.scrub.Message(message); a.scrub.Spent() {
+		message = a.scrub.Message(message)
+		if err := unfit(a.scrub); err != nil {
 			b.noticed(a.call)
-			return mcp.Answer{}, unsearched()
+			return mcp.Answer{}, err
 		}
 		m, err = mcp.ReadAnswer(message)
 	}

@@ -69,7 +69,13 @@ func messageTypes() [5]string {
 	return [...]string{"text/event-stream", "application/x-ndjson", "application/ndjson", "application/jsonl", "application/json-seq"}
 }
 
-// unsearched ends an answer that was made to be slow to search for secrets.
-func unsearched() error {
-	return fault.New("answer", fault.BadUpstream, "the upstream's answer can't be searched for secrets in good time")
+// unfit returns why nothing more of an answer may be given out, or nil.
+func unfit(scrub *injector.Scrubber) error {
+	switch {
+	case scrub.Spent():
+		return fault.New("answer", fault.BadUpstream, "the upstream's answer can't be searched for secrets in good time")
+	case scrub.Cut():
+		return fault.New("answer", fault.BadUpstream, "the upstream's answer has the beginning of its credential in it")
+	}
+	return nil
 }

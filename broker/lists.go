@@ -27,8 +27,8 @@ func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) 
 	limit := int(b.limits.Answer)
 	edit := func(message []byte) ([]byte, error) {
 		text := scrub.String(string(message)) // names in it go on record
-		if scrub.Spent() {
-			return nil, unsearched()
+		if err := unfit(scrub); err != nil {
+			return nil, err
 		}
 		return b.shown(c, []byte(text))
 	}

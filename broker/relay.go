@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -72,14 +73,11 @@ func (r *relay) copy(body io.Reader, buf []byte) error {
 	}
 }
 
-// write gives the agent one scrubbed piece.
+// write gives the agent one scrubbed piece, which may be the last that is fit for it.
 func (r *relay) write(piece []byte) error {
 	r.broker.noticed(r.call)
-	if r.scrub.Spent() {
-		return unsearched()
-	}
 	if len(piece) == 0 {
-		return nil
+		return unfit(r.scrub)
 	}
 	if err := r.own.Next(piece); err != nil {
 		return unreadable(err)
@@ -95,7 +93,7 @@ func (r *relay) write(piece []byte) error {
 		// A stream may be idle for longer than a write may take.
 		_ = r.control.SetWriteDeadline(time.Time{})
 	}
-	return err
+	return cmp.Or(err, unfit(r.scrub))
 }
 
 // within gives the writes that follow their time. Not every connection has

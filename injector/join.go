@@ -34,9 +34,10 @@ func (j *joint) add() {
 	}
 }
 
-// search has m search the piece, and returns up to where it did.
-func (j *joint) search(m *Scrubber) (upto int64) {
-	out := m.search(j.piece)
+// goOn masks what m found in the piece, which it searched, and returns up to where that is
+// known.
+func (j *joint) goOn(m *Scrubber) (upto int64) {
+	out := m.goOn(j.piece)
 	upto = m.at - int64(len(m.held))
 	if len(out) > 0 && (len(j.piece) == 0 || &out[0] != &j.piece[0]) {
 		j.add()
@@ -68,20 +69,26 @@ func (j *joint) give(upto int64) []byte {
 }
 
 // Next takes a piece of the stream and returns what may be given out. The
-// returned slice is good until the next call; it is nil once s is Spent. At the end
-// call Rest.
+// returned slice is good until the next call; it is nil once s is Spent, and after what
+// comes before the place where the answer is Cut. At the end call Rest.
 func (s *Scrubber) Next(piece []byte) []byte {
 	if s.matcher == nil {
 		return piece
 	}
 	s.catchUp()
+	if s.Cut() {
+		return nil
+	}
 	j := &s.join
 	j.take(piece)
-	upto := j.total
 	for m := s; m != nil; m = m.then {
-		upto = min(upto, j.search(m))
+		m.search(piece)
 	}
-	upto = min(upto, s.beside.next(s, piece, j.total))
+	upto := s.beside.next(s, piece, j.total)
+	upto = min(upto, s.judge(false))
+	for m := s; m != nil; m = m.then {
+		upto = min(upto, j.goOn(m))
+	}
 	switch {
 	case s.Spent():
 		return nil
@@ -95,28 +102,34 @@ func (s *Scrubber) Next(piece []byte) []byte {
 
 // Rest returns what was held back.
 func (s *Scrubber) Rest() []byte {
-	if s.matcher == nil {
+	if s.matcher == nil || s.Cut() {
 		return nil
 	}
 	j := &s.join
 	j.take(nil)
 	j.add()
 	for m := s; m != nil; m = m.then {
-		j.mask(m.finish(), m.at)
+		m.end()
 	}
 	s.beside.rest(s, j.total)
+	upto := s.judge(true)
+	for m := s; m != nil; m = m.then {
+		j.mask(m.release(nil, m.at), m.at)
+	}
 	if s.Spent() {
 		return nil
 	}
 	s.beside.mask(j.text, j.from())
-	return j.give(j.total)
+	return j.give(upto)
 }
 
 // String returns text with every secret masked; it is for headers.
 func (s *Scrubber) String(text string) string { return s.whole(text, false) }
 
 // ErrorText returns that of an error with every secret masked, and what it quotes
-// of the beginning of one: libraries quote as much as they have read.
+// of the beginning of one: libraries quote as much as they have read. It is for the log
+// alone: an agent that saw how much of what it had its upstream say is masked would learn
+// from that how a secret goes on.
 func (s *Scrubber) ErrorText(text string) string { return s.whole(text, true) }
 
 func (s *Scrubber) whole(text string, beginnings bool) string {

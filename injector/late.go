@@ -49,6 +49,10 @@ func (s *Scrubber) catchUp() {
 // leave ends the search of t, which is behind s. What t held back may be the beginning
 // of its secret, which is looked for beside from now on.
 func (s *Scrubber) leave(t *Scrubber) {
+	if t.across != nil && len(t.across.lost) > 0 && !s.Cut() {
+		t.hits++
+		s.across.cut = true
+	}
 	s.beside.takeUp(t.held)
 	t.under.reset()
 	s.join.take(nil)

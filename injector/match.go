@@ -136,6 +136,7 @@ type reading struct {
 	start   int64 // where in the stream it began
 	upto    int64 // where its last whole character ended
 	counted bool  // as a hit, for an earlier part of it
+	lost    bool  // see across.lost
 }
 
 // readings are all that may be under way, each place once. Two that have come
@@ -159,6 +160,7 @@ func (r *readings) add(one reading) {
 		r.list[i].start = min(r.list[i].start, one.start)
 		r.list[i].upto = max(r.list[i].upto, one.upto)
 		r.list[i].counted = r.list[i].counted || one.counted
+		r.list[i].lost = r.list[i].lost && one.lost
 		return
 	}
 	r.list = append(r.list, one)

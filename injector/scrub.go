@@ -68,11 +68,13 @@ func (s *Scrubber) masked(text string, beginnings bool) string {
 	}
 	whole := &Scrubber{matcher: s.matcher, aside: s.at + s.aside - int64(len(b))}
 	if beginnings {
-		whole.across = &across{}
+		whole.across = &across{quoted: true}
 	}
 	whole.ways.seen = s.ways.seen
-	out := append([]byte(nil), whole.search(b)...)
-	out = append(out, whole.finish()...)
+	whole.search(b)
+	out := append([]byte(nil), whole.goOn(b)...)
+	whole.end()
+	out = append(out, whole.release(nil, whole.at)...)
 	s.hits += whole.hits
 	s.ways.seen = whole.ways.seen
 	switch {
@@ -88,31 +90,31 @@ func (s *Scrubber) masked(text string, beginnings bool) string {
 	return string(out)
 }
 
-// search follows the secrets of s through a piece, and returns what was held and what of
-// the piece may go on. It is nil once s is spent.
-func (s *Scrubber) search(piece []byte) []byte {
+// search follows the secrets of s through a piece.
+func (s *Scrubber) search(piece []byte) {
 	if s.across != nil {
 		s.readParts(piece)
 	} else {
 		s.read(piece)
 	}
 	s.at += int64(len(piece))
+}
+
+// goOn returns what was held and what of the piece that was searched may go on. It is nil
+// once s is spent.
+func (s *Scrubber) goOn(piece []byte) []byte {
 	if s.spent {
 		return nil
 	}
 	return s.release(piece, s.oldest())
 }
 
-// finish ends what is under way, and returns what was held.
-func (s *Scrubber) finish() []byte {
+// end ends what is under way.
+func (s *Scrubber) end() {
 	if s.across != nil {
-		s.endParts(s.at, 0)
+		s.endParts(s.at, '\n')
 	}
 	s.under.reset()
-	if s.spent {
-		return nil
-	}
-	return s.release(nil, s.at)
 }
 
 // read follows every secret that may be under way through a piece.
@@ -135,8 +137,13 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 	s.next.reset()
 	s.ways.only = int16(piece[i])
 	for _, r := range s.under.list {
-		r.start = max(r.start, now-s.matcher.limit)
-		s.follow(r, now)
+		if oldest := now - s.matcher.limit; r.start < oldest {
+			s.lose(&r, now)
+			r.start = oldest
+		}
+		if !s.follow(r, now) {
+			s.lose(&r, now)
+		}
 	}
 	if opens {
 		s.resume(now)
@@ -159,15 +166,15 @@ func (s *Scrubber) prepare() {
 	}
 }
 
-// follow goes from one place to all that the byte leads to.
-func (s *Scrubber) follow(r reading, now int64) {
+// follow goes from one place to all that the byte leads to, and returns whether there is any.
+func (s *Scrubber) follow(r reading, now int64) (on bool) {
 	s.ways.seen++
 	f := &s.matcher.forms[r.place.form]
 	if c := byte(s.ways.only & 0xff); f.stays(r.place, c) {
 		s.next.add(r)
-		return
+		return true
 	} else if !f.takes(r.place, c) {
-		return
+		return false
 	}
 	s.ways.list = s.ways.list[:0]
 	f.from(r.place, &s.ways)
@@ -175,13 +182,15 @@ func (s *Scrubber) follow(r reading, now int64) {
 		if int(e.to.pos) == len(f.text) {
 			s.hit(r, now+1)
 		} else {
-			on := reading{e.to, r.start, r.upto, r.counted}
+			to := r
+			to.place = e.to
 			if e.to.pos != r.place.pos {
-				on.upto = now + 1
+				to.upto = now + 1
 			}
-			s.next.add(on)
+			s.next.add(to)
 		}
 	}
+	return len(s.ways.list) > 0
 }
 
 // hit notes a secret. One that can end in two places, as when its last
@@ -195,6 +204,9 @@ func (s *Scrubber) hit(r reading, to int64) {
 		s.last[r.place.form] = r.start + 1
 	}
 	s.found = append(s.found, span{r.start, to})
+	if s.across != nil {
+		s.across.stands(span{r.start, to})
+	}
 }
 
 // oldest returns where the oldest secret that may be under way begins.
@@ -202,6 +214,11 @@ func (s *Scrubber) oldest() int64 {
 	oldest := s.at
 	for _, r := range s.under.list {
 		oldest = min(oldest, r.start)
+	}
+	if s.across != nil {
+		for _, l := range s.across.lost {
+			oldest = min(oldest, l.start)
+		}
 	}
 	return oldest
 }

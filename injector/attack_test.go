@@ -1,0 +1,149 @@
+package injector
+
+import (
+	"encoding/base64"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// shown is all that an agent sees of a stream: with each piece, how much it is given
+// and which bytes of that are masked.
+func shown(secrets *Secrets, text string, ends ...int) string {
+	s := secrets.NewScrubber()
+	s.AcrossParts()
+	var b strings.Builder
+	at := 0
+	see := func(out []byte) {
+		fmt.Fprintf(&b, "%d:", len(out))
+		for i, c := range out {
+			if c != text[at+i] {
+				fmt.Fprintf(&b, " %d", i)
+			}
+		}
+		at += len(out)
+		b.WriteByte('\n')
+	}
+	from := 0
+	for _, end := range append(slices.Clone(ends), len(text)) {
+		see(s.Next([]byte(text[from:end])))
+		from = end
+	}
+	see(s.Rest())
+	return b.String()
+}
+
+// guesser is an agent whose upstream says what it is told to say, before and after the
+// agent's guesses, which are one character longer than what it knows.
+type guesser struct {
+	secrets  *Secrets
+	text     string // the form of the secret which it guesses
+	alphabet string
+	before   string
+	after    string
+	parts    []int // where in the text the parts before the last end
+	whole    bool  // the stream comes in one piece
+}
+
+// next returns which characters look different from most others, as those that come
+// after the first known ones.
+func (g *guesser) next(known int) []byte {
+	seen := map[string][]byte{}
+	for i := range len(g.alphabet) {
+		guess, from := "", 0
+		for _, end := range g.parts {
+			guess += `data: {"a":"` + g.text[from:end] + "\"}\n\n"
+			from = end
+		}
+		guess += g.before + g.text[from:known] + g.alphabet[i:i+1]
+		all := shown(g.secrets, guess+g.after)
+		for end := len(guess) - 2; end < len(guess)+3 && !g.whole; end++ { // wherever its pieces end
+			all += shown(g.secrets, guess+g.after, end)
+		}
+		seen[all] = append(seen[all], g.alphabet[i])
+	}
+	var told []byte
+	for _, alike := range seen {
+		if 2*len(alike) < len(g.alphabet) {
+			told = append(told, alike...)
+		}
+	}
+	return told
+}
+
+const (
+	base62 = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+	base16 = "0123456789abcdef"
+)
+
+// attacked are secrets of which an agent may know what is common to their kind.
+func attacked() map[string]string {
+	return map[string]string{
+		"GitHub":   randomToken(7),
+		"AWS":      "IQoJb3JpZ2luX2VjEHwaCXVzLWVhc3QtMSJHMEUCIQD" + longText(300),
+		"JWT":      base64.RawURLEncoding.EncodeToString([]byte(`{"alg":"ES256","kid":"1"}`)) + "." + longText(120) + "." + longText(200)[110:196],
+		"hex":      hex.EncodeToString([]byte(longText(24))),
+		"password": longText(16),
+	}
+}
+
+// surroundings are where a guess may stand. % stands for it.
+func surroundings() map[string]string {
+	return map[string]string{
+		"an event":          "data: %\n\ndata: more\n\n",
+		"a string":          `data: {"a":["%","more"]}` + "\n\ndata: more\n\n",
+		"a text":            `data: {"a":["some % text","more"]}` + "\n\ndata: more\n\n",
+		"a text in a text":  `data: {"a":"{\"b\":\"%\"}"}` + "\n\ndata: more\n\n",
+		"a line that stays": `data: some % text`,
+		"before an escape":  `data: {"a":["%\n","more"]}` + "\n\ndata: more\n\n",
+	}
+}
+
+// What an agent has its upstream say tells it nothing of a secret beyond the bound: no
+// guess of one more character looks different from the others, in whatever form, wherever
+// its parts and pieces end.
+func TestAnEchoTellsNothingBeyondTheBound(t *testing.T) {
+	for kind, secret := range attacked() {
+		forms := map[string][2]string{
+			"raw":    {secret, base62 + "-_."},
+			"hex":    {hex.EncodeToString([]byte(secret)), base16},
+			"base64": {string(aligned(base64.RawStdEncoding.AppendEncode, 6, []byte(secret), 0)), base62 + "+/"},
+		}
+		for name, form := range forms {
+			text := form[0]
+			b := boundsOf([]byte(secret), 0).of(len(text), len(secret))
+			for where, around := range surroundings() {
+				before, after, _ := strings.Cut(around, "%")
+				g := &guesser{secrets: hidden(secret), text: text, alphabet: form[1], before: before, after: after}
+				step := 1 + (len(text)-b.cut)/6
+				for known := b.cut; known < len(text)-1; known += step {
+					g.parts = nil
+					if told := g.next(known); len(told) > 0 {
+						t.Fatalf("%s, %s in %s: after %d characters the echo tells %q, and %q comes next", kind, name, where, known, told, text[known])
+					}
+					if strings.Contains(before, "some") {
+						continue // no part goes on there
+					}
+					g.parts = []int{3, b.cut - 1}
+					if told := g.next(known); len(told) > 0 {
+						t.Fatalf("%s, %s in parts, the last in %s: after %d characters the echo tells %q, and %q comes next", kind, name, where, known, told, text[known])
+					}
+				}
+			}
+		}
+	}
+}
+
+// An agent that knows all but the last character of the bound can find that one out: the
+// bound is where it is said to be.
+func TestAnEchoTellsTheBound(t *testing.T) {
+	for kind, secret := range attacked() {
+		b := boundsOf([]byte(secret), 0)
+		g := &guesser{secrets: hidden(secret), text: secret, alphabet: base62 + "-_.", before: `data: {"a":["`, after: `x"]}` + "\n\n", whole: true}
+		if told := g.next(b.cut - 1); string(told) != secret[b.cut-1:b.cut] {
+			t.Errorf("%s: got %q, want %q", kind, told, secret[b.cut-1])
+		}
+	}
+}
