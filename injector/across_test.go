@@ -342,10 +342,12 @@ func FuzzScrubAcrossParts(f *testing.F) {
 		f.Add([]byte(frame.before+ascii[:7]+frame.between+ascii[7:]+frame.after), uint8(3))
 	}
 	f.Add([]byte(`data: {"d":"s3\\\"`+"\n\ndata: \"cr\\\"t"), uint8(0))
-	secrets := hidden(ascii, "aaaaaaab", "aaabaaab", `\"&%=`+"\n\n ")
+	f.Add([]byte("data: aaaaaaaaaaaaaaaaaaaab-and aaaaaaaaaaaaaaaab\n"), uint8(9))
+	secrets := hidden(ascii, "aaaaaaab", "aaabaaab", `\"&%=`+"\n\n ", strings.Repeat("a", 20)+"b")
+	others := hidden(strings.Repeat("a", 20)+"b-and more", ascii[:12]+"another")
 	f.Fuzz(func(t *testing.T, text []byte, size uint8) {
 		read := func(size int) (string, bool) {
-			s := secrets.NewScrubber()
+			s := secrets.NewScrubber(others)
 			s.AcrossParts()
 			var got []byte
 			for rest := text; len(rest) > 0; {
@@ -360,7 +362,7 @@ func FuzzScrubAcrossParts(f *testing.F) {
 		if got != want || len(got) != len(text) && !cut {
 			t.Fatalf("in pieces of %d:\n got %q\nwant %q", int(size)+1, got, want)
 		}
-		for i := range got {
+		for i := range len(got) {
 			if got[i] != text[i] && got[i] != mask {
 				t.Fatalf("byte %d: got %q of %q", i, got[i], text[i])
 			}

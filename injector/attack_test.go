@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// shown is all that an agent sees of a stream: with each piece, how much it is given
-// and which bytes of that are masked.
+// shown is all that an agent sees of a stream: with each piece, how much it is given,
+// which bytes of that are masked, and whether the answer ends with it.
 func shown(secrets *Secrets, text string, ends ...int) string {
 	s := secrets.NewScrubber()
 	s.AcrossParts()
@@ -24,7 +24,7 @@ func shown(secrets *Secrets, text string, ends ...int) string {
 			}
 		}
 		at += len(out)
-		b.WriteByte('\n')
+		fmt.Fprintf(&b, ",%t\n", s.Cut())
 	}
 	from := 0
 	for _, end := range append(slices.Clone(ends), len(text)) {
@@ -146,4 +146,34 @@ func TestAnEchoTellsTheBound(t *testing.T) {
 			t.Errorf("%s: got %q, want %q", kind, told, secret[b.cut-1])
 		}
 	}
+}
+
+// FuzzAnEchoTellsNothing holds two texts against one another that say the beginning of a
+// secret and go on in two ways: no agent is to see which it is.
+func FuzzAnEchoTellsNothing(f *testing.F) {
+	secret := randomToken(7)
+	in16 := hex.EncodeToString([]byte(secret))
+	b := boundsOf([]byte(secret), 0)
+	f.Add(`data: {"a":["`, secret[20:30], "0123456789", `","b"]}`+"\n\nmore", uint8(8), uint8(20), false)
+	f.Add("data: ", in16[24:30], `\u0000`, "\n\n", uint8(0), uint8(33), true)
+	f.Add(`"g","h","`, `"`, `\`, `"}`, uint8(200), uint8(3), false)
+	f.Add(secret, " ", `"`, secret+"\n", uint8(1), uint8(100), false)
+	secrets := hidden(secret)
+	f.Fuzz(func(t *testing.T, before, one, other, after string, more, size uint8, hexed bool) {
+		said := secret[:min(len(secret)-1, b.cut+int(more)%len(secret))]
+		if hexed {
+			said = in16[:min(len(in16)-1, b.of(len(in16), len(secret)).cut+int(more)%len(in16))]
+		}
+		if len(one) != len(other) || strings.ContainsAny(one+other, "\r\n") {
+			return
+		}
+		var ends []int
+		for end := int(size) + 1; end < len(before+said+one+after); end += int(size) + 1 {
+			ends = append(ends, end)
+		}
+		first, second := shown(secrets, before+said+one+after, ends...), shown(secrets, before+said+other+after, ends...)
+		if first != second && !strings.Contains(first+second, " ") { // none is whole
+			t.Errorf("%q, then %q or %q, then %q, with ends at %v:\n%s\n%s", before+said, one, other, after, ends, first, second)
+		}
+	})
 }
