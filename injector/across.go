@@ -10,6 +10,7 @@ import "bytes"
 type across struct {
 	parts  []begun
 	lines  int     // how many ended
+	opened int     // in how many places one could go on, while there were any
 	prior  [6]byte // the last bytes of what was read
 	quoted bool    // of an error's text, which nothing cuts
 	cuts
@@ -18,14 +19,16 @@ type across struct {
 // begun is a secret of which the beginning was said.
 type begun struct {
 	reading
-	until int // the line at which it is given up
+	until  int // the line at which it is given up
+	opened int // across.opened, when it was said
 }
 
 const (
-	mostParts  = 96 // are followed; then the oldest is given up
-	mostShort  = 24 // and so many that are shorter than this:
-	shortPart  = 4  // by chance, every other string ends in one
-	partsLines = 64 // how long one is: about twenty events
+	mostParts   = 96  // are followed; then the oldest is given up
+	mostShort   = 24  // and so many that are shorter than this:
+	shortPart   = 4   // by chance, every other string ends in one
+	partsLines  = 64  // how long one is: about twenty events,
+	partsPlaces = 128 // and in so many places: each string has two
 )
 
 // AcrossParts makes s follow secrets from one part of a stream to the next.
@@ -52,8 +55,12 @@ func (s *Scrubber) Message(text []byte) []byte {
 
 // resume goes on at now with the parts that the next byte may belong to.
 func (s *Scrubber) resume(now int64) {
+	s.across.opened++
 	for i := range s.across.parts {
 		p := &s.across.parts[i]
+		if s.across.opened-p.opened > partsPlaces {
+			continue
+		}
 		s.follow(reading{place: p.place, start: now, counted: p.counted}, now)
 	}
 }
@@ -210,7 +217,7 @@ func (s *Scrubber) count(r *reading) {
 
 // keep keeps a part, in place of an equal one or of the oldest of its length.
 func (a *across) keep(r reading) {
-	kept := begun{r, a.lines + partsLines}
+	kept := begun{r, a.lines + partsLines, a.opened}
 	short, count, oldest := r.place.pos < shortPart, 0, 0
 	for i := range a.parts {
 		p := &a.parts[i]

@@ -278,6 +278,7 @@ func TestScrubAcrossPartsLeavesTheRest(t *testing.T) {
 		`data: {"d":"s3cr"}` + "\n\n" + `data: {"d":"s3cr"}` + "\n\n" + `data: {"d":"et"}` + "\n\n",
 		`data: {"d":"hu"}` + "\n\n" + `data: {"d":"n"}` + "\n\n" + `data: {"d":"dred"}` + "\n\n",
 		`data: {"d":"s3cr` + strings.Repeat("\"}\n\ndata: {\"x\":\"", partsLines) + ascii[4:] + `"}` + "\n\n",
+		`data: ["s3cr"` + strings.Repeat(`,"x"`, partsPlaces/2) + `,"` + ascii[4:] + `"]` + "\n\n",
 	} {
 		s := secrets.NewScrubber()
 		s.AcrossParts()
