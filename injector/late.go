@@ -46,13 +46,9 @@ func (s *Scrubber) catchUp() {
 	}
 }
 
-// leave ends the search of t, which is behind s. What t held back may be the beginning
-// of its secret, which is looked for beside from now on.
+// leave ends the search of t, which is behind s. What is under way in it may be the
+// beginning of its secret, which is looked for beside from now on.
 func (s *Scrubber) leave(t *Scrubber) {
-	s.beside.takeUp(t.held)
-	t.under.reset()
-	s.join.take(nil)
-	s.join.add()
-	s.join.mask(t.release(nil, t.at), t.at)
+	s.beside.takeUp(s.join.since(t.oldest()))
 	s.left += t.hits
 }

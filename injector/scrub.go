@@ -9,24 +9,25 @@ import (
 // and neither does the validity of its JSON.
 const mask = '*'
 
-// Scrubber masks secrets in a stream that comes in pieces. It holds back only
-// what could be the beginning of a secret, so a finished event is never late,
-// and never more than sixteen bytes for each of the longest secret's, and 64.
-// It belongs to one answer and is not safe for concurrent use.
+// Scrubber masks secrets in a stream that comes in pieces. What it holds back of it
+// shows nobody who writes a part of the stream, and sees when the rest comes, how a
+// secret begins: it is the same whatever came, but from where more of a secret came
+// than anybody guesses (see hold). It never is more than sixteen bytes for each of the longest
+// secret's, and 64. It belongs to one answer and is not safe for concurrent use.
 type Scrubber struct {
 	of      *Secrets
 	matcher *matcher // nil: of none, or of none any more
 	at      int64    // how much of the stream was read
-	held    []byte
-	out     []byte // what was given out last
 	under   readings
 	next    readings
 	ways    edges
-	found   []span  // in what was read and not yet given out
+	found   []span  // in what was read, and which the joint does not know of yet
 	last    []int64 // by form, where its last hit began, and one
 	hits    int
 	left    int       // hits of those behind s that were given up
+	hold    hold      // without parts
 	across  *across   // nil: each secret is in one piece
+	line    int64     // where the last line began, with parts
 	then    *Scrubber // of other secrets, in the same answer; nil: none
 	beside  beside    // of others' secrets
 	join    joint     // what all of these find
@@ -71,8 +72,8 @@ func (s *Scrubber) masked(text string, beginnings bool) string {
 		whole.across = &across{}
 	}
 	whole.ways.seen = s.ways.seen
-	out := append([]byte(nil), whole.search(b)...)
-	out = append(out, whole.finish()...)
+	whole.search(b)
+	whole.finish()
 	s.hits += whole.hits
 	s.ways.seen = whole.ways.seen
 	switch {
@@ -85,34 +86,29 @@ func (s *Scrubber) masked(text string, beginnings bool) string {
 		}
 		return text
 	}
-	return string(out)
+	for _, f := range whole.found {
+		blank(b, int(f.from), int(f.to))
+	}
+	return string(b)
 }
 
-// search follows the secrets of s through a piece, and returns what was held and what of
-// the piece may go on. It is nil once s is spent.
-func (s *Scrubber) search(piece []byte) []byte {
+// search follows the secrets of s through a piece.
+func (s *Scrubber) search(piece []byte) {
 	if s.across != nil {
 		s.readParts(piece)
 	} else {
 		s.read(piece)
 	}
 	s.at += int64(len(piece))
-	if s.spent {
-		return nil
-	}
-	return s.release(piece, s.oldest())
 }
 
-// finish ends what is under way, and returns what was held.
-func (s *Scrubber) finish() []byte {
+// finish ends what is under way.
+func (s *Scrubber) finish() {
 	if s.across != nil {
 		s.endParts(s.at, 0)
 	}
 	s.under.reset()
-	if s.spent {
-		return nil
-	}
-	return s.release(nil, s.at)
+	s.hold = hold{}
 }
 
 // read follows every secret that may be under way through a piece.
@@ -135,7 +131,7 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 	s.next.reset()
 	s.ways.only = int16(piece[i])
 	for _, r := range s.under.list {
-		r.start = max(r.start, now-s.matcher.limit)
+		s.age(&r, now)
 		s.follow(r, now)
 	}
 	if opens {
@@ -147,7 +143,23 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 		}
 	}
 	s.under, s.next = s.next, s.under
+	if c := piece[i]; s.across != nil && (c == '\n' || c == '\r') {
+		s.line = now + 1
+	}
 	s.spend(now)
+}
+
+// age moves the beginning of a reading that was given out by now, or is when the
+// byte at now has come: only what is held back is masked, so the same is in pieces of any size.
+func (s *Scrubber) age(r *reading, now int64) {
+	switch m := s.matcher; {
+	case s.across != nil:
+		r.start = max(r.start, now+1-m.limit, s.line)
+	case r.worn || int(r.place.pos) < int(m.forms[r.place.form].part):
+		r.start = max(r.start, now+1-m.tail)
+	case r.start <= now-m.limit:
+		r.start, r.worn = now+1-m.tail, true
+	}
 }
 
 // prepare makes room, in an answer that needs it.
@@ -175,13 +187,21 @@ func (s *Scrubber) follow(r reading, now int64) {
 		if int(e.to.pos) == len(f.text) {
 			s.hit(r, now+1)
 		} else {
-			on := reading{e.to, r.start, r.upto, r.counted}
-			if e.to.pos != r.place.pos {
-				on.upto = now + 1
-			}
-			s.next.add(on)
+			s.next.add(s.onward(f, r, e.to, now))
 		}
 	}
+}
+
+// onward returns r where it has come to a place with the byte at now.
+func (s *Scrubber) onward(f *form, r reading, to place, now int64) reading {
+	if to.pos != r.place.pos {
+		r.upto = now + 1
+	}
+	if part := uint32(f.part); s.across == nil && r.place.pos < part && to.pos >= part {
+		s.hold.put(r.start, to.form, now-s.matcher.limit)
+	}
+	r.place = to
+	return r
 }
 
 // hit notes a secret. One that can end in two places, as when its last
@@ -194,6 +214,7 @@ func (s *Scrubber) hit(r reading, to int64) {
 		s.count(&r)
 		s.last[r.place.form] = r.start + 1
 	}
+	s.hold.whole(r.start, to)
 	s.found = append(s.found, span{r.start, to})
 }
 
@@ -204,25 +225,4 @@ func (s *Scrubber) oldest() int64 {
 		oldest = min(oldest, r.start)
 	}
 	return oldest
-}
-
-// release gives out what was held and the piece up to a place in the stream,
-// masked, and holds the rest. What is masked was read before, and so never
-// hides a secret that overlaps with it.
-func (s *Scrubber) release(piece []byte, upto int64) []byte {
-	whole := piece
-	base := s.at - int64(len(s.held)+len(piece))
-	if len(s.held) > 0 || len(s.found) > 0 {
-		s.out = append(append(s.out[:0], s.held...), piece...)
-		whole = s.out
-	}
-	for _, f := range s.found {
-		for i := max(f.from, base); i < f.to; i++ {
-			whole[i-base] = mask
-		}
-	}
-	s.found = s.found[:0]
-	n := upto - base
-	s.held = append(s.held[:0], whole[n:]...)
-	return whole[:n]
 }
