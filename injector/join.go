@@ -32,11 +32,12 @@ func (j *joint) take(piece []byte) {
 	if len(j.text) > 0 {
 		j.add()
 	}
-	if i := bytes.LastIndexByte(piece, '\n'); i >= 0 {
-		j.line = j.total - int64(len(piece)-i-1)
-	}
-	if i := bytes.LastIndexByte(piece, '\r'); i >= 0 {
-		j.line = max(j.line, j.total-int64(len(piece)-i-1))
+}
+
+// lines notes where the last line of the piece begins.
+func (j *joint) lines() {
+	if i := max(bytes.LastIndexByte(j.piece, '\n'), bytes.LastIndexByte(j.piece, '\r')); i >= 0 {
+		j.line = j.total - int64(len(j.piece)-i-1)
 	}
 }
 
@@ -166,6 +167,7 @@ func (s *Scrubber) searchAll(piece []byte) {
 	}
 	s.beside.next(s, piece, j.total)
 	if s.across != nil {
+		j.lines()
 		s.beside.finishLines(j.line)
 	}
 	if s.Spent() {

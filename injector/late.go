@@ -50,5 +50,9 @@ func (s *Scrubber) catchUp() {
 // beginning of its secret, which is looked for beside from now on.
 func (s *Scrubber) leave(t *Scrubber) {
 	s.beside.takeUp(s.join.since(t.oldest()))
+	if old := t.at - t.matcher.limit; t.hold.begins(old) < t.at {
+		s.hold.put(t.hold.from, t.hold.form, old)
+		s.hold.put(t.hold.last, t.hold.form, old)
+	}
 	s.left += t.hits
 }

@@ -130,8 +130,11 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 	now := s.at + int64(i)
 	s.next.reset()
 	s.ways.only = int16(piece[i])
+	young := s.young(now)
 	for _, r := range s.under.list {
-		s.age(&r, now)
+		if r.start < young {
+			r.start, r.worn = s.aged(&r, young, now)
+		}
 		s.follow(r, now)
 	}
 	if opens {
@@ -149,17 +152,26 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 	s.spend(now)
 }
 
-// age moves the beginning of a reading that was given out by now, or is when the
-// byte at now has come: only what is held back is masked, so the same is in pieces of any size.
-func (s *Scrubber) age(r *reading, now int64) {
-	switch m := s.matcher; {
-	case s.across != nil:
-		r.start = max(r.start, now+1-m.limit, s.line)
-	case r.worn || int(r.place.pos) < int(m.forms[r.place.form].part):
-		r.start = max(r.start, now+1-m.tail)
-	case r.start <= now-m.limit:
-		r.start, r.worn = now+1-m.tail, true
+// young returns where in the stream begins what is held back whatever it is, when the
+// byte at now is the last.
+func (s *Scrubber) young(now int64) int64 {
+	if s.across != nil {
+		return max(now+1-s.matcher.limit, s.line)
 	}
+	return now + 1 - s.matcher.tail
+}
+
+// aged returns from where r is masked which began before young: only what is held back is,
+// so that it is the same in pieces of any size.
+func (s *Scrubber) aged(r *reading, young, now int64) (start int64, worn bool) {
+	m := s.matcher
+	if s.across != nil || r.worn || int(r.place.pos) < int(m.forms[r.place.form].part) {
+		return young, r.worn
+	}
+	if r.start <= now-m.limit {
+		return young, true
+	}
+	return r.start, false
 }
 
 // prepare makes room, in an answer that needs it.
@@ -187,21 +199,16 @@ func (s *Scrubber) follow(r reading, now int64) {
 		if int(e.to.pos) == len(f.text) {
 			s.hit(r, now+1)
 		} else {
-			s.next.add(s.onward(f, r, e.to, now))
+			on := reading{e.to, r.start, r.upto, r.counted, r.worn}
+			if e.to.pos != r.place.pos {
+				on.upto = now + 1
+				if part := uint32(f.part); r.place.pos < part && e.to.pos >= part && s.across == nil {
+					s.hold.put(r.start, e.to.form, now-s.matcher.limit)
+				}
+			}
+			s.next.add(on)
 		}
 	}
-}
-
-// onward returns r where it has come to a place with the byte at now.
-func (s *Scrubber) onward(f *form, r reading, to place, now int64) reading {
-	if to.pos != r.place.pos {
-		r.upto = now + 1
-	}
-	if part := uint32(f.part); s.across == nil && r.place.pos < part && to.pos >= part {
-		s.hold.put(r.start, to.form, now-s.matcher.limit)
-	}
-	r.place = to
-	return r
 }
 
 // hit notes a secret. One that can end in two places, as when its last
