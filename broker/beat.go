@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// beatAfter is how long what came of an answer without a known end is held back for what may
-// come after it, at most twice that. It is longer than the pieces of one message are apart, which the
-// search should see as one, and too short to be seen by who reads a watch or a model's words.
+// beatAfter is how long what came of an answer without a stated length is held back for
+// what may come after it, and at most twice that. The pieces of one message come in less,
+// so that a secret in it is not split; and who reads a watch, or a model's words, does not
+// notice it.
 const beatAfter = 25 * time.Millisecond
 
 // beat gives the agent what came of an answer and was held back, though nothing more
-// comes. What it gives out came one beat before, whatever it is and however much came since.
+// comes. What it gives out came a beat before, whatever it is and whatever came since.
 type beat struct {
 	relay *relay
 

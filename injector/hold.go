@@ -2,12 +2,12 @@ package injector
 
 import "math"
 
-// hold is what is held back of an answer from where so much of a secret came that
-// nobody guesses it (form.part), and known to be none or one only by what comes after
-// it. Who sees by time what is held back, and has the upstream say what they choose, would learn the
-// secret a character at a time if it ended with the first that is another: so
-// it ends with the whole of the secret, which is masked, or when as much came as any secret
-// is long.
+// hold is what is held back of an answer from where so much of a secret began that
+// nobody guesses it (form.part). Whether it is one only what comes after it tells. Were it
+// held back no longer than until that is another character, then who has an upstream say
+// what they choose, and sees when it comes, would learn the secret one character at a
+// time. So it ends with the whole of the secret, which is masked, or when as much came as
+// the longest secret takes.
 type hold struct {
 	from  int64 // where the first began
 	last  int64 // where the last began

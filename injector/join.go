@@ -5,10 +5,10 @@ import (
 	"strings"
 )
 
-// joint is an answer on its way through several searches. Each sees it as it came,
-// and what one of them finds is masked as it is given out: tokens of one issuer begin alike, and
-// what one search masks of that beginning, as a part, would hide from the next that it
-// is one of its own.
+// joint is an answer on its way through several searches. Each sees it as it came, and
+// what one of them finds is masked as it is given out: tokens of one issuer begin alike,
+// and what one search masks of that beginning, as a part, would hide from the next that
+// it is one of its own.
 type joint struct {
 	text  []byte // the last of what came, as it came
 	given int    // how much of it was given out
@@ -85,8 +85,10 @@ func (j *joint) find(m *Scrubber) {
 func (j *joint) give(upto int64, b *beside) []byte {
 	clean := len(j.masks) == 0 && b.clear()
 	if j.apart && clean && upto == j.total && j.given == len(j.text) {
+		piece := j.piece
+		j.piece, j.apart = nil, false
 		j.text, j.given = j.text[:0], 0 // which the piece is not after
-		return j.piece
+		return piece
 	}
 	j.add()
 	at := j.from() + int64(j.given)
@@ -114,12 +116,12 @@ func (j *joint) mask(text []byte, at int64) {
 }
 
 // Room puts what is held back at the beginning of buf, and returns the rest of it: the
-// next piece is to be read into that, and need not be copied then. What s was given so
-// it looks at no more once Room was called with other memory, as with nil.
+// next piece is to be read into that, and is not copied then. buf is s's own until Room
+// is called again, with nil at the end.
 func (s *Scrubber) Room(buf []byte) []byte {
 	j := &s.join
 	j.drop()
-	if s.matcher == nil || len(j.text) > len(buf)/2 {
+	if s.matcher == nil || len(buf) == 0 || len(j.text) > len(buf)/2 {
 		if j.lent {
 			j.text, j.lent = bytes.Clone(j.text), false
 		}
@@ -176,7 +178,8 @@ func (s *Scrubber) searchAll(piece []byte) {
 }
 
 // open returns from where in the stream on what came is held back while more comes. With
-// parts that is what came of a line: a finished event does not wait, and nobody reads half a one.
+// parts that is what came of a line: a finished event does not wait, and nobody reads
+// half of one.
 func (s *Scrubber) open() int64 {
 	j := &s.join
 	var tail int64
@@ -208,8 +211,8 @@ func (s *Scrubber) held(upto int64) int64 {
 func (s *Scrubber) Came() int64 { return s.join.total }
 
 // Due returns what may be given out though nothing more came, as Next does, of what had
-// come when Came returned upto. Of a secret that goes on after that, fewer characters are in it than
-// tell it from another text. With parts it is nothing.
+// come when Came returned upto. Of a secret that goes on after that, it has fewer
+// characters than tell it from another text. With parts it is nothing.
 func (s *Scrubber) Due(upto int64) []byte {
 	if s.matcher == nil || s.across != nil || s.Spent() {
 		return nil

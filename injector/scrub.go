@@ -9,11 +9,11 @@ import (
 // and neither does the validity of its JSON.
 const mask = '*'
 
-// Scrubber masks secrets in a stream that comes in pieces. What it holds back of it
-// shows nobody who writes a part of the stream, and sees when the rest comes, how a
-// secret begins: it is the same whatever came, but from where more of a secret came
-// than anybody guesses (see hold). It never is more than sixteen bytes for each of the longest
-// secret's, and 64. It belongs to one answer and is not safe for concurrent use.
+// Scrubber masks secrets in a stream that comes in pieces. What it holds back tells
+// nobody who writes some of the stream, and sees when it comes, how a secret begins: it
+// is the same whatever came, until more of a secret came than anybody guesses (see
+// hold). It is never more than sixteen bytes for each of the longest secret's, and 64.
+// It belongs to one answer and is not safe for concurrent use.
 type Scrubber struct {
 	of      *Secrets
 	matcher *matcher // nil: of none, or of none any more

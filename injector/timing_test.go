@@ -40,6 +40,30 @@ func TestWhatIsHeldBackDependsOnNoGuess(t *testing.T) {
 	}
 }
 
+// Nor when what is searched for changes while it is held back.
+func TestWhatIsGivenUpIsHeldBackAllTheSame(t *testing.T) {
+	measure := func(text string) []int {
+		var l later
+		own, old, all := secretsFrom(ownSecret), secretsFrom(ascii), NewNeedles()
+		all.Add(own)
+		all.Add(old)
+		s := own.NewScrubber(old)
+		s.Watch(&l, 0)
+		s.Beside(all)
+		got := lengths(s, text)
+		l.are(own)
+		return append(got, lengths(s, "!", strings.Repeat("-", 100), strings.Repeat("-", 700))...)
+	}
+	for i := 1; i < len(ascii); i++ {
+		if i == int(partOf(len(ascii), 0)) {
+			continue
+		}
+		if right, wrong := measure(ascii[:i]), measure(ascii[:i-1]+"?"); !slices.Equal(right, wrong) {
+			t.Errorf("%d characters: got %v for a right guess, %v for a wrong one", i, right, wrong)
+		}
+	}
+}
+
 func anothersForms() map[string]spoken {
 	m := map[string]spoken{}
 	for name, form := range spokenForms(ascii) {
