@@ -48,15 +48,16 @@ func (b *Broker) tellMasked(c *call, credential, why string) {
 
 // inParts has the secrets followed from part to part of an answer that is made of
 // messages which clients join, as they do a model's words. Some look for their media
-// types anywhere in a header that can't be read.
-func inParts(resp *http.Response, scrub *injector.Scrubber) {
+// types anywhere in a header that can't be read. It reports whether the answer is such.
+func inParts(resp *http.Response, scrub *injector.Scrubber) bool {
 	said := strings.ToLower(strings.Join(resp.Header["Content-Type"], ", "))
 	for _, kind := range messageTypes() {
 		if strings.Contains(said, kind) {
 			scrub.AcrossParts()
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // inMessages reports whether an answer is of messages that come when they come.

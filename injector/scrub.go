@@ -9,24 +9,25 @@ import (
 // and neither does the validity of its JSON.
 const mask = '*'
 
-// Scrubber masks secrets in a stream that comes in pieces. It holds back only
-// what could be the beginning of a secret, so a finished event is never late,
-// and never more than sixteen bytes for each of the longest secret's, and 64.
+// Scrubber masks secrets in a stream that comes in pieces. What it holds back tells
+// nobody who writes some of the stream, and sees when it comes, how a secret begins: it
+// is the same whatever came, until more of a secret came than anybody guesses (see
+// hold). It is never more than sixteen bytes for each of the longest secret's, and 64.
 // It belongs to one answer and is not safe for concurrent use.
 type Scrubber struct {
 	of      *Secrets
 	matcher *matcher // nil: of none, or of none any more
 	at      int64    // how much of the stream was read
-	held    []byte
-	out     []byte // what was given out last
 	under   readings
 	next    readings
 	ways    edges
-	found   []span  // in what was read and not yet given out
+	found   []span  // in what was read, and which the joint does not know of yet
 	last    []int64 // by form, where its last hit began, and one
 	hits    int
 	left    int       // hits of those behind s that were given up
+	hold    hold      // without parts
 	across  *across   // nil: each secret is in one piece
+	line    int64     // where the last line began, with parts
 	then    *Scrubber // of other secrets, in the same answer; nil: none
 	beside  beside    // of others' secrets
 	join    joint     // what all of these find
@@ -72,9 +73,7 @@ func (s *Scrubber) masked(text string, beginnings bool) string {
 	}
 	whole.ways.seen = s.ways.seen
 	whole.search(b)
-	out := append([]byte(nil), whole.goOn(b)...)
-	whole.end()
-	out = append(out, whole.release(nil, whole.at)...)
+	whole.finish()
 	s.hits += whole.hits
 	s.ways.seen = whole.ways.seen
 	switch {
@@ -87,7 +86,10 @@ func (s *Scrubber) masked(text string, beginnings bool) string {
 		}
 		return text
 	}
-	return string(out)
+	for _, f := range whole.found {
+		blank(b, int(f.from), int(f.to))
+	}
+	return string(b)
 }
 
 // search follows the secrets of s through a piece.
@@ -100,21 +102,13 @@ func (s *Scrubber) search(piece []byte) {
 	s.at += int64(len(piece))
 }
 
-// goOn returns what was held and what of the piece that was searched may go on. It is nil
-// once s is spent.
-func (s *Scrubber) goOn(piece []byte) []byte {
-	if s.spent {
-		return nil
-	}
-	return s.release(piece, s.oldest())
-}
-
-// end ends what is under way.
-func (s *Scrubber) end() {
+// finish ends what is under way.
+func (s *Scrubber) finish() {
 	if s.across != nil {
 		s.endParts(s.at, '\n')
 	}
 	s.under.reset()
+	s.hold = hold{}
 }
 
 // read follows every secret that may be under way through a piece.
@@ -136,10 +130,11 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 	now := s.at + int64(i)
 	s.next.reset()
 	s.ways.only = int16(piece[i])
+	young := s.young(now)
 	for _, r := range s.under.list {
-		if oldest := now - s.matcher.limit; r.start < oldest {
+		if r.start < young {
 			s.lose(&r, now)
-			r.start = oldest
+			r.start, r.worn = s.aged(&r, young, now)
 		}
 		if !s.follow(r, now) {
 			s.lose(&r, now)
@@ -154,7 +149,32 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 		}
 	}
 	s.under, s.next = s.next, s.under
+	if c := piece[i]; s.across != nil && (c == '\n' || c == '\r') {
+		s.line = now + 1
+	}
 	s.spend(now)
+}
+
+// young returns where in the stream begins what is held back whatever it is, when the
+// byte at now is the last.
+func (s *Scrubber) young(now int64) int64 {
+	if s.across != nil {
+		return max(now+1-s.matcher.limit, s.line)
+	}
+	return now + 1 - s.matcher.tail
+}
+
+// aged returns from where r is masked which began before young: only what is held back is,
+// so that it is the same in pieces of any size.
+func (s *Scrubber) aged(r *reading, young, now int64) (start int64, worn bool) {
+	m := s.matcher
+	if s.across != nil || r.worn || int(r.place.pos) < m.forms[r.place.form].part {
+		return young, r.worn
+	}
+	if r.start <= now-m.limit {
+		return young, true
+	}
+	return r.start, false
 }
 
 // prepare makes room, in an answer that needs it.
@@ -186,6 +206,9 @@ func (s *Scrubber) follow(r reading, now int64) (on bool) {
 			to.place = e.to
 			if e.to.pos != r.place.pos {
 				to.upto = now + 1
+				if part := uint32(f.part); r.place.pos < part && e.to.pos >= part && s.across == nil { //nolint:gosec // of at most a secret's length
+					s.hold.put(r.start, e.to.form, now-s.matcher.limit)
+				}
 			}
 			s.next.add(to)
 		}
@@ -203,6 +226,7 @@ func (s *Scrubber) hit(r reading, to int64) {
 		s.count(&r)
 		s.last[r.place.form] = r.start + 1
 	}
+	s.hold.whole(r.start, to)
 	s.found = append(s.found, span{r.start, to})
 	if s.across != nil {
 		s.across.stands(span{r.start, to})
@@ -215,31 +239,5 @@ func (s *Scrubber) oldest() int64 {
 	for _, r := range s.under.list {
 		oldest = min(oldest, r.start)
 	}
-	if s.across != nil {
-		for _, l := range s.across.lost {
-			oldest = min(oldest, l.start)
-		}
-	}
 	return oldest
-}
-
-// release gives out what was held and the piece up to a place in the stream,
-// masked, and holds the rest. What is masked was read before, and so never
-// hides a secret that overlaps with it.
-func (s *Scrubber) release(piece []byte, upto int64) []byte {
-	whole := piece
-	base := s.at - int64(len(s.held)+len(piece))
-	if len(s.held) > 0 || len(s.found) > 0 {
-		s.out = append(append(s.out[:0], s.held...), piece...)
-		whole = s.out
-	}
-	for _, f := range s.found {
-		for i := max(f.from, base); i < f.to; i++ {
-			whole[i-base] = mask
-		}
-	}
-	s.found = s.found[:0]
-	n := upto - base
-	s.held = append(s.held[:0], whole[n:]...)
-	return whole[:n]
 }
