@@ -9,8 +9,8 @@ type matcher struct {
 	// limit is the longest that the beginning of a secret is held back. It allows
 	// each byte of the secret to be written in sixteen.
 	limit int64
-	// tail is how much of that is held back whatever it is: what is less of a secret
-	// than its part, written so.
+	// tail is how much of that is held back whatever it is: what a secret is not known
+	// by, written so.
 	tail   int64
 	filter [4][256]uint16 // which buckets may have a byte as the first, second, ...
 	bucket [buckets][]uint8
@@ -28,12 +28,12 @@ const (
 
 func newMatcher(forms []form, longest int) *matcher {
 	m := &matcher{forms: forms, limit: longestOf(longest)}
-	part := 0
+	known := 0
 	for i := range forms {
 		m.admit(uint8(i))
-		part = max(part, forms[i].part)
+		known = max(known, forms[i].known())
 	}
-	m.tail = min(m.limit, longestOf(part))
+	m.tail = min(m.limit, longestOf(known))
 	return m
 }
 

@@ -168,7 +168,7 @@ func (s *Scrubber) young(now int64) int64 {
 // so that it is the same in pieces of any size.
 func (s *Scrubber) aged(r *reading, young, now int64) (start int64, worn bool) {
 	m := s.matcher
-	if s.across != nil || r.worn || int(r.place.pos) < m.forms[r.place.form].part {
+	if s.across != nil || r.worn || int(r.place.pos) < m.forms[r.place.form].known() {
 		return young, r.worn
 	}
 	if r.start <= now-m.limit {
@@ -206,7 +206,7 @@ func (s *Scrubber) follow(r reading, now int64) (on bool) {
 			to.place = e.to
 			if e.to.pos != r.place.pos {
 				to.upto = now + 1
-				if part := uint32(f.part); r.place.pos < part && e.to.pos >= part && s.across == nil { //nolint:gosec // of at most a secret's length
+				if n := f.known(); int(r.place.pos) < n && int(e.to.pos) >= n && s.across == nil {
 					s.hold.put(r.start, e.to.form, now-s.matcher.limit)
 				}
 			}
