@@ -258,6 +258,34 @@ func TestScrubAcrossPartsCutsNearMisses(t *testing.T) {
 	}
 }
 
+// Where a secret stands that is the beginning of another, or within it, that is masked, and
+// what follows is no more of the other than anybody knows who knows the one.
+func TestScrubAcrossPartsMasksTheBeginningThatIsWhole(t *testing.T) {
+	const one, other, inner = "a-token-of-one-0123456789", "a-token-of-one-0123456789.and-of-another", "of-one-0123456789.and-what-is-within"
+	for text, want := range map[string]struct {
+		text string
+		cut  bool
+	}{
+		one + " and":            {"************************* and", false},
+		one + ".an":             {"*************************.an", false},
+		other + " and":          {"**************************************** and", false},
+		one[:20] + " " + one:    {"", true},
+		one + " " + one[:20]:    {"************************* ", true},
+		one + ".and-what-is-in": {"*************************.and-what-is-in", false},
+	} {
+		const before, after = `data: {"d":"`, "\"}\n\n"
+		said := before + text + after
+		for cut := range said {
+			s := hidden(one, other, inner).NewScrubber()
+			s.AcrossParts()
+			got := scrubbed(s, said, cut)
+			if strings.TrimSuffix(got, after) != before+want.text || s.Cut() != want.cut || strings.HasSuffix(got, after) == want.cut {
+				t.Fatalf("%q cut at %d: got %q, cut: %t, want %q, %t", said, cut, got, s.Cut(), want.text, want.cut)
+			}
+		}
+	}
+}
+
 // A line without an end does not keep what may be shown, nor what may not.
 func TestScrubAcrossPartsCutsALineWithoutAnEnd(t *testing.T) {
 	for name, more := range map[string]string{"goes on": "x", "backslashes": `\`, "escapes": `\u005c`, "again": ascii[:9]} {
