@@ -85,6 +85,7 @@ type call struct {
 	relayed      bool               // it came, and the agent has all of it
 	scrub        *injector.Scrubber // of what the upstream says; nil until it was sent something
 	pace         pace               // of the answer that is read
+	relay        relay              // of its body
 	hits         int                // of it, that were told of
 	hitsOfOthers int                // among them: of other credentials than its own
 }

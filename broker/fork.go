@@ -123,9 +123,9 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 		if err := unhurried(a.call.ctx, a.scrub); err != nil {
 			return mcp.Answer{}, a.call.cut(err)
 		}
-		if a.scrub.Spent() {
+		if err := unfit(a.scrub); err != nil {
 			b.noticed(a.call)
-			return mcp.Answer{}, unsearched()
+			return mcp.Answer{}, err
 		}
 		m, err = mcp.ReadAnswer(message)
 	}

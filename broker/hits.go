@@ -49,15 +49,16 @@ func (b *Broker) tellMasked(c *call, credential, why string) {
 
 // inParts has the secrets followed from part to part of an answer that is made of
 // messages which clients join, as they do a model's words. Some look for their media
-// types anywhere in a header that can't be read.
-func inParts(resp *http.Response, scrub *injector.Scrubber) {
+// types anywhere in a header that can't be read. It reports whether the answer is such.
+func inParts(resp *http.Response, scrub *injector.Scrubber) bool {
 	said := strings.ToLower(strings.Join(resp.Header["Content-Type"], ", "))
 	for _, kind := range messageTypes() {
 		if strings.Contains(said, kind) {
 			scrub.AcrossParts()
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // inMessages reports whether an answer is of messages that come when they come.
@@ -73,7 +74,7 @@ func messageTypes() [5]string {
 // unhurried waits until what was searched last may be given out: the time that the search
 // takes would tell an agent which of its guesses are right.
 func unhurried(ctx context.Context, scrub *injector.Scrubber) error {
-	due := scrub.Due()
+	due := scrub.NotBefore()
 	if due.IsZero() {
 		return nil
 	}
@@ -87,7 +88,13 @@ func unhurried(ctx context.Context, scrub *injector.Scrubber) error {
 	}
 }
 
-// unsearched ends an answer that was made to be slow to search for secrets.
-func unsearched() error {
-	return fault.New("answer", fault.BadUpstream, "the upstream's answer can't be searched for secrets in good time")
+// unfit returns why nothing more of an answer may be given out, or nil.
+func unfit(scrub *injector.Scrubber) error {
+	switch {
+	case scrub.Spent():
+		return fault.New("answer", fault.BadUpstream, "the upstream's answer can't be searched for secrets in good time")
+	case scrub.Cut():
+		return fault.New("answer", fault.BadUpstream, "the upstream's answer has the beginning of its credential in it")
+	}
+	return nil
 }

@@ -38,7 +38,7 @@ func (c canaries) Mint(context.Context, providers.Request) (providers.Credential
 	case "token":
 		return providers.Seal(providers.Token, providers.Material{Token: secret("1//tok+%41/Zm9v")}, terms), nil
 	case "jwt": // one issuer's begin alike: with their header, and what their payload says first
-		return providers.Seal(providers.Token, providers.Material{Token: secret(jwtBeginning + rand.Text())}, terms), nil
+		return providers.Seal(providers.Token, providers.Material{Token: secret(jwtBeginning + rand.Text()[:10] + "." + rand.Text())}, terms), nil
 	case "link":
 		return providers.Seal(providers.Token, providers.Material{Token: secret(linkBeginning + rand.Text())}, terms), nil
 	case "password":

@@ -30,8 +30,8 @@ func (b *Broker) filter(c *call, resp *http.Response, scrub *injector.Scrubber) 
 		if err := unhurried(c.ctx, scrub); err != nil {
 			return nil, c.cut(err)
 		}
-		if scrub.Spent() {
-			return nil, unsearched()
+		if err := unfit(scrub); err != nil {
+			return nil, err
 		}
 		return b.shown(c, []byte(text))
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"io"
@@ -27,62 +28,128 @@ type relay struct {
 	stream  bool     // flushed piece by piece
 	clock   func() time.Time
 	written int64
+	beat    beat
 }
 
 // answerBody relays the body and returns how many bytes the agent was given.
 func (b *Broker) answerBody(c *call, resp *http.Response, scrub *injector.Scrubber) (int64, error) {
-	r := &relay{broker: b, call: c, control: &c.control, scrub: scrub, own: c.own(resp), stream: isStream(resp), clock: b.clock}
-	inParts(resp, scrub)
+	r := &c.relay
+	r.broker, r.call, r.control, r.scrub, r.own, r.clock = b, c, &c.control, scrub, c.own(resp), b.clock
+	parts := inParts(resp, scrub)
+	r.stream = isStream(resp) || parts && resp.ContentLength < 0
 	b.streams.put(c)
 	defer b.streams.remove(c)
-	if r.stream {
-		r.within()
-		if err := r.control.Flush(); err != nil {
-			return 0, err
-		}
-		_ = r.control.SetWriteDeadline(time.Time{}) // as below
-	}
 	// Set anew before each write, and left set at the end: the server writes the
 	// last of the answer after this returns.
 	defer r.within()
+	switch {
+	case r.stream:
+		if err := r.flush(); err != nil {
+			return 0, err
+		}
+	case resp.ContentLength < 0: // of a known length nobody uses a part before the whole
+		r.beat.begin(r)
+	}
 	buf := b.buffers.Get().(*[bufferSize]byte)
 	defer b.buffers.Put(buf)
+	defer r.ended()
 	err := r.copy(resp.Body, buf[:])
+	r.beat.end()
 	return r.written, err
 }
 
 func (r *relay) copy(body io.Reader, buf []byte) error {
 	for {
-		n, err := body.Read(buf)
-		if n > 0 {
-			if err := r.write(r.scrub.Next(buf[:n])); err != nil {
-				return err
-			}
+		into := r.room(buf)
+		n, err := body.Read(into)
+		if err := r.piece(into[:n], errors.Is(err, io.EOF)); err != nil {
+			return err
 		}
 		switch {
 		case errors.Is(err, io.EOF):
-			return r.write(r.scrub.Rest())
+			return nil
 		case isFault(err):
 			return err
 		case err != nil && isFault(context.Cause(r.call.ctx)):
 			return context.Cause(r.call.ctx)
 		case err != nil:
+			r.broken()
 			return fault.Wrap("answer", fault.BadUpstream, "the upstream's answer ended before it was whole", err)
 		}
 	}
 }
 
-// write gives the agent one scrubbed piece.
+// ended leaves nothing that goes on.
+func (r *relay) ended() {
+	r.beat.end()
+	r.scrub.Room(nil)
+}
+
+// room returns where the next piece is to be read into.
+func (r *relay) room(buf []byte) []byte {
+	r.beat.mu.Lock()
+	defer r.beat.mu.Unlock()
+	return r.scrub.Room(buf)
+}
+
+// piece takes what was read, which is the end of the answer when last is true.
+func (r *relay) piece(piece []byte, last bool) error {
+	r.beat.mu.Lock()
+	defer r.beat.mu.Unlock()
+	if r.beat.err != nil {
+		return r.beat.err
+	}
+	if !last {
+		if len(piece) == 0 {
+			return nil
+		}
+		given := r.scrub.Next(piece)
+		r.beat.came()
+		return r.write(given)
+	}
+	r.beat.ended = true
+	if len(piece) > 0 {
+		if err := r.write(r.scrub.Last(piece)); err != nil {
+			return err
+		}
+	}
+	return r.write(r.scrub.Rest())
+}
+
+// broken gives the agent what came of an answer that is not whole, as a beat would.
+func (r *relay) broken() {
+	r.beat.mu.Lock()
+	defer r.beat.mu.Unlock()
+	if r.beat.err == nil {
+		_ = r.give(r.scrub.Due(r.scrub.Came())) // it ends with an error already
+	}
+}
+
+// give gives the agent one scrubbed piece, and what of the answer was not sent yet.
+func (r *relay) give(piece []byte) error {
+	if err := r.write(piece); err != nil || r.stream {
+		return err
+	}
+	return r.flush()
+}
+
+// flush sends what was written.
+func (r *relay) flush() error {
+	r.within()
+	err := r.control.Flush()
+	// A stream may be idle for longer than a write may take.
+	_ = r.control.SetWriteDeadline(time.Time{})
+	return err
+}
+
+// write gives the agent one scrubbed piece, which may be the last that is fit for it.
 func (r *relay) write(piece []byte) error {
 	r.broker.noticed(r.call)
 	if err := unhurried(r.call.ctx, r.scrub); err != nil {
 		return err
 	}
-	if r.scrub.Spent() {
-		return unsearched()
-	}
 	if len(piece) == 0 {
-		return nil
+		return unfit(r.scrub)
 	}
 	if err := r.own.Next(piece); err != nil {
 		return unreadable(err)
@@ -94,11 +161,9 @@ func (r *relay) write(piece []byte) error {
 	n, err := r.call.w.Write(piece)
 	r.written += int64(n)
 	if err == nil && r.stream {
-		err = r.control.Flush()
-		// A stream may be idle for longer than a write may take.
-		_ = r.control.SetWriteDeadline(time.Time{})
+		err = r.flush()
 	}
-	return err
+	return cmp.Or(err, unfit(r.scrub))
 }
 
 // within gives the writes that follow their time. Not every connection has

@@ -4,28 +4,31 @@ import "bytes"
 
 // across follows secrets that an upstream says in parts: over the events of a
 // stream, over the strings of the JSON in them, over the data lines of one
-// event. A part ends at an edge. Nothing waits for the next one, so that what
-// is to be said of a part is said at its end: where the secret was followed for
-// long enough (kind.go), the part is masked, and every one that goes on with it. So
-// fewer than eight characters of a form get through, after what tells its kind, fewer than
-// sixteen with that, and fewer than half of it.
+// event. A part ends at an edge, and nothing waits for the next one. What was said of a
+// secret up to its first bound (kind.go) is masked at the end of the part, and so is what
+// goes on with it in the next ones; what was said up to the second cuts the answer (cut.go).
 type across struct {
-	parts []begun
-	lines int     // how many ended
-	prior [6]byte // the last bytes of what was read
+	parts  []begun
+	lines  int     // how many ended
+	opened int     // in how many places one could go on, while there were any
+	prior  [6]byte // the last bytes of what was read
+	quoted bool    // of an error's text, which nothing cuts
+	cuts
 }
 
 // begun is a secret of which the beginning was said.
 type begun struct {
 	reading
-	until int // the line at which it is given up
+	until  int // the line at which it is given up
+	opened int // across.opened, when it was said
 }
 
 const (
-	mostParts  = 96 // are followed; then the oldest is given up
-	mostShort  = 24 // and so many that are shorter than this:
-	shortPart  = 4  // by chance, every other string ends in one
-	partsLines = 64 // how long one is: about twenty events
+	mostParts   = 96  // are followed; then the oldest is given up
+	mostShort   = 24  // and so many that are shorter than this:
+	shortPart   = 4   // by chance, every other string ends in one
+	partsLines  = 64  // how long one is: about twenty events,
+	partsPlaces = 128 // and in so many places: each string has two
 )
 
 // AcrossParts makes s follow secrets from one part of a stream to the next.
@@ -39,16 +42,25 @@ func (s *Scrubber) AcrossParts() {
 }
 
 // Message returns one whole message of a stream, masked, with nothing of it held
-// back. Secrets are followed from one message to the next, after AcrossParts.
+// back, or nil once the answer is Spent or Cut. Secrets are followed from one message to
+// the next, after AcrossParts.
 func (s *Scrubber) Message(text []byte) []byte {
 	out := bytes.Clone(s.Next(text))
-	return append(out, s.Rest()...)
+	out = append(out, s.Rest()...)
+	if s.Cut() {
+		return nil
+	}
+	return out
 }
 
 // resume goes on at now with the parts that the next byte may belong to.
 func (s *Scrubber) resume(now int64) {
+	s.across.opened++
 	for i := range s.across.parts {
 		p := &s.across.parts[i]
+		if s.across.opened-p.opened > partsPlaces {
+			continue
+		}
 		s.follow(reading{place: p.place, start: now, counted: p.counted}, now)
 	}
 }
@@ -150,11 +162,18 @@ func (a *across) read(piece []byte) {
 }
 
 // endParts ends the parts under way before the byte c, at now. They may go on
-// in it all the same: it may be a character of the secret.
+// in it all the same, unless it ends their line: it may be a character of the secret.
 func (s *Scrubber) endParts(now int64, c byte) {
+	line := !s.across.quoted && (c == '\n' || c == '\r')
 	for i := range s.under.list {
 		r := &s.under.list[i]
-		if r.place.pos >= uint32(s.matcher.forms[r.place.form].part) {
+		if s.tells(r) {
+			if line {
+				s.lose(r, now)
+			}
+			continue
+		}
+		if int(r.place.pos) >= s.matcher.forms[r.place.form].part {
 			s.count(r)
 			s.found = append(s.found, span{r.start, max(r.start, r.partTo(now))})
 		}
@@ -162,6 +181,10 @@ func (s *Scrubber) endParts(now int64, c byte) {
 			s.across.keep(*r)
 			s.ways.seen += 1 + len(s.across.parts)/8
 		}
+	}
+	if line {
+		s.under.reset()
+		s.across.line = now
 	}
 	if c == '\n' {
 		s.across.nextLine()
@@ -194,7 +217,7 @@ func (s *Scrubber) count(r *reading) {
 
 // keep keeps a part, in place of an equal one or of the oldest of its length.
 func (a *across) keep(r reading) {
-	kept := begun{r, a.lines + partsLines}
+	kept := begun{r, a.lines + partsLines, a.opened}
 	short, count, oldest := r.place.pos < shortPart, 0, 0
 	for i := range a.parts {
 		p := &a.parts[i]

@@ -1,10 +1,12 @@
 package injector
 
-import "strings"
+import (
+	"math"
+	"strings"
+)
 
 // beside is the search of one answer for what others were served with. It knows fewer
-// forms than that for the answer's own, and holds back only what is the beginning of a
-// needle.
+// forms than that for the answer's own.
 type beside struct {
 	all   *needles   // nil: of nobody
 	known uint64     // of all, when idle was found
@@ -14,7 +16,9 @@ type beside struct {
 
 // sightings are what was seen so far.
 type sightings struct {
-	held    []byte     // as it came
+	hold    hold
+	window  int64      // how long what is held back may be
+	held    []byte     // as it came, from where a needle may go on
 	way     []byte     // a needle that held is the beginning of, or none
 	text    []byte     // held, and a piece
 	now     []sighting // in text
@@ -91,15 +95,14 @@ func (b *beside) sight() *sightings {
 	return b.found
 }
 
-// next takes a piece that ends at a place in the stream, and returns up to where it was
-// searched.
-func (b *beside) next(own *Scrubber, piece []byte, to int64) (upto int64) {
+// next takes a piece that ends at a place in the stream.
+func (b *beside) next(own *Scrubber, piece []byte, to int64) {
 	if b.rests(own) && (b.found == nil || len(b.found.held) == 0) {
-		return to
+		return
 	}
 	f := b.sight()
 	if f.goesOn(piece) {
-		return to - int64(len(f.held))
+		return
 	}
 	text := piece
 	if len(f.held) > 0 {
@@ -108,10 +111,33 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) (upto int64) {
 	}
 	at := to - int64(len(text))
 	n := f.look(b.all, text, at)
-	f.note(at, n)
+	f.note(at, n, len(text))
 	f.held = append(f.held[:0], text[n:]...)
-	return at + int64(n)
 }
+
+// held returns where in the stream begins what is held back, of which so much came, or
+// math.MaxInt64.
+func (b *beside) held(total int64) int64 {
+	f := b.found
+	if f == nil {
+		return math.MaxInt64
+	}
+	from := f.hold.begins(total - f.window)
+	if n := len(f.held); n >= max(minNeedle, knownFrom(len(f.way))) {
+		from = min(from, total-int64(n))
+	}
+	return from
+}
+
+// finishLines gives up what is held back of lines that ended, but what may go on.
+func (b *beside) finishLines(before int64) {
+	if b.found != nil {
+		b.found.hold.drop(before)
+	}
+}
+
+// knownFrom returns from how many bytes on the beginning of a needle tells it.
+func knownFrom(whole int) int { return min(mostShown, (whole+1)/2) }
 
 // takeUp holds what another search held back up to here: there may have been no search
 // beside it yet.
@@ -143,28 +169,37 @@ func (f *sightings) goesOn(piece []byte) bool {
 
 // rest searches what was held, at the end of the stream.
 func (b *beside) rest(own *Scrubber, to int64) {
-	at := b.next(own, nil, to)
-	if f := b.found; f != nil && len(f.held) > 0 {
+	b.next(own, nil, to)
+	f := b.found
+	if f == nil {
+		return
+	}
+	if n := len(f.held); n > 0 {
+		at := to - int64(n)
 		f.look(b.all, f.held, at)
-		f.note(at, len(f.held))
+		f.note(at, n, n)
 		f.held = f.held[:0]
 	}
+	f.hold = hold{}
 }
 
 // look finds what is in text, which begins at a place in the stream, and returns where
 // in it the first begins that may go on.
 func (f *sightings) look(all *needles, text []byte, at int64) (open int) {
-	s := all.scan(text, f.now[:0], false)
-	f.now, f.way = s.found, s.way
+	s := all.scan(text, f.now[:0])
+	f.now, f.way, f.window = s.found, s.way, all.longest.Load()
 	f.took(s)
 	f.spent = f.spent || f.steps > firstSteps+stepsPerByte*(at+f.aside+int64(len(text)))
 	return s.open
 }
 
 // note keeps what was seen before a place in the text. The rest is looked at again.
-func (f *sightings) note(at int64, before int) {
+func (f *sightings) note(at int64, before, length int) {
 	for _, s := range f.now {
-		if s.from < before {
+		switch {
+		case s.of == nil && s.to-s.from >= minNeedle && s.to < length:
+			f.hold.put(at+int64(s.from), 0, at+int64(length)-f.window)
+		case s.of != nil && s.from < before:
 			f.masks = append(f.masks, masking{span{at + int64(s.from), at + int64(s.to)}, s.of})
 		}
 	}
@@ -219,7 +254,7 @@ func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
 	if f.spent {
 		return strings.Repeat(string(mask), len(text))
 	}
-	seen := b.all.scan([]byte(text), nil, beginnings)
+	seen := b.all.scan([]byte(text), nil)
 	f.aside += int64(len(text))
 	f.took(seen)
 	if len(seen.found) == 0 {
@@ -228,6 +263,9 @@ func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
 	whole := []byte(out)
 	counted := 0
 	for _, s := range seen.found {
+		if s.of == nil && !beginnings {
+			continue
+		}
 		if blank(whole, s.from, s.to) && s.of != nil && s.from >= counted {
 			f.count(s.of)
 			counted = s.to
@@ -253,10 +291,10 @@ func (f *sightings) took(s scanned) {
 	}
 }
 
-// scan appends to found what is in text. With beginnings also what is the beginning of a
-// needle is found, long enough to be known by, as nobody's: others than those that are
-// looked for may begin so.
-func (t *needles) scan(text []byte, found []sighting, beginnings bool) scanned {
+// scan appends to found what is in text. What is the beginning of a needle is found too,
+// long enough to be known by, as nobody's: others than those that are looked for may begin
+// so.
+func (t *needles) scan(text []byte, found []sighting) scanned {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	s := scanned{found: found, open: len(text)}
@@ -272,7 +310,7 @@ func (t *needles) scan(text []byte, found []sighting, beginnings bool) scanned {
 		switch {
 		case f.length > 0:
 			s.found = append(s.found, sighting{i, i + f.length, f.of})
-		case beginnings && f.upto >= min(mostShown, (f.whole+1)/2):
+		case f.upto > 0 && f.upto >= knownFrom(f.whole):
 			s.found = append(s.found, sighting{i, i + f.upto, nil})
 		}
 		if f.way != nil && s.way == nil {

@@ -59,7 +59,7 @@ func compile(secrets []secret) *Secrets {
 	longest := 0
 	for _, s := range secrets {
 		if len(s.text) >= minSecret {
-			forms = appendForms(forms, s.text, max(s.known, kindOf(string(s.text[:min(len(s.text), mostShown)]))))
+			forms = appendForms(forms, s.text, boundsOf(s.text, s.known))
 			longest = max(longest, len(s.text))
 		}
 	}
@@ -92,12 +92,12 @@ const (
 type form struct {
 	text     []byte
 	alphabet alphabet
-	part     uint8 // characters from which on a part of it, from its beginning, is masked
+	bounds   // in a stream whose parts are followed
 }
 
 // appendForms adds the forms of one secret: as it is, in UTF-16, in hex, and in
-// base64 and base32 at each alignment. Its first so many bytes are not secret.
-func appendForms(forms []form, secret []byte, known int) []form {
+// base64 and base32 at each alignment.
+func appendForms(forms []form, secret []byte, b bounds) []form {
 	length := len(secret)
 	add := func(text []byte, a alphabet) {
 		has := len(text) < minSecret
@@ -108,7 +108,7 @@ func appendForms(forms []form, secret []byte, known int) []form {
 			clear(text)
 			return
 		}
-		forms = append(forms, form{text, a, partOf(len(text), known*len(text)/length)})
+		forms = append(forms, form{text, a, b.of(len(text), length)})
 	}
 	add(utf16Of(secret), plain)
 	add(hex.AppendEncode(nil, secret), either)

@@ -46,13 +46,17 @@ func (s *Scrubber) catchUp() {
 	}
 }
 
-// leave ends the search of t, which is behind s. What t held back may be the beginning
-// of its secret, which is looked for beside from now on.
+// leave ends the search of t, which is behind s. What is under way in it may be the
+// beginning of its secret, which is looked for beside from now on.
 func (s *Scrubber) leave(t *Scrubber) {
-	s.beside.takeUp(t.held)
-	t.under.reset()
-	s.join.take(nil)
-	s.join.add()
-	s.join.mask(t.release(nil, t.at), t.at)
+	if t.across != nil && len(t.across.lost) > 0 && !s.Cut() {
+		t.hits++
+		s.across.cut = true
+	}
+	s.beside.takeUp(s.join.since(t.oldest()))
+	if old := t.at - t.matcher.limit; t.hold.begins(old) < t.at {
+		s.hold.put(t.hold.from, t.hold.form, old)
+		s.hold.put(t.hold.last, t.hold.form, old)
+	}
 	s.left += t.hits
 }

@@ -8,7 +8,10 @@ type matcher struct {
 	forms []form
 	// limit is the longest that the beginning of a secret is held back. It allows
 	// each byte of the secret to be written in sixteen.
-	limit  int64
+	limit int64
+	// tail is how much of that is held back whatever it is: what a secret is not known
+	// by, written so.
+	tail   int64
 	filter [4][256]uint16 // which buckets may have a byte as the first, second, ...
 	bucket [buckets][]uint8
 	clean  clean
@@ -24,13 +27,19 @@ const (
 )
 
 func newMatcher(forms []form, longest int) *matcher {
-	m := &matcher{forms: forms, limit: 16*int64(longest) + 64}
+	m := &matcher{forms: forms, limit: longestOf(longest)}
 	var b beginnings
+	known := 0
 	for i := range forms {
 		m.admit(uint8(i), &b)
+		known = max(known, forms[i].known())
 	}
+	m.tail = min(m.limit, longestOf(known))
 	return m
 }
+
+// longestOf returns how long so many bytes of a secret are written, at most.
+func longestOf(count int) int64 { return 16*int64(count) + 64 }
 
 // bucketOf returns the bucket of what begins with two bytes.
 func bucketOf(form uint8, first, second byte) int {
@@ -148,6 +157,8 @@ type reading struct {
 	start   int64 // where in the stream it began
 	upto    int64 // where its last whole character ended
 	counted bool  // as a hit, for an earlier part of it
+	lost    bool  // see across.lost
+	worn    bool  // it took longer than any secret does: it is held no further back than the tail
 }
 
 // readings are all that may be under way, each place once. Two that have come
@@ -168,9 +179,10 @@ func (r *readings) reset() {
 
 func (r *readings) add(one reading) {
 	if i := r.find(one.place); i >= 0 {
-		r.list[i].start = min(r.list[i].start, one.start)
+		r.list[i].begin(one)
 		r.list[i].upto = max(r.list[i].upto, one.upto)
 		r.list[i].counted = r.list[i].counted || one.counted
+		r.list[i].lost = r.list[i].lost && one.lost
 		return
 	}
 	r.list = append(r.list, one)
@@ -185,6 +197,17 @@ func (r *readings) add(one reading) {
 		}
 	default:
 		r.index[one.place] = n - 1
+	}
+}
+
+// begin has r begin where the earlier of both does. What is worn is not held back
+// that far.
+func (r *reading) begin(other reading) {
+	switch {
+	case r.worn == other.worn:
+		r.start = min(r.start, other.start)
+	case r.worn:
+		r.start, r.worn = other.start, false
 	}
 }
 

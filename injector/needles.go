@@ -31,6 +31,7 @@ type needles struct {
 	root    branch
 	heads   heads
 	changes atomic.Uint64 // of what is in it, and one
+	longest atomic.Int64  // length of what ever was in it
 }
 
 // NewNeedles returns Needles of nothing.
@@ -64,6 +65,7 @@ func (n *Needles) Add(s *Secrets) {
 	set.of[s] = texts
 	for _, text := range texts {
 		set.insert(needle{s, text})
+		set.longest.Store(max(set.longest.Load(), int64(len(text))))
 		set.heads.put(text)
 	}
 	if set.heads.full() {

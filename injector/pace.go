@@ -73,13 +73,13 @@ func (s *Scrubber) pace(began time.Time, bytes int) {
 	if began.IsZero() {
 		began = all.first
 	}
-	if due := began.Add(time.Duration(bytes) * pacePerByte); due.After(s.due) {
-		s.due = due
+	if due := began.Add(time.Duration(bytes) * pacePerByte); due.After(s.paced) {
+		s.paced = due
 	}
 }
 
-// Due returns when what was read last may be given out. Before, the time of an answer
+// NotBefore returns when what was read last may be given out. Before, the time of an answer
 // would tell an agent how much of a guess is right. It is the zero time where
 // nothing is to be waited for, as in an answer that has little in it of how a secret
 // begins.
-func (s *Scrubber) Due() time.Time { return s.due }
+func (s *Scrubber) NotBefore() time.Time { return s.paced }

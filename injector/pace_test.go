@@ -46,11 +46,11 @@ func TestTheTimeOfAnAnswerTellsNoGuess(t *testing.T) {
 					before := time.Now()
 					s.Next([]byte(text))
 					due := before.Add(time.Duration(len(text)) * pacePerByte)
-					if s.Due().Before(due) {
-						t.Fatalf("%s, %s, %q: due after %v, want %d times %v", search, spelling, guess, s.Due().Sub(before), len(text), pacePerByte)
+					if s.NotBefore().Before(due) {
+						t.Fatalf("%s, %s, %q: due after %v, want %d times %v", search, spelling, guess, s.NotBefore().Sub(before), len(text), pacePerByte)
 					}
 					s.Next([]byte("a word and no guess"))
-					if s.Due().Before(due) {
+					if s.NotBefore().Before(due) {
 						t.Errorf("%s, %s, %q: what comes after it is due earlier", search, spelling, guess)
 					}
 				}
@@ -66,7 +66,7 @@ func TestTheTimeOfAHeaderTellsNoGuess(t *testing.T) {
 		s := hidden(secret).NewScrubber()
 		before, text := time.Now(), strings.Repeat(guess+" ", 100)
 		s.String(text)
-		if got := s.Due().Sub(before); got < time.Duration(len(text))*pacePerByte {
+		if got := s.NotBefore().Sub(before); got < time.Duration(len(text))*pacePerByte {
 			t.Errorf("%q: due after %v", guess, got)
 		}
 	}
@@ -101,7 +101,7 @@ func TestAnOrdinaryAnswerHasNoPace(t *testing.T) {
 				s.Next([]byte(rest[:n]))
 				rest = rest[n:]
 			}
-			if !s.Due().IsZero() {
+			if !s.NotBefore().IsZero() {
 				t.Errorf("%s: %d close looks for %.8s…", name, s.looked().count, secret)
 			}
 		}
@@ -112,7 +112,7 @@ func TestAnOrdinaryAnswerHasNoPace(t *testing.T) {
 func TestASecretThatIsShownHasNoPace(t *testing.T) {
 	s := hidden(benchToken).NewScrubber()
 	s.Next([]byte(`{"headers":{"authorization":"Bearer ` + benchToken + `"},"also":"` + benchToken + `"}`))
-	if s.Hits() != 2 || !s.Due().IsZero() {
-		t.Errorf("got %d hits, due at %v", s.Hits(), s.Due())
+	if s.Hits() != 2 || !s.NotBefore().IsZero() {
+		t.Errorf("got %d hits, due at %v", s.Hits(), s.NotBefore())
 	}
 }

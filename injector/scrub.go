@@ -10,24 +10,25 @@ import (
 // and neither does the validity of its JSON.
 const mask = '*'
 
-// Scrubber masks secrets in a stream that comes in pieces. It holds back only
-// what could be the beginning of a secret, so a finished event is never late,
-// and never more than sixteen bytes for each of the longest secret's, and 64.
+// Scrubber masks secrets in a stream that comes in pieces. What it holds back tells
+// nobody who writes some of the stream, and sees when it comes, how a secret begins: it
+// is the same whatever came, until more of a secret came than anybody guesses (see
+// hold). It is never more than sixteen bytes for each of the longest secret's, and 64.
 // It belongs to one answer and is not safe for concurrent use.
 type Scrubber struct {
 	of      *Secrets
 	matcher *matcher // nil: of none, or of none any more
 	at      int64    // how much of the stream was read
-	held    []byte
-	out     []byte // what was given out last
 	under   readings
 	next    readings
 	ways    edges
-	found   []span  // in what was read and not yet given out
+	found   []span  // in what was read, and which the joint does not know of yet
 	last    []int64 // by form, where its last hit began, and one
 	hits    int
 	left    int       // hits of those behind s that were given up
+	hold    hold      // without parts
 	across  *across   // nil: each secret is in one piece
+	line    int64     // where the last line began, with parts
 	then    *Scrubber // of other secrets, in the same answer; nil: none
 	beside  beside    // of others' secrets
 	join    joint     // what all of these find
@@ -35,7 +36,7 @@ type Scrubber struct {
 	seen    uint64    // of late
 	aside   int64     // bytes that were read and are none of the stream
 	looks   looks     // that were close
-	due     time.Time // see Due
+	paced   time.Time // see NotBefore
 	spent   bool      // see Spent
 }
 
@@ -71,11 +72,11 @@ func (s *Scrubber) masked(text string, beginnings bool) string {
 	}
 	whole := &Scrubber{matcher: s.matcher, aside: s.at + s.aside - int64(len(b))}
 	if beginnings {
-		whole.across = &across{}
+		whole.across = &across{quoted: true}
 	}
 	whole.ways.seen = s.ways.seen
-	out := append([]byte(nil), whole.search(b)...)
-	out = append(out, whole.finish()...)
+	whole.search(b)
+	whole.finish()
 	s.hits += whole.hits
 	s.ways.seen = whole.ways.seen
 	s.looks.join(whole.looks)
@@ -89,34 +90,29 @@ func (s *Scrubber) masked(text string, beginnings bool) string {
 		}
 		return text
 	}
-	return string(out)
+	for _, f := range whole.found {
+		blank(b, int(f.from), int(f.to))
+	}
+	return string(b)
 }
 
-// search follows the secrets of s through a piece, and returns what was held and what of
-// the piece may go on. It is nil once s is spent.
-func (s *Scrubber) search(piece []byte) []byte {
+// search follows the secrets of s through a piece.
+func (s *Scrubber) search(piece []byte) {
 	if s.across != nil {
 		s.readParts(piece)
 	} else {
 		s.read(piece)
 	}
 	s.at += int64(len(piece))
-	if s.spent {
-		return nil
-	}
-	return s.release(piece, s.oldest())
 }
 
-// finish ends what is under way, and returns what was held.
-func (s *Scrubber) finish() []byte {
+// finish ends what is under way.
+func (s *Scrubber) finish() {
 	if s.across != nil {
-		s.endParts(s.at, 0)
+		s.endParts(s.at, '\n')
 	}
 	s.under.reset()
-	if s.spent {
-		return nil
-	}
-	return s.release(nil, s.at)
+	s.hold = hold{}
 }
 
 // read follows every secret that may be under way through a piece.
@@ -138,9 +134,15 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 	now := s.at + int64(i)
 	s.next.reset()
 	s.ways.only = int16(piece[i])
+	young := s.young(now)
 	for _, r := range s.under.list {
-		r.start = max(r.start, now-s.matcher.limit)
-		s.follow(r, now)
+		if r.start < young {
+			s.lose(&r, now)
+			r.start, r.worn = s.aged(&r, young, now)
+		}
+		if !s.follow(r, now) {
+			s.lose(&r, now)
+		}
 	}
 	if opens {
 		s.resume(now)
@@ -151,7 +153,32 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 		}
 	}
 	s.under, s.next = s.next, s.under
+	if c := piece[i]; s.across != nil && (c == '\n' || c == '\r') {
+		s.line = now + 1
+	}
 	s.spend(now)
+}
+
+// young returns where in the stream begins what is held back whatever it is, when the
+// byte at now is the last.
+func (s *Scrubber) young(now int64) int64 {
+	if s.across != nil {
+		return max(now+1-s.matcher.limit, s.line)
+	}
+	return now + 1 - s.matcher.tail
+}
+
+// aged returns from where r is masked which began before young: only what is held back is,
+// so that it is the same in pieces of any size.
+func (s *Scrubber) aged(r *reading, young, now int64) (start int64, worn bool) {
+	m := s.matcher
+	if s.across != nil || r.worn || int(r.place.pos) < m.forms[r.place.form].known() {
+		return young, r.worn
+	}
+	if r.start <= now-m.limit {
+		return young, true
+	}
+	return r.start, false
 }
 
 // prepare makes room, in an answer that needs it.
@@ -163,15 +190,15 @@ func (s *Scrubber) prepare() {
 	}
 }
 
-// follow goes from one place to all that the byte leads to.
-func (s *Scrubber) follow(r reading, now int64) {
+// follow goes from one place to all that the byte leads to, and returns whether there is any.
+func (s *Scrubber) follow(r reading, now int64) (on bool) {
 	s.ways.seen++
 	f := &s.matcher.forms[r.place.form]
 	if c := byte(s.ways.only & 0xff); f.stays(r.place, c) {
 		s.next.add(r)
-		return
+		return true
 	} else if !f.takes(r.place, c) {
-		return
+		return false
 	}
 	s.ways.list = s.ways.list[:0]
 	f.from(r.place, &s.ways)
@@ -179,16 +206,21 @@ func (s *Scrubber) follow(r reading, now int64) {
 		if int(e.to.pos) == len(f.text) {
 			s.hit(r, now+1)
 		} else {
-			on := reading{e.to, r.start, r.upto, r.counted}
+			to := r
+			to.place = e.to
 			if e.to.pos != r.place.pos {
-				on.upto = now + 1
+				to.upto = now + 1
 				if e.to.pos == closeAt {
 					s.looks.add(1)
 				}
+				if n := f.known(); int(r.place.pos) < n && int(e.to.pos) >= n && s.across == nil {
+					s.hold.put(r.start, e.to.form, now-s.matcher.limit)
+				}
 			}
-			s.next.add(on)
+			s.next.add(to)
 		}
 	}
+	return len(s.ways.list) > 0
 }
 
 // hit notes a secret. One that can end in two places, as when its last
@@ -201,7 +233,11 @@ func (s *Scrubber) hit(r reading, to int64) {
 		s.count(&r)
 		s.last[r.place.form] = r.start + 1
 	}
+	s.hold.whole(r.start, to)
 	s.found = append(s.found, span{r.start, to})
+	if s.across != nil {
+		s.across.stands(span{r.start, to})
+	}
 }
 
 // oldest returns where the oldest secret that may be under way begins.
@@ -211,25 +247,4 @@ func (s *Scrubber) oldest() int64 {
 		oldest = min(oldest, r.start)
 	}
 	return oldest
-}
-
-// release gives out what was held and the piece up to a place in the stream,
-// masked, and holds the rest. What is masked was read before, and so never
-// hides a secret that overlaps with it.
-func (s *Scrubber) release(piece []byte, upto int64) []byte {
-	whole := piece
-	base := s.at - int64(len(s.held)+len(piece))
-	if len(s.held) > 0 || len(s.found) > 0 {
-		s.out = append(append(s.out[:0], s.held...), piece...)
-		whole = s.out
-	}
-	for _, f := range s.found {
-		for i := max(f.from, base); i < f.to; i++ {
-			whole[i-base] = mask
-		}
-	}
-	s.found = s.found[:0]
-	n := upto - base
-	s.held = append(s.held[:0], whole[n:]...)
-	return whole[:n]
 }

@@ -1,0 +1,81 @@
+package broker
+
+import (
+	"sync"
+	"time"
+)
+
+// beatAfter is how long what came of an answer without a stated length is held back for
+// what may come after it, and at most twice that. The pieces of one message come in less,
+// so that a secret in it is not split; and who reads a watch, or a model's words, does not
+// notice it.
+const beatAfter = 25 * time.Millisecond
+
+// beat gives the agent what came of an answer and was held back, though nothing more
+// comes. What it gives out came a beat before, whatever it is and whatever came since.
+type beat struct {
+	relay *relay
+
+	mu    sync.Mutex // of all that gives the agent anything
+	timer *time.Timer
+	upto  int64 // what had come of the answer when the timer was set
+	set   bool
+	ended bool
+	err   error // of a write that the timer made
+}
+
+// begin starts the beat of r, which end ends.
+func (b *beat) begin(r *relay) {
+	b.relay = r
+	b.timer = time.AfterFunc(beatAfter, b.strike)
+	b.set = true
+}
+
+// came has what came given out with the beat. The caller has locked it.
+func (b *beat) came() {
+	if b.timer != nil && !b.set {
+		b.again()
+	}
+}
+
+func (b *beat) again() {
+	b.upto, b.set = b.relay.scrub.Came(), true
+	b.timer.Reset(beatAfter)
+}
+
+// strike is called by the timer. An error ends the wait for more of the answer.
+func (b *beat) strike() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended {
+		return
+	}
+	defer func() { // a panic must not end the broker
+		if v := recover(); v != nil {
+			b.fail(unjudged(v))
+		}
+	}()
+	b.set = false
+	if err := b.relay.give(b.relay.scrub.Due(b.upto)); err != nil {
+		b.fail(err)
+		return
+	}
+	if b.relay.scrub.Waits() {
+		b.again()
+	}
+}
+
+func (b *beat) fail(err error) {
+	b.err = err
+	b.relay.call.end(err)
+}
+
+// end ends the beat: nothing is given out by it after it returns.
+func (b *beat) end() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.ended = true
+	if b.timer != nil {
+		b.timer.Stop()
+	}
+}
