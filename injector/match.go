@@ -157,7 +157,7 @@ type reading struct {
 	start   int64 // where in the stream it began
 	upto    int64 // where its last whole character ended
 	counted bool  // as a hit, for an earlier part of it
-	lost    bool  // see across.lost
+	lost    bool  // see cuts.lost
 	worn    bool  // it took longer than any secret does: it is held no further back than the tail
 }
 

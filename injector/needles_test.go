@@ -82,6 +82,32 @@ func TestAnothersSecretAtEveryOffset(t *testing.T) {
 	}
 }
 
+// What is whole at the end of the last piece is masked, though another secret goes on from
+// there.
+func TestTheLastPieceIsMaskedToItsEnd(t *testing.T) {
+	const short, long = "token-of-one-0001", "token-of-one-0001-and-more"
+	searches := map[string]func() *Scrubber{
+		"own": func() *Scrubber { return hidden(short, long).NewScrubber() }, "others'": func() *Scrubber { return amongOthers(short, long) },
+		"an earlier one": func() *Scrubber { return secretsFrom(long).NewScrubber(secretsFrom(short)) },
+	}
+	const text, want = "x token-of-one-0001", "x *****************"
+	for whose, search := range searches {
+		for cut := range len(text) + 1 {
+			for _, parts := range []bool{false, true} {
+				s := search()
+				if parts {
+					s.AcrossParts()
+				}
+				got := string(s.Next([]byte(text[:cut])))
+				got += string(s.Last([]byte(text[cut:])))
+				if rest := s.Rest(); got != want || len(rest) != 0 || s.Hits() != 1 || s.Cut() {
+					t.Errorf("%s, in parts %t, the last from %d on: got %q, then %q, with %d hits", whose, parts, cut, got, rest, s.Hits())
+				}
+			}
+		}
+	}
+}
+
 // Nothing waits for longer than a beat but what another's secret begins with, from where
 // nobody guesses it, and then as long as any is.
 func TestOthersSecretsHoldBackTheirBeginnings(t *testing.T) {
