@@ -116,6 +116,7 @@ func surroundings() map[string]string {
 // guess of one more character looks different from the others, in whatever form, wherever
 // its parts and pieces end.
 func TestAnEchoTellsNothingBeyondTheBound(t *testing.T) {
+	t.Parallel()
 	for kind, secret := range attacked() {
 		forms := map[string][2]string{
 			"raw":    {secret, base62 + "-_."},

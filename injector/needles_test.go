@@ -52,6 +52,7 @@ func literalForms() map[string]string {
 // Another's secret is masked in each form, cut at every offset, and in a header and
 // an error; what is around it stays, and nothing else waits.
 func TestAnothersSecretAtEveryOffset(t *testing.T) {
+	t.Parallel()
 	const more = " after\n\ndata: more\n\n"
 	for name, form := range literalForms() {
 		t.Run(name, func(t *testing.T) {
