@@ -108,7 +108,12 @@ func (r *relay) piece(piece []byte, last bool) error {
 		return r.write(given)
 	}
 	r.beat.ended = true
-	return r.write(r.scrub.Last(piece))
+	if len(piece) > 0 {
+		if err := r.write(r.scrub.Last(piece)); err != nil {
+			return err
+		}
+	}
+	return r.write(r.scrub.Rest())
 }
 
 // broken gives the agent what came of an answer that is not whole, as a beat would.

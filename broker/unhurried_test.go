@@ -15,7 +15,7 @@ func TestAnAnswerFullOfGuessesHasItsPace(t *testing.T) {
 	w := open(t)
 	w.wantOK(w.call(), "result")
 	const pace = 2 * time.Microsecond
-	guesses := strings.Repeat(w.issuer.last()[:6]+" ", 10_000)
+	guesses := strings.Repeat(w.issuer.last()[:6]+" ", 2000)
 	result := `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"` + guesses + `"}]}}`
 	list := `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_order","description":"` + guesses + `","inputSchema":{"type":"object"}}]}}`
 	for name, c := range map[string]struct {
@@ -42,7 +42,7 @@ func TestAnAnswerFullOfGuessesHasItsPace(t *testing.T) {
 // So does one that the broker reads message by message.
 func TestABridgedAnswerFullOfGuessesHasItsPace(t *testing.T) {
 	t.Parallel()
-	const count = 10_000
+	const count = 2000
 	w := scriptedServer(t, func(rw http.ResponseWriter, r *http.Request) {
 		begins := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")[:6]
 		says(200, "application/json", `{"jsonrpc":"2.0","id":0,"result":{"content":[{"type":"text","text":"`+strings.Repeat(begins+" ", count)+`"}]}}`)(rw, r)
