@@ -62,6 +62,23 @@ func TestWhatCameReachesTheAgentWhileTheUpstreamWaits(t *testing.T) {
 	}
 }
 
+// So do its first words, however short, where they can't be the beginning of anything
+// compressed.
+func TestAFirstWordReachesTheAgentWhileTheUpstreamWaits(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	for _, kind := range []string{"text/plain", "application/json", ""} {
+		x, e := w.watch(kind, "[1]")
+		x.reads("[1]")
+		e.event(t, " 2")
+		x.reads(" 2")
+		e.event(t, "")
+		if rest, err := io.ReadAll(x.body); len(rest) != 0 || err != nil {
+			t.Errorf("%q, at the end: got %q, %v", kind, rest, err)
+		}
+	}
+}
+
 // Where the upstream pauses within a secret, its first few characters are shown, and no
 // more of it: what begins so is held back, whether or not it goes on as the secret does.
 func TestAPauseWithinASecret(t *testing.T) {
