@@ -159,6 +159,7 @@ type reading struct {
 	counted bool  // as a hit, for an earlier part of it
 	lost    bool  // see across.lost
 	worn    bool  // it took longer than any secret does: it is held no further back than the tail
+	idle    uint8 // for so many bytes it came to no next character, see mostIdle
 }
 
 // readings are all that may be under way, each place once. Two that have come
@@ -183,6 +184,7 @@ func (r *readings) add(one reading) {
 		r.list[i].upto = max(r.list[i].upto, one.upto)
 		r.list[i].counted = r.list[i].counted || one.counted
 		r.list[i].lost = r.list[i].lost && one.lost
+		r.list[i].idle = min(r.list[i].idle, one.idle)
 		return
 	}
 	r.list = append(r.list, one)
