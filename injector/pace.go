@@ -7,9 +7,12 @@ import "time"
 // see by the clock whether the next character is right. So an answer in which the search
 // looked closely so often is given out at a pace that does not depend on what was found.
 const (
-	// closeAt is how many characters of a form make a close look. Fewer tell the kind
-	// of a secret, if anything.
-	closeAt = 4
+	// closeAt is how many characters of a secret make a close look, of one in hex a few more,
+	// or two after what tells its kind, and of a JWT after its claims (see bounds): other
+	// tokens of the same kind, as in a log, make none.
+	closeAt    = 4
+	closeAtHex = 6
+	beforeCuts = secretPart - 2
 	// freeLooks, and one more for so many bytes, have no pace, for text has as many by
 	// chance: the next character of a guess takes a tenth of a microsecond, and up to thirty
 	// where the text that follows is made to be slow (mostIdle).

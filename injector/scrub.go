@@ -214,7 +214,7 @@ func (s *Scrubber) follow(r reading, now int64) (on bool) {
 			to.place = e.to
 			if e.to.pos != r.place.pos {
 				to.upto, to.idle = now+1, 0
-				if e.to.pos == closeAt {
+				if int(r.place.pos) < f.close && f.close <= int(e.to.pos) {
 					s.looks.add(1)
 				}
 				if n := f.known(); int(r.place.pos) < n && int(e.to.pos) >= n && s.across == nil {
