@@ -92,7 +92,7 @@ const (
 type form struct {
 	text     []byte
 	alphabet alphabet
-	bounds   // in a stream whose parts are followed
+	bounds       // in a stream whose parts are followed
 	close    int // see closeAt
 }
 

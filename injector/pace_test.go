@@ -88,6 +88,14 @@ func TestAnOrdinaryAnswerHasNoPace(t *testing.T) {
 		"bytes":    string(random),
 		"its kind": strings.Repeat("a token of GitHub's begins with gho or ghp or ghs and ends in a checksum. ", 3000),
 	}
+	var numbers, tokens strings.Builder
+	for i := range 20000 {
+		fmt.Fprintf(&numbers, "%d,%g,", i*7919, float64(i)*rand.New(r).Float64())
+		if i%10 == 0 {
+			fmt.Fprintf(&tokens, "token ghs_%s was revoked\n", hex.EncodeToString(random[i:i+18]))
+		}
+	}
+	texts["numbers"], texts["tokens of its kind"] = numbers.String(), tokens.String()
 	others := NewNeedles()
 	for i := range 1000 {
 		others.Add(hidden(fmt.Sprintf("ghs_%036d", i*i*7919)))
