@@ -110,12 +110,7 @@ func (r *relay) piece(piece []byte, last bool) error {
 		r.beat.ended = err != nil
 		return err
 	}
-	if len(piece) > 0 {
-		if err := r.write(r.scrub.Last(piece)); err != nil {
-			return err
-		}
-	}
-	return r.write(r.scrub.Rest())
+	return r.write(r.scrub.Last(piece))
 }
 
 // broken gives the agent what came of an answer that is not whole, as a beat would.

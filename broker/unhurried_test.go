@@ -15,7 +15,7 @@ func TestAnAnswerFullOfGuessesHasItsPace(t *testing.T) {
 	w := open(t)
 	w.wantOK(w.call(), "result")
 	const pace = 2 * time.Microsecond
-	guesses := strings.Repeat(w.issuer.last()[:6]+" ", 2000)
+	guesses := strings.Repeat(w.issuer.last()[:12]+" ", 2000)
 	result := `{"jsonrpc":"2.0","id":1,"result":{"content":[{"type":"text","text":"` + guesses + `"}]}}`
 	list := `{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_order","description":"` + guesses + `","inputSchema":{"type":"object"}}]}}`
 	for name, c := range map[string]struct {
@@ -44,12 +44,12 @@ func TestABridgedAnswerFullOfGuessesHasItsPace(t *testing.T) {
 	t.Parallel()
 	const count = 10000
 	w := scriptedServer(t, func(rw http.ResponseWriter, r *http.Request) {
-		begins := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")[:6]
+		begins := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")[:12]
 		says(200, "application/json", `{"jsonrpc":"2.0","id":0,"result":{"content":[{"type":"text","text":"`+strings.Repeat(begins+" ", count)+`"}]}}`)(rw, r)
 	})
 	began := time.Now()
-	w.wantOK(w.lookup(0), "access access access")
-	if took, least := time.Since(began), time.Duration(count*len("access "))*2*time.Microsecond; took < least {
+	w.wantOK(w.lookup(0), "access-token access-token")
+	if took, least := time.Since(began), time.Duration(count*len("access-token "))*2*time.Microsecond; took < least {
 		t.Errorf("came after %v, its pace is %v", took, least)
 	}
 }

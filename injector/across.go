@@ -1,6 +1,9 @@
 package injector
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // across follows secrets that an upstream says in parts: over the events of a
 // stream, over the strings of the JSON in them, over the data lines of one
@@ -29,6 +32,8 @@ const (
 	shortPart   = 4   // by chance, every other string ends in one
 	partsLines  = 64  // how long one is: about twenty events,
 	partsPlaces = 128 // and in so many places: each string has two
+	shortLines  = 9   // and so long one is whose last part is short: of a model that says hex, digit
+	// by digit, most parts go on within twenty events by chance, and in these few do
 )
 
 // AcrossParts makes s follow secrets from one part of a stream to the next.
@@ -60,7 +65,7 @@ func (s *Scrubber) resume(now int64) {
 		if s.across.opened-p.opened > partsPlaces {
 			continue
 		}
-		s.follow(reading{place: p.place, start: now, counted: p.counted}, now)
+		s.follow(reading{place: p.place, start: now, counted: p.counted, from: p.place.pos}, now)
 	}
 }
 
@@ -217,11 +222,14 @@ func (s *Scrubber) count(r *reading) {
 // keep keeps a part, in place of an equal one or of the oldest of its length.
 func (a *across) keep(r reading) {
 	kept := begun{r, a.lines + partsLines, a.opened}
+	if r.place.pos-r.from < shortPart {
+		kept.until = a.lines + shortLines
+	}
 	short, count, oldest := r.place.pos < shortPart, 0, 0
 	for i := range a.parts {
 		p := &a.parts[i]
 		if p.place == r.place {
-			kept.counted = kept.counted || p.counted
+			kept.counted, kept.until = kept.counted || p.counted, max(kept.until, p.until)
 			a.drop(i)
 			a.parts = append(a.parts, kept)
 			return
@@ -241,14 +249,8 @@ func (a *across) keep(r reading) {
 
 func (a *across) drop(i int) { a.parts = append(a.parts[:i], a.parts[i+1:]...) }
 
-// nextLine gives up what nothing went on with. The oldest come first.
+// nextLine gives up what nothing went on with.
 func (a *across) nextLine() {
 	a.lines++
-	old := 0
-	for old < len(a.parts) && a.parts[old].until <= a.lines {
-		old++
-	}
-	if old > 0 {
-		a.parts = append(a.parts[:0], a.parts[old:]...)
-	}
+	a.parts = slices.DeleteFunc(a.parts, func(p begun) bool { return p.until <= a.lines })
 }

@@ -2,6 +2,7 @@ package injector
 
 import (
 	"math"
+	"slices"
 	"strings"
 )
 
@@ -20,6 +21,7 @@ type sightings struct {
 	window  int64      // how long what is held back may be
 	held    []byte     // as it came, from where a needle may go on
 	way     []byte     // a needle that held is the beginning of, or none
+	free    int        // of way: before that no other ends
 	text    []byte     // held, and a piece
 	now     []sighting // in text
 	masks   []masking  // in what was read and not yet given out
@@ -146,7 +148,7 @@ func (b *beside) takeUp(held []byte) {
 		return
 	}
 	if f := b.sight(); len(held) > len(f.held) {
-		f.held, f.way = append(f.held[:0], held...), nil
+		f.held, f.way, f.free = append(f.held[:0], held...), nil, 0
 	}
 }
 
@@ -154,7 +156,7 @@ func (b *beside) takeUp(held []byte) {
 // holds the piece too: what comes in small pieces is not looked at anew with each.
 func (f *sightings) goesOn(piece []byte) bool {
 	n := len(f.held) + len(piece)
-	if len(f.held) == 0 || n >= len(f.way) {
+	if len(f.held) == 0 || n >= f.free {
 		return false
 	}
 	f.steps += int64(len(piece))
@@ -187,20 +189,24 @@ func (b *beside) rest(own *Scrubber, to int64) {
 // in it the first begins that may go on.
 func (f *sightings) look(all *needles, text []byte, at int64) (open int) {
 	s := all.scan(text, f.now[:0])
-	f.now, f.way, f.window = s.found, s.way, all.longest.Load()
+	f.now, f.way, f.free, f.window = s.found, s.way, s.free, all.longest.Load()
 	f.took(s)
 	f.spent = f.spent || f.steps > firstSteps+stepsPerByte*(at+f.aside+int64(len(text)))
 	return s.open
 }
 
-// note keeps what was seen before a place in the text. The rest is looked at again.
+// note keeps what was seen in the text. What begins at a place or after it is looked at
+// again, and may be longer; but what is whole is masked, if nothing more comes too.
 func (f *sightings) note(at int64, before, length int) {
 	for _, s := range f.now {
 		switch {
 		case s.of == nil && s.to-s.from >= minNeedle && s.to < length:
 			f.hold.put(at+int64(s.from), 0, at+int64(length)-f.window)
-		case s.of != nil && s.from < before:
-			f.masks = append(f.masks, masking{span{at + int64(s.from), at + int64(s.to)}, s.of})
+		case s.of != nil:
+			m := masking{span{at + int64(s.from), at + int64(s.to)}, s.of}
+			if s.from < before || !slices.Contains(f.masks, m) {
+				f.masks = append(f.masks, m)
+			}
 		}
 	}
 }
@@ -279,6 +285,7 @@ type scanned struct {
 	found []sighting
 	open  int    // where in the text the first begins that may go on after it
 	way   []byte // which that may be
+	free  int    // of way: before that no other ends
 	steps int    // bytes that were compared
 	looks int    // texts that were a needle's first bytes, or more
 }
@@ -314,7 +321,7 @@ func (t *needles) scan(text []byte, found []sighting) scanned {
 			s.found = append(s.found, sighting{i, i + f.upto, nil})
 		}
 		if f.way != nil && s.way == nil {
-			s.open, s.way = i, f.way
+			s.open, s.way, s.free = i, f.way, f.free
 		}
 	}
 	return s

@@ -91,6 +91,7 @@ type followed struct {
 	length int      // of the longest needle that the text begins with, or 0
 	of     *Secrets // whose that is
 	way    []byte   // a longer one that all of the text is the beginning of, or none
+	free   int      // after the text, no other ends before so many bytes of way
 	upto   int      // that many bytes are the beginning of one
 	whole  int      // the length of one that begins so
 }
@@ -104,7 +105,7 @@ func (t *needles) follow(text []byte) (f followed) {
 		}
 		if f.upto == len(text) {
 			if len(b.next) > 0 {
-				f.way = b.next[0].text
+				f.way, f.free = b.next[0].text, b.next[0].to
 			}
 			return f
 		}
@@ -117,7 +118,7 @@ func (t *needles) follow(text []byte) (f followed) {
 		f.upto += agree(b, text[f.upto:])
 		if f.upto < b.to {
 			if f.upto == len(text) {
-				f.way = b.text
+				f.way, f.free = b.text, b.to
 			}
 			return f
 		}

@@ -6,6 +6,10 @@ package injector
 const (
 	firstSteps   = 1 << 21 // whatever its length
 	stepsPerByte = 64
+	// mostIdle is how long what stands between two characters of a secret, or how one is
+	// escaped, may be: six levels of JSON in JSON write 63 backslashes. Were it without an end,
+	// a right guess before a megabyte of such would be seen by the clock.
+	mostIdle = 200
 )
 
 // Spent reports whether the search took more steps than an answer of this length

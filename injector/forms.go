@@ -92,7 +92,8 @@ const (
 type form struct {
 	text     []byte
 	alphabet alphabet
-	bounds   // in a stream whose parts are followed
+	bounds       // in a stream whose parts are followed
+	close    int // see closeAt
 }
 
 // appendForms adds the forms of one secret: as it is, in UTF-16, in hex, and in
@@ -108,7 +109,7 @@ func appendForms(forms []form, secret []byte, b bounds) []form {
 			clear(text)
 			return
 		}
-		forms = append(forms, form{text, a, b.of(len(text), length)})
+		forms = append(forms, form{text, a, b.of(len(text), length), b.near(len(text), secret)})
 	}
 	add(utf16Of(secret), plain)
 	add(hex.AppendEncode(nil, secret), either)

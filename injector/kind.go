@@ -1,6 +1,9 @@
 package injector
 
-import "bytes"
+import (
+	"bytes"
+	"slices"
+)
 
 // bounds are two places in a secret, in bytes of it or of one of its forms. What a stream
 // says of it up to part is masked where a JSON string or a line ends there; what says it
@@ -48,6 +51,17 @@ func boundsAfter(known, length int) bounds {
 func (b bounds) of(form, secret int) bounds {
 	return bounds{b.part * form / secret, b.cut * form / secret}
 }
+
+// near returns how many of the characters of a form make a close look (closeAt).
+func (b bounds) near(form int, secret []byte) int {
+	least := closeAt
+	if !slices.ContainsFunc(secret, func(c byte) bool { return !isHex(c) }) {
+		least = closeAtHex
+	}
+	return min(form-1, max(least, b.cut-beforeCuts)*form/len(secret))
+}
+
+func isHex(c byte) bool { return '0' <= c && c <= '9' || 'a' <= lower(c) && lower(c) <= 'f' }
 
 // roughKind returns how much of the beginning of a secret may tell no more than its kind,
 // as ghs_ and sk-ant-api03- do, or is words.

@@ -47,9 +47,11 @@ func (s *Scrubber) catchUp() {
 }
 
 // leave ends the search of t, which is behind s. What is under way in it may be the
-// beginning of its secret, which is looked for beside from now on.
+// beginning of its secret, which is looked for beside from now on. Where that says so much of
+// it that the answer would be cut if it were no more, the answer is cut: it can't be told
+// any more.
 func (s *Scrubber) leave(t *Scrubber) {
-	if t.across != nil && len(t.across.lost) > 0 && !s.Cut() {
+	if t.across != nil && !s.Cut() && (len(t.across.lost) > 0 || slices.ContainsFunc(t.under.list, func(r reading) bool { return t.tells(&r) })) {
 		t.hits++
 		s.across.cut = true
 	}

@@ -126,3 +126,29 @@ func TestAStreamIsCutThoughItsSecretIsGivenUp(t *testing.T) {
 		t.Errorf("got %q with %d hits, cut: %t", got, s.HitsOfOthers(), s.Cut())
 	}
 }
+
+// Nor does who has a guess said, has the secret given up, and then ends the line, learn by
+// the cut whether the guess was right.
+func TestAGuessOfWhatIsGivenUpTellsNothing(t *testing.T) {
+	const secret = "second-secret-that-was-before-0002"
+	var l later
+	one, two := secretsFrom("first-secret-0001"), secretsFrom(secret)
+	for _, beside := range []bool{false, true} {
+		for _, guess := range []string{secret[:24], secret[:23] + "X"} {
+			s := one.NewScrubber(two)
+			if beside {
+				all := NewNeedles()
+				all.Add(two)
+				s.Beside(all)
+			}
+			s.Watch(&l, l.count)
+			s.AcrossParts()
+			got := string(s.Next([]byte("data: " + guess)))
+			l.are(one)
+			got += string(s.Next([]byte("!\n\n"))) + "|"
+			if got += string(s.Rest()); got != "|" || !s.Cut() || s.HitsOfOthers() != 1 {
+				t.Errorf("%q: got %q with %d hits, cut: %t", guess, got, s.HitsOfOthers(), s.Cut())
+			}
+		}
+	}
+}

@@ -154,11 +154,13 @@ func (m *matcher) begins(b []byte, i int) uint16 {
 // reading is one secret that may be under way.
 type reading struct {
 	place   place
-	start   int64 // where in the stream it began
-	upto    int64 // where its last whole character ended
-	counted bool  // as a hit, for an earlier part of it
-	lost    bool  // see cuts.lost
-	worn    bool  // it took longer than any secret does: it is held no further back than the tail
+	start   int64  // where in the stream it began
+	from    uint32 // where in its form the part begins that it is in
+	upto    int64  // where its last whole character ended
+	counted bool   // as a hit, for an earlier part of it
+	lost    bool   // see cuts.lost
+	worn    bool   // it took longer than any secret does: it is held no further back than the tail
+	idle    uint8  // for so many bytes it came to no next character, see mostIdle
 }
 
 // readings are all that may be under way, each place once. Two that have come
@@ -183,6 +185,8 @@ func (r *readings) add(one reading) {
 		r.list[i].upto = max(r.list[i].upto, one.upto)
 		r.list[i].counted = r.list[i].counted || one.counted
 		r.list[i].lost = r.list[i].lost && one.lost
+		r.list[i].from = min(r.list[i].from, one.from)
+		r.list[i].idle = min(r.list[i].idle, one.idle)
 		return
 	}
 	r.list = append(r.list, one)

@@ -7,17 +7,23 @@ import "time"
 // see by the clock whether the next character is right. So an answer in which the search
 // looked closely so often is given out at a pace that does not depend on what was found.
 const (
-	// closeAt is how many characters of a form make a close look. Fewer tell the kind
-	// of a secret, if anything.
-	closeAt = 4
-	// freeLooks, and one more for so many bytes, have no pace: the next character of a
-	// guess takes a tenth of a microsecond, and a call hundreds. Text has as many by
-	// chance.
+	// closeAt is how many characters of a secret make a close look, of one in hex a few more,
+	// or two after what tells its kind, and of a JWT after its claims (see bounds): other
+	// tokens of the same kind, as in a log, make none.
+	closeAt    = 4
+	closeAtHex = 6
+	beforeCuts = secretPart - 2
+	// freeLooks, and one more for so many bytes, have no pace, for text has as many by
+	// chance: the next character of a guess takes a tenth of a microsecond, and up to thirty
+	// where the text that follows is made to be slow (mostIdle).
 	freeLooks = 4
 	freeBytes = 16 << 10
 	// pacePerByte is more than the search takes for a byte of whatever text: one
 	// microsecond at most, of texts that were made to be slow.
 	pacePerByte = 2 * time.Microsecond
+	// leastPace is that of a piece with a close look in it, and of those after it in which what
+	// was looked at may go on: more than all free looks take.
+	leastPace = 250 * time.Microsecond
 )
 
 // looks counts close looks.
@@ -55,31 +61,57 @@ func (s *Scrubber) looked() looks {
 	return all
 }
 
-// began returns when the search of a piece began, for pace; the zero time where there
-// was no close look yet: the first one's time stands for it then.
-func (s *Scrubber) began() time.Time {
-	if s.looked().count == 0 {
-		return time.Time{}
-	}
-	return time.Now()
+// searching is what pace is to know of the time before a search.
+type searching struct {
+	began time.Time // zero where there was no close look yet: the first one's time stands for it then
+	count int       // of close looks
 }
 
-// pace notes when a piece of so many bytes, whose search began then, may be given out.
-func (s *Scrubber) pace(began time.Time, bytes int) {
+// began is called before the search of a piece, for pace.
+func (s *Scrubber) began() searching {
+	count := s.looked().count
+	if count == 0 {
+		return searching{}
+	}
+	return searching{time.Now(), count}
+}
+
+// pace notes when a piece of so many bytes may be given out.
+func (s *Scrubber) pace(was searching, bytes int) {
 	all := s.looked()
-	if int64(all.count) <= freeLooks+(s.join.total+s.aside)/freeBytes {
+	if all.count == 0 {
 		return
 	}
+	total := s.join.total + s.aside
+	if all.count > was.count {
+		s.near = total + s.goesOn()
+	}
+	least := time.Duration(bytes) * pacePerByte
+	if int64(all.count) <= freeLooks+total/freeBytes {
+		if least = leastPace; total-int64(bytes) > s.near {
+			return
+		}
+	}
+	began := was.began
 	if began.IsZero() {
 		began = all.first
 	}
-	if due := began.Add(time.Duration(bytes) * pacePerByte); due.After(s.paced) {
+	if due := began.Add(max(least, leastPace)); due.After(s.paced) {
 		s.paced = due
 	}
 }
 
+// goesOn returns for how many bytes what was looked at may go on, at most.
+func (s *Scrubber) goesOn() int64 {
+	var longest int64
+	for m := s; m != nil; m = m.then {
+		longest = max(longest, m.matcher.limit)
+	}
+	return longest * mostIdle / 8 // two characters of hex for each of a secret
+}
+
 // NotBefore returns when what was read last may be given out. Before, the time of an answer
 // would tell an agent how much of a guess is right. It is the zero time where
-// nothing is to be waited for, as in an answer that has little in it of how a secret
-// begins.
+// nothing is to be waited for, as in an answer that has nothing in it of how a secret
+// begins; where that is little, it is leastPace after the search began.
 func (s *Scrubber) NotBefore() time.Time { return s.paced }

@@ -88,6 +88,14 @@ func TestAnOrdinaryAnswerHasNoPace(t *testing.T) {
 		"bytes":    string(random),
 		"its kind": strings.Repeat("a token of GitHub's begins with gho or ghp or ghs and ends in a checksum. ", 3000),
 	}
+	var numbers, tokens strings.Builder
+	for i := range 20000 {
+		fmt.Fprintf(&numbers, "%d,%g,", i*7919, float64(i)*rand.New(r).Float64())
+		if i%10 == 0 {
+			fmt.Fprintf(&tokens, "token ghs_%s was revoked\n", hex.EncodeToString(random[i:i+18]))
+		}
+	}
+	texts["numbers"], texts["tokens of its kind"] = numbers.String(), tokens.String()
 	others := NewNeedles()
 	for i := range 1000 {
 		others.Add(hidden(fmt.Sprintf("ghs_%036d", i*i*7919)))
@@ -101,18 +109,63 @@ func TestAnOrdinaryAnswerHasNoPace(t *testing.T) {
 				s.Next([]byte(rest[:n]))
 				rest = rest[n:]
 			}
-			if !s.NotBefore().IsZero() {
-				t.Errorf("%s: %d close looks for %.8s…", name, s.looked().count, secret)
+			if all := s.looked(); int64(all.count) > freeLooks+s.join.total/freeBytes {
+				t.Errorf("%s: %d close looks for %.8s…", name, all.count, secret)
 			}
 		}
 	}
 }
 
-// A secret that an upstream shows a few times is masked, and waits for nothing.
-func TestASecretThatIsShownHasNoPace(t *testing.T) {
-	s := hidden(benchToken).NewScrubber()
-	s.Next([]byte(`{"headers":{"authorization":"Bearer ` + benchToken + `"},"also":"` + benchToken + `"}`))
-	if s.Hits() != 2 || !s.NotBefore().IsZero() {
-		t.Errorf("got %d hits, due at %v", s.Hits(), s.NotBefore())
+// A secret that an upstream shows a few times is masked, and waits for next to nothing, as
+// does whatever else begins so. What comes long after it waits for nothing.
+func TestASecretThatIsShownHasTheLeastPace(t *testing.T) {
+	for _, shown := range []string{benchToken, benchToken[:20] + "!"} {
+		s := hidden(benchToken).NewScrubber()
+		before := time.Now()
+		s.Next([]byte(`{"headers":{"authorization":"Bearer ` + shown + `"},"also":"` + shown + `"}`))
+		after := time.Now()
+		if due := s.NotBefore(); due.Before(before.Add(leastPace)) || due.After(after.Add(leastPace)) {
+			t.Errorf("due %v after it came, want %v", due.Sub(before), leastPace)
+		}
+		for range 2 * s.goesOn() / 1000 {
+			s.Next([]byte(strings.Repeat("-", 1000)))
+		}
+		due := s.NotBefore()
+		if s.Next([]byte(strings.Repeat("-", 1000))); !s.NotBefore().Equal(due) {
+			t.Error("what comes long after it waits too")
+		}
+	}
+}
+
+// What an agent has its upstream say after a guess takes no longer to search where the
+// guess is right: nothing that is between two characters of a secret goes on for long.
+func TestWhatFollowsAGuessEnds(t *testing.T) {
+	secret := randomToken(7)
+	secrets := hidden(secret)
+	in64 := string(aligned(base64.RawStdEncoding.AppendEncode, 6, []byte(secret), 0))
+	for name, c := range map[string]struct{ guess, before, more string }{
+		"backslashes":       {secret[:20], ``, `\`},
+		"zeros":             {secret[:20], `&#`, `0`},
+		"zeros in hex":      {secret[:20], `&#x`, `0`},
+		"escaped":           {secret[:20], `\`, `u005c`},
+		"escaped for HTML":  {secret[:20], `&`, `amp;`},
+		"escaped for a URL": {secret[:20], `%`, `25`},
+		"in mail":           {secret[:20], `=`, `3D`},
+		"spaces":            {in64[:20], "\n", " "},
+	} {
+		for _, parts := range []bool{false, true} {
+			var steps [2]int
+			for i, guess := range []string{c.guess, c.guess[:19] + "!"} {
+				s := secrets.NewScrubber()
+				if parts {
+					s.AcrossParts()
+				}
+				s.Next([]byte(guess + c.before + strings.Repeat(c.more, 4<<10)))
+				steps[i] = s.ways.seen
+			}
+			if more := steps[0] - steps[1]; more > 16*mostIdle {
+				t.Errorf("%s, parts %t: %d steps more where the guess is right", name, parts, more)
+			}
+		}
 	}
 }

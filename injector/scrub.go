@@ -36,6 +36,7 @@ type Scrubber struct {
 	seen    uint64    // of late
 	aside   int64     // bytes that were read and are none of the stream
 	looks   looks     // that were close
+	near    int64     // up to where what was looked at may go on, of all bytes that were read
 	paced   time.Time // see NotBefore
 	spent   bool      // see Spent
 }
@@ -194,6 +195,9 @@ func (s *Scrubber) prepare() {
 func (s *Scrubber) follow(r reading, now int64) (on bool) {
 	s.ways.seen++
 	f := &s.matcher.forms[r.place.form]
+	if r.idle++; r.idle > mostIdle {
+		return false
+	}
 	if c := byte(s.ways.only & 0xff); f.stays(r.place, c) {
 		s.next.add(r)
 		return true
@@ -209,8 +213,8 @@ func (s *Scrubber) follow(r reading, now int64) (on bool) {
 			to := r
 			to.place = e.to
 			if e.to.pos != r.place.pos {
-				to.upto = now + 1
-				if e.to.pos == closeAt {
+				to.upto, to.idle = now+1, 0
+				if int(r.place.pos) < f.close && f.close <= int(e.to.pos) {
 					s.looks.add(1)
 				}
 				if n := f.known(); int(r.place.pos) < n && int(e.to.pos) >= n && s.across == nil {
