@@ -50,7 +50,7 @@ check: lint unit ## lint + unit: before each commit
 
 .PHONY: unit
 unit: ## tests that need no server; "make test" runs them with the race detector
-	@go run ./.ci/gotest -timeout 4m $(packages)
+	@go run ./.ci/gotest -timeout 15m $(packages)
 
 .PHONY: test
 # The conformance suite first and alone: it keeps to time limits of its own.

@@ -27,6 +27,7 @@ func (b *Broker) answer(c *call, resp *http.Response, scrub *injector.Scrubber) 
 	}
 	b.answerHead(c, resp, scrub)
 	if err := unhurried(c.ctx, scrub); err != nil {
+		clear(c.w.Header()) // what is said instead has its own
 		return c.cut(err)
 	}
 	c.w.WriteHeader(resp.StatusCode)

@@ -26,6 +26,8 @@ type beat struct {
 
 // begin starts the beat of r, which end ends.
 func (b *beat) begin(r *relay) {
+	b.mu.Lock() // it may strike before all is set
+	defer b.mu.Unlock()
 	b.relay = r
 	b.timer = time.AfterFunc(beatAfter, b.strike)
 	b.set = true

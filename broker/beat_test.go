@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
 
+	"mintmark/broker"
 	"mintmark/internal/trustdomain"
 )
 
@@ -56,6 +58,23 @@ func TestWhatCameReachesTheAgentWhileTheUpstreamWaits(t *testing.T) {
 		}
 		if rec := w.outcome(w.lastAllowed().Call); rec.Bytes != int64(3*len(line)) || rec.Fault != "" {
 			t.Errorf("%s: got %d bytes and fault %q on record", kind, rec.Bytes, rec.Fault)
+		}
+	}
+}
+
+// So do its first words, however short, where they can't be the beginning of anything
+// compressed.
+func TestAFirstWordReachesTheAgentWhileTheUpstreamWaits(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	for _, kind := range []string{"text/plain", "application/json", ""} {
+		x, e := w.watch(kind, "[1]")
+		x.reads("[1]")
+		e.event(t, " 2")
+		x.reads(" 2")
+		e.event(t, "")
+		if rest, err := io.ReadAll(x.body); len(rest) != 0 || err != nil {
+			t.Errorf("%q, at the end: got %q, %v", kind, rest, err)
 		}
 	}
 }
@@ -160,4 +179,56 @@ func TestAWatchOverHTTP2(t *testing.T) {
 		}
 	}
 	e.event(t, "")
+}
+
+// flushes is a response that counts how often what was written is sent. It panics at
+// the write of "panic".
+type flushes struct {
+	sink
+	count int
+}
+
+// Flush implements http.Flusher.
+func (f *flushes) Flush() { f.count++ }
+
+// Write implements http.ResponseWriter.
+func (f *flushes) Write(p []byte) (int, error) {
+	if string(p) == "panic" {
+		panic("write")
+	}
+	return f.sink.Write(p)
+}
+
+// A beat may wait for a piece that must not pass, and comes before the call has ended for
+// that. It gives the agent nothing.
+func TestNoBeatAfterAPieceThatMustNotPass(t *testing.T) {
+	t.Parallel()
+	for name, piece := range map[string]string{
+		"the answer to another call": `{"jsonrpc":"2.0","result":{},"id":2}`,
+		"a panic":                    "panic",
+	} {
+		w := &flushes{sink: sink{header: http.Header{}}}
+		a := broker.Relay(w, "1")
+		if err := a.Piece(" "); err != nil {
+			t.Fatal(err)
+		}
+		a.Strike()
+		before := w.count
+		if err := panics(func() error { return a.Piece(piece) }); err == nil || before == 0 {
+			t.Errorf("%s: got %v after %d beats, want an error after one", name, err, before)
+		}
+		if a.Strike(); w.count != before || w.n != 1 {
+			t.Errorf("%s: got %d bytes sent %d times, want 1, and nothing sent after it", name, w.n, w.count-before)
+		}
+	}
+}
+
+// panics calls f and returns its error, or what it panics with.
+func panics(f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = fmt.Errorf("panic: %v", v)
+		}
+	}()
+	return f()
 }

@@ -148,7 +148,7 @@ func Open(ctx context.Context, o Options) (_ *Broker, err error) {
 	if err := b.registerTools(o.Bundle.Config); err != nil {
 		return nil, err
 	}
-	b.warn(ctx, o.Bundle)
+	b.warn(ctx, snap)
 	snap.pool.Adopt(ctx, b.orphans)
 	b.orphans = nil
 	return b, nil

@@ -78,7 +78,11 @@ func unhurried(ctx context.Context, scrub *injector.Scrubber) error {
 	if due.IsZero() {
 		return nil
 	}
-	t := time.NewTimer(time.Until(due))
+	wait := time.Until(due)
+	if wait <= 0 {
+		return nil
+	}
+	t := time.NewTimer(wait)
 	defer t.Stop()
 	select {
 	case <-t.C:

@@ -71,17 +71,13 @@ type textBody struct {
 	room    [512]byte
 }
 
-// How many bytes are read before an answer is given on, and how many are looked at
-// where these are not enough to know what it is.
-const (
-	longestMark = 8
-	longestLook = 24
-)
+// longestLook is how many bytes are looked at, where fewer do not tell what a body is.
+const longestLook = 24
 
 // begin reads until it is known whether the body may be given on, and returns a
-// *fault.Error when it may not.
+// *fault.Error when it may not. It reads no more: who sent a word may wait before the next.
 func (t *textBody) begin() error {
-	for (len(t.held) < longestMark || !t.decided) && t.err == nil {
+	for (len(t.held) == 0 || !t.decided) && t.err == nil {
 		var n int
 		n, t.err = t.next(t.room[len(t.held):])
 		t.held = t.room[:len(t.held)+n]

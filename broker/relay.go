@@ -99,15 +99,17 @@ func (r *relay) piece(piece []byte, last bool) error {
 	if r.beat.err != nil {
 		return r.beat.err
 	}
+	if !last && len(piece) == 0 {
+		return nil
+	}
+	r.beat.ended = true // what fails below ends it: a beat may wait that would come first
 	if !last {
-		if len(piece) == 0 {
-			return nil
-		}
 		given := r.scrub.Next(piece)
 		r.beat.came()
-		return r.write(given)
+		err := r.write(given)
+		r.beat.ended = err != nil
+		return err
 	}
-	r.beat.ended = true
 	if len(piece) > 0 {
 		if err := r.write(r.scrub.Last(piece)); err != nil {
 			return err
@@ -120,6 +122,7 @@ func (r *relay) piece(piece []byte, last bool) error {
 func (r *relay) broken() {
 	r.beat.mu.Lock()
 	defer r.beat.mu.Unlock()
+	r.beat.ended = true
 	if r.beat.err == nil {
 		_ = r.give(r.scrub.Due(r.scrub.Came())) // it ends with an error already
 	}

@@ -65,7 +65,7 @@ func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
 		return errors.Join(err, b.recordBundle(ctx, "bundle", old.bundle, why))
 	}
 	b.swap(snap)
-	b.warn(ctx, snap.bundle)
+	b.warn(ctx, snap)
 	b.parking.end(old)
 	before := b.before
 	b.before = old.retired

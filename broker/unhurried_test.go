@@ -42,7 +42,7 @@ func TestAnAnswerFullOfGuessesHasItsPace(t *testing.T) {
 // So does one that the broker reads message by message.
 func TestABridgedAnswerFullOfGuessesHasItsPace(t *testing.T) {
 	t.Parallel()
-	const count = 2000
+	const count = 10000
 	w := scriptedServer(t, func(rw http.ResponseWriter, r *http.Request) {
 		begins := strings.TrimPrefix(r.Header.Get("Authorization"), "Bearer ")[:12]
 		says(200, "application/json", `{"jsonrpc":"2.0","id":0,"result":{"content":[{"type":"text","text":"`+strings.Repeat(begins+" ", count)+`"}]}}`)(rw, r)

@@ -3,14 +3,16 @@ package broker
 import (
 	"context"
 	"log/slog"
-
-	"mintmark/broker/bundle"
 )
 
-// warn reminds the operator of what a bundle should not keep for ever.
-func (b *Broker) warn(ctx context.Context, bd *bundle.Bundle) {
-	for _, w := range bd.Warnings(b.clock()) {
+// warn reminds the operator of what a bundle should not keep for ever, and of policies
+// that do nothing.
+func (b *Broker) warn(ctx context.Context, snap *snapshot) {
+	for _, w := range snap.bundle.Warnings(b.clock()) {
 		b.logger.LogAttrs(ctx, slog.LevelWarn, "registration that should not stay as it is",
 			slog.String("file", w.File), slog.Int("line", w.Line), slog.String("registration", w.Path), slog.String("warning", w.Text))
+	}
+	for _, w := range snap.policies.Warnings() {
+		b.logger.LogAttrs(ctx, slog.LevelWarn, "policy that does nothing", slog.String("file", w.File), slog.Int("line", w.Line), slog.String("warning", w.Text))
 	}
 }

@@ -1,25 +1,31 @@
 package broker_test
 
 import (
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
+
+	"mintmark/broker/bundle"
 )
 
-// A stored key is logged with its age when its registration comes in force.
-func TestStoredKeysAreWarnedOf(t *testing.T) {
+// A broker whose policies are gone denies every call, and says so when that comes in
+// force, and not to "mintmark check" alone.
+func TestPoliciesThatDoNothingAreToldOf(t *testing.T) {
 	t.Parallel()
 	w := open(t)
-	if logged := string(w.logged.bytes()); strings.Contains(logged, "a stored key") {
-		t.Errorf("without one: got %s", logged)
-	}
-	const entry = "  legacy: {kind: static, token: \"file:vault-token\", since: 2024-05-01}\n"
-	if err := w.change("mintmark.yaml", "upstreams:\n", entry+"upstreams:\n"); err != nil {
+	w.logged.take()
+	if err := os.WriteFile(filepath.Join(w.dir, "policies.cedar"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	logged := string(w.logged.bytes())
-	for _, want := range []string{`"level":"WARN"`, `"registration":"providers.legacy"`, "a stored key, made on 2024-05-01, "} {
-		if !strings.Contains(logged, want) {
-			t.Errorf("got no %s in %s", want, logged)
-		}
+	bd, err := bundle.Load(w.dir, w.kinds().Settings())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := w.broker.Apply(t.Context(), bd); err != nil {
+		t.Fatal(err)
+	}
+	if logged := string(w.logged.take()); !strings.Contains(logged, "every call is denied") {
+		t.Errorf("got %s", logged)
 	}
 }

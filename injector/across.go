@@ -50,8 +50,7 @@ func (s *Scrubber) AcrossParts() {
 // back, or nil once the answer is Spent or Cut. Secrets are followed from one message to
 // the next, after AcrossParts.
 func (s *Scrubber) Message(text []byte) []byte {
-	out := bytes.Clone(s.Next(text))
-	out = append(out, s.Rest()...)
+	out := bytes.Clone(s.Last(text))
 	if s.Cut() {
 		return nil
 	}

@@ -46,26 +46,38 @@ type guesser struct {
 	whole    bool  // the stream comes in one piece
 }
 
+// guesses are the character that comes after the first known ones, and every fourth other.
+func (g *guesser) guesses(known int) []byte {
+	all := []byte{g.text[known]}
+	for i := range len(g.alphabet) {
+		if c := g.alphabet[i]; i%4 == known%4 && c != g.text[known] {
+			all = append(all, c)
+		}
+	}
+	return all
+}
+
 // next returns which characters look different from most others, as those that come
 // after the first known ones.
 func (g *guesser) next(known int) []byte {
 	seen := map[string][]byte{}
-	for i := range len(g.alphabet) {
+	guesses := g.guesses(known)
+	for _, c := range guesses {
 		guess, from := "", 0
 		for _, end := range g.parts {
 			guess += `data: {"a":"` + g.text[from:end] + "\"}\n\n"
 			from = end
 		}
-		guess += g.before + g.text[from:known] + g.alphabet[i:i+1]
+		guess += g.before + g.text[from:known] + string(c)
 		all := shown(g.search(), guess+g.after)
 		for end := len(guess) - 2; end < len(guess)+3 && !g.whole; end++ { // wherever its pieces end
 			all += shown(g.search(), guess+g.after, end)
 		}
-		seen[all] = append(seen[all], g.alphabet[i])
+		seen[all] = append(seen[all], c)
 	}
 	var told []byte
 	for _, alike := range seen {
-		if 2*len(alike) < len(g.alphabet) {
+		if 2*len(alike) < len(guesses) {
 			told = append(told, alike...)
 		}
 	}
@@ -104,6 +116,7 @@ func surroundings() map[string]string {
 // guess of one more character looks different from the others, in whatever form, wherever
 // its parts and pieces end.
 func TestAnEchoTellsNothingBeyondTheBound(t *testing.T) {
+	t.Parallel()
 	for kind, secret := range attacked() {
 		forms := map[string][2]string{
 			"raw":    {secret, base62 + "-_."},

@@ -133,7 +133,7 @@ func (s *Scrubber) Room(buf []byte) []byte {
 
 // Next takes a piece of the stream and returns what may be given out. The
 // returned slice is good until the next call; it is nil once s is Spent, and after what
-// comes before the place where the answer is Cut. At the end call Rest.
+// comes before the place where the answer is Cut. At the end call Last, or Rest.
 func (s *Scrubber) Next(piece []byte) []byte {
 	if s.matcher == nil {
 		return piece
@@ -145,13 +145,13 @@ func (s *Scrubber) Next(piece []byte) []byte {
 	return s.join.give(min(upto, s.open()), &s.beside)
 }
 
-// Last is Next for a piece that is known to be the last: nothing of it is held back.
+// Last is Next for a piece that is known to be the last: nothing is held back after it.
 func (s *Scrubber) Last(piece []byte) []byte {
 	if s.matcher == nil {
 		return piece
 	}
 	upto, ok := s.searchAll(piece)
-	if ok && s.across != nil && !s.Cut() {
+	if ok && !s.Cut() {
 		upto, ok = s.finishAll()
 	}
 	if !ok {
@@ -160,6 +160,9 @@ func (s *Scrubber) Last(piece []byte) []byte {
 	s.join.keep = s.join.total
 	return s.join.give(upto, &s.beside)
 }
+
+// Rest returns what was held back, where the stream ended with the last piece.
+func (s *Scrubber) Rest() []byte { return s.Last(nil) }
 
 // searchAll has all searches read a piece, and returns where the answer is to be cut, or
 // where the piece ends. It returns false where nothing is to be given out.
@@ -250,20 +253,6 @@ func (s *Scrubber) Due(upto int64) []byte {
 func (s *Scrubber) Waits() bool {
 	j := &s.join
 	return s.matcher != nil && s.across == nil && s.held(j.total) > j.from()+int64(j.given)
-}
-
-// Rest returns what was held back.
-func (s *Scrubber) Rest() []byte {
-	if s.matcher == nil || s.Cut() {
-		return nil
-	}
-	s.join.take(nil)
-	upto, ok := s.finishAll()
-	if !ok {
-		return nil
-	}
-	s.join.keep = s.join.total
-	return s.join.give(upto, &s.beside)
 }
 
 // String returns text with every secret masked; it is for headers.

@@ -158,7 +158,7 @@ type reading struct {
 	from    uint32 // where in its form the part begins that it is in
 	upto    int64  // where its last whole character ended
 	counted bool   // as a hit, for an earlier part of it
-	lost    bool   // see across.lost
+	lost    bool   // see cuts.lost
 	worn    bool   // it took longer than any secret does: it is held no further back than the tail
 	idle    uint8  // for so many bytes it came to no next character, see mostIdle
 }

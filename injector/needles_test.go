@@ -52,6 +52,7 @@ func literalForms() map[string]string {
 // Another's secret is masked in each form, cut at every offset, and in a header and
 // an error; what is around it stays, and nothing else waits.
 func TestAnothersSecretAtEveryOffset(t *testing.T) {
+	t.Parallel()
 	const more = " after\n\ndata: more\n\n"
 	for name, form := range literalForms() {
 		t.Run(name, func(t *testing.T) {
@@ -79,6 +80,32 @@ func TestAnothersSecretAtEveryOffset(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What is whole at the end of the last piece is masked, though another secret goes on from
+// there.
+func TestTheLastPieceIsMaskedToItsEnd(t *testing.T) {
+	const short, long = "token-of-one-0001", "token-of-one-0001-and-more"
+	searches := map[string]func() *Scrubber{
+		"own": func() *Scrubber { return hidden(short, long).NewScrubber() }, "others'": func() *Scrubber { return amongOthers(short, long) },
+		"an earlier one": func() *Scrubber { return secretsFrom(long).NewScrubber(secretsFrom(short)) },
+	}
+	const text, want = "x token-of-one-0001", "x *****************"
+	for whose, search := range searches {
+		for cut := range len(text) + 1 {
+			for _, parts := range []bool{false, true} {
+				s := search()
+				if parts {
+					s.AcrossParts()
+				}
+				got := string(s.Next([]byte(text[:cut])))
+				got += string(s.Last([]byte(text[cut:])))
+				if rest := s.Rest(); got != want || len(rest) != 0 || s.Hits() != 1 || s.Cut() {
+					t.Errorf("%s, in parts %t, the last from %d on: got %q, then %q, with %d hits", whose, parts, cut, got, rest, s.Hits())
+				}
+			}
+		}
 	}
 }
 

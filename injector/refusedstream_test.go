@@ -56,6 +56,7 @@ func TestARequestThatIsRefusedByItsStreamIsNotSentAgain(t *testing.T) {
 
 // An upstream that takes a part of a request and no more has its time for that too.
 func TestAnUpstreamThatTakesNoBodyIsLeft(t *testing.T) {
+	t.Parallel()
 	s := httptest.NewUnstartedServer(nil)
 	s.TLS = &tls.Config{NextProtos: []string{"h2"}}
 	s.Config.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){"h2": func(_ *http.Server, conn *tls.Conn, _ http.Handler) {

@@ -154,7 +154,7 @@ func (s *Scrubber) step(piece []byte, i int, opens bool) {
 		}
 	}
 	s.under, s.next = s.next, s.under
-	if c := piece[i]; s.across != nil && (c == '\n' || c == '\r') {
+	if c := piece[i]; s.across != nil && !s.across.quoted && (c == '\n' || c == '\r') {
 		s.line = now + 1
 	}
 	s.spend(now)

@@ -230,3 +230,20 @@ func TestAScrubberOfSeveral(t *testing.T) {
 		t.Errorf("whole: got %q with %d hits", s.String(text), s.Hits())
 	}
 }
+
+// What an error quotes is masked wherever it is in a header, and more: also where the
+// secret is broken into lines.
+func TestAnErrorIsMaskedAsAHeaderIs(t *testing.T) {
+	secrets := hidden(ascii)
+	for name, form := range spokenForms(ascii) {
+		for at := range len(form.text) {
+			for _, end := range []string{"\n", "\r\n", ""} {
+				text := "read: " + form.text[:at] + end + form.text[at:] + " end"
+				header, got := secrets.NewScrubber().String(text), secrets.NewScrubber().ErrorText(text)
+				if overlaid(text, header, got) != got {
+					t.Fatalf("%s: got %q, want no less masked than in %q", name, got, header)
+				}
+			}
+		}
+	}
+}

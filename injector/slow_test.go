@@ -36,6 +36,7 @@ func slowly(secret string) map[string]string {
 // Whatever an upstream sends, the search takes no more steps than stated; with a
 // token that does not repeat itself, it never comes to that.
 func TestTheStepsForAnAnswerAreBounded(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(5, 6))
 	random := make([]byte, 700)
 	for i := range random {
@@ -89,6 +90,7 @@ func TestTheStepsForAnAnswerAreBounded(t *testing.T) {
 // What is too slow to search comes to an end, with nothing given out that was not
 // searched: in a stream, in a message and in a header.
 func TestWhatIsTooSlowToSearchIsNotGivenOut(t *testing.T) {
+	t.Parallel()
 	secret := strings.Repeat("a", 32) + "Zq83kfjw9ef0zzAxJqAAx0"
 	slow := strings.Repeat(slowly(secret)["the repeats, escaped"], 1000)
 	for _, secrets := range [][]*Secrets{{hidden(secret)}, {hidden("another secret"), hidden(secret)}} {

@@ -257,6 +257,7 @@ func hides(t *testing.T, secrets *Secrets, name, secret string, c coded, cuts []
 }
 
 func TestScrubEveryEncoding(t *testing.T) {
+	t.Parallel()
 	r := rand.New(rand.NewPCG(1, 2))
 	for kind, secret := range secretsOfEveryKind(r) {
 		secrets := hidden(secret)

@@ -18,5 +18,5 @@ func inMemory(f *os.File) error {
 	case unix.TMPFS_MAGIC, unix.RAMFS_MAGIC:
 		return nil
 	}
-	return fmt.Errorf("%w, got %s, which is in one of type %#x", ErrNoMemory, f.Name(), system.Type)
+	return fmt.Errorf("%w, got %s, which is in one of type %#x: name one under /run, or off", ErrNoMemory, f.Name(), system.Type)
 }

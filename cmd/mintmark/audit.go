@@ -40,7 +40,8 @@ when the log is not what was written.
 Without --key it uses the public key beside the log, which proves only that the
 log is consistent with itself: an auditor keeps the key from elsewhere.
 
-Without --head it can't know of records that were cut off the end: keep the
+Without --head it can't know of records that were cut off the end, or written
+anew behind an earlier checkpoint and signed by the broker's next start: keep the
 "head" of each report, and demand it the next time.`,
 		Example: `  mintmark audit verify --log /var/lib/mintmark/audit --key auditor/log.pub | jq .head >head.json
   mintmark audit verify --log /var/lib/mintmark/audit --key auditor/log.pub --head head.json`,
@@ -78,6 +79,9 @@ func (v verify) run(out io.Writer) error {
 	if err != nil {
 		return err
 	}
+	if report.OK && report.Records > 0 && report.Checkpoints == 0 && o.Since == nil {
+		report.OK, report.FirstBad = false, neverSigned(report)
+	}
 	if err := json.NewEncoder(out).Encode(report); err != nil {
 		return err
 	}
@@ -85,6 +89,13 @@ func (v verify) run(out io.Writer) error {
 		return errSilent
 	}
 	return nil
+}
+
+// neverSigned is why a log without a checkpoint proves nothing: whoever writes one has no
+// need of the key.
+func neverSigned(r audit.Report) *audit.Bad {
+	return &audit.Bad{Segment: "00000001.log", Seq: r.Records + 1, Why: "expected a signed checkpoint within a second of the first record, got none: " +
+		"if the broker was started a moment ago, verify again; otherwise checkpoints were removed"}
 }
 
 // findLog demands a log in dir: an empty table of a wrong directory would read as
@@ -133,19 +144,22 @@ func readPublicKey(name string) (ed25519.PublicKey, error) {
 	}
 	content, err := os.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("--key: %w", err)
 	}
 	block, _ := pem.Decode(content)
 	if block == nil {
-		return nil, fmt.Errorf("%s: expected a PEM public key, got none", name)
+		return nil, fmt.Errorf("--key: %s: expected a PEM public key, got none", name)
+	}
+	if block.Type != "PUBLIC KEY" {
+		return nil, fmt.Errorf("--key: %s: expected a PUBLIC KEY, as log.pub is, got a %s", name, block.Type)
 	}
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", name, err)
+		return nil, fmt.Errorf("--key: %s: %w", name, err)
 	}
 	public, ok := parsed.(ed25519.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("%s: expected an Ed25519 public key, got %T", name, parsed)
+		return nil, fmt.Errorf("--key: %s: expected an Ed25519 public key, got %T", name, parsed)
 	}
 	return public, nil
 }

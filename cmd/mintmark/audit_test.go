@@ -1,6 +1,12 @@
 package main
 
 import (
+	"bytes"
+	"crypto/ed25519"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -21,5 +27,39 @@ func TestCellsAreQuotedWhereTheyMustBe(t *testing.T) {
 		if cells[6] != c.wantTool || cells[len(cells)-1] != c.wantReason {
 			t.Errorf("%q, %q: got %s and %s, want %s and %s", c.tool, c.reason, cells[6], cells[len(cells)-1], c.wantTool, c.wantReason)
 		}
+	}
+}
+
+// A log in which nothing is signed is anybody's, though its records are chained.
+func TestALogThatWasNeverSignedIsNotVerified(t *testing.T) {
+	_, key, err := ed25519.GenerateKey(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	log, err := audit.Open(audit.Options{Directory: dir, SigningKey: key})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = log.Append(t.Context(), &audit.Record{Kind: audit.Decision, Agent: "spiffe://example.org/shop"})
+	if err = errors.Join(err, log.Close()); err != nil {
+		t.Fatal(err)
+	}
+	var said bytes.Buffer
+	if err := (verify{log: dir}).run(&said); err != nil || !strings.Contains(said.String(), `"ok":true`) {
+		t.Errorf("as it was written: got %v and %s", err, said.String())
+	}
+	segment := filepath.Join(dir, "00000001.log")
+	whole, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	record, _, _ := bytes.Cut(whole, []byte("\n"))
+	if err := os.WriteFile(segment, append(record, '\n'), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	said.Reset()
+	if err := (verify{log: dir}).run(&said); !errors.Is(err, errSilent) || !strings.Contains(said.String(), `"ok":false`) || !strings.Contains(said.String(), "signed checkpoint") {
+		t.Errorf("without its checkpoint: got %v and %s", err, said.String())
 	}
 }

@@ -4,14 +4,20 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha1"
+	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"io"
+	"net/http"
 	"net/url"
 	"os"
 	"strings"
 	"testing"
+	"time"
+
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 )
 
 // Role makes a role that those may assume whom trust, its trust policy, permits,
@@ -48,12 +54,39 @@ func (s *CephServer) User(t testing.TB, name string) (access, key string) {
 func (s *CephServer) OpenID(t testing.TB, issuer, audience string, certificate *x509.Certificate) string {
 	t.Helper()
 	sum := sha1.Sum(certificate.Raw) // it is how AWS names certificates
-	askIAM(t, s.Config(), url.Values{
+	s.iam(t, url.Values{
 		"Action": {"CreateOpenIDConnectProvider"}, "Url": {issuer},
 		"ClientIDList.member.1": {audience}, "ThumbprintList.member.1": {hex.EncodeToString(sum[:])},
 	})
 	_, host, _ := strings.Cut(issuer, "://")
 	return "arn:aws:iam:::oidc-provider/" + host
+}
+
+// iam does what form asks of the gateway's IAM.
+func (s *CephServer) iam(t testing.TB, form url.Values) {
+	t.Helper()
+	body := form.Encode()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, s.Endpoint+"/", strings.NewReader(body))
+	if err != nil {
+		t.Fatalf("ask iam: %v", err)
+	}
+	r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	keys, err := s.Config().Credentials.Retrieve(t.Context())
+	if err != nil {
+		t.Fatalf("ask iam: %v", err)
+	}
+	sum := sha256.Sum256([]byte(body))
+	if err := v4.NewSigner().SignHTTP(t.Context(), keys, r, hex.EncodeToString(sum[:]), "iam", s.Region, time.Now()); err != nil {
+		t.Fatalf("ask iam: %v", err)
+	}
+	answer, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatalf("ask iam: %v", err)
+	}
+	defer answer.Body.Close()
+	if text, _ := io.ReadAll(answer.Body); answer.StatusCode != http.StatusOK {
+		t.Fatalf("ask iam for %s: got %s: %s", form.Get("Action"), answer.Status, text)
+	}
 }
 
 // CephOperation is an entry of the gateway's log of operations.

@@ -1,8 +1,8 @@
 // Package testenv starts the real servers that Mintmark's tests run against:
-// OpenBao, Vault, PostgreSQL, SPIRE, MinIO, Ceph, SeaweedFS, two OAuth servers,
-// nginx, MCP servers, and the API server of Kubernetes; and it runs the clients of vendors that have no server
-// here. Each server listens on a loopback port of its own, is ready when its constructor
-// returns, and is gone when the test ends, however it ends.
+// OpenBao, Vault, PostgreSQL, SPIRE, MinIO, Ceph, SeaweedFS, two OAuth servers, nginx,
+// MCP servers, and the API server of Kubernetes; and it runs the clients of vendors that
+// have no server here. Each server listens on a loopback port of its own, is ready when its
+// constructor returns, and is gone when the test ends, however it ends.
 //
 // The programs are built by testdata/servers/install: those of "make test" by
 // "make servers", those of a suite of its own by that suite; PostgreSQL, nginx and
