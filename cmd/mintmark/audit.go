@@ -96,7 +96,7 @@ const signedWithin = 3 * time.Second
 // such a one has no need of the key. That of a broker which was started a moment ago is
 // waited for.
 func (v verify) signed(o audit.VerifyOptions) (audit.Report, error) {
-	for until := time.Now().Add(signedWithin); ; time.Sleep(signedWithin / 30) {
+	for until := time.Now().Add(signedWithin); ; <-time.After(signedWithin / 30) {
 		r, err := audit.VerifyWith(v.log, o)
 		switch {
 		case err != nil || !r.OK || r.Records == 0 || r.Checkpoints > 0 || o.Since != nil:
