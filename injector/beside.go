@@ -104,7 +104,10 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) {
 	}
 	f := b.sight()
 	if f.goesOn(piece) {
-		return
+		if !f.hides(b.all) {
+			return
+		}
+		piece = nil // it is in held
 	}
 	text := piece
 	if len(f.held) > 0 {
@@ -167,6 +170,18 @@ func (f *sightings) goesOn(piece []byte) bool {
 	}
 	f.held = append(f.held, piece...)
 	return true
+}
+
+// hides reports whether another needle may be whole within held, of which too little came
+// to be held back.
+func (f *sightings) hides(all *needles) bool {
+	n := len(f.held)
+	if n <= minNeedle || n >= knownFrom(len(f.way)) {
+		return false
+	}
+	all.mu.RLock()
+	defer all.mu.RUnlock()
+	return all.heads.skip(f.held, 1)+headSize <= n
 }
 
 // rest searches what was held, at the end of the stream.
