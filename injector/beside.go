@@ -215,7 +215,7 @@ func (f *sightings) look(all *needles, text []byte, at int64) (open int) {
 func (f *sightings) note(at int64, before, length int) {
 	for _, s := range f.now {
 		switch {
-		case s.of == nil && s.to-s.from >= minNeedle && s.to < length:
+		case s.of == nil && s.to-s.from >= minNeedle && (s.to < length || s.from > before):
 			f.hold.put(at+int64(s.from), 0, at+int64(length)-f.window)
 		case s.of != nil:
 			m := masking{span{at + int64(s.from), at + int64(s.to)}, s.of}
