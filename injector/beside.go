@@ -104,6 +104,9 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) {
 	}
 	f := b.sight()
 	if f.goesOn(piece) {
+		if n := len(f.held); n >= max(minNeedle, knownFrom(len(f.way))) {
+			f.hold.put(to-int64(n), 0, to-f.window)
+		}
 		if !f.hides(b.all) {
 			return
 		}
@@ -215,10 +218,11 @@ func (f *sightings) look(all *needles, text []byte, at int64) (open int) {
 func (f *sightings) note(at int64, before, length int) {
 	for _, s := range f.now {
 		switch {
-		case s.of == nil && s.to-s.from >= minNeedle && (s.to < length || s.from > before):
+		case s.of == nil && s.to-s.from >= minNeedle: // now, and not once it ends: how long it goes on is not to be seen
 			f.hold.put(at+int64(s.from), 0, at+int64(length)-f.window)
 		case s.of != nil:
 			m := masking{span{at + int64(s.from), at + int64(s.to)}, s.of}
+			f.hold.whole(m.from, m.to)
 			if s.from < before || !slices.Contains(f.masks, m) {
 				f.masks = append(f.masks, m)
 			}
