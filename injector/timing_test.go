@@ -267,3 +267,25 @@ func FuzzBeats(f *testing.F) {
 		}
 	})
 }
+
+// What is held back after a guess of another's secret ends when it does for any, however far
+// before it another guess stands, whose own time ends within it.
+func TestWhatIsHeldBackOfTwoGuesses(t *testing.T) {
+	const secret = "kU3vTq9LzR5mYb7WcX2nHs8GdJ4fPa6E"
+	others := NewNeedles()
+	others.Add(secretsFrom(secret))
+	seen := func(text string) (all []int) {
+		s := besideAll(others)
+		for i := range text {
+			all = append(all, len(s.Next([]byte(text[i:i+1]))), len(s.Due(s.Came())))
+		}
+		return all
+	}
+	for apart := range 200 {
+		before := secret[:20] + strings.Repeat(".", apart) + secret[:20]
+		after := "." + strings.Repeat(" ", 200)
+		if right, wrong := seen(before+secret[20:21]+after), seen(before+"-"+after); !slices.Equal(right, wrong) {
+			t.Fatalf("%d bytes apart: a right guess\n%v\na wrong one\n%v", apart, right, wrong)
+		}
+	}
+}
