@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
+
 	"mintmark/broker/audit"
 	"mintmark/internal/fault"
 	"mintmark/internal/trustdomain"
@@ -347,4 +349,16 @@ func (c *connection) do(r request) answer {
 	defer resp.Body.Close()
 	content, err := io.ReadAll(resp.Body)
 	return answer{resp.StatusCode, resp.Header, string(content), err}
+}
+
+// http2 is how the agent shop calls by HTTP/2, with its X.509-SVID.
+func (w *world) http2() *http.Transport {
+	w.t.Helper()
+	svid, err := w.domain.X509SVID(w.id("shop"), trustdomain.X509Request{})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	client := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: tlsconfig.MTLSClientConfig(svid, w.domain.Bundle(), tlsconfig.AuthorizeID(w.domain.ID("mintmark")))}
+	w.t.Cleanup(client.CloseIdleConnections)
+	return client
 }

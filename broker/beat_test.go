@@ -9,10 +9,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
-
 	"mintmark/broker"
-	"mintmark/internal/trustdomain"
 )
 
 // watch begins a call that the upstream answers with the first text and what is sent
@@ -150,12 +147,7 @@ func TestPostureThatTurnsBadCutsAWatch(t *testing.T) {
 func TestAWatchOverHTTP2(t *testing.T) {
 	t.Parallel()
 	w := open(t)
-	svid, err := w.domain.X509SVID(w.id("shop"), trustdomain.X509Request{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: tlsconfig.MTLSClientConfig(svid, w.domain.Bundle(), tlsconfig.AuthorizeID(w.domain.ID("mintmark")))}
-	defer client.CloseIdleConnections()
+	client := w.http2()
 	e := newWatch("application/json", "{}      \n")
 	w.upstream.does(e.ServeHTTP)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

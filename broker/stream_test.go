@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
-
 	"mintmark/broker/audit"
 	"mintmark/internal/trustdomain"
 )
@@ -197,12 +195,7 @@ func TestAnAgentThatLeavesEndsTheUpstreamsStream(t *testing.T) {
 func TestStreamsOverHTTP2(t *testing.T) {
 	t.Parallel()
 	w := open(t)
-	svid, err := w.domain.X509SVID(w.id("shop"), trustdomain.X509Request{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	client := &http.Transport{ForceAttemptHTTP2: true, TLSClientConfig: tlsconfig.MTLSClientConfig(svid, w.domain.Bundle(), tlsconfig.AuthorizeID(w.domain.ID("mintmark")))}
-	defer client.CloseIdleConnections()
+	client := w.http2()
 	e := newEvents()
 	w.upstream.does(e.ServeHTTP)
 	ctx, cancel := context.WithTimeout(t.Context(), patience)

@@ -99,14 +99,7 @@ func testS3(t *testing.T, w *world) {
 	t.Run("queries", func(t *testing.T) {
 		a.wantQueries(t, map[string]int{"z=1&b=2&b=3&a=4": http.StatusOK, "b=3&b=2": http.StatusForbidden})
 	})
-	t.Run("by the broker's identity", func(t *testing.T) {
-		a.wantObject(t, "/http/s3-by-identity/payroll/", "by-identity.txt", minio, "payroll", "by-identity.txt")
-	})
-	t.Run("headers that are kept", func(t *testing.T) { a.wantHeaders(t, minio) })
-	t.Run("objects that are compressed", func(t *testing.T) { a.wantDecoded(t, minio) })
-	for _, payload := range []string{"", "-unsigned", "-streaming"} {
-		t.Run("payload"+payload, func(t *testing.T) { a.wantPayloads(t, "s3"+payload, minio, "") })
-	}
+	a.wantObjects(t, minio)
 	t.Run("masked", func(t *testing.T) {
 		got := a.do(t, http.MethodGet, "/http/echo/x", "", nil)
 		var headers http.Header
@@ -144,6 +137,20 @@ func (w *world) discovery(t *testing.T) string {
 	}))
 	t.Cleanup(server.Close)
 	return server.URL + "/.well-known/openid-configuration"
+}
+
+// wantObjects demands that objects of store are written and read whole, in each way in which
+// they can be signed.
+func (a *agent) wantObjects(t *testing.T, store objectStore) {
+	t.Helper()
+	t.Run("by the broker's identity", func(t *testing.T) {
+		a.wantObject(t, "/http/s3-by-identity/payroll/", "by-identity.txt", store, "payroll", "by-identity.txt")
+	})
+	t.Run("headers that are kept", func(t *testing.T) { a.wantHeaders(t, store) })
+	t.Run("objects that are compressed", func(t *testing.T) { a.wantDecoded(t, store) })
+	for _, payload := range []string{"", "-unsigned", "-streaming"} {
+		t.Run("payload"+payload, func(t *testing.T) { a.wantPayloads(t, "s3"+payload, store, "") })
+	}
 }
 
 // wantPayloads writes bodies of every size that matters to a way of signing them. The

@@ -135,13 +135,6 @@ func (w *world) wantSignatures(t *testing.T, weed *testenv.SeaweedFSServer, s *s
 	t.Run("queries", func(t *testing.T) {
 		a.wantQueries(t, map[string]int{"z=1&b=2&b=3&a=4": http.StatusOK, "b=3&b=2": http.StatusOK})
 	})
-	t.Run("by the broker's identity", func(t *testing.T) {
-		a.wantObject(t, "/http/s3-by-identity/payroll/", "by-identity.txt", weed, "payroll", "by-identity.txt")
-	})
-	t.Run("headers that are kept", func(t *testing.T) { a.wantHeaders(t, weed) })
-	t.Run("objects that are compressed", func(t *testing.T) { a.wantDecoded(t, weed) })
-	for _, payload := range []string{"", "-unsigned", "-streaming"} {
-		t.Run("payload"+payload, func(t *testing.T) { a.wantPayloads(t, "s3"+payload, weed, "") })
-	}
+	a.wantObjects(t, weed)
 	m.stop(t)
 }
