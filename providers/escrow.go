@@ -109,11 +109,16 @@ func (p *Pool) claim(d *debt) error {
 	return nil
 }
 
-// forsake erases what is kept of d, which has ended by itself.
+// forsake erases what is kept of d, which has ended by itself: also where nobody is
+// registered by its name any more, or another issuer.
 func (p *Pool) forsake(d *debt) {
-	if p.claim(d) == nil {
-		d.settle()
-		p.leaveEscrow(d)
+	if !d.record.Escrow || p.escrow == nil {
+		return
+	}
+	value, erase, err := p.escrow.Find(escrowName(&d.record))
+	clear(value)
+	if err == nil && !p.ledger.has(&d.record) {
+		erase()
 	}
 }
 
