@@ -1,8 +1,14 @@
 package broker_test
 
 import (
+	"bufio"
+	"io"
 	"net/http"
+	"strconv"
+	"strings"
 	"testing"
+
+	"mintmark/broker/audit"
 )
 
 // A stream that an agent keeps open keeps no credential of another registration.
@@ -25,4 +31,64 @@ func TestAStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
 	}
 	w.await("the revocation of the old lease", func() bool { return len(w.issuer.revocations()) > 0 })
 	_ = x.conn.Close() // else the end waits for it
+}
+
+// Nor does a call that takes its time get one, long after that.
+func TestASlowCallGetsNoLeaseOfWhatChanged(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.wantOK(w.call(to("/mcp/database")), "")
+	mints := len(w.mints())
+	slow := w.call(to("/mcp/database"), with("Content-Length", strconv.Itoa(len(toolCall("lookup_order")))), with("Expect", "100-continue"))
+	rest := slow.body
+	slow.body = ""
+	conn := w.write(slow)
+	from := bufio.NewReader(conn)
+	w.wantContinue(from)
+	if err := w.change("mintmark.yaml", "database: {role: orders}", "database: {role: orders-2}"); err != nil {
+		t.Fatal(err)
+	}
+	w.await("the revocation of the old lease", func() bool { return len(w.issuer.revocations()) > 0 })
+	if _, err := conn.Write([]byte(rest)); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(from, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	content, err := io.ReadAll(resp.Body)
+	if err != nil || !strings.Contains(string(content), "call again") {
+		t.Errorf("got %d %s, %v; want the call refused", resp.StatusCode, content, err)
+	}
+	if got := w.mints(); len(got) != mints {
+		t.Errorf("got %+v, want no mint after the first", got)
+	}
+}
+
+// mints returns the mints on record.
+func (w *world) mints() (found []audit.Record) {
+	w.t.Helper()
+	for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Issuance}) {
+		if err != nil {
+			w.t.Fatal(err)
+		}
+		if r.Event == "mint" {
+			found = append(found, r)
+		}
+	}
+	return found
+}
+
+// wantContinue reads the interim answer by which an agent knows that its body is waited
+// for.
+func (w *world) wantContinue(from *bufio.Reader) {
+	w.t.Helper()
+	line, err := from.ReadString('\n')
+	if err != nil || !strings.HasPrefix(line, "HTTP/1.1 100 ") {
+		w.t.Fatalf("got %q, %v; want the body asked for", line, err)
+	}
+	if line, err = from.ReadString('\n'); err != nil || line != "\r\n" {
+		w.t.Fatalf("got %q, %v; want the end of the interim answer", line, err)
+	}
 }

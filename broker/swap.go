@@ -84,7 +84,8 @@ func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
 const leftTime = 5 * time.Second
 
 // finish returns when the last call of s has ended. A stream may last for long, so
-// the leases do not wait for that: those that now does not keep end before.
+// the leases do not wait for that: those that now does not keep end before, and calls
+// under way get no other.
 func (s *snapshot) finish(ctx context.Context, now *snapshot) {
 	ended := make(chan struct{})
 	go func() {
@@ -95,9 +96,7 @@ func (s *snapshot) finish(ctx context.Context, now *snapshot) {
 		select {
 		case <-ended:
 		case <-time.After(leftTime):
-			for name := range s.bundle.Config.Providers {
-				s.pool.Drop(ctx, name)
-			}
+			s.pool.Cease(ctx)
 		}
 	}
 	<-ended

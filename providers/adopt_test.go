@@ -1,11 +1,14 @@
 package providers_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"mintmark/internal/fault"
 	"mintmark/providers"
+	"mintmark/providers/internal/providertest"
 )
 
 // What has ended by itself is erased from escrow, also where no provider is registered by
@@ -39,5 +42,41 @@ func TestAnOrphanInEscrowOfNobody(t *testing.T) {
 		}
 		_ = r.Close(t.Context())
 		r.Finish(t)
+	})
+}
+
+// A Pool whose registrations are in force no longer has no lease, and mints none: not one
+// that is under way either, nor the successor of one.
+func TestAPoolThatHasCeasedMintsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := lasting(time.Hour)
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		mint := p.mint
+		p.mint = func(ctx context.Context, n int, req providers.Request) (providers.Credential, error) {
+			if n == 2 {
+				close(begun)
+				<-goOn
+			}
+			return mint(ctx, n, req)
+		}
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+		held, _ := r.Must(t, providertest.Agent(t, "spiffe://a.test/1"))
+		refused := make(chan error, 1)
+		go func() {
+			_, _, err := r.Lease(t.Context(), "db", providertest.Agent(t, "spiffe://a.test/2"))
+			refused <- err
+		}()
+		<-begun
+		r.Cease(t.Context())
+		close(goOn)
+		if err := <-refused; fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("a mint under way: got %v, want it refused", err)
+		}
+		r.Refused(t, providertest.Agent(t, "spiffe://a.test/1"), fault.Unavailable)
+		pass(time.Hour)
+		if mints, revoked := p.count(); r.Valid(held) || mints != 2 || revoked != 2 {
+			t.Errorf("got valid %t, %d mints and %d revoked, want both revoked and no more", r.Valid(held), mints, revoked)
+		}
+		r.Stop(t)
 	})
 }

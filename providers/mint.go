@@ -47,8 +47,8 @@ func (p *Pool) join(t ticket) (*flight, error) {
 		close(f.done)
 		return f, nil
 	}
-	if p.ctx.Err() != nil {
-		return nil, errClosing()
+	if err := p.ended(); err != nil {
+		return nil, err
 	}
 	if _, err := p.failures.refuse(t.key, p.clock()); err != nil {
 		return nil, err
@@ -57,8 +57,6 @@ func (p *Pool) join(t ticket) (*flight, error) {
 	f.awaited = true
 	return f, nil
 }
-
-func errClosing() error { return fault.New("lease", fault.Unavailable, "the broker is shutting down") }
 
 // depart starts the one mint for t, to replace old if that is not nil. The
 // caller holds mu.
@@ -125,9 +123,9 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 		p.endOwing(l, func() (erase func()) { return p.writeDown(r, err) })
 		return nil, fault.Wrap("lease", fault.Unavailable, "the broker cannot record the new credential", err)
 	}
-	if p.ctx.Err() != nil { // Close may have looked for leases before there was this one
+	if err := p.ended(); err != nil { // who ended it may have looked for leases before there was this one
 		p.end(l)
-		return nil, errClosing()
+		return nil, err
 	}
 	if t.reg.generation.Load() != generation {
 		p.end(l)

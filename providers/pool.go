@@ -98,6 +98,8 @@ type Pool struct {
 	cancel context.CancelFunc
 	work   sync.WaitGroup
 
+	ceased atomic.Bool // it mints no more; set before its leases end
+
 	mu       sync.Mutex
 	flights  map[key]*flight
 	failures failures

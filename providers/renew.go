@@ -59,7 +59,7 @@ func (p *Pool) replace(l *lease) {
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.ctx.Err() != nil || p.flights[l.key] != nil {
+	if p.ended() != nil || p.flights[l.key] != nil {
 		return
 	}
 	if wait, err := p.failures.refuse(l.key, p.clock()); err != nil {
