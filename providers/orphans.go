@@ -19,6 +19,7 @@ const OrphanWindow = 3 * remindEvery
 
 const (
 	remindEvery      = time.Hour
+	lookEvery        = time.Minute // whether that has passed: a clock that is set, or goes on after a sleep, leaps
 	eventHeld        = "held"
 	eventOrphan      = "orphan"
 	eventOrphanLogin = "orphan_login"
@@ -148,23 +149,37 @@ func (p *Pool) Left() []audit.Record {
 	return records
 }
 
+// remindDue has remind done once it is an hour since the last time, by either clock.
+func (p *Pool) remindDue() {
+	if now := p.clock(); passed(p.reminded, now) >= remindEvery {
+		p.reminded = now
+		p.remind(now)
+	}
+	if p.ctx.Err() == nil {
+		p.reminder.Reset(lookEvery)
+	}
+}
+
+// passed returns how long it is from one time to another: by the monotonic clock, which
+// stands still while a machine sleeps, or by the wall clock, which may be set; whichever
+// says more.
+func passed(from, to time.Time) time.Duration {
+	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
+}
+
 // remind puts what has been held for long on record again, and every login.
-func (p *Pool) remind() {
-	now := p.clock()
+func (p *Pool) remind(now time.Time) {
 	for _, l := range p.ledger.all() {
-		if l.traceable() && now.Sub(l.span.Load().since) >= remindEvery && l.revocable(now) {
+		if l.traceable() && passed(l.span.Load().since, now) >= remindEvery && l.revocable(now) {
 			p.repeat(p.entry(eventHeld, l, now))
 		}
 	}
 	p.logins.mu.Lock()
+	defer p.logins.mu.Unlock()
 	for _, l := range p.logins.all {
 		r := l.record
 		r.Bundle = p.bundle()
 		p.repeat(&r)
-	}
-	p.logins.mu.Unlock()
-	if p.ctx.Err() == nil {
-		p.reminder.Reset(remindEvery)
 	}
 }
 

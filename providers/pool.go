@@ -114,6 +114,7 @@ type Pool struct {
 	logins   logins
 	debts    debts
 	reminder *time.Timer
+	reminded time.Time // the last time
 	close    func(context.Context) error
 }
 
@@ -195,7 +196,8 @@ func (p *Pool) open(leases int) error {
 	p.cache = cache
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.debts.open(p.pay)
-	p.reminder = time.AfterFunc(remindEvery, p.remind)
+	p.reminded = p.clock()
+	p.reminder = time.AfterFunc(lookEvery, p.remindDue)
 	p.close = p.closeOnce()
 	for _, reg := range p.registrations {
 		p.listen(reg)
