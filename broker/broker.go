@@ -190,14 +190,17 @@ func (b *Broker) openLog(ctx context.Context, c bundle.Config) error {
 	if b.escrowKey, err = hkdf.Key(sha256.New, key.Seed(), nil, "mintmark escrow key v1", 32); err != nil {
 		return fmt.Errorf("derive the key of the escrow: %w", err)
 	}
-	// Before the log goes on: what is in it was left by a process that is gone.
 	b.owing = owing{dir: filepath.Join(string(c.State), "owed"), logger: b.logger}
-	written := b.owing.all()
-	recent := audit.Recent(string(a.Directory), providers.OrphanWindow, audit.Filter{Kind: audit.Issuance})
-	b.orphans = providers.Orphans(before(written, recent), b.clock(), b.logger)
+	var written []owed
 	b.log, err = audit.Open(audit.Options{
 		Directory: string(a.Directory), SigningKey: key, SegmentSize: int64(a.SegmentSize),
 		SyncAlways: a.Sync == "always", Clock: b.clock, Logger: b.logger,
+		// Not sooner: a process that is about to be killed would go on to mint.
+		Before: func() {
+			written = b.owing.all()
+			recent := audit.Recent(string(a.Directory), providers.OrphanWindow, audit.Filter{Kind: audit.Issuance})
+			b.orphans = providers.Orphans(before(written, recent), b.clock(), b.logger)
+		},
 	})
 	if err != nil || len(b.orphans)+len(written) == 0 {
 		return err

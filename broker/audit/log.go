@@ -40,6 +40,9 @@ type Options struct {
 	SyncAlways  bool               // Append waits for the disk for every kind of record
 	Clock       func() time.Time   // for the records' time; nil is time.Now
 	Logger      *slog.Logger       // what goes wrong with the log itself; nil discards
+	// Before is called once no other process has the log open, and before anything is
+	// written: what is in it then is all that the process before left. Nil: nobody looks.
+	Before func()
 }
 
 func (o Options) complete() (Options, error) {
@@ -60,6 +63,9 @@ func (o Options) complete() (Options, error) {
 	}
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	if o.Before == nil {
+		o.Before = func() {}
 	}
 	return o, nil
 }

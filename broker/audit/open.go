@@ -31,6 +31,7 @@ func open(o Options, openSegment func(string, int) (file, error)) (*Log, error) 
 	if err != nil {
 		return nil, err
 	}
+	o.Before()
 	w := newWriter(o, openSegment)
 	if err := w.resume(); err != nil {
 		if w.file != nil {
