@@ -26,7 +26,8 @@ type session struct {
 
 	leases leases
 
-	namespaces bool // the server did not say that it has none
+	namespaces bool      // the server did not say that it has none
+	replaced   time.Time // when a token was last replaced because Vault refused it
 
 	report func(ctx context.Context, handle string, end time.Time) error // nil: nobody keeps a record
 	own    map[string]token                                              // that were reported, by accessor
@@ -78,21 +79,43 @@ func (s *session) ask(ctx context.Context, path string, body map[string]any) (an
 	return answer, by, err
 }
 
+// replaceEvery is how often a token is replaced that Vault refuses and still knows.
+const replaceEvery = time.Minute
+
 // with runs call with a token. Vault answers 403 both to a token it has dropped
-// and to one without the right, so a token that is not new is replaced once.
+// and to one without the right, so a token that is not new is replaced once. An agent
+// that has no right to its own path must not have the broker log in for each of its
+// calls: all that a login before made can't be renewed after it.
 func (s *session) with(ctx context.Context, call func(token) error) error {
 	t, isNew, err := s.current(ctx, "")
 	if err != nil {
 		return err
 	}
 	err = patiently(ctx, func() error { return call(t) })
-	if status(err) == http.StatusForbidden && !isNew {
-		if t, _, err = s.current(ctx, t.value); err != nil {
-			return err
-		}
-		err = patiently(ctx, func() error { return call(t) })
+	if status(err) != http.StatusForbidden || isNew {
+		return explain(err)
 	}
-	return explain(err)
+	next, isNew, failed := s.current(ctx, t.value)
+	switch {
+	case failed != nil:
+		return failed
+	case !isNew && next.value == t.value: // it is good, and has not the right
+		return explain(err)
+	}
+	return explain(patiently(ctx, func() error { return call(next) }))
+}
+
+// stands reports whether the token that Vault refused for a call is to be kept: it was
+// the reason for a login a moment ago, and Vault says that it knows it. Each login asks
+// for the rights of now, so that a role that was given more has them a minute later. The
+// caller has the turn.
+func (s *session) stands(ctx context.Context, now time.Time) bool {
+	if now.Sub(s.replaced) < replaceEvery {
+		_, err := s.as(s.auth, s.token).Auth().Token().LookupSelfWithContext(ctx)
+		return err == nil
+	}
+	s.replaced = now
+	return false
 }
 
 // Bounds on the wait for a node of Vault that lags behind the one that made the
@@ -131,6 +154,9 @@ func (s *session) current(ctx context.Context, refused string) (t token, isNew b
 		return token{}, false, providers.Unreachable("vault", ctx.Err())
 	}
 	now, held := s.env.Now(), s.token
+	if refused != "" && held.value == refused && s.stands(ctx, now) {
+		return held, false, nil
+	}
 	usable := held.value != "" && held.value != refused
 	if usable && held.fresh(now) {
 		return held, false, nil

@@ -223,7 +223,7 @@ func TestLoginRefusalsAreExplained(t *testing.T) {
 }
 
 // A token that Vault has dropped is replaced once, and a right that is missing
-// costs one login and no more.
+// costs one login a minute and no more.
 func TestLogsInAgainWhenTheTokenIsDropped(t *testing.T) {
 	d := newDouble(t)
 	logins := 0
@@ -239,7 +239,8 @@ func TestLogsInAgainWhenTheTokenIsDropped(t *testing.T) {
 		}
 		answer(200, user("u1", 1800))(w, r)
 	})
-	p := open(t, database(t, d), providers.Env{Self: &self{}})
+	now := time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+	p := open(t, database(t, d), providers.Env{Self: &self{}, Clock: func() time.Time { return now }})
 	mint := func() error {
 		_, err := p.Mint(t.Context(), providers.Request{})
 		return err
@@ -255,12 +256,24 @@ func TestLogsInAgainWhenTheTokenIsDropped(t *testing.T) {
 		t.Fatalf("mint after the token was dropped: got %v after %d logins, want a new login", err, logins)
 	}
 	good = "none"
+	now = now.Add(time.Minute)
 	asked := d.count("GET database/creds/ro")
 	if err := mint(); fault.KindOf(err) != fault.Internal || logins != 3 {
 		t.Fatalf("mint without the right: got %v after %d logins, want the refusal after one new login", err, logins)
 	}
 	if got := d.count("GET database/creds/ro") - asked; got != 2 {
 		t.Errorf("mint without the right: got %d reads, want 2", got)
+	}
+	for range 5 {
+		now = now.Add(10 * time.Second)
+		if err := mint(); fault.KindOf(err) != fault.Internal || logins != 3 {
+			t.Fatalf("mint without the right, once more: got %v after %d logins, want the refusal without one", err, logins)
+		}
+	}
+	d.on("auth/token/lookup-self", answer(403, `{"errors":["permission denied"]}`)) // dropped in that minute
+	good = canary + "-4"
+	if err := mint(); err != nil || logins != 4 {
+		t.Fatalf("mint after the token was dropped in the same minute: got %v after %d logins, want a new login", err, logins)
 	}
 }
 
