@@ -64,6 +64,7 @@ type Broker struct {
 	owing     owing
 	escrow    providers.Escrow // nil: none
 	late      atomic.Int64     // credentials of pools that have ended, which these still revoke
+	siblings  providers.Siblings
 	pins      *pins.Pins
 	approver  string // as whom an operator approves tools
 	trust     *trust.Trust

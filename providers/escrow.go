@@ -75,7 +75,7 @@ func (p *Pool) keepSecret(l *lease, r *audit.Record) (erase func(), err error) {
 // withdraw erases what is kept of l, which its system has ended by itself, unless
 // another lease is of the same.
 func (p *Pool) withdraw(l *lease) {
-	if l.erase != nil && !p.ledger.has(p.entry(eventOrphan, l, l.born)) {
+	if l.erase != nil && !p.siblings.have(p.entry(eventOrphan, l, l.born)) {
 		l.erase()
 	}
 }
@@ -117,7 +117,7 @@ func (p *Pool) forsake(d *debt) {
 	}
 	value, erase, err := p.escrow.Find(escrowName(&d.record))
 	clear(value)
-	if err == nil && !p.ledger.has(&d.record) {
+	if err == nil && !p.siblings.have(&d.record) {
 		erase()
 	}
 }

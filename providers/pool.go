@@ -69,6 +69,9 @@ type PoolOptions struct {
 	// not tell of it: what came too late to be revoked by then. Pools may share it. Nil:
 	// nobody asks.
 	Late *atomic.Int64
+	// Siblings are the Pools of the process that may lease of the same systems, as one
+	// does that takes another's place. Nil: there are none.
+	Siblings *Siblings
 	// Revoked is called when a system has ended a credential, or a login, before its
 	// end: whoever keeps something of it may let it go. Nil: nobody does.
 	Revoked func()
@@ -79,7 +82,7 @@ type PoolOptions struct {
 // replaces them ahead of their expiry while they are in use, and revokes what
 // it no longer needs. It is safe for concurrent use.
 //
-// Locks are taken in this order: mu, closing, the ledger's or the logins', the debts'.
+// Locks are taken in this order: mu, closing, the siblings', the ledger's or the logins', the debts'.
 type Pool struct {
 	registrations map[string]*registration
 	log           *audit.Log
@@ -93,6 +96,7 @@ type Pool struct {
 	escrow        Escrow // nil: none
 	revoked       func()
 	late          *atomic.Int64
+	siblings      *Siblings
 
 	ctx    context.Context // of all mints: a caller's cancellation ends no mint that others wait for
 	cancel context.CancelFunc
@@ -144,6 +148,7 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		escrow:        o.Escrow,
 		revoked:       o.Revoked,
 		late:          o.Late,
+		siblings:      o.Siblings,
 		flights:       make(map[key]*flight),
 		failures:      make(failures),
 		givenUp:       restraint{burst: giveUpBurst},
@@ -165,6 +170,9 @@ func (p *Pool) setDefaults() {
 	}
 	if p.revoked == nil {
 		p.revoked = func() {}
+	}
+	if p.siblings == nil {
+		p.siblings = new(Siblings)
 	}
 	if p.logger == nil {
 		p.logger = slog.New(slog.DiscardHandler)
@@ -199,6 +207,7 @@ func (p *Pool) open(leases int) error {
 	p.reminded = p.clock()
 	p.reminder = time.AfterFunc(lookEvery, p.remindDue)
 	p.close = p.closeOnce()
+	p.siblings.add(&p.ledger)
 	for _, reg := range p.registrations {
 		p.listen(reg)
 	}
@@ -298,6 +307,7 @@ func (p *Pool) shut(ctx context.Context) error {
 		p.logOut()
 	}
 	left := p.debts.close(ctx)
+	p.siblings.remove(&p.ledger)
 	p.closing.Lock()
 	p.closed = true
 	p.closing.Unlock()

@@ -61,7 +61,7 @@ func (l *lease) held() Held {
 // as one does that repeats a token until its end, the last lease ends it: it would be
 // taken from those who still have it, such as another agent.
 func (p *Pool) pay(ctx context.Context, d *debt) bool {
-	if d.record.Event != eventLogout && p.ledger.has(&d.record) {
+	if d.record.Event != eventLogout && p.siblings.have(&d.record) {
 		return true
 	}
 	start := p.clock()
@@ -90,7 +90,7 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 
 // leaveEscrow erases what is kept of what has ended, unless a lease is of the same.
 func (p *Pool) leaveEscrow(d *debt) {
-	if d.withdraw != nil && !p.ledger.has(&d.record) {
+	if d.withdraw != nil && !p.siblings.have(&d.record) {
 		d.withdraw()
 	}
 }

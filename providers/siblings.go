@@ -1,0 +1,42 @@
+package providers
+
+import (
+	"sync"
+
+	"mintmark/broker/audit"
+)
+
+// Siblings are the Pools of one process. A system may give out one secret more than once,
+// to one after the other: it ends with the last lease that any of them has of it. The zero
+// Siblings is ready, and safe for concurrent use.
+type Siblings struct {
+	mu      sync.RWMutex
+	ledgers map[*ledger]struct{}
+}
+
+func (s *Siblings) add(g *ledger) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.ledgers == nil {
+		s.ledgers = make(map[*ledger]struct{})
+	}
+	s.ledgers[g] = struct{}{}
+}
+
+func (s *Siblings) remove(g *ledger) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.ledgers, g)
+}
+
+// have reports whether one of them has a lease of what r is of: see ledger.has.
+func (s *Siblings) have(r *audit.Record) bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for g := range s.ledgers {
+		if g.has(r) {
+			return true
+		}
+	}
+	return false
+}
