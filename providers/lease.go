@@ -170,6 +170,9 @@ func (l *lease) check(now time.Time) error {
 		s.agreed.Store(&Terms{NotAfter: terms.NotAfter, Revocable: terms.Revocable})
 		return fault.New("lease", fault.Internal, "the credential provider put the secret itself into the credential's terms")
 	}
+	if !audit.Fits(l.credential.Lease()) { // the next start could not have it revoked by what is on record
+		return fault.New("lease", fault.Internal, "the credential provider's handle for the credential is longer than a record can hold")
+	}
 	if !s.material.complete(s.kind) {
 		return fault.New("lease", fault.Internal, "the credential provider issued an incomplete credential")
 	}

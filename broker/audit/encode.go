@@ -188,6 +188,10 @@ func appendString(b []byte, s string) []byte {
 	return append(b, '"')
 }
 
+// Fits reports whether a record has s as it is: of what is longer it has the beginning
+// alone, and what is no UTF-8 it has as other text.
+func Fits(s string) bool { return len(s) <= maxField && utf8.ValidString(s) }
+
 // cut returns the longest start of s of at most maxField bytes that does not
 // split a rune.
 func cut(s string) string {
