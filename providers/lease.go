@@ -256,21 +256,31 @@ func (p *Pool) fingerprint(m Material) string {
 type ledger struct {
 	mu     sync.RWMutex
 	leases map[string]*lease
+	same   map[string]map[*lease]struct{} // by fingerprint: a pool that ends asks for each of its leases
 }
 
 func (g *ledger) add(l *lease) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.leases == nil {
-		g.leases = make(map[string]*lease)
+		g.leases, g.same = make(map[string]*lease), make(map[string]map[*lease]struct{})
 	}
 	g.leases[l.credential.ID()] = l
+	name := l.credential.Fingerprint()
+	if g.same[name] == nil {
+		g.same[name] = make(map[*lease]struct{}, 1)
+	}
+	g.same[name][l] = struct{}{}
 }
 
 func (g *ledger) remove(l *lease) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.leases, l.credential.ID())
+	name := l.credential.Fingerprint()
+	if delete(g.same[name], l); len(g.same[name]) == 0 {
+		delete(g.same, name)
+	}
 }
 
 func (g *ledger) get(id string) *lease {
@@ -284,8 +294,8 @@ func (g *ledger) get(id string) *lease {
 func (g *ledger) has(r *audit.Record) bool {
 	g.mu.RLock()
 	defer g.mu.RUnlock()
-	for _, l := range g.leases {
-		if c := l.credential; c.Fingerprint() == r.Fingerprint && c.Provider() == r.Provider && c.Lease() == r.Lease {
+	for l := range g.same[r.Fingerprint] {
+		if c := l.credential; c.Provider() == r.Provider && c.Lease() == r.Lease {
 			return true
 		}
 	}
