@@ -1,0 +1,84 @@
+package injector
+
+import "bytes"
+
+// scanned is what was seen in a text.
+type scanned struct {
+	found []sighting
+	open  int    // where in the text the first begins that may go on after it
+	way   []byte // which that may be
+	free  int    // of way: before that no other ends
+	steps int    // bytes that were compared
+	looks int    // texts that were a needle's first bytes, or more
+}
+
+// scan appends to found what is in text. What is the beginning of a needle is found too,
+// long enough to be known by, as nobody's: others than those that are looked for may begin
+// so.
+func (t *needles) scan(text []byte, found []sighting) scanned {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	s := scanned{found: found, open: len(text)}
+	if len(t.root.next) == 0 {
+		return s
+	}
+	for i := t.heads.skip(text, 0); i < len(text); i = t.heads.skip(text, i+1) {
+		f := t.follow(text[i:])
+		s.steps += f.upto
+		if f.upto >= headSize {
+			s.looks++
+		}
+		switch {
+		case f.length > 0:
+			s.found = append(s.found, sighting{i, i + f.length, f.of})
+		case f.upto > 0 && f.upto >= knownFrom(f.whole):
+			s.found = append(s.found, sighting{i, i + f.upto, nil})
+		}
+		if f.way != nil && s.way == nil {
+			s.open, s.way, s.free = i, f.way, f.free
+		}
+	}
+	return s
+}
+
+// knownFrom returns from how many bytes on the beginning of a needle tells it.
+func knownFrom(whole int) int { return min(mostShown, (whole+1)/2) }
+
+// followed is how far a text goes as needles do.
+type followed struct {
+	length int      // of the longest needle that the text begins with, or 0
+	of     *Secrets // whose that is
+	way    []byte   // a longer one that all of the text is the beginning of, or none
+	free   int      // after the text, no other ends before so many bytes of way
+	upto   int      // that many bytes are the beginning of one
+	whole  int      // the length of one that begins so
+}
+
+// follow compares the beginning of text with all needles.
+func (t *needles) follow(text []byte) (f followed) {
+	b := &t.root
+	for {
+		if len(b.ends) > 0 {
+			f.length, f.of = b.to, b.ends[0].of
+		}
+		if f.upto == len(text) {
+			if len(b.next) > 0 {
+				f.way, f.free = b.next[0].text, b.next[0].to
+			}
+			return f
+		}
+		i := bytes.IndexByte(b.first, lower(text[f.upto]))
+		if i < 0 {
+			return f
+		}
+		b = b.next[i]
+		f.whole = len(b.text)
+		f.upto += agree(b, text[f.upto:])
+		if f.upto < b.to {
+			if f.upto == len(text) {
+				f.way, f.free = b.text, b.to
+			}
+			return f
+		}
+	}
+}
