@@ -152,11 +152,11 @@ func (a *across) read(piece []byte) {
 // endParts ends the parts under way before the byte c, at now. They may go on
 // in it all the same, unless it ends their line: it may be a character of the secret.
 func (s *search) endParts(now int64, c byte) {
-	line := !s.across.quoted && (c == '\n' || c == '\r')
+	ends := !s.across.quoted && (c == '\n' || c == '\r')
 	for i := range s.under.list {
 		r := &s.under.list[i]
 		if s.tells(r) {
-			if line {
+			if ends {
 				s.lose(r, now)
 			}
 			continue
@@ -170,7 +170,7 @@ func (s *search) endParts(now int64, c byte) {
 			s.ways.seen += 1 + len(s.across.parts)/8
 		}
 	}
-	if line {
+	if ends {
 		s.under.reset()
 		s.across.line = now + 1
 	}

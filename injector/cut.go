@@ -42,9 +42,9 @@ func (c *cuts) stands(whole span) {
 	c.whole = append(c.whole, whole)
 }
 
-// forget forgets the secrets of lines that ended before one that begins at a place.
-func (c *cuts) forget(line int64) {
-	if n := len(c.whole); n > 0 && c.whole[n-1].to < line {
-		c.whole = c.whole[:0]
+// forget forgets the secrets of lines that ended before the one under way, or of all.
+func (a *across) forget(all bool) {
+	if n := len(a.whole); all || n > 0 && a.whole[n-1].to < a.line {
+		a.whole = a.whole[:0]
 	}
 }

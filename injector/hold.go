@@ -3,7 +3,8 @@ package injector
 import "math"
 
 // hold is what is held back of an answer from where so much of a secret began that
-// nobody guesses it (form.part, of which a split by a pause shows one character less at most). Whether it is one only what comes after it tells. Were it
+// nobody guesses it: up to form.part, so that no more than one character less is shown of
+// one that is split by a pause. Whether it is one only what comes after it tells. Were it
 // held back no longer than until that is another character, then who has an upstream say
 // what they choose, and sees when it comes, would learn the secret one character at a
 // time. So it ends with the whole of the secret, which is masked, or when as much came as

@@ -31,7 +31,7 @@ func (s *Scrubber) judge(over bool) (upto int64) {
 		c.lost = left
 	}
 	for m := range s.searches() {
-		m.across.forget(m.across.line)
+		m.across.forget(over)
 	}
 	if first != nil {
 		s.cut = true
