@@ -63,7 +63,7 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) {
 	}
 	f := b.sight()
 	if f.goesOn(piece) {
-		if n := len(f.held); n >= max(minNeedle, knownFrom(len(f.way))) {
+		if n := len(f.held); n >= max(minNeedle, f.known) {
 			f.hold.put(to-int64(n), 0, to-f.window)
 		}
 		if !f.hides(b.all) {
@@ -78,7 +78,7 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) {
 	}
 	at := to - int64(len(text))
 	n := f.look(b.all, text, at)
-	f.note(at, n, len(text))
+	f.note(at, len(text))
 	f.held = append(f.held[:0], text[n:]...)
 }
 
@@ -90,7 +90,7 @@ func (b *beside) held(total int64) int64 {
 		return math.MaxInt64
 	}
 	from := f.hold.begins(total - f.window)
-	if n := len(f.held); n >= max(minNeedle, knownFrom(len(f.way))) {
+	if n := len(f.held); n >= max(minNeedle, f.known) {
 		from = min(from, total-int64(n))
 	}
 	return from
@@ -110,7 +110,7 @@ func (b *beside) takeUp(held []byte) {
 		return
 	}
 	if f := b.sight(); len(held) > len(f.held) {
-		f.held, f.way, f.free = append(f.held[:0], held...), nil, 0
+		f.held, f.way, f.free, f.known = append(f.held[:0], held...), nil, 0, 0
 	}
 }
 
@@ -124,7 +124,7 @@ func (b *beside) rest(own *Scrubber, to int64) {
 	if n := len(f.held); n > 0 {
 		at := to - int64(n)
 		f.look(b.all, f.held, at)
-		f.note(at, n, n)
+		f.note(at, n)
 		f.held = f.held[:0]
 	}
 	f.hold = hold{}

@@ -17,6 +17,7 @@ type needle struct {
 type branch struct {
 	text     []byte
 	from, to int       // the part of text that leads here from the branch before
+	least    int       // the length of the shortest that goes through it
 	ends     []needle  // that end here
 	first    []byte    // how each of next begins, folded
 	next     []*branch // none with less than a byte
@@ -29,18 +30,19 @@ func (t *needles) insert(one needle) {
 		c := lower(one.text[b.to])
 		i := bytes.IndexByte(b.first, c)
 		if i < 0 {
-			leaf := &branch{text: one.text, from: b.to, to: len(one.text), ends: []needle{one}}
+			leaf := &branch{text: one.text, from: b.to, to: len(one.text), least: len(one.text), ends: []needle{one}}
 			b.first, b.next = append(b.first, c), append(b.next, leaf)
 			return
 		}
 		next := b.next[i]
 		n := agree(next, one.text[b.to:])
 		if at := next.from + n; at < next.to {
-			fork := &branch{text: next.text, from: next.from, to: at, first: []byte{lower(next.text[at])}, next: []*branch{next}}
+			fork := &branch{text: next.text, from: next.from, to: at, least: next.least, first: []byte{lower(next.text[at])}, next: []*branch{next}}
 			next.from = at
 			b.next[i] = fork
 		}
 		b = b.next[i]
+		b.least = min(b.least, len(one.text))
 	}
 	b.ends = append(b.ends, one)
 }
@@ -66,9 +68,12 @@ func (t *needles) remove(b *branch, at int, one needle) {
 	}
 	switch {
 	case len(b.ends) > 0:
-		b.text = b.ends[0].text
+		b.text, b.least = b.ends[0].text, b.to
 	case len(b.next) > 0:
-		b.text = b.next[0].text
+		b.text, b.least = b.next[0].text, b.next[0].least
+		for _, next := range b.next[1:] {
+			b.least = min(b.least, next.least)
+		}
 	default:
 		b.text = nil
 	}

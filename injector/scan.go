@@ -8,6 +8,7 @@ type scanned struct {
 	open  int    // where in the text the first begins that may go on after it
 	way   []byte // which that may be
 	free  int    // of way: before that no other ends
+	known int    // and so much of it is known
 	steps int    // bytes that were compared
 	looks int    // texts that were a needle's first bytes, or more
 }
@@ -30,12 +31,12 @@ func (t *needles) scan(text []byte, found []sighting) scanned {
 		}
 		switch {
 		case f.length > 0:
-			s.found = append(s.found, sighting{i, i + f.length, f.of})
-		case f.upto > 0 && f.upto >= knownFrom(f.whole):
-			s.found = append(s.found, sighting{i, i + f.upto, nil})
+			s.found = append(s.found, sighting{i, i + f.length, f.of, f.more})
+		case f.upto > 0 && f.upto >= f.known:
+			s.found = append(s.found, sighting{i, i + f.upto, nil, true})
 		}
 		if f.way != nil && s.way == nil {
-			s.open, s.way, s.free = i, f.way, f.free
+			s.open, s.way, s.free, s.known = i, f.way, f.free, f.known
 		}
 	}
 	return s
@@ -48,10 +49,11 @@ func knownFrom(whole int) int { return min(mostShown, (whole+1)/2) }
 type followed struct {
 	length int      // of the longest needle that the text begins with, or 0
 	of     *Secrets // whose that is
+	more   bool     // a longer one begins with it
 	way    []byte   // a longer one that all of the text is the beginning of, or none
 	free   int      // after the text, no other ends before so many bytes of way
 	upto   int      // that many bytes are the beginning of one
-	whole  int      // the length of one that begins so
+	known  int      // from how many bytes on what goes this way is known, see goes
 }
 
 // follow compares the beginning of text with all needles.
@@ -59,10 +61,11 @@ func (t *needles) follow(text []byte) (f followed) {
 	b := &t.root
 	for {
 		if len(b.ends) > 0 {
-			f.length, f.of = b.to, b.ends[0].of
+			f.length, f.of, f.more = b.to, b.ends[0].of, len(b.next) > 0
 		}
 		if f.upto == len(text) {
 			if len(b.next) > 0 {
+				f.goes(b.next[0])
 				f.way, f.free = b.next[0].text, b.next[0].to
 			}
 			return f
@@ -72,7 +75,7 @@ func (t *needles) follow(text []byte) (f followed) {
 			return f
 		}
 		b = b.next[i]
-		f.whole = len(b.text)
+		f.goes(b)
 		f.upto += agree(b, text[f.upto:])
 		if f.upto < b.to {
 			if f.upto == len(text) {
@@ -80,5 +83,14 @@ func (t *needles) follow(text []byte) (f followed) {
 			}
 			return f
 		}
+	}
+}
+
+// goes notes that the text goes on to b. It is known from where the shortest needle that
+// goes the same way is. Once it is that remains so, though only longer ones go on: were it
+// known later by a right guess of these than by a wrong one, the guess would be seen.
+func (f *followed) goes(b *branch) {
+	if f.known == 0 || b.from < f.known {
+		f.known = knownFrom(b.least)
 	}
 }

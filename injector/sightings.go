@@ -1,6 +1,9 @@
 package injector
 
-import "slices"
+import (
+	"cmp"
+	"slices"
+)
 
 // sightings are what was seen so far.
 type sightings struct {
@@ -9,9 +12,10 @@ type sightings struct {
 	held    []byte     // as it came, from where a needle may go on
 	way     []byte     // a needle that held is the beginning of, or none
 	free    int        // of way: before that no other ends
+	known   int        // from so many bytes on held is known
 	text    []byte     // held, and a piece
 	now     []sighting // in text
-	masks   []masking  // in what was read and not yet given out
+	masks   []masking  // in what was read and not yet given out, in the order of the stream
 	counted int64      // what begins before this in the stream was counted
 	steps   int64      // that the search took
 	looks   looks      // that were close
@@ -24,7 +28,8 @@ type sightings struct {
 // sighting is a needle in a text.
 type sighting struct {
 	from, to int
-	of       *Secrets
+	of       *Secrets // nil: the beginning of some
+	more     bool     // it may be the beginning of a longer one
 }
 
 // masking is a needle in the stream.
@@ -54,7 +59,7 @@ func (f *sightings) goesOn(piece []byte) bool {
 // to be held back.
 func (f *sightings) hides(all *needles) bool {
 	n := len(f.held)
-	if n <= minNeedle || n >= knownFrom(len(f.way)) {
+	if n <= minNeedle || n >= f.known {
 		return false
 	}
 	all.mu.RLock()
@@ -66,26 +71,44 @@ func (f *sightings) hides(all *needles) bool {
 // in it the first begins that may go on.
 func (f *sightings) look(all *needles, text []byte, at int64) (open int) {
 	s := all.scan(text, f.now[:0])
-	f.now, f.way, f.free, f.window = s.found, s.way, s.free, all.longest.Load()
+	f.now, f.way, f.free, f.known, f.window = s.found, s.way, s.free, s.known, all.longest.Load()
 	f.took(s)
 	f.spent = f.spent || f.steps > firstSteps+stepsPerByte*(at+f.aside+int64(len(text)))
 	return s.open
 }
 
-// note keeps what was seen in the text. What begins at a place or after it is looked at
-// again, and may be longer; but what is whole is masked, if nothing more comes too.
-func (f *sightings) note(at int64, before, length int) {
+// note keeps what was seen in the text, which begins at a place in the stream. What was
+// seen in it before may be longer now, and is then the longer one's.
+func (f *sightings) note(at int64, length int) {
+	first := len(f.masks)
+	for first > 0 && f.masks[first-1].from >= at {
+		first--
+	}
+	before := slices.Clone(f.masks[first:])
+	f.masks = f.masks[:first]
 	for _, s := range f.now {
-		switch {
-		case s.of == nil && s.to-s.from >= minNeedle: // now, and not once it ends: how long it goes on is not to be seen
-			f.hold.put(at+int64(s.from), 0, at+int64(length)-f.window)
-		case s.of != nil:
-			m := masking{span{at + int64(s.from), at + int64(s.to)}, s.of}
-			f.hold.whole(m.from, m.to)
-			if s.from < before || !slices.Contains(f.masks, m) {
-				f.masks = append(f.masks, m)
-			}
+		from, to := at+int64(s.from), at+int64(s.to)
+		if s.of != nil {
+			f.hold.whole(from, to)
+			f.masks = append(f.masks, masking{span{from, to}, s.of})
 		}
+		if s.more && s.to-s.from >= minNeedle { // now, and not once it ends: how long it goes on is not to be seen
+			f.hold.put(from, 0, at+int64(length)-f.window)
+		}
+	}
+	f.keep(before, first)
+}
+
+// keep keeps masks that are in none of those from first on: what they are of may be
+// looked for no more.
+func (f *sightings) keep(masks []masking, first int) {
+	for _, m := range masks {
+		if !slices.ContainsFunc(f.masks[first:], func(one masking) bool { return one.from <= m.from && m.to <= one.to }) {
+			f.masks = append(f.masks, m)
+		}
+	}
+	if len(masks) > 0 {
+		slices.SortFunc(f.masks[first:], func(a, b masking) int { return cmp.Compare(a.from, b.from) })
 	}
 }
 
