@@ -23,7 +23,7 @@ func (b *Broker) answer(c *call, resp *http.Response, scrub *injector.Scrubber) 
 		err = b.filter(c, resp, scrub)
 	}
 	if err != nil {
-		return masked(err, scrub)
+		return masked(c.ctx, err, scrub)
 	}
 	b.answerHead(c, resp, scrub)
 	if err := unhurried(c.ctx, scrub); err != nil {

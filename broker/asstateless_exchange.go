@@ -179,7 +179,7 @@ func (t *turn) last(m mcp.Answer) (said, error) {
 	}
 	message, status, err := m.Complete(t.by.method, id)
 	if err != nil {
-		return said{}, masked(unreadable(err), t.answer.scrub)
+		return said{}, masked(t.answer.call.ctx, unreadable(err), t.answer.scrub)
 	}
 	return saying(message, status)
 }

@@ -333,7 +333,7 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 	c.scrub = scrub
 	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
 	if err != nil {
-		return nil, nil, masked(err, scrub)
+		return nil, nil, masked(c.ctx, err, scrub)
 	}
 	if err := b.acceptable(c, resp); err != nil {
 		_ = resp.Body.Close()
@@ -361,12 +361,14 @@ func (b *Broker) acceptable(c *call, resp *http.Response) error {
 }
 
 // masked returns err without what an upstream may have put into it: libraries
-// quote the bytes they could not read.
-func masked(err error, scrub *injector.Scrubber) error {
+// quote the bytes they could not read. It returns no sooner than an answer with that text
+// would be given out: the agent sees when its call fails.
+func masked(ctx context.Context, err error, scrub *injector.Scrubber) error {
 	f, ok := errors.AsType[*fault.Error](err)
 	if !ok || f.Err == nil {
 		return err
 	}
 	text := scrub.ErrorText(f.Err.Error())
+	_ = unhurried(ctx, scrub) // where ctx ends before, that is when the call fails
 	return fault.Wrap(f.Op, f.Kind, f.Hint, errors.New(text[:min(len(text), 256)]))
 }

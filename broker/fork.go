@@ -131,7 +131,7 @@ func (a *answered) next(b *Broker) (mcp.Answer, error) {
 	}
 	b.noticed(a.call)
 	if err != nil {
-		return mcp.Answer{}, masked(unreadable(err), a.scrub)
+		return mcp.Answer{}, masked(a.call.ctx, unreadable(err), a.scrub)
 	}
 	return m, nil
 }

@@ -53,3 +53,20 @@ func TestABridgedAnswerFullOfGuessesHasItsPace(t *testing.T) {
 		t.Errorf("came after %v, its pace is %v", took, least)
 	}
 }
+
+// So does a failure whose text, which is for the log, quotes what the upstream said: the
+// agent sees when its call fails.
+func TestAnErrorFullOfGuessesHasItsPace(t *testing.T) {
+	t.Parallel()
+	const length = 40 << 10
+	w := hostileOver(t, "https", "bearer")
+	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+		token := bearerOf(r)
+		raw(strings.Repeat(token[:len(token)-4]+".", length)[:length]+"\r\n\r\n")(rw, r)
+	})
+	began := time.Now()
+	got := w.do(w.call(get("/http/bearer-http/x")))
+	if took, least := time.Since(began), length*2*time.Microsecond; got.status != http.StatusBadGateway || took < least {
+		t.Errorf("got %d %s after %v, want 502 at its pace, %v", got.status, got.body, took, least)
+	}
+}

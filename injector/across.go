@@ -1,9 +1,6 @@
 package injector
 
-import (
-	"bytes"
-	"slices"
-)
+import "slices"
 
 // across follows secrets that an upstream says in parts: over the events of a
 // stream, over the strings of the JSON in them, over the data lines of one
@@ -12,6 +9,7 @@ import (
 // goes on with it in the next ones; what was said up to the second cuts the answer (cut.go).
 type across struct {
 	parts  []begun
+	line   int64   // where in the stream the line under way begins
 	lines  int     // how many ended
 	opened int     // in how many places one could go on, while there were any
 	prior  [6]byte // the last bytes of what was read
@@ -36,29 +34,15 @@ const (
 	// by digit, most parts go on within twenty events by chance, and in these few do
 )
 
-// AcrossParts makes s follow secrets from one part of a stream to the next.
-func (s *Scrubber) AcrossParts() {
+// acrossParts makes s follow secrets from one part of a stream to the next.
+func (s *search) acrossParts() {
 	if s.matcher != nil && s.across == nil {
 		s.across = &across{}
 	}
-	if s.then != nil {
-		s.then.AcrossParts()
-	}
-}
-
-// Message returns one whole message of a stream, masked, with nothing of it held
-// back, or nil once the answer is Spent or Cut. Secrets are followed from one message to
-// the next, after AcrossParts.
-func (s *Scrubber) Message(text []byte) []byte {
-	out := bytes.Clone(s.Last(text))
-	if s.Cut() {
-		return nil
-	}
-	return out
 }
 
 // resume goes on at now with the parts that the next byte may belong to.
-func (s *Scrubber) resume(now int64) {
+func (s *search) resume(now int64) {
 	s.across.opened++
 	for i := range s.across.parts {
 		p := &s.across.parts[i]
@@ -84,7 +68,7 @@ func edgeAfter(piece []byte, i int) int {
 }
 
 // readParts is read for a stream whose parts are followed.
-func (s *Scrubber) readParts(piece []byte) {
+func (s *search) readParts(piece []byte) {
 	a, edge := s.across, -1
 	for i := 0; i < len(piece) && !s.spent; {
 		if edge <= i {
@@ -167,12 +151,12 @@ func (a *across) read(piece []byte) {
 
 // endParts ends the parts under way before the byte c, at now. They may go on
 // in it all the same, unless it ends their line: it may be a character of the secret.
-func (s *Scrubber) endParts(now int64, c byte) {
-	line := !s.across.quoted && (c == '\n' || c == '\r')
+func (s *search) endParts(now int64, c byte) {
+	ends := !s.across.quoted && (c == '\n' || c == '\r')
 	for i := range s.under.list {
 		r := &s.under.list[i]
 		if s.tells(r) {
-			if line {
+			if ends {
 				s.lose(r, now)
 			}
 			continue
@@ -186,9 +170,9 @@ func (s *Scrubber) endParts(now int64, c byte) {
 			s.ways.seen += 1 + len(s.across.parts)/8
 		}
 	}
-	if line {
+	if ends {
 		s.under.reset()
-		s.across.line = now
+		s.across.line = now + 1
 	}
 	if c == '\n' {
 		s.across.nextLine()
@@ -212,7 +196,7 @@ func (p place) framing() bool {
 }
 
 // count counts the secret of r, once.
-func (s *Scrubber) count(r *reading) {
+func (s *search) count(r *reading) {
 	if !r.counted {
 		r.counted = true
 		s.hits++

@@ -293,7 +293,7 @@ func TestScrubAcrossPartsCutsALineWithoutAnEnd(t *testing.T) {
 		s := hidden(ascii).NewScrubber()
 		s.AcrossParts()
 		got := string(s.Next([]byte("data: before " + ascii[:9])))
-		for range 2 * s.matcher.limit {
+		for range 2 * s.own.matcher.limit {
 			got += string(s.Next([]byte(more)))
 		}
 		if got != "data: before " || !s.Cut() {
@@ -384,11 +384,11 @@ func TestScrubAcrossPartsIsLinear(t *testing.T) {
 				s.AcrossParts()
 				for i := 0; i < len(text); i += 7 {
 					s.Next(text[i:min(i+7, len(text))])
-					if behind(s) > int(s.matcher.limit)+1 || len(s.across.parts) > mostParts+mostShort {
-						t.Fatalf("%s over %s: %d bytes held back and %d parts, want at most %d and %d", name, frame, behind(s), len(s.across.parts), s.matcher.limit+1, mostParts+mostShort)
+					if behind(s) > int(s.own.matcher.limit)+1 || len(s.own.across.parts) > mostParts+mostShort {
+						t.Fatalf("%s over %s: %d bytes held back and %d parts, want at most %d and %d", name, frame, behind(s), len(s.own.across.parts), s.own.matcher.limit+1, mostParts+mostShort)
 					}
 				}
-				if each := s.ways.seen / len(text); each > most {
+				if each := s.own.ways.seen / len(text); each > most {
 					t.Errorf("%s of %.20q over %s: %d edges a byte, want at most %d", name, secret, frame, each, most)
 				}
 			}

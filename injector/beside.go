@@ -2,7 +2,6 @@ package injector
 
 import (
 	"math"
-	"slices"
 	"strings"
 )
 
@@ -13,37 +12,6 @@ type beside struct {
 	known uint64     // of all, when idle was found
 	idle  bool       // all that is in there is searched for already
 	found *sightings // nil: nothing was searched yet
-}
-
-// sightings are what was seen so far.
-type sightings struct {
-	hold    hold
-	window  int64      // how long what is held back may be
-	held    []byte     // as it came, from where a needle may go on
-	way     []byte     // a needle that held is the beginning of, or none
-	free    int        // of way: before that no other ends
-	text    []byte     // held, and a piece
-	now     []sighting // in text
-	masks   []masking  // in what was read and not yet given out
-	counted int64      // what begins before this in the stream was counted
-	steps   int64      // that the search took
-	looks   looks      // that were close
-	aside   int64      // bytes that are none of the stream
-	hits    int
-	first   *Secrets
-	spent   bool
-}
-
-// sighting is a needle in a text.
-type sighting struct {
-	from, to int
-	of       *Secrets
-}
-
-// masking is a needle in the stream.
-type masking struct {
-	span
-	of *Secrets
 }
 
 // Beside has s mask the secrets of all too, in their literal forms.
@@ -73,20 +41,11 @@ func (t *needles) within(own *Scrubber) bool {
 		return false
 	}
 	for one := range t.of {
-		if !own.searches(one) {
+		if !own.has(one) {
 			return false
 		}
 	}
 	return true
-}
-
-func (s *Scrubber) searches(one *Secrets) bool {
-	for ; s != nil; s = s.then {
-		if s.matcher != nil && s.of == one {
-			return true
-		}
-	}
-	return false
 }
 
 // sight returns where what was seen is kept.
@@ -104,7 +63,7 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) {
 	}
 	f := b.sight()
 	if f.goesOn(piece) {
-		if n := len(f.held); n >= max(minNeedle, knownFrom(len(f.way))) {
+		if n := len(f.held); n >= max(minNeedle, f.known) {
 			f.hold.put(to-int64(n), 0, to-f.window)
 		}
 		if !f.hides(b.all) {
@@ -119,7 +78,7 @@ func (b *beside) next(own *Scrubber, piece []byte, to int64) {
 	}
 	at := to - int64(len(text))
 	n := f.look(b.all, text, at)
-	f.note(at, n, len(text))
+	f.note(at, len(text))
 	f.held = append(f.held[:0], text[n:]...)
 }
 
@@ -131,7 +90,7 @@ func (b *beside) held(total int64) int64 {
 		return math.MaxInt64
 	}
 	from := f.hold.begins(total - f.window)
-	if n := len(f.held); n >= max(minNeedle, knownFrom(len(f.way))) {
+	if n := len(f.held); n >= max(minNeedle, f.known) {
 		from = min(from, total-int64(n))
 	}
 	return from
@@ -144,9 +103,6 @@ func (b *beside) finishLines(before int64) {
 	}
 }
 
-// knownFrom returns from how many bytes on the beginning of a needle tells it.
-func knownFrom(whole int) int { return min(mostShown, (whole+1)/2) }
-
 // takeUp holds what another search held back up to here: there may have been no search
 // beside it yet.
 func (b *beside) takeUp(held []byte) {
@@ -154,37 +110,8 @@ func (b *beside) takeUp(held []byte) {
 		return
 	}
 	if f := b.sight(); len(held) > len(f.held) {
-		f.held, f.way, f.free = append(f.held[:0], held...), nil, 0
+		f.held, f.way, f.free, f.known = append(f.held[:0], held...), nil, 0, 0
 	}
-}
-
-// goesOn reports whether held and piece are the beginning of a needle, as held was, and
-// holds the piece too: what comes in small pieces is not looked at anew with each.
-func (f *sightings) goesOn(piece []byte) bool {
-	n := len(f.held) + len(piece)
-	if len(f.held) == 0 || n >= f.free {
-		return false
-	}
-	f.steps += int64(len(piece))
-	for i, c := range piece {
-		if lower(c) != lower(f.way[len(f.held)+i]) {
-			return false
-		}
-	}
-	f.held = append(f.held, piece...)
-	return true
-}
-
-// hides reports whether another needle may be whole within held, of which too little came
-// to be held back.
-func (f *sightings) hides(all *needles) bool {
-	n := len(f.held)
-	if n <= minNeedle || n >= knownFrom(len(f.way)) {
-		return false
-	}
-	all.mu.RLock()
-	defer all.mu.RUnlock()
-	return all.heads.skip(f.held, 1)+headSize <= n
 }
 
 // rest searches what was held, at the end of the stream.
@@ -197,37 +124,10 @@ func (b *beside) rest(own *Scrubber, to int64) {
 	if n := len(f.held); n > 0 {
 		at := to - int64(n)
 		f.look(b.all, f.held, at)
-		f.note(at, n, n)
+		f.note(at, n)
 		f.held = f.held[:0]
 	}
 	f.hold = hold{}
-}
-
-// look finds what is in text, which begins at a place in the stream, and returns where
-// in it the first begins that may go on.
-func (f *sightings) look(all *needles, text []byte, at int64) (open int) {
-	s := all.scan(text, f.now[:0])
-	f.now, f.way, f.free, f.window = s.found, s.way, s.free, all.longest.Load()
-	f.took(s)
-	f.spent = f.spent || f.steps > firstSteps+stepsPerByte*(at+f.aside+int64(len(text)))
-	return s.open
-}
-
-// note keeps what was seen in the text. What begins at a place or after it is looked at
-// again, and may be longer; but what is whole is masked, if nothing more comes too.
-func (f *sightings) note(at int64, before, length int) {
-	for _, s := range f.now {
-		switch {
-		case s.of == nil && s.to-s.from >= minNeedle: // now, and not once it ends: how long it goes on is not to be seen
-			f.hold.put(at+int64(s.from), 0, at+int64(length)-f.window)
-		case s.of != nil:
-			m := masking{span{at + int64(s.from), at + int64(s.to)}, s.of}
-			f.hold.whole(m.from, m.to)
-			if s.from < before || !slices.Contains(f.masks, m) {
-				f.masks = append(f.masks, m)
-			}
-		}
-	}
 }
 
 // mask masks what was seen in text, which begins at a place in the stream. What the
@@ -252,22 +152,6 @@ func (b *beside) mask(text []byte, at int64) {
 
 // clear reports whether nothing is to be masked in what was read and not given out.
 func (b *beside) clear() bool { return b.found == nil || len(b.found.masks) == 0 }
-
-func (f *sightings) count(of *Secrets) {
-	if f.hits++; f.hits == 1 {
-		f.first = of
-	}
-}
-
-// blank masks text from one place to another, as far as it goes, and returns whether
-// anything of that was not masked before.
-func blank(text []byte, from, to int) (fresh bool) {
-	for i := max(from, 0); i < min(to, len(text)); i++ {
-		fresh = fresh || text[i] != mask
-		text[i] = mask
-	}
-	return fresh
-}
 
 // text returns out, which is a whole text as the answer's own search masked it, masked,
 // and with beginnings also what is the beginning of a secret, long enough to be known by.
@@ -297,51 +181,4 @@ func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
 		}
 	}
 	return string(whole)
-}
-
-// scanned is what was seen in a text.
-type scanned struct {
-	found []sighting
-	open  int    // where in the text the first begins that may go on after it
-	way   []byte // which that may be
-	free  int    // of way: before that no other ends
-	steps int    // bytes that were compared
-	looks int    // texts that were a needle's first bytes, or more
-}
-
-// took counts what a scan took.
-func (f *sightings) took(s scanned) {
-	f.steps += int64(s.steps)
-	if s.looks > 0 {
-		f.looks.add(s.looks)
-	}
-}
-
-// scan appends to found what is in text. What is the beginning of a needle is found too,
-// long enough to be known by, as nobody's: others than those that are looked for may begin
-// so.
-func (t *needles) scan(text []byte, found []sighting) scanned {
-	t.mu.RLock()
-	defer t.mu.RUnlock()
-	s := scanned{found: found, open: len(text)}
-	if len(t.root.next) == 0 {
-		return s
-	}
-	for i := t.heads.skip(text, 0); i < len(text); i = t.heads.skip(text, i+1) {
-		f := t.follow(text[i:])
-		s.steps += f.upto
-		if f.upto >= headSize {
-			s.looks++
-		}
-		switch {
-		case f.length > 0:
-			s.found = append(s.found, sighting{i, i + f.length, f.of})
-		case f.upto > 0 && f.upto >= knownFrom(f.whole):
-			s.found = append(s.found, sighting{i, i + f.upto, nil})
-		}
-		if f.way != nil && s.way == nil {
-			s.open, s.way, s.free = i, f.way, f.free
-		}
-	}
-	return s
 }

@@ -17,6 +17,7 @@ type needle struct {
 type branch struct {
 	text     []byte
 	from, to int       // the part of text that leads here from the branch before
+	least    int       // the length of the shortest that goes through it
 	ends     []needle  // that end here
 	first    []byte    // how each of next begins, folded
 	next     []*branch // none with less than a byte
@@ -29,18 +30,19 @@ func (t *needles) insert(one needle) {
 		c := lower(one.text[b.to])
 		i := bytes.IndexByte(b.first, c)
 		if i < 0 {
-			leaf := &branch{text: one.text, from: b.to, to: len(one.text), ends: []needle{one}}
+			leaf := &branch{text: one.text, from: b.to, to: len(one.text), least: len(one.text), ends: []needle{one}}
 			b.first, b.next = append(b.first, c), append(b.next, leaf)
 			return
 		}
 		next := b.next[i]
 		n := agree(next, one.text[b.to:])
 		if at := next.from + n; at < next.to {
-			fork := &branch{text: next.text, from: next.from, to: at, first: []byte{lower(next.text[at])}, next: []*branch{next}}
+			fork := &branch{text: next.text, from: next.from, to: at, least: next.least, first: []byte{lower(next.text[at])}, next: []*branch{next}}
 			next.from = at
 			b.next[i] = fork
 		}
 		b = b.next[i]
+		b.least = min(b.least, len(one.text))
 	}
 	b.ends = append(b.ends, one)
 }
@@ -66,9 +68,12 @@ func (t *needles) remove(b *branch, at int, one needle) {
 	}
 	switch {
 	case len(b.ends) > 0:
-		b.text = b.ends[0].text
+		b.text, b.least = b.ends[0].text, b.to
 	case len(b.next) > 0:
-		b.text = b.next[0].text
+		b.text, b.least = b.next[0].text, b.next[0].least
+		for _, next := range b.next[1:] {
+			b.least = min(b.least, next.least)
+		}
 	default:
 		b.text = nil
 	}
@@ -84,43 +89,4 @@ func agree(b *branch, text []byte) int {
 		}
 	}
 	return n
-}
-
-// followed is how far a text goes as needles do.
-type followed struct {
-	length int      // of the longest needle that the text begins with, or 0
-	of     *Secrets // whose that is
-	way    []byte   // a longer one that all of the text is the beginning of, or none
-	free   int      // after the text, no other ends before so many bytes of way
-	upto   int      // that many bytes are the beginning of one
-	whole  int      // the length of one that begins so
-}
-
-// follow compares the beginning of text with all needles.
-func (t *needles) follow(text []byte) (f followed) {
-	b := &t.root
-	for {
-		if len(b.ends) > 0 {
-			f.length, f.of = b.to, b.ends[0].of
-		}
-		if f.upto == len(text) {
-			if len(b.next) > 0 {
-				f.way, f.free = b.next[0].text, b.next[0].to
-			}
-			return f
-		}
-		i := bytes.IndexByte(b.first, lower(text[f.upto]))
-		if i < 0 {
-			return f
-		}
-		b = b.next[i]
-		f.whole = len(b.text)
-		f.upto += agree(b, text[f.upto:])
-		if f.upto < b.to {
-			if f.upto == len(text) {
-				f.way, f.free = b.text, b.to
-			}
-			return f
-		}
-	}
 }

@@ -16,11 +16,16 @@ const (
 // may cost. From then on nothing is given out: the answer can't be searched for
 // secrets in good time, and is to be cut.
 func (s *Scrubber) Spent() bool {
-	return s.spent || s.beside.spent() || s.then != nil && s.then.Spent()
+	for m := range s.searches() {
+		if m.spent {
+			return true
+		}
+	}
+	return s.beside.spent()
 }
 
 // spend ends the search when what was read up to now cost too much.
-func (s *Scrubber) spend(now int64) {
+func (s *search) spend(now int64) {
 	if int64(s.ways.seen) > firstSteps+stepsPerByte*(now+s.aside) {
 		s.spent = true
 	}

@@ -1,14 +1,14 @@
 package injector
 
 // Hits returns how many times a secret was masked.
-func (s *Scrubber) Hits() int { return s.hits + s.HitsOfOthers() }
+func (s *Scrubber) Hits() int { return s.own.hits + s.HitsOfOthers() }
 
 // HitsOfOthers returns how many of the hits were of secrets that s is not of: what the
 // same workload got before, or others did.
 func (s *Scrubber) HitsOfOthers() int {
-	hits := s.left
-	for t := s.then; t != nil; t = t.then {
-		hits += t.hits
+	hits := s.late.hits
+	for i := range s.others {
+		hits += s.others[i].hits
 	}
 	if s.beside.found != nil {
 		hits += s.beside.found.hits
@@ -19,8 +19,8 @@ func (s *Scrubber) HitsOfOthers() int {
 // OfOthers returns the Secrets of one of those hits, or nil. After the first hit it is
 // that one's.
 func (s *Scrubber) OfOthers() *Secrets {
-	for t := s.then; t != nil; t = t.then {
-		if t.hits > 0 {
+	for i := range s.others {
+		if t := &s.others[i]; t.hits > 0 {
 			return t.of
 		}
 	}

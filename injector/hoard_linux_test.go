@@ -116,8 +116,8 @@ func (m memory) awaitNone(texts map[string][]byte) {
 	}
 }
 
-// search has a scrubber find a disguised text, and reports whether it masked that.
-func search(s *Scrubber, text []byte) bool {
+// masks has a scrubber find a disguised text, and reports whether it masked that.
+func masks(s *Scrubber, text []byte) bool {
 	answer := disguise(bytes.Clone(text))
 	out := s.Message(answer)
 	masked := bytes.Count(out, []byte{mask}) == len(text)
@@ -149,7 +149,7 @@ func TestFormsAreOverwrittenOnceNobodyHasThem(t *testing.T) {
 		runtime.GC()
 	}
 	for name, form := range forms {
-		if !search(own, form) {
+		if !masks(own, form) {
 			t.Errorf("%s: came through an answer that began before", name)
 		}
 	}

@@ -3,7 +3,8 @@ package injector
 import "math"
 
 // hold is what is held back of an answer from where so much of a secret began that
-// nobody guesses it (form.known). Whether it is one only what comes after it tells. Were it
+// nobody guesses it: up to form.part, so that no more than one character less is shown of
+// one that is split by a pause. Whether it is one only what comes after it tells. Were it
 // held back no longer than until that is another character, then who has an upstream say
 // what they choose, and sees when it comes, would learn the secret one character at a
 // time. So it ends with the whole of the secret, which is masked, or when as much came as
@@ -14,10 +15,6 @@ type hold struct {
 	form  uint8 // of the last
 	count int   // 0: none
 }
-
-// known returns how many characters of f it is known by: nobody guesses so many, and
-// no more than one less is shown of a secret that is split by a pause.
-func (f *form) known() int { return f.part }
 
 // put holds back what comes from start on. What began before old is over.
 func (h *hold) put(start int64, form uint8, old int64) {

@@ -10,55 +10,77 @@ type Late interface {
 	Since(seen uint64) (all []*Secrets, now uint64)
 }
 
+// lateness is what an answer knows of Late.
+type lateness struct {
+	from Late // or nil
+	seen uint64
+	hits int // of searches that were given up
+}
+
 // Watch has s mask what late comes to know from now on, and no longer what late
 // gave up. seen is the number of the state in which s was made.
-func (s *Scrubber) Watch(late Late, seen uint64) { s.late, s.seen = late, seen }
+func (s *Scrubber) Watch(late Late, seen uint64) { s.late.from, s.late.seen = late, seen }
 
 // catchUp takes over what changed. A stream may outlive many credentials, so what
 // is given up makes room.
 func (s *Scrubber) catchUp() {
-	if s.late == nil || s.matcher == nil {
+	if s.late.from == nil || s.own.matcher == nil {
 		return
 	}
-	all, now := s.late.Since(s.seen)
-	if now == s.seen {
+	all, now := s.late.from.Since(s.late.seen)
+	if now == s.late.seen {
 		return
 	}
-	s.seen, s.beside.known = now, 0
-	last, known := s, []*Secrets{s.of}
-	for last.then != nil {
-		if t := last.then; slices.Contains(all, t.of) {
-			last, known = t, append(known, t.of)
-		} else {
-			s.leave(t)
-			last.then = t.then
-		}
+	s.late.seen, s.beside.known = now, 0
+	s.keepOf(all)
+	known := []*Secrets{s.own.of}
+	for i := range s.others {
+		known = append(known, s.others[i].of)
 	}
 	for _, one := range all {
 		if !slices.Contains(known, one) {
-			last.then = one.NewScrubber()
-			last = last.then
-			last.at, last.aside = s.join.total, -s.join.total // it has seen nothing yet
-			if s.across != nil {
-				last.AcrossParts()
-			}
+			s.others = append(s.others, s.begin(one))
 		}
 	}
 }
 
-// leave ends the search of t, which is behind s. What is under way in it may be the
-// beginning of its secret, which is looked for beside from now on. Where that says so much of
-// it that the answer would be cut if it were no more, the answer is cut: it can't be told
-// any more.
-func (s *Scrubber) leave(t *Scrubber) {
-	if t.across != nil && !s.Cut() && (len(t.across.lost) > 0 || slices.ContainsFunc(t.under.list, func(r reading) bool { return t.tells(&r) })) {
-		t.hits++
-		s.across.cut = true
+// keepOf ends the searches for what is not among all.
+func (s *Scrubber) keepOf(all []*Secrets) {
+	kept := s.others[:0]
+	for i := range s.others {
+		m := &s.others[i]
+		if slices.Contains(all, m.of) {
+			kept = append(kept, *m)
+		} else {
+			s.leave(m)
+		}
 	}
-	s.beside.takeUp(s.join.since(t.oldest()))
-	if old := t.at - t.matcher.limit; t.hold.begins(old) < t.at {
-		s.hold.put(t.hold.from, t.hold.form, old)
-		s.hold.put(t.hold.last, t.hold.form, old)
+	clear(s.others[len(kept):]) // they have secrets
+	s.others = kept
+}
+
+// begin returns a search that has seen nothing of the answer yet.
+func (s *Scrubber) begin(one *Secrets) search {
+	m := one.search()
+	m.at, m.aside = s.join.total, -s.join.total
+	if s.inParts() {
+		m.acrossParts()
 	}
-	s.left += t.hits
+	return m
+}
+
+// leave ends a search. What is under way in it may be the beginning of its secret, which
+// is looked for beside from now on. Where that says so much of it that the answer would
+// be cut if it were no more, the answer is cut: it can't be told any more.
+func (s *Scrubber) leave(m *search) {
+	if m.across != nil && !s.Cut() && (len(m.across.lost) > 0 || slices.ContainsFunc(m.under.list, func(r reading) bool { return m.tells(&r) })) {
+		m.hits++
+		s.cut = true
+	}
+	s.beside.takeUp(s.join.since(m.oldest()))
+	if old := m.at - m.matcher.limit; m.hold.begins(old) < m.at {
+		s.own.hold.put(m.hold.from, m.hold.form, old)
+		s.own.hold.put(m.hold.last, m.hold.form, old)
+	}
+	s.late.hits += m.hits
 }

@@ -32,7 +32,7 @@ func newMatcher(forms []form, longest int) *matcher {
 	known := 0
 	for i := range forms {
 		m.admit(uint8(i), &b)
-		known = max(known, forms[i].known())
+		known = max(known, forms[i].part)
 	}
 	m.tail = min(m.limit, longestOf(known))
 	return m

@@ -119,11 +119,11 @@ func TestScrubIsLinear(t *testing.T) {
 			s := secrets.NewScrubber()
 			for i := 0; i < len(text); i += 7 {
 				s.Next(text[i:min(i+7, len(text))])
-				if behind(s) > int(s.matcher.limit)+1 {
-					t.Fatalf("%s: %d bytes held back, want at most %d", name, behind(s), s.matcher.limit+1)
+				if behind(s) > int(s.own.matcher.limit)+1 {
+					t.Fatalf("%s: %d bytes held back, want at most %d", name, behind(s), s.own.matcher.limit+1)
 				}
 			}
-			if each := s.ways.seen / len(text); each > c.most {
+			if each := s.own.ways.seen / len(text); each > c.most {
 				t.Errorf("%s of %.20q...: %d edges a byte, want at most %d", name, c.secret, each, c.most)
 			}
 		}
@@ -211,7 +211,7 @@ func TestScrubKeepsJSONValid(t *testing.T) {
 // still masks its end.
 func TestScrubHoldsBackNoMoreThanItsLimit(t *testing.T) {
 	s := hidden(canary).NewScrubber()
-	limit := int(s.matcher.limit)
+	limit := int(s.own.matcher.limit)
 	text := canary[:4]
 	for _, r := range canary[4 : len(canary)-4] {
 		text += "&#" + strings.Repeat("0", mostIdle-10) + fmt.Sprintf("%d;", r)

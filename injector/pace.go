@@ -50,7 +50,7 @@ func (l *looks) join(other looks) {
 // looked returns all close looks in the answer so far.
 func (s *Scrubber) looked() looks {
 	var all looks
-	for m := s; m != nil; m = m.then {
+	for m := range s.searches() {
 		if l := m.looks; l.count > 0 {
 			all.join(l)
 		}
@@ -61,13 +61,19 @@ func (s *Scrubber) looked() looks {
 	return all
 }
 
-// searching is what pace is to know of the time before a search.
+// pace is what is known of an answer with close looks in it.
+type pace struct {
+	until time.Time // see NotBefore
+	near  int64     // up to where what was looked at may go on, of all bytes that were read
+}
+
+// searching is what keepPace is to know of the time before a search.
 type searching struct {
 	began time.Time // zero where there was no close look yet: the first one's time stands for it then
 	count int       // of close looks
 }
 
-// began is called before the search of a piece, for pace.
+// began is called before the search of a piece, for keepPace.
 func (s *Scrubber) began() searching {
 	count := s.looked().count
 	if count == 0 {
@@ -76,19 +82,22 @@ func (s *Scrubber) began() searching {
 	return searching{time.Now(), count}
 }
 
-// pace notes when a piece of so many bytes may be given out.
-func (s *Scrubber) pace(was searching, bytes int) {
+// keepPace notes when a piece of so many bytes may be given out.
+func (s *Scrubber) keepPace(was searching, bytes int) {
 	all := s.looked()
 	if all.count == 0 {
 		return
 	}
-	total := s.join.total + s.aside
+	if s.pace == nil {
+		s.pace = &pace{}
+	}
+	total := s.join.total + s.own.aside
 	if all.count > was.count {
-		s.near = total + s.goesOn()
+		s.pace.near = total + s.goesOn()
 	}
 	least := time.Duration(bytes) * pacePerByte
 	if int64(all.count) <= freeLooks+total/freeBytes {
-		if least = leastPace; total-int64(bytes) > s.near {
+		if least = leastPace; total-int64(bytes) > s.pace.near {
 			return
 		}
 	}
@@ -96,22 +105,23 @@ func (s *Scrubber) pace(was searching, bytes int) {
 	if began.IsZero() {
 		began = all.first
 	}
-	if due := began.Add(max(least, leastPace)); due.After(s.paced) {
-		s.paced = due
+	if due := began.Add(max(least, leastPace)); due.After(s.pace.until) {
+		s.pace.until = due
 	}
 }
 
 // goesOn returns for how many bytes what was looked at may go on, at most.
 func (s *Scrubber) goesOn() int64 {
-	var longest int64
-	for m := s; m != nil; m = m.then {
-		longest = max(longest, m.matcher.limit)
-	}
-	return longest * mostIdle / 8 // two characters of hex for each of a secret
+	return s.longest() * mostIdle / 8 // two characters of hex for each of a secret
 }
 
 // NotBefore returns when what was read last may be given out. Before, the time of an answer
 // would tell an agent how much of a guess is right. It is the zero time where
 // nothing is to be waited for, as in an answer that has nothing in it of how a secret
 // begins; where that is little, it is leastPace after the search began.
-func (s *Scrubber) NotBefore() time.Time { return s.paced }
+func (s *Scrubber) NotBefore() time.Time {
+	if s.pace == nil {
+		return time.Time{}
+	}
+	return s.pace.until
+}

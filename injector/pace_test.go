@@ -161,7 +161,7 @@ func TestWhatFollowsAGuessEnds(t *testing.T) {
 					s.AcrossParts()
 				}
 				s.Next([]byte(guess + c.before + strings.Repeat(c.more, 4<<10)))
-				steps[i] = s.ways.seen
+				steps[i] = s.own.ways.seen
 			}
 			if more := steps[0] - steps[1]; more > 16*mostIdle {
 				t.Errorf("%s, parts %t: %d steps more where the guess is right", name, parts, more)

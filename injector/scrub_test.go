@@ -109,7 +109,7 @@ func TestScrubByteByByte(t *testing.T) {
 func TestScrubHoldsBackATail(t *testing.T) {
 	s := hidden(canary).NewScrubber()
 	part := knownBy(t, hidden(canary), canary)
-	text := strings.Repeat("-", int(s.matcher.tail)+10)
+	text := strings.Repeat("-", int(s.own.matcher.tail)+10)
 	for _, step := range []struct{ piece, next, due string }{
 		{text, text[:10], text[10:]},
 		{"!", "", "!"},

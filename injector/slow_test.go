@@ -64,8 +64,8 @@ func TestTheStepsForAnAnswerAreBounded(t *testing.T) {
 				}
 				given += len(s.Rest())
 				const one = 1 << 16 // no more than one byte may cost
-				if most := firstSteps + stepsPerByte*len(text) + one; s.ways.seen > most {
-					t.Errorf("%s of %.8s..., in parts %t: %d steps, want at most %d", name, secret, parts, s.ways.seen, most)
+				if most := firstSteps + stepsPerByte*len(text) + one; s.own.ways.seen > most {
+					t.Errorf("%s of %.8s..., in parts %t: %d steps, want at most %d", name, secret, parts, s.own.ways.seen, most)
 				}
 				if s.Cut() {
 					continue // it is the beginning of the secret
@@ -75,9 +75,9 @@ func TestTheStepsForAnAnswerAreBounded(t *testing.T) {
 				} else if given != len(text) {
 					t.Errorf("%s of %.8s...: %d bytes of %d given out", name, secret, given, len(text))
 				}
-				if ordinary && s.ways.seen > stepsPerByte*len(text) {
+				if ordinary && s.own.ways.seen > stepsPerByte*len(text) {
 					t.Errorf("%s of %.8s..., in parts %t: %d steps for %d bytes, want at most %d each",
-						name, secret, parts, s.ways.seen, len(text), stepsPerByte)
+						name, secret, parts, s.own.ways.seen, len(text), stepsPerByte)
 				}
 			}
 		}

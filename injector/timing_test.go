@@ -21,7 +21,7 @@ func knownBy(t *testing.T, secrets *Secrets, secret string) int {
 	t.Helper()
 	for _, f := range secrets.matcher().forms {
 		if f.alphabet == plain && string(f.text) == secret {
-			return f.known()
+			return f.part
 		}
 	}
 	t.Fatal("the secret is in no form as it is")
