@@ -19,29 +19,29 @@ func (s *Scrubber) Beside(all *Needles) { s.beside.all = all.set() }
 
 func (b *beside) spent() bool { return b.found != nil && b.found.spent }
 
-// rests reports whether there is nothing to look for beside what own searches for.
-func (b *beside) rests(own *Scrubber) bool {
+// rests reports whether there is nothing to look for beside what the answer's searches are for.
+func (b *beside) rests(answer *Scrubber) bool {
 	if b.all == nil {
 		return true
 	}
 	if now := b.all.changes.Load(); now != b.known {
-		b.known, b.idle = now, b.all.within(own)
+		b.known, b.idle = now, b.all.within(answer)
 	}
 	return b.idle
 }
 
-// mostOwn is how many secrets an answer's own search is for, at most.
+// mostOwn is how many Secrets an answer's searches are for, at most.
 const mostOwn = 8
 
-// within reports whether own searches for all of t.
-func (t *needles) within(own *Scrubber) bool {
+// within reports whether the answer is searched for all of t anyway.
+func (t *needles) within(answer *Scrubber) bool {
 	t.mu.RLock()
 	defer t.mu.RUnlock()
 	if len(t.of) > mostOwn {
 		return false
 	}
 	for one := range t.of {
-		if !own.has(one) {
+		if !answer.has(one) {
 			return false
 		}
 	}
@@ -57,8 +57,8 @@ func (b *beside) sight() *sightings {
 }
 
 // next takes a piece that ends at a place in the stream.
-func (b *beside) next(own *Scrubber, piece []byte, to int64) {
-	if b.rests(own) && (b.found == nil || len(b.found.held) == 0) {
+func (b *beside) next(answer *Scrubber, piece []byte, to int64) {
+	if b.rests(answer) && (b.found == nil || len(b.found.held) == 0) {
 		return
 	}
 	f := b.sight()
@@ -115,8 +115,8 @@ func (b *beside) takeUp(held []byte) {
 }
 
 // rest searches what was held, at the end of the stream.
-func (b *beside) rest(own *Scrubber, to int64) {
-	b.next(own, nil, to)
+func (b *beside) rest(answer *Scrubber, to int64) {
+	b.next(answer, nil, to)
 	f := b.found
 	if f == nil {
 		return
@@ -155,8 +155,8 @@ func (b *beside) clear() bool { return b.found == nil || len(b.found.masks) == 0
 
 // text returns out, which is a whole text as the answer's own search masked it, masked,
 // and with beginnings also what is the beginning of a secret, long enough to be known by.
-func (b *beside) text(own *Scrubber, text, out string, beginnings bool) string {
-	if len(text) < minNeedle || b.rests(own) {
+func (b *beside) text(answer *Scrubber, text, out string, beginnings bool) string {
+	if len(text) < minNeedle || b.rests(answer) {
 		return out
 	}
 	f := b.sight()

@@ -17,14 +17,18 @@ func (s *Scrubber) HitsOfOthers() int {
 }
 
 // OfOthers returns the Secrets of one of those hits, or nil. After the first hit it is
-// that one's.
+// that one's, and where one search found what another found the beginning of, the longer.
 func (s *Scrubber) OfOthers() *Secrets {
+	var longest *search
 	for i := range s.others {
-		if t := &s.others[i]; t.hits > 0 {
-			return t.of
+		if m := &s.others[i]; m.hits > 0 && (longest == nil || m.matcher.limit > longest.matcher.limit) {
+			longest = m
 		}
 	}
-	if s.beside.found != nil {
+	switch {
+	case longest != nil:
+		return longest.of
+	case s.beside.found != nil:
 		return s.beside.found.first
 	}
 	return nil

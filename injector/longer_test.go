@@ -39,6 +39,21 @@ func TestAHitIsOfTheLongest(t *testing.T) {
 	}
 }
 
+// Also of two that the same workload got.
+func TestAHitOfTheSameWorkloadIsOfTheLongest(t *testing.T) {
+	const long = "beginsABCDEFGH-and-goes-on-for-long"
+	of := []*Secrets{secretsFrom(long[:8]), secretsFrom(long), secretsFrom(long[6:14])}
+	for _, parts := range []bool{false, true} {
+		s := secretsFrom(ownSecret).NewScrubber(of...)
+		if parts {
+			s.AcrossParts()
+		}
+		if got := string(s.Last([]byte("x " + long))); got != "x "+strings.Repeat("*", len(long)) || s.OfOthers() != of[1] {
+			t.Errorf("in parts %t: got %q, of the longest: %t", parts, got, s.OfOthers() == of[1])
+		}
+	}
+}
+
 // What is masked stays so and is counted, though it is looked for no more before more of a
 // longer one came.
 func TestAHitOfWhatIsRemovedBeforeItIsGivenOut(t *testing.T) {
