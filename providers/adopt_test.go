@@ -2,6 +2,7 @@ package providers_test
 
 import (
 	"context"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -78,5 +79,37 @@ func TestAPoolThatHasCeasedMintsNothing(t *testing.T) {
 			t.Errorf("got valid %t, %d mints and %d revoked, want both revoked and no more", r.Valid(held), mints, revoked)
 		}
 		r.Stop(t)
+	})
+}
+
+// at is a provider whose leases its system alone knows.
+type at struct {
+	*scripted
+	issuer string
+}
+
+// Issuer implements providers.Issuing.
+func (a at) Issuer() string { return a.issuer }
+
+// A system says of what it does not know that it has ended it. Where the name is
+// registered for another by then, that is not taken for the end.
+func TestWhatAnotherSystemSaysToHaveEndedMayLiveOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		left := crashed(t, at{lasting(time.Hour), "https://a.test"}, 2)
+		for issuer, want := range map[string]string{"https://a.test": "revoke", "https://b.test": "revoke_failed"} {
+			p := lasting(time.Hour)
+			r := one(t, at{p, issuer})
+			if n := r.Adopt(t.Context(), slices.Clone(left)); n != 1 {
+				t.Errorf("%s: got %d adopted, want one", issuer, n)
+			}
+			synctest.Wait()
+			if _, revoked := p.count(); revoked != 1 || r.Owed() != 0 || r.Events(t) != want {
+				t.Errorf("%s: got %d revocations, %d owed and %q, want %s", issuer, revoked, r.Owed(), r.Events(t), want)
+			}
+			if again := r.Orphans(t); (len(again) == 0) != (want == "revoke") || len(again) == 1 && again[0].Issuer != "https://a.test" {
+				t.Errorf("%s: got %+v left for the next start", issuer, again)
+			}
+			r.Stop(t)
+		}
 	})
 }

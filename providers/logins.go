@@ -70,7 +70,7 @@ func (p *Pool) loggedIn(reg *registration, handle string, end time.Time) error {
 		}
 		return same || !l.record.SystemEnd.IsZero() && now.After(l.record.SystemEnd)
 	})
-	r := audit.Record{Kind: audit.Issuance, Event: eventLogin, Bundle: p.bundle(), Provider: reg.name, Credential: id, Lease: handle, SystemEnd: end.Round(0)}
+	r := audit.Record{Kind: audit.Issuance, Event: eventLogin, Bundle: p.bundle(), Provider: reg.name, Credential: id, Lease: handle, Issuer: reg.issuer(), SystemEnd: end.Round(0)}
 	// Kept whatever becomes of the record, which may be written with an error.
 	p.logins.all = append(p.logins.all, login{reg, r})
 	return p.record(&r)

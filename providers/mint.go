@@ -203,7 +203,10 @@ func (p *Pool) record(r *audit.Record) error {
 }
 
 func (p *Pool) entry(event string, l *lease, start time.Time) *audit.Record {
-	c := l.credential
+	c, issuer := l.credential, ""
+	if c.Lease() != "" {
+		issuer = l.reg.issuer()
+	}
 	return &audit.Record{
 		Kind:        audit.Issuance,
 		Event:       event,
@@ -216,6 +219,7 @@ func (p *Pool) entry(event string, l *lease, start time.Time) *audit.Record {
 		NotAfter:    c.NotAfter(),
 		SystemEnd:   l.systemEnd(),
 		Lease:       c.Lease(),
+		Issuer:      issuer,
 		Escrow:      l.escrowed,
 		Duration:    p.clock().Sub(start),
 	}

@@ -72,7 +72,7 @@ func orphan(r audit.Record) audit.Record {
 	}
 	return audit.Record{
 		Kind: audit.Issuance, Event: event, Agent: r.Agent, Provider: r.Provider, Credential: r.Credential,
-		Fingerprint: r.Fingerprint, Scopes: r.Scopes, NotAfter: r.NotAfter, SystemEnd: r.SystemEnd, Lease: r.Lease, Escrow: r.Escrow,
+		Fingerprint: r.Fingerprint, Scopes: r.Scopes, NotAfter: r.NotAfter, SystemEnd: r.SystemEnd, Lease: r.Lease, Issuer: r.Issuer, Escrow: r.Escrow,
 	}
 }
 
@@ -91,6 +91,9 @@ func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 		login := isLogin(r.Event)
 		if d.record.Event = "revoke"; login {
 			d.record.Event = eventLogout
+		}
+		if d.reg != nil && r.Issuer != "" && r.Issuer != d.reg.issuer() {
+			d.elsewhere = r.Issuer
 		}
 		switch {
 		case !d.lives(p.clock()):

@@ -205,7 +205,8 @@ func (p *Pool) open(leases int) error {
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.debts.open(p.pay)
 	p.reminded = p.clock()
-	p.reminder = time.AfterFunc(lookEvery, p.remindDue)
+	p.reminder = time.AfterFunc(time.Hour, p.remindDue)
+	p.reminder.Reset(lookEvery) // once it can be reset again
 	p.close = p.closeOnce()
 	p.siblings.add(&p.ledger)
 	for _, reg := range p.registrations {

@@ -50,7 +50,7 @@ type Revoker interface {
 	Revoke(ctx context.Context, h Held) error
 }
 
-// Issuing is a Revoker of what it is shown. Issuer names the system, such as by its URL:
+// Issuing is a Revoker that says whose its credentials are. Issuer names the system, such as by its URL:
 // what was kept in escrow is shown to the one that issued it, and not to another that is
 // registered by the name since. Of one that is not Issuing, or returns "", nothing is kept.
 type Issuing interface {

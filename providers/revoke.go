@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"mintmark/broker/audit"
+	"mintmark/internal/fault"
 )
 
 const (
@@ -28,7 +29,8 @@ type debt struct {
 	paid   func()        // called when nobody will try again; may be nil
 	erase  func()        // called when its system has ended it; may be nil
 
-	withdraw func() // erases its secret from escrow; nil: it is not there
+	elsewhere string // where it was made, if its provider is registered for another system now
+	withdraw  func() // erases its secret from escrow; nil: it is not there
 
 	credential Credential // that it is the end of; none for a login or an orphan
 }
@@ -66,6 +68,10 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	}
 	start := p.clock()
 	err := p.attempt(ctx, d)
+	if err == nil && d.elsewhere != "" {
+		p.unsure(ctx, d)
+		return true
+	}
 	r := d.record
 	r.Bundle, r.Duration = p.bundle(), p.clock().Sub(start)
 	if err == nil {
@@ -86,6 +92,17 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	}
 	p.leaveEscrow(d)
 	return true
+}
+
+// unsure puts on record that another system than the one which made it says that d has
+// ended: it may of what it does not know. A start that still reads that asks again,
+// whichever is registered then.
+func (p *Pool) unsure(ctx context.Context, d *debt) {
+	err := fault.New(d.record.Event, fault.Internal, fmt.Sprintf("it was made at %q, and %q, for which the provider is registered now, says that it has ended, as it may of what it does not know: %s",
+		d.elsewhere, d.reg.issuer(), d.byItself()))
+	p.logger.LogAttrs(ctx, slog.LevelWarn, "a lease may live on at its system", slog.String("event", d.record.Event), slog.String("provider", d.record.Provider),
+		slog.String("credential", d.record.Credential), slog.Any("error", err))
+	_ = p.recordCause(d.failed(), err)
 }
 
 // leaveEscrow erases what is kept of what has ended, unless a lease is of the same.

@@ -73,6 +73,7 @@ func appendCredential(b []byte, r *Record) []byte {
 	b = appendInstant(b, `,"system_end":"`, r.SystemEnd)
 	b = appendTrue(b, `,"cached":true`, r.Cached)
 	b = appendText(b, `,"lease":`, r.Lease)
+	b = appendText(b, `,"issuer":`, r.Issuer)
 	return appendTrue(b, `,"escrow":true`, r.Escrow)
 }
 

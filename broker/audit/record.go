@@ -57,6 +57,7 @@ type Record struct {
 	SystemEnd   time.Time `json:"system_end,omitzero"` // issuance with a lease or in escrow: when the issuing system ends it by itself; none: never
 	Cached      bool      `json:"cached,omitempty"`    // the lease was already held
 	Lease       string    `json:"lease,omitempty"`     // issuance: the issuing system's handle, to revoke an orphan by
+	Issuer      string    `json:"issuer,omitempty"`    // issuance with a lease: the system that knows it, where the provider says which
 	Escrow      bool      `json:"escrow,omitempty"`    // issuance: its system ends it only where it is shown the secret, which is kept in memory for the next start
 
 	Status    int           `json:"status,omitempty"`

@@ -7,6 +7,15 @@ import (
 	"mintmark/providers"
 )
 
+// Issuer says which Vault knows the leases, by what it is registered as. See
+// providers.Issuing.
+func (s *session) Issuer() string {
+	if namespace := s.client.Namespace(); namespace != "" {
+		return s.client.Address() + ", namespace " + namespace
+	}
+	return s.client.Address()
+}
+
 // Open returns the provider that cfg registers. It does no network I/O. One of a
 // database or another dynamic path is a providers.Revoker and providers.Renewer.
 func Open(cfg Config, env providers.Env) (providers.Provider, error) {
