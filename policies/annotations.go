@@ -14,7 +14,7 @@ func annotations() []string { return []string{"hint", "id"} }
 
 // misspelled returns what is to be said of annotations that are nearly one of ours.
 // Others are as they should be: Cedar lets everybody have their own.
-func misspelled(given map[types.Ident]types.String, where place) []problem {
+func misspelled(given map[types.AnnotationKey]types.String, where place) []problem {
 	var out []problem
 	for _, name := range slices.Sorted(maps.Keys(given)) {
 		for _, ours := range annotations() {

@@ -105,7 +105,7 @@ func (w *workloadAPI) wait(ctx context.Context) error {
 		select {
 		case <-w.ready:
 			if said != "" {
-				w.log(ctx, slog.LevelInfo, "the Workload API answers", slog.Duration("waited", time.Since(start)))
+				w.trust.options.Logger.LogAttrs(ctx, slog.LevelInfo, "the Workload API answers", w.named(slog.Duration("waited", time.Since(start)))...)
 			}
 			return nil
 		case <-ctx.Done():
@@ -116,13 +116,15 @@ func (w *workloadAPI) wait(ctx context.Context) error {
 				continue
 			}
 			said = reason
-			w.log(ctx, slog.LevelInfo, "waiting for the Workload API", slog.String("reason", reason), slog.Int("failures", w.failures()))
+			w.trust.options.Logger.LogAttrs(ctx, slog.LevelInfo, "waiting for the Workload API",
+				w.named(slog.String("reason", reason), slog.Int("failures", w.failures()))...)
 		}
 	}
 }
 
-func (w *workloadAPI) log(ctx context.Context, level slog.Level, text string, attrs ...slog.Attr) {
-	w.trust.options.Logger.LogAttrs(ctx, level, text, append([]slog.Attr{slog.String("address", w.address)}, attrs...)...)
+// named returns attrs behind the address of the endpoint.
+func (w *workloadAPI) named(attrs ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{slog.String("address", w.address)}, attrs...)
 }
 
 // failures returns how often the endpoint was asked in vain since it answered last.
@@ -191,7 +193,7 @@ func (w *workloadAPI) answered(s *stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.answered && s.failed != nil {
-		w.log(context.Background(), slog.LevelInfo, "the Workload API answers again", s.attrs()...)
+		w.trust.options.Logger.LogAttrs(context.Background(), slog.LevelInfo, "the Workload API answers again", w.named(s.attrs()...)...)
 	}
 	before := w.x509.answered && w.jwt.answered
 	s.answered, s.failed, s.outage = true, nil, outage{}
@@ -211,7 +213,8 @@ func (w *workloadAPI) fail(s *stream, err error) {
 	s.failed = err
 	s.outage.failures++
 	if s.answered && s.outage.due(w.trust.options.Clock()) {
-		w.log(context.Background(), slog.LevelWarn, "the Workload API does not answer: the last bundles stay in force", s.attrs()...)
+		w.trust.options.Logger.LogAttrs(context.Background(), slog.LevelWarn,
+			"the Workload API does not answer: the last bundles stay in force", w.named(s.attrs()...)...)
 	}
 }
 
