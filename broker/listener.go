@@ -11,7 +11,6 @@ import (
 	"os"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffetls/tlsconfig"
@@ -34,7 +33,7 @@ func (b *Broker) listen(ctx context.Context, c bundle.Config) error {
 	for i, l := range c.Listeners {
 		opened, err := b.openListener(ctx, l)
 		if err != nil {
-			return fmt.Errorf("listeners[%d]: %w", i, taken(err))
+			return fmt.Errorf("listeners[%d]: %w", i, unbound(err))
 		}
 		b.listeners = append(b.listeners, opened)
 	}
@@ -43,17 +42,9 @@ func (b *Broker) listen(ctx context.Context, c bundle.Config) error {
 	}
 	var err error
 	if b.admin, err = new(net.ListenConfig).Listen(ctx, "tcp", c.Metrics); err != nil {
-		return fmt.Errorf("metrics: %w", taken(err))
+		return fmt.Errorf("metrics: %w", unbound(err))
 	}
 	return nil
-}
-
-// taken says what to do where another process listens already.
-func taken(err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("%w: another process listens there: end it, or name another address", err)
-	}
-	return err
 }
 
 func (b *Broker) openListener(ctx context.Context, c bundle.Listener) (_ *listener, err error) {
@@ -107,11 +98,11 @@ func removeStale(path string) error {
 		return err
 	}
 	if info.Mode()&os.ModeSocket == 0 {
-		return fmt.Errorf("expected no file or a socket at %s, got a file of another kind", path)
+		return fmt.Errorf("expected no file or a socket at %s, got a file of another kind: move it away, or name another path", path)
 	}
 	if conn, err := net.DialTimeout("unix", path, time.Second); err == nil {
 		_ = conn.Close()
-		return fmt.Errorf("expected no one to listen at %s, got another process that does", path)
+		return fmt.Errorf("expected no one to listen at %s, got another process that does: end it, or name another path", path)
 	}
 	return os.Remove(path)
 }

@@ -58,7 +58,7 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 		}
 	}()
 	defer b.guard(ctx, "put a bundle together", &err)
-	if s.policies, err = Compile(bd); err != nil {
+	if s.policies, err = policies.Compile(policyFiles(bd), b.policyOptions(bd)); err != nil {
 		return nil, err
 	}
 	for name, u := range bd.Config.Upstreams {
@@ -95,14 +95,47 @@ func policyFiles(bd *bundle.Bundle) []policies.File {
 // policyOptions says what the policies of a bundle may name.
 func policyOptions(bd *bundle.Bundle) policies.Options {
 	o := policies.Options{
-		PostureNames: slices.Sorted(maps.Keys(bd.Config.Posture)),
-		Clocks:       make(map[string]*time.Location, len(bd.Config.Clocks)),
+		PostureNames:  slices.Sorted(maps.Keys(bd.Config.Posture)),
+		PostureValues: map[string][]string{},
+		Clocks:        make(map[string]*time.Location, len(bd.Config.Clocks)),
+		TrustDomains:  trustDomains(bd),
+	}
+	for name, p := range bd.Config.Posture {
+		if settings, ok := p.Settings.(posture.Valued); ok {
+			o.PostureValues[name] = settings.Values()
+		}
 	}
 	for name, zone := range bd.Config.Clocks {
 		o.Clocks[name] = zone.Location
 	}
 	for _, name := range slices.Sorted(maps.Keys(bd.Config.Upstreams)) {
 		o.Upstreams = append(o.Upstreams, policies.Upstream{Name: name, Kind: bd.Config.Upstreams[name].Kind})
+	}
+	return o
+}
+
+// trustDomains returns the trust domains that a bundle names, its own first.
+func trustDomains(bd *bundle.Bundle) []string {
+	names := []string{bd.Config.TrustDomain.Name()}
+	for _, federated := range bd.Config.Trust.Bundles {
+		if name := federated.TrustDomain.Name(); !slices.Contains(names, name) {
+			names = append(names, name)
+		}
+	}
+	return names
+}
+
+// policyOptions adds the trust domains that are believed now, as SPIRE may federate
+// with some that the bundle doesn't name.
+func (b *Broker) policyOptions(bd *bundle.Bundle) policies.Options {
+	o := policyOptions(bd)
+	if b.trust == nil {
+		return o
+	}
+	for _, td := range b.trust.TrustDomains() {
+		if !slices.Contains(o.TrustDomains, td.Name()) {
+			o.TrustDomains = append(o.TrustDomains, td.Name())
+		}
 	}
 	return o
 }

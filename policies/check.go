@@ -22,10 +22,13 @@ type checks struct {
 	model     model
 	upstreams map[string]string // name → kind
 	actions   []string          // verbs and groups
+
+	facts        map[string][]string // all values of posture facts, where they are known
+	trustDomains []string            // that agents come from; none where that is not known
 }
 
 func newChecks(o Options, m model) checks {
-	c := checks{model: m, upstreams: map[string]string{}, actions: groups()}
+	c := checks{model: m, upstreams: map[string]string{}, actions: groups(), facts: o.PostureValues, trustDomains: o.TrustDomains}
 	for _, u := range o.Upstreams {
 		c.upstreams[u.Name] = kindOr(u.Kind)
 	}

@@ -39,7 +39,7 @@ type compiler struct {
 	checks     checks
 	policies   []policy
 	problems   []problem
-	idle       []problem // what is right and can match no call
+	doubtful   []problem // what is right and hardly meant: see Set.Warnings
 	owners     map[types.PolicyID]position
 }
 
@@ -168,7 +168,7 @@ func (c *compiler) policy(p *cedar.Policy, n int, where place) {
 		// The validator would repeat our findings in other words.
 		c.problems = append(c.problems, validatorProblems(c.validator(tree.Action).Policy("", tree), where)...)
 	}
-	c.idle = append(c.idle, c.checks.idle(tree, where)...)
+	c.doubtful = slices.Concat(c.doubtful, c.checks.idle(tree, where), c.checks.strangers(tree, where), misspelled(p.Annotations(), where))
 	reads, times := readsOf(tree)
 	c.policies = append(c.policies, policy{
 		id: id, cedar: p, permit: p.Effect() == cedar.Permit,

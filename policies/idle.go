@@ -10,8 +10,9 @@ import (
 	"mintmark/broker/bundle"
 )
 
-// Warnings returns what is right and does nothing: that there is no policy at all,
-// or, in order of position, the policies that can match no call.
+// Warnings returns what is right and hardly meant: that there is no policy at all,
+// or, in order of position, policies that can match no call, trust domains that
+// nobody is known to have, and annotations that are nearly one of ours.
 func (s *Set) Warnings() []bundle.Problem { return s.warnings }
 
 // idle returns what is to be said of a policy whose actions are none of its
@@ -36,6 +37,6 @@ func (c *compiler) warnings() []bundle.Problem {
 	if len(c.policies) == 0 {
 		return []bundle.Problem{{File: bundle.ConfigName, Text: "there is no policy (*.cedar) beside it: every call is denied"}}
 	}
-	sortProblems(c.idle)
-	return placed(c.idle)
+	sortProblems(c.doubtful)
+	return placed(c.doubtful)
 }

@@ -9,6 +9,8 @@ import (
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"mintmark/broker/bundle"
 )
 
 // literal is a string that an attribute can never equal, or be like.
@@ -29,20 +31,29 @@ func (l literal) find(tokens []token) int {
 // values another ("Saturday" is not "saturday", and never equal to any weekday), of
 // an agent's what no SPIFFE ID has.
 func (c checks) literals(n ast.IsNode) []literal {
-	var sides ast.BinaryNode
-	switch n := n.(type) {
-	case ast.NodeTypeEquals:
-		sides = n.BinaryNode
-	case ast.NodeTypeNotEquals:
-		sides = n.BinaryNode
-	case ast.NodeTypeContains:
-		sides = n.BinaryNode
-	case ast.NodeTypeLike:
-		return c.unlike(n)
-	default:
+	if like, ok := n.(ast.NodeTypeLike); ok {
+		return c.unlike(like)
+	}
+	sides, ok := equated(n)
+	if !ok {
 		return nil
 	}
 	return append(c.outside(sides.Left, sides.Right), c.outside(sides.Right, sides.Left)...)
+}
+
+// equated returns the two sides of n where it asks whether something is equal to, or
+// one of, something else.
+func equated(n ast.IsNode) (sides ast.BinaryNode, ok bool) {
+	switch n := n.(type) {
+	case ast.NodeTypeEquals:
+		return n.BinaryNode, true
+	case ast.NodeTypeNotEquals:
+		return n.BinaryNode, true
+	case ast.NodeTypeContains:
+		return n.BinaryNode, true
+	default:
+		return ast.BinaryNode{}, false
+	}
 }
 
 func (c checks) outside(attribute, values ast.IsNode) []literal {
@@ -53,12 +64,13 @@ func (c checks) outside(attribute, values ast.IsNode) []literal {
 	known := c.values(a)
 	var out []literal
 	for _, got := range stringLiterals(values) {
-		want := malformed(a, got)
+		want, near := malformed(a, got), ""
 		if known != nil && !slices.Contains(known, got) {
 			want = "one of " + strings.Join(known, ", ")
+			near = bundle.DidYouMean(got, known)
 		}
 		if want != "" {
-			out = append(out, literal{got: got, text: fmt.Sprintf("%s, expected %s, got %q", a.Value, want, got)})
+			out = append(out, literal{got: got, text: fmt.Sprintf("%s, expected %s, got %q%s", written(a), want, got, near)})
 		}
 	}
 	return out
@@ -76,8 +88,17 @@ func (c checks) unlike(n ast.NodeTypeLike) []literal {
 		return nil
 	}
 	got := n.Value.MarshalCedar()
-	text := fmt.Sprintf("%s, expected a pattern of one of %s, got %s", a.Value, strings.Join(known, ", "), got)
+	text := fmt.Sprintf("%s, expected a pattern of one of %s, got %s", written(a), strings.Join(known, ", "), got)
 	return []literal{{got: string(got), text: text, of: string(a.Value)}}
+}
+
+// written returns what an attribute is called: that of a fact with the fact's name,
+// as "value" alone could be anything.
+func written(a ast.NodeTypeAccess) string {
+	if fact, ok := factOf(a.Arg); ok {
+		return "context.posture." + fact + "." + string(a.Value)
+	}
+	return string(a.Value)
 }
 
 // malformed returns what an agent's attribute always is, where got is not that; or "".
@@ -103,7 +124,10 @@ func malformed(a ast.NodeTypeAccess, got string) (want string) {
 func (c checks) values(a ast.NodeTypeAccess) []string {
 	v, ok := a.Arg.(ast.NodeTypeVariable)
 	onResource := ok && v.Name == "resource"
+	fact, ofFact := factOf(a.Arg)
 	switch {
+	case ofFact && a.Value == "value":
+		return c.facts[fact]
 	case a.Value == "weekday":
 		return weekdays()
 	case onResource && a.Value == "upstream":

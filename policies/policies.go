@@ -35,6 +35,13 @@ type Options struct {
 	PostureNames []string                  // names of posture facts
 	Clocks       map[string]*time.Location // named time zones
 	Upstreams    []Upstream
+
+	// PostureValues are all values that the facts of a name can have. A name that is
+	// not in it can have any.
+	PostureValues map[string][]string
+	// TrustDomains are those that agents are known to come from, by name and in the
+	// order of messages. A policy that names another is warned of; none: nothing is.
+	TrustDomains []string
 }
 
 // TargetType is what kind of thing on an upstream a call is for.

@@ -28,7 +28,8 @@ func zone(t testing.TB, name string) *time.Location {
 
 func options(t testing.TB) policies.Options {
 	return policies.Options{
-		PostureNames: []string{"scan", "disk"},
+		PostureNames:  []string{"scan", "disk"},
+		PostureValues: map[string][]string{"scan": {"fail", "pass"}},
 		Clocks: map[string]*time.Location{
 			"berlin": zone(t, "Europe/Berlin"), "kolkata": zone(t, "Asia/Kolkata"), "utc": time.UTC,
 		},

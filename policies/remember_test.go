@@ -71,7 +71,7 @@ func TestDecideAllocs(t *testing.T) {
 	set, asked := benchSet(t, 1000)
 	conditional := compile(t, `permit (principal, action, resource in Upstream::"github")
 when { context.posture has scan && context.posture.scan.value != "fail" && resource.name like "tool*" };`)
-	denies := compile(t, `forbid (principal, action, resource) when { context.posture has scan && context.posture.scan.value like "name*" };`)
+	denies := compile(t, `forbid (principal, action, resource) when { context.posture has scan && context.posture.scan.issuer like "name*" };`)
 	n := 0
 	for _, tc := range []struct {
 		name  string

@@ -1,7 +1,6 @@
 package providers
 
 import (
-	"context"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
@@ -9,13 +8,10 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
-	"syscall"
 	"time"
 
 	"mintmark/broker/bundle"
 	"mintmark/internal/egress"
-	"mintmark/internal/fault"
 )
 
 // maxAnswer bounds what an issuing system can make the broker read.
@@ -92,55 +88,4 @@ func CheckEndpoint(report func(field, want, got string), field string, u bundle.
 	if u.URL != nil && u.Scheme != "https" && !u.Loopback() {
 		report(field, "an https URL (http only for a loopback address)", u.Redacted())
 	}
-}
-
-// Unreachable explains an exchange with an issuing system that gave no answer.
-// It names the cause in its own words, because the text of a transport error
-// can quote what the system sent.
-func Unreachable(system string, err error) *fault.Error {
-	reason, cause := unreachable(err)
-	return fault.Wrap("lease", fault.Unavailable, system+" "+reason, cause)
-}
-
-// unresolved is for the operator, and nil for a name that is none of a host.
-func unresolved(name string) error {
-	plain := strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789.-") == ""
-	if name == "" || len(name) > 253 || !plain {
-		return nil
-	}
-	return fmt.Errorf("no address of %q", name)
-}
-
-func unreachable(err error) (reason string, cause error) {
-	var dns *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	var timeout net.Error
-	var tooLong *http.MaxBytesError
-	var alert *net.OpError
-	var noTLS tls.RecordHeaderError
-	switch {
-	case errors.Is(err, context.Canceled):
-		return "was no longer waited for", context.Canceled
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return "did not answer in time", context.DeadlineExceeded
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return "refuses connections", syscall.ECONNREFUSED
-	case errors.Is(err, egress.ErrRefused):
-		return "has an address that is called on no account, such as that of a cloud's metadata", egress.ErrRefused
-	case errors.Is(err, errRedirected):
-		return "answered with a redirect, which is not followed", errRedirected
-	case errors.Is(err, errNoSVID):
-		return "is to be shown the broker's X.509-SVID, and the broker has none", errNoSVID
-	case errors.As(err, &alert) && alert.Op == "remote error": // its text is one of TLS's own
-		return "ended TLS with an alert, as it does when it does not take the certificate that it is shown", alert.Err
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &noTLS):
-		return "does not speak TLS at its https address: is it an http one?", nil
-	case errors.As(err, &tooLong):
-		return fmt.Sprintf("answered with more than %d bytes", tooLong.Limit), nil
-	case errors.As(err, &dns):
-		return "has a host name that does not resolve", unresolved(dns.Name)
-	case errors.As(err, &certificate):
-		return "shows a certificate that the configured roots do not vouch for", nil
-	}
-	return "gave no usable answer", nil
 }

@@ -142,10 +142,10 @@ func TestUnreachable(t *testing.T) {
 			t.Errorf("%s: got %v %q, want unavailable, %q", name, f.Kind, f.Hint, tt.hint)
 		}
 	}
-	if f := providers.Unreachable("vault", &net.DNSError{Err: canary, Name: "no host name:" + canary}); f.Error() != "lease: vault has a host name that does not resolve" {
+	if f := providers.Unreachable("vault", &net.DNSError{Err: canary, Name: "no host name:" + canary}); f.Error() != "lease: vault has a host name that does not resolve: compare the name, and ask this machine's resolver for it" {
 		t.Errorf("no such host: got %q", f)
 	}
-	if f := providers.Unreachable("vault", &net.DNSError{Err: canary, Name: "vault.exmaple.org"}); f.Error() != `lease: vault has a host name that does not resolve: no address of "vault.exmaple.org"` || f.Hint != "vault has a host name that does not resolve" {
+	if f := providers.Unreachable("vault", &net.DNSError{Err: canary, Name: "vault.exmaple.org"}); f.Error() != `lease: vault has a host name that does not resolve: no address of "vault.exmaple.org"; compare the name, and ask this machine's resolver for it` || f.Hint != "vault has a host name that does not resolve" {
 		t.Errorf("no such host, for the operator: got %q, with the hint %q", f, f.Hint)
 	}
 	if f := providers.Unreachable("vault", errors.New(canary)); strings.Contains(f.Error(), canary) {

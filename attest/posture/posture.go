@@ -54,6 +54,12 @@ type Logging interface {
 	SetLogger(l *slog.Logger)
 }
 
+// Valued is the settings of a Source whose facts have one of few values, so that a
+// policy that compares one with another is a slip.
+type Valued interface {
+	Values() []string
+}
+
 // Resolver is a Source that also knows under which other subjects a workload's
 // facts are kept.
 type Resolver interface {

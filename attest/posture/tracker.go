@@ -50,6 +50,7 @@ type Tracker struct {
 	changes []change                   // that Record was not told yet
 	changed chan struct{}              // has something when there are changes
 	waiting map[string]bool            // sources that have not yet reported all they had
+	failed  map[string]error           // why those that failed last did
 
 	facts shards
 	epoch atomic.Uint64
@@ -73,7 +74,7 @@ func NewTracker(sources map[string]Source, o TrackerOptions) *Tracker {
 	}
 	t := &Tracker{
 		sources: maps.Clone(sources), options: o, facts: newShards(),
-		held: map[string]map[string]Fact{}, waiting: map[string]bool{}, ready: make(chan struct{}),
+		held: map[string]map[string]Fact{}, waiting: map[string]bool{}, failed: map[string]error{}, ready: make(chan struct{}),
 		changed: make(chan struct{}, 1),
 	}
 	for _, name := range slices.Sorted(maps.Keys(sources)) {
@@ -133,6 +134,7 @@ func (t *Tracker) keep(ctx context.Context, name string, source Source) {
 		if t.options.Clock().Sub(began) >= lastBackOff {
 			wait = firstBackOff
 		}
+		t.note(name, err)
 		t.options.Logger.LogAttrs(ctx, slog.LevelError, "posture source failed; its facts are retracted until it works again",
 			slog.String("source", name), slog.Any("error", err), slog.Duration("retry_in", wait))
 		if !pause(ctx, wait) {
@@ -235,17 +237,6 @@ func (t *Tracker) apply(f Fact, record bool) {
 		case t.changed <- struct{}{}:
 		default: // it knows
 		}
-	}
-}
-
-// Wait blocks until every source has reported all that was already there, or
-// until ctx ends, and returns ctx's error then.
-func (t *Tracker) Wait(ctx context.Context) error {
-	select {
-	case <-t.ready:
-		return nil
-	case <-ctx.Done():
-		return ctx.Err()
 	}
 }
 

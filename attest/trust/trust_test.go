@@ -270,6 +270,32 @@ func TestWorkloadAPIThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
+// An agent that starts after the broker is waited for, and the log says when it is there.
+func TestWorkloadAPIThatComesLate(t *testing.T) {
+	domain, path, log := trustdomain.New("example.org", trustdomain.Options{}), filepath.Join(t.TempDir(), "api.sock"), new(journal)
+	o := options(log)
+	o.Wait = time.Minute
+	opened := make(chan error, 1)
+	go func() {
+		tr, err := trust.Open(t.Context(), bundle.Trust{WorkloadAPI: "unix://" + path}, domain.TrustDomain(), o)
+		if err == nil {
+			err = tr.Close()
+		}
+		opened <- err
+	}()
+	eventually(t, "the wait in the log", func() bool { return log.count("waiting for the Workload API") > 0 })
+	if log.count("failures=") == 0 {
+		t.Error("the log does not say how often it was tried")
+	}
+	serveAt(t, domain, path)
+	if err := <-opened; err != nil {
+		t.Fatal(err)
+	}
+	if got := log.count("the Workload API answers"); got != 1 {
+		t.Errorf("the end of the wait logged %d times, want once", got)
+	}
+}
+
 // listenSilently accepts connections and says nothing.
 func listenSilently(t *testing.T, path string) {
 	l, err := net.Listen("unix", path)

@@ -39,6 +39,7 @@ type stream struct {
 	name     string
 	answered bool  // once
 	failed   error // why it does not answer now, or nil
+	outage   outage
 }
 
 // openWorkloadAPI follows the endpoint at address while running lasts, and
@@ -90,24 +91,47 @@ func (w *workloadAPI) follow(ctx context.Context, watch func() error) {
 }
 
 // wait returns when both bundles and an SVID have come. While it waits it says
-// for what, every quarter of the bound, and every 2.5 s at least.
+// for what: after a quarter of the bound, or 2.5 s, then ever more rarely, and when
+// there is another reason.
 func (w *workloadAPI) wait(ctx context.Context) error {
 	bound := w.trust.options.Wait
 	ctx, cancel := context.WithTimeout(ctx, bound)
 	defer cancel()
-	ticker := time.NewTicker(min(bound/4, 2500*time.Millisecond))
+	every := min(bound/4, 2500*time.Millisecond)
+	ticker := time.NewTicker(every)
 	defer ticker.Stop()
+	start, waiting, said := time.Now(), outage{first: every}, ""
 	for {
 		select {
 		case <-w.ready:
+			if said != "" {
+				w.trust.options.Logger.LogAttrs(ctx, slog.LevelInfo, "the Workload API answers", w.named(slog.Duration("waited", time.Since(start)))...)
+			}
 			return nil
 		case <-ctx.Done():
 			return fmt.Errorf("expected a SPIFFE Workload API at %s within %s, got: %w", w.address, bound, w.reason())
-		case <-ticker.C:
+		case now := <-ticker.C:
+			reason := w.reason().Error()
+			if due := waiting.due(now); !due && reason == said {
+				continue
+			}
+			said = reason
 			w.trust.options.Logger.LogAttrs(ctx, slog.LevelInfo, "waiting for the Workload API",
-				slog.String("address", w.address), slog.String("reason", w.reason().Error()))
+				w.named(slog.String("reason", reason), slog.Int("failures", w.failures()))...)
 		}
 	}
+}
+
+// named returns attrs behind the address of the endpoint.
+func (w *workloadAPI) named(attrs ...slog.Attr) []slog.Attr {
+	return append([]slog.Attr{slog.String("address", w.address)}, attrs...)
+}
+
+// failures returns how often the endpoint was asked in vain since it answered last.
+func (w *workloadAPI) failures() int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.x509.outage.failures + w.jwt.outage.failures
 }
 
 // reason says why the endpoint has not answered, and what to look at.
@@ -169,32 +193,34 @@ func (w *workloadAPI) answered(s *stream) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if s.answered && s.failed != nil {
-		w.trust.options.Logger.LogAttrs(context.Background(), slog.LevelInfo, "the Workload API answers again", w.attrs(s)...)
+		w.trust.options.Logger.LogAttrs(context.Background(), slog.LevelInfo, "the Workload API answers again", w.named(s.attrs()...)...)
 	}
 	before := w.x509.answered && w.jwt.answered
-	s.answered, s.failed = true, nil
+	s.answered, s.failed, s.outage = true, nil, outage{}
 	if !before && w.x509.answered && w.jwt.answered {
 		close(w.ready)
 	}
 }
 
-// fail notes that s broke. An outage is logged once.
+// fail notes that s broke. An outage is logged at its beginning, and ever more
+// rarely while it lasts.
 func (w *workloadAPI) fail(s *stream, err error) {
 	if err == nil || status.Code(err) == codes.Canceled {
 		return // our own end, or the stream's: the next try will tell
 	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	first := s.failed == nil
 	s.failed = err
-	if s.answered && first {
+	s.outage.failures++
+	if s.answered && s.outage.due(w.trust.options.Clock()) {
 		w.trust.options.Logger.LogAttrs(context.Background(), slog.LevelWarn,
-			"the Workload API does not answer: the last bundles stay in force", w.attrs(s)...)
+			"the Workload API does not answer: the last bundles stay in force", w.named(s.attrs()...)...)
 	}
 }
 
-func (w *workloadAPI) attrs(s *stream) []slog.Attr {
-	return []slog.Attr{slog.String("address", w.address), slog.String("stream", s.name), slog.Any("error", s.failed)}
+// attrs say which stream it is, why it broke, and how often it was asked in vain.
+func (s *stream) attrs() []slog.Attr {
+	return []slog.Attr{slog.String("stream", s.name), slog.Any("error", s.failed), slog.Int("failures", s.outage.failures)}
 }
 
 func (w *workloadAPI) fetchToken(ctx context.Context, audience string) (token, error) {

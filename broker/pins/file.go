@@ -58,7 +58,7 @@ func (f file) read() (pinned, stamp, error) {
 		err = json.Unmarshal(content, &known)
 	}
 	if err != nil {
-		return nil, stamp{}, fmt.Errorf("read the pinned tools: %w", err)
+		return nil, stamp{}, fmt.Errorf("read the pinned tools in %s: %w: restore it from a backup", f.path, err)
 	}
 	if known == nil { // "null"
 		known = pinned{}

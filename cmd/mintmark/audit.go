@@ -12,11 +12,9 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"text/tabwriter"
 	"time"
-	"unicode/utf8"
 
 	"github.com/spf13/cobra"
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
@@ -269,47 +267,6 @@ func (q *query) each(show func(audit.Record) error) (failed error) {
 		return errors.New("--call: expected the id of a call as its refusal and its records have it, 32 hex digits, found no such record; it may be in the log of another broker, or archived")
 	}
 	return failed
-}
-
-// row is a record as a line of the table. What came from outside is quoted
-// where it could forge a line or a terminal sequence.
-func row(r audit.Record) []string {
-	outcome := r.Event
-	if r.Kind == audit.Decision {
-		outcome = "deny"
-		if r.Allow {
-			outcome = "allow"
-		}
-	} else if r.Kind == audit.Outcome {
-		outcome = fmt.Sprint(r.Status)
-	}
-	credential := r.Credential
-	if r.Provider != "" {
-		credential = r.Provider + "/" + r.Credential
-	}
-	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.Agent, r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), r.Reason}
-	last := len(cells) - 1
-	for i, c := range cells[:last] {
-		cells[i] = printable(c)
-		if strings.Contains(c, " ") { // or it could pass for two cells
-			cells[i] = strconv.Quote(c)
-		}
-	}
-	cells[last] = printable(cells[last])
-	return cells
-}
-
-// printable returns s as it is when every character of it prints, and else
-// quoted. What begins like a quoted text is quoted too, so that nobody can take
-// one for the other.
-func printable(s string) string {
-	switch {
-	case s == "":
-		return "-"
-	case strings.HasPrefix(s, `"`), strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }):
-		return strconv.Quote(s)
-	}
-	return s
 }
 
 // instant reads a time or an age; "" is the zero time.

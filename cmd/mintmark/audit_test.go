@@ -30,6 +30,28 @@ func TestCellsAreQuotedWhereTheyMustBe(t *testing.T) {
 	}
 }
 
+// What counts something says how much, and of what.
+func TestARowSaysWhatIsCounted(t *testing.T) {
+	for _, c := range []struct {
+		event, reason string
+		count         int64
+		want          string
+	}{
+		{"unsigned_tail", "", 12, "records adopted without a signature: 12"},
+		{"log_gap", "", 3, "records missing: 3"},
+		{"torn_tail", "", 100, "bytes cut off: 100"},
+		{"strangers_skipped", "more than 10 a second", 7, "more than 10 a second: 7"},
+		{"tools_skipped", "too many", 5, "too many: 5"},
+		{"another", "", 2, "count: 2"},
+		{"start", "", 0, "-"},
+	} {
+		cells := row(audit.Record{Time: time.Unix(0, 0).UTC(), Kind: audit.Admin, Event: c.event, Reason: c.reason, Count: c.count})
+		if got := cells[len(cells)-1]; got != c.want {
+			t.Errorf("%s: got %q, want %q", c.event, got, c.want)
+		}
+	}
+}
+
 // A log in which nothing is signed is anybody's, though its records are chained.
 func TestALogThatWasNeverSignedIsNotVerified(t *testing.T) {
 	_, key, err := ed25519.GenerateKey(nil)

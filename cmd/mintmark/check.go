@@ -26,8 +26,9 @@ was expected and what was found. A file that others than its owner and group can
 write is refused before it is read.
 
 A stored key (kind static) is no fault, but a warning on stderr with its age. So
-are no policy at all, a policy that can match no call, and an upstream of kind
-mcp whose credentials leave out what every session begins with.
+are no policy at all, a policy that can match no call or names a trust domain that
+mintmark.yaml does not, an annotation that is nearly @id or @hint, and an upstream
+of kind mcp whose credentials leave out what every session begins with.
 
 Policies are held against what mintmark.yaml registers, as far as that could be
 read. Faults come in the order of the files' names and of their lines.

@@ -5,9 +5,11 @@ import (
 	"context"
 	"crypto/ed25519"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -66,10 +68,16 @@ func writeLog(ts *testscript.TestScript, neg bool, args []string) {
 
 func writeRecords(dir string, key ed25519.PrivateKey) error {
 	now := time.Date(2026, 3, 1, 8, 0, 0, 0, time.UTC)
-	log, err := audit.Open(audit.Options{Directory: dir, SigningKey: key, Clock: func() time.Time {
+	o := audit.Options{Directory: dir, SigningKey: key, Clock: func() time.Time {
 		now = now.Add(time.Minute)
 		return now
-	}})
+	}}
+	log, err := audit.Open(o)
+	// What another script starts has the lock of a log before for as long as it takes
+	// from the fork to the exec.
+	for until := time.Now().Add(time.Minute); errors.Is(err, audit.ErrInUse) && time.Now().Before(until); log, err = audit.Open(o) {
+		runtime.Gosched()
+	}
 	if err != nil {
 		return err
 	}

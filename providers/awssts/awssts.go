@@ -61,6 +61,14 @@ func Open(cfg Config, env providers.Env) (providers.Provider, error) {
 // and knows it by the access key's id, which stays where a secret alone is replaced.
 func (p *provider) client() *sts.Client { return sts.New(p.options) }
 
+// where names who is asked, for a message.
+func (p *provider) where() string {
+	if at := aws.ToString(p.options.BaseEndpoint); at != "" {
+		return at
+	}
+	return "the endpoint of region " + p.options.Region
+}
+
 // PerAgent reports whether anything of the session, and so the credential, is
 // the agent's own.
 func (p *provider) PerAgent() bool {
@@ -142,13 +150,15 @@ func (p *provider) assume(ctx context.Context, in *sts.AssumeRoleInput, before *
 		issued, err = p.assumeRole(ctx, in)
 	}
 	if err != nil {
-		return nil, explain(*in.RoleArn, err)
+		return nil, explain(*in.RoleArn, aws.ToString(p.options.BaseEndpoint), err)
 	}
 	if issued == nil {
-		return nil, fault.New("lease", fault.Unavailable, "sts gave no usable answer")
+		return nil, fault.Wrap("lease", fault.Unavailable, "sts gave no usable answer",
+			fmt.Errorf("assume %s: got an answer without a credential: is it sts that answers at %s?", *in.RoleArn, p.where()))
 	}
 	if issued.Expiration == nil || aws.ToString(issued.SessionToken) == "" {
-		return nil, fault.New("lease", fault.Internal, "sts issued a credential without a session token or an expiry")
+		return nil, fault.Wrap("lease", fault.Internal, "sts issued a credential without a session token or an expiry",
+			fmt.Errorf("assume %s: is it sts that answers at %s?", *in.RoleArn, p.where()))
 	}
 	return issued, nil
 }

@@ -190,6 +190,9 @@ func TestRefusalsAreExplainedAndNotQuoted(t *testing.T) {
 			if hint := r.Refused(t, providertest.Agent(t, agentID), tt.kind); hint != tt.hint {
 				t.Errorf("hint: got %q, want %q", hint, tt.hint)
 			}
+			if name != "already ended" { // the Pool's finding
+				r.Names(t, d.URL)
+			}
 			if _, _, asked := d.last(); asked != 1 {
 				t.Errorf("got %d requests, want one: the Pool decides when to try again", asked)
 			}

@@ -13,21 +13,26 @@ import (
 )
 
 // explain makes a *fault.Error of an error of the SDK. It keeps the status and
-// a code it knows: the rest is the server's own text, which may quote a secret.
-func explain(role string, err error) error {
+// a code it knows: the rest is the server's own text, which may quote a secret. At is
+// the configured endpoint, or "".
+func explain(role, at string, err error) error {
 	if known, ok := errors.AsType[*fault.Error](err); ok {
 		return known
 	}
 	answer, answered := errors.AsType[*smithyhttp.ResponseError](err)
 	// The SDK makes up an answer without a status where none came.
 	if !answered || answer.Response == nil || answer.HTTPStatusCode() == 0 {
-		return providers.Unreachable("sts", err)
+		return providers.Asked(http.MethodPost, at, providers.Unreachable("sts", err))
 	}
 	code := ""
 	if api, ok := errors.AsType[smithy.APIError](err); ok {
 		code = api.ErrorCode()
 	}
-	return refused(role, answer.HTTPStatusCode(), code)
+	err = refused(role, answer.HTTPStatusCode(), code)
+	if sent := answer.Response.Request; sent != nil {
+		return providers.Asked(sent.Method, sent.URL.String(), err)
+	}
+	return err
 }
 
 func refused(role string, status int, code string) error {

@@ -134,10 +134,10 @@ func (p *provider) impersonate(ctx context.Context, federated jsonhttp.Token) (p
 		return providers.Credential{}, err
 	}
 	if answer.AccessToken == "" {
-		return providers.Credential{}, p.iam.Missing("a token")
+		return providers.Credential{}, p.iam.Missing(r, "a token")
 	}
 	if answer.ExpireTime.IsZero() {
-		return providers.Credential{}, p.iam.Missing("an end")
+		return providers.Credential{}, p.iam.Missing(r, "an end")
 	}
 	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(answer.AccessToken)}, providers.Terms{
 		Scopes:   p.scopes,

@@ -137,10 +137,10 @@ func (p *provider) Mint(ctx context.Context, _ providers.Request) (providers.Cre
 		return providers.Credential{}, err
 	}
 	if answer.Token == "" {
-		return providers.Credential{}, p.client.Missing("a token")
+		return providers.Credential{}, p.client.Missing(r, "a token")
 	}
 	if answer.ExpiresAt.IsZero() {
-		return providers.Credential{}, p.client.Missing("an end")
+		return providers.Credential{}, p.client.Missing(r, "an end")
 	}
 	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(answer.Token)}, providers.Terms{
 		Scopes:    granted(answer.Permissions),

@@ -87,10 +87,10 @@ func (p *provider) Mint(ctx context.Context, _ providers.Request) (providers.Cre
 		return providers.Credential{}, err
 	}
 	if answer.Status.Token == "" {
-		return providers.Credential{}, p.client.Missing("a token")
+		return providers.Credential{}, p.client.Missing(r, "a token")
 	}
 	if answer.Status.ExpirationTimestamp.IsZero() {
-		return providers.Credential{}, p.client.Missing("an end")
+		return providers.Credential{}, p.client.Missing(r, "an end")
 	}
 	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(answer.Status.Token)}, providers.Terms{
 		Scopes:   []string{"system:serviceaccount:" + p.config.Namespace + ":" + p.config.ServiceAccount},

@@ -29,12 +29,14 @@ func explain(err error, shown string) error {
 		return refused(raw, shown)
 	}
 	if errors.Is(err, errNotJSON) {
-		return fault.Wrap("lease", fault.Unavailable, server+" did not answer with JSON", errNotJSON)
+		return fault.Wrap("lease", fault.Unavailable, server+" did not answer with JSON",
+			fmt.Errorf("%w, want application/json: is it a token endpoint that answers there?", errNotJSON))
 	}
 	if _, ok := errors.AsType[*url.Error](err); ok {
 		return providers.Unreachable(server, err)
 	}
-	return fault.New("lease", fault.Unavailable, server+" gave no usable answer")
+	return fault.Wrap("lease", fault.Unavailable, server+" gave no usable answer",
+		errors.New("want JSON with an access_token: is it a token endpoint that answers there?"))
 }
 
 // refusal is a token endpoint's no, as much of it as reaches a text.
@@ -45,7 +47,14 @@ type refusal struct {
 }
 
 func (r refusal) Error() string {
-	return fmt.Sprintf("token endpoint answered with status %d and %s%s", r.status, meaning(r.code), r.shown)
+	said := fmt.Sprintf("token endpoint answered with status %d and %s%s", r.status, meaning(r.code), r.shown)
+	if r.code == "" && r.shown == "" && r.status >= 400 && r.status < 500 {
+		said += ": is it a token endpoint that answers there?"
+	}
+	if r.code == "" && r.status >= 500 {
+		said += ": see the server's own log"
+	}
+	return said
 }
 
 // code returns the error code of a refusal, or "".
@@ -113,8 +122,12 @@ func meaning(code string) string {
 		return "use_dpop_nonce: the server wants another nonce than the one it gave"
 	case "invalid_dpop_proof":
 		return "invalid_dpop_proof: compare the clocks"
-	case "invalid_request", "access_denied", "server_error", "temporarily_unavailable":
-		return code
+	case "access_denied":
+		return "access_denied: compare what the server permits this client"
+	case "invalid_request":
+		return "invalid_request: compare the grant, and what it needs at this server"
+	case "server_error", "temporarily_unavailable":
+		return code + ": see the server's own log"
 	}
 	return "no error code that OAuth knows"
 }

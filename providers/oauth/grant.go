@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"errors"
+	"net/http"
 	"net/url"
 	"strings"
 
@@ -10,6 +11,7 @@ import (
 
 	"mintmark/attest"
 	"mintmark/internal/fault"
+	"mintmark/providers"
 )
 
 // The grant types of RFC 6749, RFC 8693 and RFC 7523.
@@ -146,8 +148,8 @@ func (g idJAGGrant) assertion(ctx context.Context, m *mint) (string, error) {
 		return "", err
 	}
 	if issued, _ := token.Extra("issued_token_type").(string); issued != idJAG {
-		return "", fault.Wrap("lease", fault.Internal, "the identity provider issued something else than an identity assertion grant",
-			errors.New("expected issued_token_type "+idJAG+", got another"))
+		return "", providers.Asked(http.MethodPost, at.token, fault.Wrap("lease", fault.Internal, "the identity provider issued something else than an identity assertion grant",
+			errors.New("expected issued_token_type "+idJAG+", got another")))
 	}
 	return token.AccessToken, nil
 }

@@ -47,18 +47,20 @@ var errAbsent = errors.New("there is none")
 // document is found must name exactly that issuer, so that one server cannot
 // speak for another (RFC 8414, section 3.3).
 func (d *discovery) serverMetadata(ctx context.Context, issuer string) (endpoints, error) {
-	for _, location := range serverLocations(issuer) {
+	locations := serverLocations(issuer)
+	for _, location := range locations {
 		var m metadata
 		err := d.get(ctx, location, &m)
 		if errors.Is(err, errAbsent) {
 			continue
 		}
 		if err != nil {
-			return endpoints{}, misled("the metadata of "+server, err)
+			return endpoints{}, providers.Asked(http.MethodGet, location, misled("the metadata of "+server, err))
 		}
-		return d.endpoints(issuer, m)
+		found, err := d.endpoints(issuer, m)
+		return found, providers.Asked(http.MethodGet, location, err)
 	}
-	return endpoints{}, misled("the metadata of "+server, errAbsent)
+	return endpoints{}, misled("the metadata of "+server, fmt.Errorf("%w at %s: compare issuer, or name token_url", errAbsent, strings.Join(locations, ", ")))
 }
 
 // serverLocations returns where metadata may be: RFC 8414, section 3.1, then

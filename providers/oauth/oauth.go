@@ -13,6 +13,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -131,7 +132,8 @@ func (p *provider) Mint(ctx context.Context, req providers.Request) (providers.C
 	if err != nil {
 		return providers.Credential{}, err
 	}
-	return p.seal(token, m, start)
+	c, err := p.seal(token, m, start)
+	return c, providers.Asked(http.MethodPost, at.token, err)
 }
 
 func (p *provider) seal(token *oauth2.Token, m *mint, start time.Time) (providers.Credential, error) {
@@ -184,7 +186,8 @@ func lifetime(expiresIn any) (time.Duration, error) {
 		seconds, _ = strconv.ParseFloat(v, 64) // 0 when malformed
 	}
 	if !(seconds > 0) {
-		return 0, fault.New("lease", fault.Internal, "the authorization server issued a token without a usable lifetime")
+		return 0, fault.Wrap("lease", fault.Internal, "the authorization server issued a token without a usable lifetime",
+			errors.New("got an expires_in that is no number above 0: have the server state one"))
 	}
 	return time.Duration(min(seconds, longest) * float64(time.Second)), nil
 }

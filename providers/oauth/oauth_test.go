@@ -100,6 +100,9 @@ func TestRefusalsAreExplainedAndNotQuoted(t *testing.T) {
 			if hint := r.Refused(t, providers.Request{}, tt.kind); hint != tt.hint {
 				t.Errorf("hint: got %q, want %q", hint, tt.hint)
 			}
+			if name != "token as the scope" { // the Pool's finding
+				r.Names(t, "asked POST http://127.0.0.1:")
+			}
 		})
 	}
 }

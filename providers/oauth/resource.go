@@ -9,6 +9,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"mintmark/providers"
 )
 
 const protected = "the metadata of the protected resource"
@@ -23,10 +25,16 @@ type resourceMetadata struct {
 // configured one where there is one, else the only one. The metadata must be of
 // exactly that resource (RFC 9728, section 3.3).
 func (d *discovery) resourceIssuer(ctx context.Context) (string, error) {
-	m, err := d.resourceMetadata(ctx)
-	if err != nil {
-		return "", misled(protected, err)
+	m, location, err := d.resourceMetadata(ctx)
+	if err == nil {
+		issuer, err := d.named(m)
+		return issuer, providers.Asked(http.MethodGet, location, err)
 	}
+	return "", providers.Asked(http.MethodGet, location, misled(protected, err))
+}
+
+// named returns the issuer that m names, or why it names none that is asked.
+func (d *discovery) named(m resourceMetadata) (string, error) {
 	if m.Resource != d.resource {
 		return "", misled(protected, fmt.Errorf("expected resource %q, got another", d.resource))
 	}
@@ -46,24 +54,27 @@ func (d *discovery) resourceIssuer(ctx context.Context) (string, error) {
 }
 
 // resourceMetadata reads it from its place below /.well-known, or from where the
-// resource says when it is asked without a token, or from the host's own place.
-func (d *discovery) resourceMetadata(ctx context.Context) (m resourceMetadata, err error) {
+// resource says when it is asked without a token, or from the host's own place. It
+// returns also where that was.
+func (d *discovery) resourceMetadata(ctx context.Context) (m resourceMetadata, location string, err error) {
 	u, err := url.Parse(d.resource)
 	if err != nil {
-		return m, err
+		return m, d.resource, err
 	}
 	root := u.Scheme + "://" + u.Host + "/.well-known/oauth-protected-resource"
 	own := root + strings.TrimSuffix(u.EscapedPath(), "/")
 	if err = d.get(ctx, own, &m); !errors.Is(err, errAbsent) {
-		return m, err
+		return m, own, err
 	}
 	if said := d.challenged(ctx, u); said != "" {
-		return m, d.get(ctx, said, &m)
+		err = d.get(ctx, said, &m)
+		return m, said, err
 	}
 	if own == root {
-		return m, err
+		return m, own, err
 	}
-	return m, d.get(ctx, root, &m)
+	err = d.get(ctx, root, &m)
+	return m, root, err
 }
 
 // challenged asks the resource without a token and returns where it says that its

@@ -54,7 +54,12 @@ func (p *provider) Revoke(ctx context.Context, h providers.Held) error {
 	return p.server.revoke(ctx, at, token)
 }
 
+// revoke ends a token. An error names the endpoint.
 func (a *authority) revoke(ctx context.Context, at endpoints, token string) error {
+	return providers.Asked(http.MethodPost, at.revocation, a.revokeOnce(ctx, at, token))
+}
+
+func (a *authority) revokeOnce(ctx context.Context, at endpoints, token string) error {
 	shown, err := a.account.login(ctx, at, a.env)
 	if err != nil {
 		return err

@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -55,12 +56,12 @@ func (d *dynamic) Mint(ctx context.Context, req providers.Request) (providers.Cr
 	}
 	terms, err := d.terms(answer, start, by)
 	if err != nil {
-		return d.unusable(ctx, providers.Terms{Lease: answer.LeaseID}, err)
+		return d.unusable(ctx, providers.Terms{Lease: answer.LeaseID}, d.session.asked(path, body, err))
 	}
 	terms.Scopes = []string{path}
 	material, err := d.fields.material(answer.Data)
 	if err != nil {
-		return d.unusable(ctx, terms, err)
+		return d.unusable(ctx, terms, d.session.asked(path, body, err))
 	}
 	if len(material.Chain) > 0 {
 		terms.NotAfter = earliest(terms.NotAfter, ends(material.Chain))
@@ -103,7 +104,8 @@ func (d *dynamic) terms(answer *api.Secret, start time.Time, by token) (provider
 		end := start.Add(time.Duration(answer.LeaseDuration) * time.Second)
 		return providers.Terms{NotAfter: earliest(end, by.end), Lease: answer.LeaseID}, nil
 	case answer.LeaseID != "" || d.leased:
-		return providers.Terms{}, fault.New("lease", fault.Internal, "vault made a credential without a lease: want a dynamic role")
+		return providers.Terms{}, fault.Wrap("lease", fault.Internal, "vault made a credential without a lease: want a dynamic role",
+			errors.New("one of a static role ends with no lease: compare the path"))
 	case d.fields.ExpiresIn == "":
 		return providers.Terms{}, nil
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/hashicorp/vault/api"
@@ -22,6 +23,9 @@ func explain(err error) error {
 		return known
 	}
 	if b, ok := errors.AsType[busy](err); ok {
+		if sent, ok := errors.AsType[*url.Error](err); ok {
+			return providers.Asked(sent.Op, sent.URL, b.explain())
+		}
 		return b.explain()
 	}
 	refusal, ok := errors.AsType[*api.ResponseError](err)
@@ -29,7 +33,35 @@ func explain(err error) error {
 		return providers.Unreachable("vault", err)
 	}
 	kind, hint := meaning(refusal)
-	return fault.Wrap("lease", kind, hint, fmt.Errorf("vault answered with status %d", refusal.StatusCode))
+	cause := fmt.Errorf("vault answered with status %d%s", refusal.StatusCode, next(refusal))
+	return providers.Asked(refusal.HTTPMethod, refusal.URL, fault.Wrap("lease", kind, hint, cause))
+}
+
+// wanting explains an answer that lacks what was wanted: next is what the operator
+// looks at.
+func wanting(c *api.Client, method, path, hint, next string) error {
+	return providers.Asked(method, c.Address()+"/v1/"+path, fault.Wrap("lease", fault.Internal, hint, errors.New(next)))
+}
+
+// next says what the operator looks at after a refusal, or nothing where the hint
+// says it.
+func next(r *api.ResponseError) string {
+	switch r.StatusCode {
+	case http.StatusBadRequest:
+		return ": compare the role, and what it is asked for"
+	case http.StatusUnauthorized, http.StatusForbidden:
+		return ": compare the path with what the policies of the broker's role permit"
+	case http.StatusNotFound:
+		return ": compare the mount and the path"
+	case http.StatusServiceUnavailable:
+		if sealed(r) {
+			return ": unseal it"
+		}
+	}
+	if r.StatusCode >= 500 {
+		return ": see its own log"
+	}
+	return ""
 }
 
 // meaning says what a refusal means. An agent can mend none of them: what is

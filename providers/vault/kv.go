@@ -2,6 +2,7 @@ package vault
 
 import (
 	"context"
+	"errors"
 
 	"mintmark/internal/fault"
 	"mintmark/providers"
@@ -28,7 +29,20 @@ func (k *kv) Mint(ctx context.Context, req providers.Request) (providers.Credent
 	if err != nil {
 		return providers.Credential{}, err
 	}
-	scope := mount + "/" + path + "#"
+	c, err := k.seal(data, mount+"/"+path)
+	return c, k.session.asked(k.where(mount, path), nil, err)
+}
+
+// where returns the path that is asked.
+func (k *kv) where(mount, path string) string {
+	if k.version == 1 {
+		return mount + "/" + path
+	}
+	return mount + "/data/" + path
+}
+
+func (k *kv) seal(data map[string]any, at string) (providers.Credential, error) {
+	scope := at + "#"
 	if k.secret.Field == "" {
 		return k.password(data, providers.Terms{Scopes: []string{scope + k.secret.PasswordField}})
 	}
@@ -40,20 +54,18 @@ func (k *kv) Mint(ctx context.Context, req providers.Request) (providers.Credent
 }
 
 func (k *kv) read(ctx context.Context, mount, path string) (map[string]any, error) {
-	if k.version == 1 {
-		answer, _, err := k.session.ask(ctx, mount+"/"+path, nil)
-		if err != nil {
-			return nil, err
-		}
-		return answer.Data, nil
-	}
-	answer, _, err := k.session.ask(ctx, mount+"/data/"+path, nil)
+	at := k.where(mount, path)
+	answer, _, err := k.session.ask(ctx, at, nil)
 	if err != nil {
 		return nil, err
 	}
+	if k.version == 1 {
+		return answer.Data, nil
+	}
 	data, _ := answer.Data["data"].(map[string]any)
 	if data == nil {
-		return nil, fault.New("lease", fault.Internal, "the secret at its provider is deleted")
+		return nil, k.session.asked(at, nil, fault.Wrap("lease", fault.Internal, "the secret at its provider is deleted",
+			errors.New("its newest version has no data: undelete it, or write another version")))
 	}
 	return data, nil
 }

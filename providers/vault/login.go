@@ -5,11 +5,13 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/http"
 	"time"
 
 	"github.com/hashicorp/vault/api"
 
 	"mintmark/internal/fault"
+	"mintmark/providers"
 )
 
 // enter logs in where that is to a server which has what is configured. The
@@ -71,10 +73,11 @@ func nameless(chain [][]byte) bool {
 func (s *session) exchange(ctx context.Context, mount string, proof map[string]any, now time.Time) (token, error) {
 	answer, err := s.as(s.auth, token{}).Logical().WriteWithContext(ctx, "auth/"+mount+"/login", proof)
 	if err != nil {
-		return token{}, atLogin(mount, explain(err))
+		return token{}, atLogin(mount, providers.Asked(http.MethodPut, s.auth.Address()+"/v1/auth/"+mount+"/login", explain(err)))
 	}
 	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
-		return token{}, fault.New("lease", fault.Internal, "vault answered a login without a token")
+		return token{}, wanting(s.auth, http.MethodPut, "auth/"+mount+"/login", "vault answered a login without a token",
+			"is it vault that answers there, and an auth method that is mounted there?")
 	}
 	t := newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, answer.Auth.Renewable, now)
 	t.accessor = answer.Auth.Accessor
@@ -105,11 +108,12 @@ func (s *session) loginToken(ctx context.Context, now time.Time) (token, error) 
 	self := s.as(s.auth, token{value: value}).Auth().Token()
 	answer, err := self.LookupSelfWithContext(ctx)
 	if err != nil {
-		return token{}, atLogin("token", explain(err))
+		return token{}, atLogin("token", providers.Asked(http.MethodGet, s.auth.Address()+"/v1/auth/token/lookup-self", explain(err)))
 	}
 	ttl, err := answer.TokenTTL()
 	if err != nil {
-		return token{}, fault.New("lease", fault.Internal, "vault does not say how long the broker's token lives")
+		return token{}, wanting(s.auth, http.MethodGet, "auth/token/lookup-self", "vault does not say how long the broker's token lives",
+			"the answer has no usable ttl: is it vault that answers there?")
 	}
 	if renewable, _ := answer.TokenIsRenewable(); renewable && value == s.token.value {
 		ttl = renewed(ctx, self, ttl)

@@ -27,7 +27,8 @@ func (s *session) checkNamespaces(ctx context.Context) error {
 		return err
 	}
 	if open {
-		return fault.New("lease", fault.Internal, "this vault has no namespaces, and the broker is told to use one")
+		return wanting(s.client, http.MethodGet, "sys/health", "this vault has no namespaces, and the broker is told to use one",
+			"it is of the open edition, which takes no notice of one: leave out namespace and auth.namespace, or compare the address")
 	}
 	s.namespaces = true
 	return nil

@@ -73,10 +73,23 @@ func (s *session) ask(ctx context.Context, path string, body map[string]any) (an
 		}
 		return err
 	})
+	if err != nil && by.value != "" { // it came to the question
+		err = s.asked(path, body, err)
+	}
 	if err == nil && (answer == nil || answer.Data == nil) {
-		err = fault.New("lease", fault.Internal, "there is no such secret at its provider")
+		err = s.asked(path, body, fault.Wrap("lease", fault.Internal, "there is no such secret at its provider",
+			errors.New("vault has nothing there: compare the mount and the path, in this namespace")))
 	}
 	return answer, by, err
+}
+
+// asked adds to what is wrong with an answer what ask asked for it.
+func (s *session) asked(path string, body map[string]any, err error) error {
+	method := http.MethodGet
+	if body != nil {
+		method = http.MethodPut
+	}
+	return providers.Asked(method, s.client.Address()+"/v1/"+path, err)
 }
 
 // replaceEvery is how often a token is replaced that Vault refuses and still knows.

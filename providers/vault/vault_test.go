@@ -174,6 +174,7 @@ func TestRefusalsAreExplainedAndNotQuoted(t *testing.T) {
 			if hint := r.Refused(t, providers.Request{}, tt.kind); hint != tt.hint {
 				t.Errorf("hint: got %q, want %q", hint, tt.hint)
 			}
+			r.Names(t, "asked GET "+d.URL+"/v1/secret/data/team/app: ")
 			// net/http itself asks again where a kept connection turns out closed.
 			if got := d.count("GET secret/data/team/app"); got != 1 && name != "hangs up" {
 				t.Errorf("got %d reads, want one: the Pool decides when to try again", got)
@@ -217,6 +218,9 @@ func TestLoginRefusalsAreExplained(t *testing.T) {
 			defer r.Stop(t)
 			if hint := r.Refused(t, providers.Request{}, tt.kind); hint != tt.hint {
 				t.Errorf("hint: got %q, want %q", hint, tt.hint)
+			}
+			if name != "no identity" {
+				r.Names(t, "asked PUT "+d.URL+"/v1/auth/jwt/login: ")
 			}
 		})
 	}

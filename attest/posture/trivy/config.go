@@ -35,6 +35,9 @@ type Workload struct {
 	Digest string `yaml:"digest" check:"required"`
 }
 
+// Values implements posture.Valued.
+func (Config) Values() []string { return []string{"fail", "pass"} }
+
 // Validate reports each value that cannot be used.
 func (c Config) Validate(report func(field, want, got string)) {
 	if c.MaxAge.Duration < 0 {

@@ -41,7 +41,7 @@ type file struct {
 func (w *watch) scan(ctx context.Context) error {
 	root, err := os.OpenRoot(string(w.source.config.Folder))
 	if err != nil {
-		return fmt.Errorf("open folder of reports: %w", err)
+		return unread("open folder of reports", err)
 	}
 	defer func() { _ = root.Close() }()
 	found := map[string]file{}
@@ -58,8 +58,11 @@ func (w *watch) scan(ctx context.Context) error {
 		}
 		return nil
 	})
+	if ctx.Err() != nil {
+		return ctx.Err()
+	}
 	if err != nil {
-		return fmt.Errorf("read folder of reports: %w", err)
+		return unread("read folder of reports", err)
 	}
 	w.files = found
 	w.state()

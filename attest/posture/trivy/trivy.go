@@ -52,10 +52,10 @@ func Open(cfg Config, name string) (*Source, error) {
 	}
 	info, err := os.Stat(string(cfg.Folder))
 	if err != nil {
-		return nil, fmt.Errorf("open folder of reports: %w", err)
+		return nil, unread("open folder of reports", err)
 	}
 	if !info.IsDir() {
-		return nil, fmt.Errorf("folder: got the file %q, want a directory", cfg.Folder)
+		return nil, fmt.Errorf("folder: got the file %q, want a directory: name the one that the reports are in", cfg.Folder)
 	}
 	s := &Source{config: cfg, name: name, subjects: map[string][]string{}, clock: time.Now, logger: slog.New(slog.DiscardHandler)}
 	for _, w := range cfg.Workloads {
@@ -78,7 +78,7 @@ func (s *Source) SetLogger(l *slog.Logger) { s.logger = l }
 func (s *Source) Watch(ctx context.Context, report func(posture.Fact)) error {
 	notify, err := fsnotify.NewWatcher()
 	if err != nil {
-		return fmt.Errorf("watch folder of reports: %w", err)
+		return unread("watch folder of reports", err)
 	}
 	defer func() { _ = notify.Close() }()
 	w := &watch{source: s, notify: notify, report: report, files: map[string]file{}, stated: map[string]posture.Fact{}}

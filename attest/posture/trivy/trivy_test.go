@@ -318,7 +318,7 @@ func TestOpenRefuses(t *testing.T) {
 		want   string
 	}{
 		"no folder":       {trivy.Config{}, "folder"},
-		"absent folder":   {trivy.Config{Folder: bundle.Path(filepath.Join(dir, "absent"))}, "no such file"},
+		"absent folder":   {trivy.Config{Folder: bundle.Path(filepath.Join(dir, "absent"))}, "no such file or directory: make it, or name another one as folder"},
 		"file":            {trivy.Config{Folder: bundle.Path(plain)}, "want a directory"},
 		"severity":        {trivy.Config{Folder: bundle.Path(dir), FailOn: []string{"high"}}, `fail_on[0]: got "high"`},
 		"negative age":    {trivy.Config{Folder: bundle.Path(dir), MaxAge: bundle.Duration{Duration: -1}}, "max_age"},

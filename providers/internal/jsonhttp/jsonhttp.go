@@ -71,8 +71,12 @@ func request(ctx context.Context, method, to, kind string, content []byte) (*htt
 
 // Do sends r and reads the JSON of a good answer into answer, which may be nil
 // where none is wanted. Names are matched exactly, and one given twice is refused.
-// An error is a *fault.Error.
+// An error is a *fault.Error, whose cause names what was asked.
 func (c Client) Do(r *http.Request, answer any) error {
+	return providers.Asked(r.Method, r.URL.String(), c.do(r, answer))
+}
+
+func (c Client) do(r *http.Request, answer any) error {
 	response, err := c.HTTP.Do(r) //nolint:gosec // G704: where to is what the operator registered
 	if err != nil {
 		return providers.Unreachable(c.System, err)
@@ -92,12 +96,26 @@ func (c Client) Do(r *http.Request, answer any) error {
 		return nil
 	}
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != "application/json" {
-		return fault.New("lease", fault.Unavailable, c.System+" did not answer with JSON")
+		return fault.Wrap("lease", fault.Unavailable, c.System+" did not answer with JSON", fmt.Errorf(
+			"%s answered with status %d and %s, want application/json: is it this system that answers there?", c.System, response.StatusCode, Kind(kind)))
 	}
 	if json.Unmarshal(content, answer) != nil { // its error can quote the answer
-		return fault.New("lease", fault.Unavailable, c.System+" gave no usable answer")
+		return fault.Wrap("lease", fault.Unavailable, c.System+" gave no usable answer", fmt.Errorf(
+			"%s answered with status %d and %d bytes that are not the JSON of this answer: is it this system that answers there?", c.System, response.StatusCode, len(content)))
 	}
 	return nil
+}
+
+// Kind returns a media type for a message: one of those that a wrong system answers
+// with, or that it is another, as a server could write a secret there.
+func Kind(media string) string {
+	switch media {
+	case "":
+		return "no Content-Type"
+	case "text/html", "text/plain", "application/xml", "text/xml", "application/json", "application/octet-stream", "application/jwt", "application/x-www-form-urlencoded":
+		return media
+	}
+	return "another Content-Type"
 }
 
 // refused says what a status means. An agent can mend none of them: what is not
@@ -113,12 +131,17 @@ func (c Client) refused(response *http.Response, content []byte) error {
 	return fault.Wrap("lease", fault.Internal, "the credential provider refused the broker", cause)
 }
 
+// explain says what to look at next.
 func (c Client) explain(status int, content []byte) string {
-	if c.Explain == nil {
-		return ""
+	words := ""
+	if c.Explain != nil {
+		words = c.Explain(status, content)
 	}
-	if words := c.Explain(status, content); words != "" {
+	switch {
+	case words != "":
 		return ": " + words
+	case status >= 500:
+		return ": see its own log"
 	}
 	return ""
 }

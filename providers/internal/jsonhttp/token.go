@@ -3,6 +3,7 @@ package jsonhttp
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 	"strconv"
@@ -48,11 +49,14 @@ func (c Client) Token(r *http.Request) (Token, error) {
 	if err := c.Do(r, &answer); err != nil {
 		return Token{}, err
 	}
+	refuse := func(kind fault.Kind, hint, cause string) (Token, error) {
+		return Token{}, providers.Asked(r.Method, r.URL.String(), fault.Wrap("lease", kind, c.System+hint, errors.New(cause)))
+	}
 	switch {
 	case answer.AccessToken == "":
-		return Token{}, fault.New("lease", fault.Unavailable, c.System+" gave no usable answer")
+		return refuse(fault.Unavailable, " gave no usable answer", "got JSON without access_token, want one: is it a token endpoint that answers there?")
 	case !strings.EqualFold(answer.TokenType, "Bearer"): // a bound token is no use as a bearer
-		return Token{}, fault.New("lease", fault.Internal, c.System+" issued a token that is not a bearer token")
+		return refuse(fault.Internal, " issued a token that is not a bearer token", "got another token_type than Bearer: have the server issue those to the broker")
 	}
 	token := Token{Value: providers.NewSecret(answer.AccessToken), Life: unstated, Scopes: strings.Fields(answer.Scope)}
 	token.authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+answer.AccessToken) }
@@ -60,7 +64,7 @@ func (c Client) Token(r *http.Request) (Token, error) {
 		token.Life = answer.ExpiresIn.Duration
 	}
 	if token.Life <= 0 {
-		return Token{}, fault.New("lease", fault.Internal, c.System+" issued a token without a usable lifetime")
+		return refuse(fault.Internal, " issued a token without a usable lifetime", "got an expires_in that is no number above 0: have the server state one")
 	}
 	return token, nil
 }
@@ -120,7 +124,8 @@ func Join(words ...string) string {
 	return strings.Join(said, ": ")
 }
 
-// Missing is the fault of an answer that lacks what it must have.
-func (c Client) Missing(what string) error {
-	return fault.New("lease", fault.Internal, fmt.Sprintf("%s issued a credential without %s", c.System, what))
+// Missing is the fault of an answer to r that lacks what it must have.
+func (c Client) Missing(r *http.Request, what string) error {
+	return providers.Asked(r.Method, r.URL.String(), fault.Wrap("lease", fault.Internal, fmt.Sprintf("%s issued a credential without %s", c.System, what),
+		errors.New("compare the address: is it this system, of a version that is supported, that answers there?")))
 }

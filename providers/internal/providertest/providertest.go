@@ -33,8 +33,9 @@ type Rig struct {
 	Log  *audit.Log
 	Logs *Buffer // what the Pool logged
 
-	dir    string
-	hidden []string
+	dir     string
+	hidden  []string
+	refused error // what Refused got last
 }
 
 // New returns a rig of the given providers. Nothing that it writes may hold one
@@ -175,7 +176,17 @@ func (r *Rig) Refused(t testing.TB, req providers.Request, want fault.Kind) stri
 		t.Errorf("lease: got fault %v (%v), want %v with a hint", fault.KindOf(err), err, want)
 	}
 	r.Clean(t, "an error", fmt.Sprintf("%v %+v %#v", err, err, err))
+	r.refused = err
 	return fault.HintOf(err)
+}
+
+// Names demands that the error which Refused got last tells the operator what was
+// asked, and its hint does not tell the agent.
+func (r *Rig) Names(t testing.TB, asked string) {
+	t.Helper()
+	if got := r.refused.Error(); !strings.Contains(got, asked) || strings.Contains(fault.HintOf(r.refused), asked) {
+		t.Errorf("got %q, want %q in it, and not in the hint", got, asked)
+	}
 }
 
 // Reveal returns what c is made of, against a record of its use, and hides that

@@ -58,6 +58,7 @@ func Refusals(t *testing.T, system string, open func(t *testing.T, system http.H
 			if hint := r.Refused(t, providers.Request{}, tt.kind); hint != tt.hint {
 				t.Errorf("hint: got %q, want %q", hint, tt.hint)
 			}
+			r.Names(t, ": asked POST http://127.0.0.1:")
 		})
 	}
 	t.Run("answered with an empty object", func(t *testing.T) {

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+	"unicode/utf8"
+
+	"mintmark/broker/audit"
+)
+
+// row is a record as a line of the table. What came from outside is quoted
+// where it could forge a line or a terminal sequence.
+func row(r audit.Record) []string {
+	outcome := r.Event
+	if r.Kind == audit.Decision {
+		outcome = "deny"
+		if r.Allow {
+			outcome = "allow"
+		}
+	} else if r.Kind == audit.Outcome {
+		outcome = fmt.Sprint(r.Status)
+	}
+	credential := r.Credential
+	if r.Provider != "" {
+		credential = r.Provider + "/" + r.Credential
+	}
+	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.Agent, r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), reason(r)}
+	last := len(cells) - 1
+	for i, c := range cells[:last] {
+		cells[i] = printable(c)
+		if strings.Contains(c, " ") { // or it could pass for two cells
+			cells[i] = strconv.Quote(c)
+		}
+	}
+	cells[last] = printable(cells[last])
+	return cells
+}
+
+// reason returns why, and how many of what a record counts.
+func reason(r audit.Record) string {
+	what := r.Reason // it says what is counted, where there is one
+	switch {
+	case r.Count == 0:
+		return r.Reason
+	case r.Event == "unsigned_tail":
+		what = "records adopted without a signature"
+	case r.Event == "log_gap":
+		what = "records missing"
+	case r.Event == "torn_tail":
+		what = "bytes cut off"
+	case what == "":
+		what = "count"
+	}
+	return fmt.Sprintf("%s: %d", what, r.Count)
+}
+
+// printable returns s as it is when every character of it prints, and else
+// quoted. What begins like a quoted text is quoted too, so that nobody can take
+// one for the other.
+func printable(s string) string {
+	switch {
+	case s == "":
+		return "-"
+	case strings.HasPrefix(s, `"`), strings.ContainsFunc(s, func(r rune) bool { return !strconv.IsPrint(r) || r == utf8.RuneError }):
+		return strconv.Quote(s)
+	}
+	return s
+}
