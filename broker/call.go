@@ -20,27 +20,30 @@ import (
 type call struct {
 	w       http.ResponseWriter // head, which notes when the answer has begun
 	head    head
-	control http.ResponseController // of the connection to the agent
 	r       *http.Request
 	from    *listener
 	snap    *snapshot
 	id      string // 32 hex characters, in every record and refusal
 	started time.Time
-	slotted bool // it is one of limits.concurrent
 
 	// ctx ends when the agent leaves, and with a *fault.Error as its cause when
 	// the call may go on no longer.
 	ctx context.Context
 	end context.CancelCauseFunc
 
-	// route, before anything else
-	name  string // upstream as the path names it
-	allow string // the HTTP methods of the path, when it was called by another
+	// What is so or not, beside each other: each call has the memory of all.
+	slotted  bool // it is one of limits.concurrent
+	plain    bool // /http/NAME, not MCP
+	whole    bool // the body was read to its end
+	cached   bool // the credential was held
+	recorded bool // the allowed decision is in the log; of a batch, one of them
+	relayed  bool // the answer came, and the agent has all of it
+
+	name string // upstream as the path names it; before anything else
 
 	identity attest.Identity // attest
 
 	// receive
-	plain   bool        // /http/NAME, not MCP
 	path    string      // plain: decoded path, "/" first
 	escaped string      // plain: the same path as it was sent
 	method  string      // policy action
@@ -48,7 +51,6 @@ type call struct {
 	header  http.Header // as the agent sent it, or as a message that the broker words needs it
 	body    []byte
 	lent    *[trusted]byte // the memory of body; nil: it is body's alone
-	whole   bool           // the body was read to its end
 	msg     mcp.Message
 	batch   []*entry // instead of msg, for several messages
 
@@ -66,19 +68,13 @@ type call struct {
 	waits   atomic.Pointer[time.Time]
 	trusted uint64 // generation of the trust under which the evidence last held
 
-	// lease
-	credential providers.Credential
-	cached     bool
+	credential providers.Credential // lease
 
 	// record
-	out      *injector.Outgoing
-	outgoing injector.Outgoing // what out points at
+	outgoing injector.Outgoing // what is sent; with no URL before it was made
 	stripped []string
-	written  written
-	recorded bool // the allowed decision is in the log; of a batch, one of them
 
 	// answer
-	relayed      bool               // it came, and the agent has all of it
 	scrub        *injector.Scrubber // of what the upstream says; nil until it was sent something
 	pace         pace               // of the answer that is read
 	relay        relay              // of its body
@@ -188,17 +184,15 @@ func (b *Broker) lease(c *call) (err error) {
 // record prepares what will be sent, strips it, and puts the use of the
 // credential on record.
 func (b *Broker) record(c *call) (audit.Receipt, error) {
-	out, err := b.outgoing(c)
-	if err != nil {
+	if err := b.outgoing(c); err != nil {
 		return audit.Receipt{}, err
 	}
-	c.out = out
 	if c.batch != nil {
 		return b.recordBatch(c)
 	}
-	rec := c.writeDecision(&c.written)
+	rec := c.decisionRecord()
 	rec.Allow = true
-	receipt, err := b.log.Append(c.ctx, rec)
+	receipt, err := b.log.Append(c.ctx, &rec)
 	c.recorded = err == nil
 	return receipt, err
 }
@@ -208,5 +202,5 @@ func (b *Broker) inject(c *call, receipt audit.Receipt) (*injector.Secrets, erro
 	if c.injection == nil {
 		return nil, nil
 	}
-	return injector.Inject(c.out, c.injection.scheme, c.credential, receipt)
+	return injector.Inject(&c.outgoing, c.injection.scheme, c.credential, receipt)
 }

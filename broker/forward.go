@@ -12,7 +12,7 @@ import (
 
 // outgoing makes the request to the upstream from what was judged, without
 // anything that could carry the agent's own authority.
-func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
+func (b *Broker) outgoing(c *call) error {
 	out := &c.outgoing
 	*out = injector.Outgoing{Method: c.verb, Body: c.body}
 	out.Header, c.stripped = injector.Strip(c.header, c.plain, c.injection.schemeOrNil())
@@ -21,11 +21,11 @@ func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 	}
 	query, names, ok := injector.StripQuery(c.r.URL.RawQuery, c.injection.schemeOrNil())
 	if !ok {
-		return nil, fault.New("receive", fault.Invalid, "expected a query of name=value pairs joined by &; servers read others differently")
+		return fault.New("receive", fault.Invalid, "expected a query of name=value pairs joined by &; servers read others differently")
 	}
 	c.stripped = append(c.stripped, names...)
 	if err := injector.Admit(c.injection.schemeOrNil(), c.header, c.body); err != nil {
-		return nil, err
+		return err
 	}
 	out.URL = c.upstream.send.URL(c.path, c.escaped, query)
 	if c.session != "" {
@@ -36,7 +36,7 @@ func (b *Broker) outgoing(c *call) (*injector.Outgoing, error) {
 			out.Header[mcp.HeaderLastEvent] = last
 		}
 	}
-	return out, nil
+	return nil
 }
 
 // forward sends the call and returns the head of an answer that may be relayed,
@@ -47,7 +47,7 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 		return nil, nil, err
 	}
 	c.scrub = scrub
-	resp, err := c.upstream.send.Send(c.ctx, c.out, c.recheck(b.clock))
+	resp, err := c.upstream.send.Send(c.ctx, &c.outgoing, c.recheck(b.clock))
 	if err != nil {
 		return nil, nil, masked(err, scrub)
 	}
