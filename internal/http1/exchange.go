@@ -14,19 +14,19 @@ type exchange struct {
 	peer    *peer
 	request http.Request
 	body    body
-	read    bool // the body was read to its end
 	bodyErr error
-	expects bool // the client waits to be told to send its body
 
-	header   http.Header
-	status   int   // 0: not begun
-	length   int64 // of the answer's body as its header announced it; -1: it didn't
-	written  int64 // of the answer's body
-	headSent bool  // the head is in peer.out, or further
+	status int   // of the answer; 0: not begun
+	left   int64 // of its body, that its header announced and that is not written yet; -1: it announced none
+	err    error
+
+	// Beside each other: each request has the memory of all.
+	read     bool // the request's body was read to its end
+	expects  bool // the client waits to be told to send it
+	headSent bool // the answer's head is in peer.out, or further
 	chunked  bool
 	bodyless bool
 	last     bool // the connection ends after this answer
-	err      error
 }
 
 // begin makes the request of its head.
@@ -49,10 +49,9 @@ func (x *exchange) begin(h head) error {
 	if target.Host != "" {
 		r.Host = target.Host
 	}
-	clear(p.header) // no handler keeps it: with its return the answer is over
-	x.header = p.header
+	clear(p.header)            // no handler keeps it: with its return the answer is over
 	p.write.want = time.Time{} // the last answer's is over
-	x.last, x.length = h.close, -1
+	x.last, x.left = h.close, -1
 	return x.delimit(h)
 }
 
@@ -166,7 +165,7 @@ func (x *exchange) end() bool {
 		x.peer.out = append(x.peer.out, "0\r\n\r\n"...)
 	}
 	x.fail(x.peer.flush())
-	if x.err != nil || !x.bodyless && x.length >= 0 && x.written != x.length {
+	if x.err != nil || !x.bodyless && x.left > 0 {
 		return false
 	}
 	if !x.read {

@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -34,7 +35,7 @@ func (in *input) readHead(limit int) (head, error) {
 		if err != nil {
 			return head{}, err
 		}
-		h, err := parseHead(text)
+		h, err := in.parseHead(text)
 		if err != nil || !h.interim() {
 			return h, err
 		}
@@ -48,13 +49,13 @@ func (h *head) interim() bool {
 	return 100 <= h.status && h.status < 200 && h.status != http.StatusSwitchingProtocols
 }
 
-func parseHead(text string) (head, error) {
-	start, rest, _ := strings.Cut(text, "\r\n")
+func (in *input) parseHead(text []byte) (head, error) {
+	start, rest := in.lines.begin(text)
 	h, err := parseStatus(start)
 	if err != nil {
 		return head{}, err
 	}
-	if err = h.read(rest); err != nil {
+	if err = h.read(&in.lines, rest); err != nil {
 		return head{}, err
 	}
 	h.lengths = h.header["Content-Length"]
@@ -67,12 +68,12 @@ func (in *input) readRequest(limit int) (head, error) {
 	if err != nil {
 		return head{}, err
 	}
-	start, rest, _ := strings.Cut(text, "\r\n")
+	start, rest := in.lines.begin(text)
 	h, err := parseRequest(start)
 	if err != nil {
 		return head{}, err
 	}
-	if err = h.read(rest); err != nil {
+	if err = h.read(&in.lines, rest); err != nil {
 		return head{}, err
 	}
 	if len(h.host) > 1 || len(h.host) == 0 && !h.old || len(h.host) == 1 && !isVisible(h.host[0]) {
@@ -102,20 +103,20 @@ func parseRequest(line string) (head, error) {
 }
 
 // read reads lines of names and values.
-func (h *head) read(rest string) error {
+func (h *head) read(lines *lines, rest []byte) error {
 	n := 0
-	if rest != "" {
-		n = strings.Count(rest, "\r\n") + 1
+	if len(rest) > 0 {
+		n = bytes.Count(rest, []byte("\r\n")) + 1
 	}
 	values := make([]string, 0, n) // one array for all: most headers have one value
 	if h.method != "" {
 		n = max(0, n-2) // less what is kept apart: few calls have more than a map's first size then
 	}
 	h.header = make(http.Header, n)
-	for rest != "" {
-		var line string
-		line, rest, _ = strings.Cut(rest, "\r\n")
-		name, value, err := parseLine(line)
+	for i := 0; len(rest) > 0; i++ {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
+		name, value, err := lines.field(i, line)
 		if err != nil {
 			return err
 		}

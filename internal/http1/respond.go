@@ -10,7 +10,7 @@ import (
 const maxOut = 8 << 10
 
 // Header implements http.ResponseWriter.
-func (x *exchange) Header() http.Header { return x.header }
+func (x *exchange) Header() http.Header { return x.peer.header }
 
 // WriteHeader implements http.ResponseWriter.
 func (x *exchange) WriteHeader(status int) {
@@ -19,13 +19,13 @@ func (x *exchange) WriteHeader(status int) {
 	}
 	x.status = status
 	x.bodyless = x.request.Method == http.MethodHead || status < 200 || status == http.StatusNoContent || status == http.StatusNotModified
-	if value := x.header["Content-Length"]; len(value) > 0 {
+	if value := x.peer.header["Content-Length"]; len(value) > 0 {
 		n, ok := decimal(value[0])
 		if len(value) > 1 || !ok {
-			delete(x.header, "Content-Length")
+			delete(x.peer.header, "Content-Length")
 			return
 		}
-		x.length = n
+		x.left = n
 	}
 }
 
@@ -46,10 +46,12 @@ func (x *exchange) Write(b []byte) (int, error) {
 		}
 		return 0, http.ErrBodyNotAllowed
 	}
-	if x.length >= 0 && x.written+int64(len(b)) > x.length {
+	switch n := int64(len(b)); {
+	case x.left >= n:
+		x.left -= n
+	case x.left >= 0:
 		return 0, http.ErrContentLength
-	}
-	if x.written += int64(len(b)); !x.headSent && x.length < 0 && len(x.peer.out)+len(b) <= maxOut {
+	case !x.headSent && len(x.peer.out)+len(b) <= maxOut:
 		x.peer.out = append(x.peer.out, b...) // its head is put before it
 		return len(b), nil
 	}
@@ -132,25 +134,25 @@ func (x *exchange) sendHead(whole bool) {
 
 // frame says how the answer's body is delimited.
 func (x *exchange) frame(whole bool, held int64) {
-	delete(x.header, "Transfer-Encoding")
+	delete(x.peer.header, "Transfer-Encoding")
 	switch {
 	case x.bodyless && x.request.Method != http.MethodHead, x.status == http.StatusNoContent:
 		if x.status != http.StatusNotModified {
-			delete(x.header, "Content-Length")
+			delete(x.peer.header, "Content-Length")
 		}
-	case x.length >= 0 || x.bodyless:
+	case x.left >= 0 || x.bodyless:
 	case whole:
-		x.length = held
-		x.header["Content-Length"] = []string{strconv.FormatInt(held, 10)}
+		x.left = 0
+		x.peer.header["Content-Length"] = []string{strconv.FormatInt(held, 10)}
 	case x.request.ProtoMinor == 0:
 		x.last = true
 	default:
 		x.chunked = true
 	}
-	if closes(x.header["Connection"]) || x.request.ProtoMinor == 0 || !x.read || x.peer.server.ends() {
+	if closes(x.peer.header["Connection"]) || x.request.ProtoMinor == 0 || !x.read || x.peer.server.ends() {
 		x.last = true
 	}
-	delete(x.header, "Connection")
+	delete(x.peer.header, "Connection")
 }
 
 func (x *exchange) appendHead() {
@@ -159,7 +161,7 @@ func (x *exchange) appendHead() {
 	b = append(b, ' ')
 	b = append(b, http.StatusText(x.status)...)
 	b = append(b, "\r\n"...)
-	for name, values := range x.header {
+	for name, values := range x.peer.header {
 		if !isToken(name) {
 			continue
 		}
@@ -170,7 +172,7 @@ func (x *exchange) appendHead() {
 			b = append(b, "\r\n"...)
 		}
 	}
-	if x.header["Date"] == nil {
+	if x.peer.header["Date"] == nil {
 		b = append(b, "Date: "...)
 		b = time.Now().UTC().AppendFormat(b, http.TimeFormat)
 		b = append(b, "\r\n"...)
