@@ -62,12 +62,12 @@ func isJSONLines(kind string) bool {
 // textBody is a body that must not turn out to be compressed.
 type textBody struct {
 	io.ReadCloser
-	strict  bool // no character may be in it that JSON does not have
-	mark    [longestLook]byte
-	marked  int  // how much of mark is known
-	decided bool // mark is none
 	held    []byte
 	err     error // after what is held
+	strict  bool  // no character may be in it that JSON does not have
+	decided bool  // mark is none
+	mark    [longestLook]byte
+	marked  int // how much of mark is known
 }
 
 // longestLook is how many bytes are looked at, where fewer do not tell what a body is.

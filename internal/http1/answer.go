@@ -11,11 +11,10 @@ import (
 
 // answer is one answer under way: its head, and its body as an io.ReadCloser.
 type answer struct {
-	conn      *conn
-	ctx       context.Context //nolint:containedctx // of the call, which lasts until the body is closed
-	writing   chan struct{}   // closed when the rest of a long request was written; nil: there was none
-	unwritten error           // why it was not written whole, once that has ended
-	response  http.Response
+	conn     *conn
+	ctx      context.Context //nolint:containedctx // of the call, which lasts until the body is closed
+	writing  chan error      // how the writing of the rest of a long request ended, once; nil: there was none
+	response http.Response
 
 	body  body
 	reuse bool // the connection may serve another call

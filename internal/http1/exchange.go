@@ -43,9 +43,7 @@ func (x *exchange) begin(h head) error {
 	if h.old {
 		r.Proto, r.ProtoMinor = "HTTP/1.0", 0
 	}
-	if len(h.host) > 0 {
-		r.Host = h.host[0]
-	}
+	r.Host = h.host.value
 	if target.Host != "" {
 		r.Host = target.Host
 	}

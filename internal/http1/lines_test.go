@@ -40,9 +40,7 @@ func FuzzHeadAfterAnother(f *testing.F) {
 		if (err == nil) != (alone == nil) || err != nil && err.Error() != alone.Error() {
 			t.Fatalf("got %v, and %v alone", err, alone)
 		}
-		same := maps.EqualFunc(got.header, want.header, slices.Equal[[]string]) && slices.Equal(got.host, want.host) && slices.Equal(got.lengths, want.lengths)
-		got.header, got.host, got.lengths = nil, nil, nil
-		want.header, want.host, want.lengths = nil, nil, nil
+		same := maps.EqualFunc(got.header, want.header, slices.Equal[[]string]) && got.host == want.host && got.lengths == want.lengths
 		if !same || !equalHeads(got, want) {
 			t.Errorf("got another head than alone: %+v and %+v", got, want)
 		}
