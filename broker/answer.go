@@ -173,13 +173,12 @@ func (b *Broker) recordRefusal(c *call, r refusal) {
 	if skipped := b.strangers.count(); skipped != nil {
 		b.log.Note(skipped)
 	}
-	var w written
-	rec := c.writeDecision(&w)
+	rec := c.decisionRecord()
 	kind, reason := r.truth()
 	rec.Fault, rec.Step, rec.Reason, rec.Status = kind.String(), r.Step, reason, r.Status
 	rec.Duration = b.clock().Sub(c.started)
 	// The agent may be gone; its refusal is recorded all the same.
-	if _, err := b.log.Append(context.WithoutCancel(c.r.Context()), rec); err != nil {
+	if _, err := b.log.Append(context.WithoutCancel(c.r.Context()), &rec); err != nil {
 		b.logger.ErrorContext(c.r.Context(), "refusal not on record", slog.String("call", c.id), slog.Any("err", err))
 	}
 }

@@ -75,7 +75,7 @@ func (b *Broker) admit(c *call) error {
 	}
 	rec := c.decisionRecord()
 	rec.Allow = true
-	_, err := b.log.Append(c.ctx, rec)
+	_, err := b.log.Append(c.ctx, &rec)
 	c.recorded = err == nil
 	return err
 }

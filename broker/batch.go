@@ -105,10 +105,9 @@ func (c *call) judgeBatch(now time.Time) (d policies.Decision) {
 func (b *Broker) recordBatch(c *call) (receipt audit.Receipt, err error) {
 	for _, e := range c.batch {
 		e.credential, e.cached, e.stripped = c.credential, c.cached, c.stripped
-		var w written
-		rec := e.writeDecision(&w)
+		rec := e.decisionRecord()
 		rec.Allow = true
-		if receipt, err = b.log.Append(c.ctx, rec); err != nil {
+		if receipt, err = b.log.Append(c.ctx, &rec); err != nil {
 			return audit.Receipt{}, err
 		}
 		e.recorded, c.recorded = true, true

@@ -13,6 +13,8 @@ const beatAfter = 25 * time.Millisecond
 
 // beat gives the agent what came of an answer and was held back, though nothing more
 // comes. What it gives out came a beat before, whatever it is and whatever came since.
+// A nil beat is of an answer that has none: one goroutine alone gives the agent
+// anything then.
 type beat struct {
 	relay *relay
 
@@ -24,18 +26,47 @@ type beat struct {
 	err   error // of a write that the timer made
 }
 
-// begin starts the beat of r, which end ends.
-func (b *beat) begin(r *relay) {
+// newBeat starts the beat of r, which end ends.
+func newBeat(r *relay) *beat {
+	b := &beat{relay: r, set: true}
 	b.mu.Lock() // it may strike before all is set
 	defer b.mu.Unlock()
-	b.relay = r
 	b.timer = time.AfterFunc(beatAfter, b.strike)
-	b.set = true
+	return b
 }
 
-// came has what came given out with the beat. The caller has locked it.
+// lock is held by whoever gives the agent anything of the answer.
+func (b *beat) lock() {
+	if b != nil {
+		b.mu.Lock()
+	}
+}
+
+func (b *beat) unlock() {
+	if b != nil {
+		b.mu.Unlock()
+	}
+}
+
+// failed returns why a beat could not give out what it had, or nil. The caller has
+// locked it, as for the two that follow.
+func (b *beat) failed() error {
+	if b == nil {
+		return nil
+	}
+	return b.err
+}
+
+// over says whether no beat is to give out anything any more.
+func (b *beat) over(ended bool) {
+	if b != nil {
+		b.ended = ended
+	}
+}
+
+// came has what came given out with the beat.
 func (b *beat) came() {
-	if b.timer != nil && !b.set {
+	if b != nil && b.timer != nil && !b.set {
 		b.again()
 	}
 }
@@ -74,10 +105,10 @@ func (b *beat) fail(err error) {
 
 // end ends the beat: nothing is given out by it after it returns.
 func (b *beat) end() {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	b.ended = true
-	if b.timer != nil {
+	b.lock()
+	defer b.unlock()
+	b.over(true)
+	if b != nil && b.timer != nil {
 		b.timer.Stop()
 	}
 }

@@ -20,10 +20,10 @@ func Relay(w http.ResponseWriter, id string) *Relayed {
 	c.head = head{ResponseWriter: w}
 	c.w, c.epoch = &c.head, c.snap.tracker.Epoch()
 	a := &Relayed{relay{
-		broker: &Broker{}, call: c, control: http.NewResponseController(w), scrub: (*injector.Secrets)(nil).NewScrubber(),
-		own: mcp.NewOwn("application/json", []byte(id)), clock: func() time.Time { return now },
+		broker: &Broker{clock: func() time.Time { return now }}, call: c, scrub: (*injector.Secrets)(nil).NewScrubber(),
+		own: mcp.NewOwn("application/json", []byte(id)),
 	}}
-	a.r.beat.relay = &a.r
+	a.r.beat = &beat{relay: &a.r}
 	return a
 }
 

@@ -28,7 +28,7 @@ func (b *Broker) legible(c *call, resp *http.Response) error {
 		return nil
 	}
 	defer b.streams.add(c)()
-	return t.begin()
+	return t.begin(resp.ContentLength)
 }
 
 // mediaType returns the type of an answer without its parameters, or "".
@@ -62,25 +62,34 @@ func isJSONLines(kind string) bool {
 // textBody is a body that must not turn out to be compressed.
 type textBody struct {
 	io.ReadCloser
-	strict  bool // no character may be in it that JSON does not have
-	mark    [longestLook]byte
-	marked  int  // how much of mark is known
-	decided bool // mark is none
 	held    []byte
 	err     error // after what is held
-	room    [512]byte
+	strict  bool  // no character may be in it that JSON does not have
+	decided bool  // mark is none
+	mark    [longestLook]byte
+	marked  int // how much of mark is known
 }
 
 // longestLook is how many bytes are looked at, where fewer do not tell what a body is.
 const longestLook = 24
 
+// mostHeld is how much of a body is read before its answer begins, at most: more than
+// many have in all.
+const mostHeld = 512
+
 // begin reads until it is known whether the body may be given on, and returns a
 // *fault.Error when it may not. It reads no more: who sent a word may wait before the next.
-func (t *textBody) begin() error {
+// length is that of the body, and negative where it is not known.
+func (t *textBody) begin(length int64) error {
+	room := int64(mostHeld)
+	if length >= 0 {
+		room = min(room, max(length, longestLook)+1) // one more than comes: the end may come by itself
+	}
+	t.held = make([]byte, 0, room)
 	for (len(t.held) == 0 || !t.decided) && t.err == nil {
 		var n int
-		n, t.err = t.next(t.room[len(t.held):])
-		t.held = t.room[:len(t.held)+n]
+		n, t.err = t.next(t.held[len(t.held):cap(t.held)])
+		t.held = t.held[:len(t.held)+n]
 	}
 	if isFault(t.err) {
 		return t.err

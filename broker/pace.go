@@ -23,11 +23,11 @@ type pace struct {
 	io.ReadCloser
 	clock func() time.Time
 	most  time.Duration // for the next piece
-	ends  bool          // left counts
 
 	mu    sync.Mutex
 	since time.Time     // the read that waits began; zero: none does
 	left  time.Duration // that may still be waited in all
+	ends  bool          // left counts
 	late  bool
 }
 

@@ -24,8 +24,9 @@ func (b *Broker) receive(c *call, misrouted error) error {
 		return err
 	}
 	if misrouted != nil {
-		if c.allow != "" {
-			c.w.Header().Set("Allow", c.allow)
+		if other, ok := errors.AsType[*methodError](misrouted); ok {
+			c.w.Header().Set("Allow", other.allow)
+			return other.error
 		}
 		return misrouted
 	}
@@ -89,15 +90,21 @@ func routePlain(c *call, tail string) error {
 	return nil
 }
 
+// methodError refuses a method that a path does not have.
+type methodError struct {
+	error
+	allow string // the methods that it has
+}
+
 func allowMethod(c *call, methods ...string) error {
 	for _, m := range methods {
 		if c.r.Method == m {
 			return nil
 		}
 	}
-	c.allow = strings.Join(methods, ", ")
-	return &mcp.Error{Code: mcp.CodeInvalidRequest, Status: http.StatusMethodNotAllowed,
-		Message: fmt.Sprintf("expected method %s on this path, got %.16q", c.allow, c.r.Method)}
+	allow := strings.Join(methods, ", ")
+	return &methodError{allow: allow, error: &mcp.Error{Code: mcp.CodeInvalidRequest, Status: http.StatusMethodNotAllowed,
+		Message: fmt.Sprintf("expected method %s on this path, got %.16q", allow, c.r.Method)}}
 }
 
 // readBody reads the body whole: what can't be judged whole is not forwarded.
@@ -121,7 +128,7 @@ func (b *Broker) readBody(c *call) error {
 	if err != nil {
 		return err
 	}
-	_ = c.control.SetReadDeadline(time.Time{})
+	c.readBy(time.Time{})
 	c.body, c.whole = body, true
 	return nil
 }

@@ -95,7 +95,7 @@ func (r refusal) write(c *call) {
 		leaveBody(c.w, c.r)
 	}
 	// It stays set: the server writes after this returns.
-	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Now().Add(slowest))
+	c.writeBy(time.Now().Add(slowest))
 	switch {
 	case c.plain:
 		r.writeProblem(c)

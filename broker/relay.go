@@ -22,19 +22,17 @@ const slowest = 30 * time.Second
 type relay struct {
 	broker  *Broker
 	call    *call
-	control *http.ResponseController
 	scrub   *injector.Scrubber
 	own     *mcp.Own // nil: lists are read, or there can be none
 	stream  bool     // flushed piece by piece
-	clock   func() time.Time
 	written int64
-	beat    beat
+	beat    *beat // nil: of an answer that has none
 }
 
 // answerBody relays the body and returns how many bytes the agent was given.
 func (b *Broker) answerBody(c *call, resp *http.Response, scrub *injector.Scrubber) (int64, error) {
 	r := &c.relay
-	r.broker, r.call, r.control, r.scrub, r.own, r.clock = b, c, &c.control, scrub, c.own(resp), b.clock
+	r.broker, r.call, r.scrub, r.own = b, c, scrub, c.own(resp)
 	parts := inParts(resp, scrub)
 	r.stream = isStream(resp) || parts && resp.ContentLength < 0
 	b.streams.put(c)
@@ -48,7 +46,7 @@ func (b *Broker) answerBody(c *call, resp *http.Response, scrub *injector.Scrubb
 			return 0, err
 		}
 	case resp.ContentLength < 0: // of a known length nobody uses a part before the whole
-		r.beat.begin(r)
+		r.beat = newBeat(r)
 	}
 	buf := b.buffers.Get().(*[bufferSize]byte)
 	defer b.buffers.Put(buf)
@@ -87,27 +85,27 @@ func (r *relay) ended() {
 
 // room returns where the next piece is to be read into.
 func (r *relay) room(buf []byte) []byte {
-	r.beat.mu.Lock()
-	defer r.beat.mu.Unlock()
+	r.beat.lock()
+	defer r.beat.unlock()
 	return r.scrub.Room(buf)
 }
 
 // piece takes what was read, which is the end of the answer when last is true.
 func (r *relay) piece(piece []byte, last bool) error {
-	r.beat.mu.Lock()
-	defer r.beat.mu.Unlock()
-	if r.beat.err != nil {
-		return r.beat.err
+	r.beat.lock()
+	defer r.beat.unlock()
+	if err := r.beat.failed(); err != nil {
+		return err
 	}
 	if !last && len(piece) == 0 {
 		return nil
 	}
-	r.beat.ended = true // what fails below ends it: a beat may wait that would come first
+	r.beat.over(true) // what fails below ends it: a beat may wait that would come first
 	if !last {
 		given := r.scrub.Next(piece)
 		r.beat.came()
 		err := r.write(given)
-		r.beat.ended = err != nil
+		r.beat.over(err != nil)
 		return err
 	}
 	return r.write(r.scrub.Last(piece))
@@ -115,10 +113,10 @@ func (r *relay) piece(piece []byte, last bool) error {
 
 // broken gives the agent what came of an answer that is not whole, as a beat would.
 func (r *relay) broken() {
-	r.beat.mu.Lock()
-	defer r.beat.mu.Unlock()
-	r.beat.ended = true
-	if r.beat.err == nil {
+	r.beat.lock()
+	defer r.beat.unlock()
+	r.beat.over(true)
+	if r.beat.failed() == nil {
 		_ = r.give(r.scrub.Due(r.scrub.Came())) // it ends with an error already
 	}
 }
@@ -134,9 +132,9 @@ func (r *relay) give(piece []byte) error {
 // flush sends what was written.
 func (r *relay) flush() error {
 	r.within()
-	err := r.control.Flush()
+	err := http.NewResponseController(r.call.w).Flush()
 	// A stream may be idle for longer than a write may take.
-	_ = r.control.SetWriteDeadline(time.Time{})
+	r.call.writeBy(time.Time{})
 	return err
 }
 
@@ -152,7 +150,7 @@ func (r *relay) write(piece []byte) error {
 	if err := r.own.Next(piece); err != nil {
 		return unreadable(err)
 	}
-	if err := r.call.stillAllowed(r.clock()); err != nil {
+	if err := r.call.stillAllowed(r.broker.clock()); err != nil {
 		return err
 	}
 	r.within()
@@ -164,6 +162,5 @@ func (r *relay) write(piece []byte) error {
 	return cmp.Or(err, unfit(r.scrub))
 }
 
-// within gives the writes that follow their time. Not every connection has
-// deadlines.
-func (r *relay) within() { _ = r.control.SetWriteDeadline(time.Now().Add(slowest)) }
+// within gives the writes that follow their time.
+func (r *relay) within() { r.call.writeBy(time.Now().Add(slowest)) }

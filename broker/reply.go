@@ -12,13 +12,12 @@ import (
 // a stream of events when the agent is to read something before it.
 type reply struct {
 	call    *call
-	control *http.ResponseController
 	status  int  // 0: nothing was written
 	stream  bool // of events
 	written int64
 }
 
-func newReply(c *call) *reply { return &reply{call: c, control: http.NewResponseController(c.w)} }
+func newReply(c *call) *reply { return &reply{call: c} }
 
 // whole answers with one message, or with none.
 func (r *reply) whole(status int, message []byte) {
@@ -81,8 +80,8 @@ func (r *reply) send(piece []byte) error {
 
 func (r *reply) flush() error {
 	r.within()
-	err := r.control.Flush()
-	_ = r.control.SetWriteDeadline(time.Time{}) // a stream may be idle for longer than a write may take
+	err := http.NewResponseController(r.call.w).Flush()
+	r.call.writeBy(time.Time{}) // a stream may be idle for longer than a write may take
 	return err
 }
 
@@ -129,6 +128,5 @@ func (r *reply) cut(err error) error {
 // cancelled reports whether the agent has cancelled the request.
 func (c *call) cancelled() bool { return errors.Is(context.Cause(c.ctx), errCancelled) }
 
-// within gives the writes that follow their time. Not every connection has
-// deadlines.
-func (r *reply) within() { _ = r.control.SetWriteDeadline(time.Now().Add(slowest)) }
+// within gives the writes that follow their time.
+func (r *reply) within() { r.call.writeBy(time.Now().Add(slowest)) }

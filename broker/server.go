@@ -27,7 +27,6 @@ func (b *Broker) handler(l *listener) http.Handler {
 		}
 		c := &call{head: head{ResponseWriter: w}, r: r, from: l, id: newID(), started: b.clock(), plain: strings.HasPrefix(r.URL.Path, "/http/"), verb: r.Method, header: r.Header}
 		c.w = &c.head
-		c.control = *http.NewResponseController(w)
 		c.ctx, c.end = context.WithCancelCause(r.Context())
 		defer c.end(nil)
 		var entered bool
@@ -35,7 +34,7 @@ func (b *Broker) handler(l *listener) http.Handler {
 			defer c.snap.calls.Done()
 		}
 		if r.ContentLength != 0 {
-			_ = c.control.SetReadDeadline(time.Now().Add(b.limits.BodyTime.Duration))
+			c.readBy(time.Now().Add(b.limits.BodyTime.Duration))
 		}
 		defer b.catch(c)
 		if err := b.admitted(c, entered); err != nil {
@@ -130,6 +129,12 @@ func (h *head) Write(p []byte) (int, error) {
 
 // Unwrap gives an http.ResponseController what lies below.
 func (h *head) Unwrap() http.ResponseWriter { return h.ResponseWriter }
+
+// readBy sets until when the agent may take to say more, and writeBy to read more. Not
+// every connection has deadlines.
+func (c *call) readBy(t time.Time) { _ = http.NewResponseController(c.w).SetReadDeadline(t) }
+
+func (c *call) writeBy(t time.Time) { _ = http.NewResponseController(c.w).SetWriteDeadline(t) }
 
 // Run serves until ctx ends or a listener fails; it does not close the broker.
 func (b *Broker) Run(ctx context.Context) error {

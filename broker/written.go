@@ -7,20 +7,10 @@ import (
 	"mintmark/broker/audit"
 )
 
-// written is a record with room for what most have, so that it can be made
-// without an allocation.
-type written struct {
-	audit.Record
-	facts [4]audit.PostureFact
-}
-
-// decisionRecord is what the record says of the call so far.
-func (c *call) decisionRecord() *audit.Record { return c.writeDecision(new(written)) }
-
-// writeDecision makes w what the record says of the call so far.
-func (c *call) writeDecision(w *written) *audit.Record {
-	rec := &w.Record
-	*rec = audit.Record{
+// decisionRecord is what the record says of the call so far. It is a value: with all
+// that it has room for it is large, and nobody needs it once it is written.
+func (c *call) decisionRecord() (rec audit.Record) {
+	rec = audit.Record{
 		Kind: audit.Decision, Call: c.id, Bundle: c.snap.bundle.Digest,
 		Agent: c.identity.Subject(), Attestor: c.identity.Attestor(), Evidence: c.identity.Evidence(),
 		Upstream: c.name, Method: c.method, Tool: c.object(), Trace: traceID(c.r.Header.Get("Traceparent")),
@@ -32,12 +22,14 @@ func (c *call) writeDecision(w *written) *audit.Record {
 		rec.Session = c.bridged.digest
 	}
 	rec.Arguments, rec.Body = digestOf(c.msg.Arguments), digestOf(c.said())
-	if c.out != nil {
-		rec.Query = digestOf([]byte(c.out.URL.RawQuery))
+	if u := c.outgoing.URL; u != nil {
+		rec.Query = digestOf([]byte(u.RawQuery))
 	}
-	rec.Posture = w.facts[:0]
-	for _, f := range c.decision.Facts {
-		rec.Posture = append(rec.Posture, audit.PostureFact{Name: f.Name, Value: f.Value, AgeS: f.Seconds(c.started), Issuer: f.Issuer})
+	if facts := c.decision.Facts; len(facts) > 0 {
+		rec.Posture = make([]audit.PostureFact, len(facts))
+		for i, f := range facts {
+			rec.Posture[i] = audit.PostureFact{Name: f.Name, Value: f.Value, AgeS: f.Seconds(c.started), Issuer: f.Issuer}
+		}
 	}
 	if !c.credential.IsZero() {
 		rec.Credential, rec.Provider, rec.Scheme = c.credential.ID(), c.credential.Provider(), c.injection.name

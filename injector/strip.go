@@ -19,7 +19,7 @@ import (
 // thought of does not pass.
 func Strip(in http.Header, plain bool, s Scheme) (out http.Header, stripped []string) {
 	out = make(http.Header, 8) // what most calls need, and a map's first size
-	stripped = make([]string, 0, 2)
+	stripped = make([]string, 0, 1)
 	named := connectionNamed(in)
 	keeper, _ := s.(HeaderKeeper)
 	for name, values := range in {

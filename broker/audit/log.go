@@ -234,11 +234,7 @@ func (l *Log) Stats() Stats {
 func (l *Log) do(ctx context.Context, e *entry, shortcut func(*entry) bool) error {
 	err := l.send(ctx, e, shortcut)
 	if err == nil {
-		select {
-		case err = <-e.done:
-		case <-ctx.Done():
-			err = ctx.Err()
-		}
+		err = e.wait(ctx)
 	}
 	switch {
 	case err == nil:
@@ -247,6 +243,22 @@ func (l *Log) do(ctx context.Context, e *entry, shortcut func(*entry) bool) erro
 		return fault.Wrap("record", fault.Unavailable, "the call ended before its record was confirmed; the record may still be written", err)
 	}
 	return fault.Wrap("record", fault.Unavailable, hintUnwritable, err)
+}
+
+// wait returns how the writing of e ended. Most often it has: what ctx needs to be
+// waited for is made then for nobody.
+func (e *entry) wait(ctx context.Context) error {
+	select {
+	case err := <-e.done:
+		return err
+	default:
+	}
+	select {
+	case err := <-e.done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	}
 }
 
 // send has e written at once, if shortcut does that, or by the writer.

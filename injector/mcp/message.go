@@ -35,10 +35,10 @@ const (
 // Message is one MCP message, read strictly. Its slices alias the body.
 type Message struct {
 	Kind      Kind
+	TargetOf  TargetKind
 	ID        []byte // JSON string or integer as it stands in Raw; nil for a notification
 	Method    string
 	Target    string // tool or prompt name, resource URI, task id
-	TargetOf  TargetKind
 	Arguments []byte // params.arguments as it stands in Raw, or nil
 	// Version is params._meta["io.modelcontextprotocol/protocolVersion"], the
 	// mark of the stateless era, or "".

@@ -22,7 +22,7 @@ type Own struct {
 	scan   messageScan
 
 	one  [1]string // room for what most answers need
-	room [64]byte
+	room [48]byte
 }
 
 // NewOwn returns an Own for an answer of a media type to the requests with these
@@ -160,13 +160,13 @@ func (l *lines) isData() bool {
 // messageScan follows one JSON text, a message or a batch, as far as tells whether
 // what it answers is asked. It is no parser: what is no JSON no client reads.
 type messageScan struct {
-	depth   int // of objects and arrays
-	message int // the depth within a message: 1, and 2 in a batch
+	depth   int    // of objects and arrays
+	message int    // the depth within a message: 1, and 2 in a batch
+	kept    []byte // of a name or a scalar value of the message
 	text    bool
 	escaped bool
-	value   bool   // of a member of the message, where not its name
-	kept    []byte // of a name or a scalar value of the message
-	isID    bool   // the member is its id
+	value   bool // of a member of the message, where not its name
+	isID    bool // the member is its id
 
 	answers, other bool // the message has a result; it has the id of another
 }

@@ -11,12 +11,10 @@ import (
 
 // answer is one answer under way: its head, and its body as an io.ReadCloser.
 type answer struct {
-	conn      *conn
-	ctx       context.Context //nolint:containedctx // of the call, which lasts until the body is closed
-	stop      func() bool     // no longer interrupts; false: it has
-	writing   chan struct{}   // closed when the rest of a long request was written; nil: there was none
-	unwritten error           // why it was not written whole, once that has ended
-	response  http.Response
+	conn     *conn
+	ctx      context.Context //nolint:containedctx // of the call, which lasts until the body is closed
+	writing  chan error      // how the writing of the rest of a long request ended, once; nil: there was none
+	response http.Response
 
 	body  body
 	reuse bool // the connection may serve another call
@@ -40,6 +38,7 @@ func (a *answer) begin(bodyless bool) error {
 		_ = a.conn.net.SetReadDeadline(time.Time{}) // the wait is over: a stream may be silent for long
 		if a.ctx.Err() != nil {
 			a.conn.interrupt() // which that may have undone
+			a.reuse = false
 		}
 	}
 	return nil
@@ -82,7 +81,7 @@ func (a *answer) end(err error) {
 	if !whole {
 		a.err = fmt.Errorf("read an answer over HTTP/1.1: %w", cause(a.ctx, err))
 	}
-	uninterrupted := a.stop()
+	uninterrupted := a.conn.heed.end()
 	// What came after the answer was not asked for: it would be the next one's.
 	if whole && uninterrupted && a.reuse && a.written() == nil && len(a.conn.in.buffered()) == 0 {
 		a.conn.client.put(a.conn)
@@ -94,7 +93,7 @@ func (a *answer) end(err error) {
 // abandon ends a call that came to no answer.
 func (a *answer) abandon() {
 	a.done = true
-	a.stop()
+	a.conn.heed.end()
 	a.close()
 }
 

@@ -15,15 +15,15 @@ type conn struct {
 	net    net.Conn
 	raw    syscall.RawConn // nil: it can't be looked at without reading
 	look   func(fd uintptr) bool
-	open   bool   // look found it so
-	cut    func() // interrupt, made once
-	in     input  // what was read and not yet taken
+	open   bool  // look found it so
+	heed   heed  // of the end of the call under way
+	in     input // what was read and not yet taken
 	since  time.Time
 }
 
 func newConn(c *Client, nc net.Conn) *conn {
 	k := &conn{client: c, net: nc}
-	k.cut = k.interrupt
+	k.heed.open(k.interrupt)
 	k.in.from = nc
 	if s, ok := nc.(syscall.Conn); ok {
 		k.raw, _ = s.SyscallConn()
@@ -59,8 +59,11 @@ func (k *conn) close() { _ = k.net.Close() }
 // exchange writes a request and reads the head of its answer.
 func (k *conn) exchange(ctx context.Context, req *Request) (*http.Response, error) {
 	a := &answer{conn: k, ctx: ctx}
-	a.stop = context.AfterFunc(ctx, k.cut)
-	err := k.send(req, a)
+	k.heed.begin(ctx)
+	err := ctx.Err()
+	if err == nil {
+		err = k.send(req, a)
+	}
 	if err == nil {
 		err = a.begin(req.Method == http.MethodHead)
 	}

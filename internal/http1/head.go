@@ -1,6 +1,7 @@
 package http1
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"net/http"
@@ -19,11 +20,17 @@ type head struct {
 	method, target string // of a request
 	old            bool   // HTTP/1.0
 	header         http.Header
-	host, lengths  []string // of a request: these headers, which are not in header
+	host, lengths  said // these headers; those of a request are not in header
 
 	length  int64 // -1: not stated
 	chunked bool
 	close   bool
+}
+
+// said is a header that may be said once.
+type said struct {
+	times int
+	value string // the last
 }
 
 // readHead reads the head of an answer, past interim ones. The errors hold nothing
@@ -34,7 +41,7 @@ func (in *input) readHead(limit int) (head, error) {
 		if err != nil {
 			return head{}, err
 		}
-		h, err := parseHead(text)
+		h, err := in.parseHead(text)
 		if err != nil || !h.interim() {
 			return h, err
 		}
@@ -48,16 +55,18 @@ func (h *head) interim() bool {
 	return 100 <= h.status && h.status < 200 && h.status != http.StatusSwitchingProtocols
 }
 
-func parseHead(text string) (head, error) {
-	start, rest, _ := strings.Cut(text, "\r\n")
+func (in *input) parseHead(text []byte) (head, error) {
+	start, rest := in.lines.begin(text)
 	h, err := parseStatus(start)
 	if err != nil {
 		return head{}, err
 	}
-	if err = h.read(rest); err != nil {
+	if err = h.read(&in.lines, rest); err != nil {
 		return head{}, err
 	}
-	h.lengths = h.header["Content-Length"]
+	for _, v := range h.header["Content-Length"] {
+		h.lengths.is(v)
+	}
 	return h, h.frame()
 }
 
@@ -67,15 +76,15 @@ func (in *input) readRequest(limit int) (head, error) {
 	if err != nil {
 		return head{}, err
 	}
-	start, rest, _ := strings.Cut(text, "\r\n")
+	start, rest := in.lines.begin(text)
 	h, err := parseRequest(start)
 	if err != nil {
 		return head{}, err
 	}
-	if err = h.read(rest); err != nil {
+	if err = h.read(&in.lines, rest); err != nil {
 		return head{}, err
 	}
-	if len(h.host) > 1 || len(h.host) == 0 && !h.old || len(h.host) == 1 && !isVisible(h.host[0]) {
+	if h.host.times > 1 || h.host.times == 0 && !h.old || h.host.times == 1 && !isVisible(h.host.value) {
 		return head{}, errors.New("expected one Host header of visible ASCII")
 	}
 	return h, h.frame()
@@ -102,29 +111,30 @@ func parseRequest(line string) (head, error) {
 }
 
 // read reads lines of names and values.
-func (h *head) read(rest string) error {
+func (h *head) read(lines *lines, rest []byte) error {
 	n := 0
-	if rest != "" {
-		n = strings.Count(rest, "\r\n") + 1
+	if len(rest) > 0 {
+		n = bytes.Count(rest, []byte("\r\n")) + 1
 	}
-	values := make([]string, 0, n) // one array for all: most headers have one value
+	apart, most := 0, 0 // of a request: Host, and mostly a length. Few have more than a map's first size then
 	if h.method != "" {
-		n = max(0, n-2) // less what is kept apart: few calls have more than a map's first size then
+		apart, most = 1, 2
 	}
-	h.header = make(http.Header, n)
-	for rest != "" {
-		var line string
-		line, rest, _ = strings.Cut(rest, "\r\n")
-		name, value, err := parseLine(line)
+	values := make([]string, 0, max(0, n-apart)) // one array for all: most headers have one value
+	h.header = make(http.Header, max(0, n-most))
+	for i := 0; len(rest) > 0; i++ {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, []byte("\r\n"))
+		name, value, err := lines.field(i, line)
 		if err != nil {
 			return err
 		}
-		values = append(values, value)
-		one := values[len(values)-1 : len(values) : len(values)]
 		if apart := h.apart(name); apart != nil {
-			*apart = joined(*apart, one)
+			apart.is(value)
 			continue
 		}
+		values = append(values, value)
+		one := values[len(values)-1 : len(values) : len(values)]
 		h.header[name] = joined(h.header[name], one)
 	}
 	return nil
@@ -132,7 +142,7 @@ func (h *head) read(rest string) error {
 
 // apart returns where a request's headers are kept that say where it goes and how
 // long it is.
-func (h *head) apart(name string) *[]string {
+func (h *head) apart(name string) *said {
 	switch {
 	case h.method == "":
 		return nil
@@ -142,6 +152,11 @@ func (h *head) apart(name string) *[]string {
 		return &h.lengths
 	}
 	return nil
+}
+
+func (s *said) is(value string) {
+	s.times++
+	s.value = value
 }
 
 // joined returns the values of a header with one more.
@@ -223,17 +238,17 @@ func canonical(name string) string {
 func (h *head) frame() error {
 	coding, length := h.header["Transfer-Encoding"], h.lengths
 	switch {
-	case len(coding) > 0 && len(length) > 0:
+	case len(coding) > 0 && length.times > 0:
 		return errors.New("expected Transfer-Encoding or Content-Length, got both")
-	case len(coding) > 1, len(length) > 1:
+	case len(coding) > 1, length.times > 1:
 		return errors.New("expected Transfer-Encoding or Content-Length once")
 	case len(coding) == 1:
 		if h.old || !strings.EqualFold(coding[0], "chunked") {
 			return errCoding
 		}
 		h.chunked = true
-	case len(length) == 1:
-		n, ok := decimal(length[0])
+	case length.times == 1:
+		n, ok := decimal(length.value)
 		if !ok {
 			return errors.New("expected a Content-Length of at most 18 digits")
 		}

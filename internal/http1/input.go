@@ -11,6 +11,8 @@ type input struct {
 	from io.Reader
 	buf  []byte
 	r, w int // buf[r:w] was read and not yet taken
+
+	lines lines // of the head that came last
 }
 
 // firstBuffer is what most answers need.
@@ -59,10 +61,10 @@ var (
 	errLine    = errors.New("expected lines that end in CR LF")
 )
 
-// head takes everything up to an empty line, and returns it without that line. The
-// text is copied. Every line ends in CR LF: one that ends otherwise is read as one
+// head takes everything up to an empty line, and returns it without that line, until
+// the next read. Every line ends in CR LF: one that ends otherwise is read as one
 // line by some and as two by others (RFC 9112, section 2.2).
-func (in *input) head(limit int) (string, error) {
+func (in *input) head(limit int) ([]byte, error) {
 	seen, line := 0, 0 // from in.r: what was searched, and where the line begins
 	for {
 		for {
@@ -72,24 +74,24 @@ func (in *input) head(limit int) (string, error) {
 			}
 			end := seen + i
 			if end > limit {
-				return "", errTooLong
+				return nil, errTooLong
 			}
 			if end == line || in.buf[in.r+end-1] != '\r' {
-				return "", errLine
+				return nil, errLine
 			}
 			seen = end + 1
 			if end == line+1 {
-				text := string(in.buf[in.r : in.r+max(0, line-2)])
+				text := in.buf[in.r : in.r+max(0, line-2)]
 				in.r += seen
 				return text, nil
 			}
 			line = seen
 		}
 		if seen = in.w - in.r; seen > limit {
-			return "", errTooLong
+			return nil, errTooLong
 		}
 		if err := in.fill(limit + firstBuffer); err != nil {
-			return "", cut(err)
+			return nil, cut(err)
 		}
 	}
 }

@@ -26,10 +26,11 @@ func (k *conn) send(req *Request, a *answer) error {
 		k.client.writers.Put(pooled)
 	}
 	if err == nil && len(rest) > 0 {
-		a.writing = make(chan struct{})
+		a.writing = make(chan error, 1)
 		go func() {
 			defer close(a.writing)
-			_, a.unwritten = k.net.Write(rest)
+			_, err := k.net.Write(rest)
+			a.writing <- err
 		}()
 	}
 	return err
@@ -57,14 +58,14 @@ func (k *conn) sendLong(head, body []byte) (rest []byte, err error) {
 
 var errEarly = errors.New("the server answered before it had the whole request")
 
-// written returns nil when the whole request has been written.
+// written returns nil when the whole request has been written. It is asked once.
 func (a *answer) written() error {
 	if a.writing == nil {
 		return nil
 	}
 	select {
-	case <-a.writing:
-		return a.unwritten
+	case err := <-a.writing:
+		return err
 	default:
 		return errEarly
 	}
