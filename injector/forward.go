@@ -121,6 +121,14 @@ func (u *Upstream) URL(path, escaped, query string) *url.URL {
 	return &target
 }
 
+// Ready has a connection made, if none is kept, for a call that is about to be sent. It
+// waits for nothing, and nothing of the call is sent.
+func (u *Upstream) Ready() {
+	if u.plain != nil {
+		u.plain.Ready()
+	}
+}
+
 // Send writes out and returns the head of the answer with its body unread. It
 // asks recheck right before. Errors are fault.Unavailable when nothing was
 // written and the call may be repeated, and fault.BadUpstream when the upstream

@@ -201,6 +201,24 @@ func (p *Pool) open(leases int) error {
 	return nil
 }
 
+// Held returns a credential of the named provider that is held already, and false where
+// Lease is to be asked, which may take a while.
+func (p *Pool) Held(provider string, req Request) (Credential, bool) {
+	reg, ok := p.registrations[provider]
+	if !ok {
+		return Credential{}, false
+	}
+	t, err := reg.ticket(req)
+	if err != nil {
+		return Credential{}, false
+	}
+	l := p.held(t)
+	if l == nil {
+		return Credential{}, false
+	}
+	return l.credential, true
+}
+
 // Lease returns a credential of the named provider, and whether it was already
 // held. An error is a *fault.Error whose Hint is safe for the agent.
 func (p *Pool) Lease(ctx context.Context, provider string, req Request) (c Credential, cached bool, err error) {
