@@ -65,6 +65,9 @@ type PoolOptions struct {
 	// Escrow keeps, for the Pool of the next start to Adopt, what its system ends only
 	// where it is shown the secret. Nil: after a crash that ends by itself.
 	Escrow Escrow
+	// Derive is what every caller gives to Opened.Once. With it the Pool has that made
+	// while the record of a mint is brought to the disk. Nil: the first call does it.
+	Derive func(Parts) any
 	// Late counts what is owed to a system by a Pool that has ended, so that Owed does
 	// not tell of it: what came too late to be revoked by then. Pools may share it. Nil:
 	// nobody asks.
@@ -92,6 +95,7 @@ type Pool struct {
 	owe           func(audit.Record) (erase func(), err error)
 	escrow        Escrow // nil: none
 	revoked       func()
+	derive        func(Parts) any // nil: callers do
 	late          *atomic.Int64
 
 	ctx    context.Context // of all mints: a caller's cancellation ends no mint that others wait for
@@ -140,6 +144,7 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		owe:           o.Owe,
 		escrow:        o.Escrow,
 		revoked:       o.Revoked,
+		derive:        o.Derive,
 		late:          o.Late,
 		flights:       make(map[key]*flight),
 		failures:      make(failures),
