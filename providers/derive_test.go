@@ -23,7 +23,7 @@ func TestWhatACallNeedsIsDerivedAhead(t *testing.T) {
 	defer r.Stop(t)
 	c, _ := lease(t, r)
 	opened := r.Reveal(t, c)
-	if got := <-begun; got != opened.Token() {
+	if got := soon(t, begun); got != opened.Token() {
 		t.Error("derive: got other parts than the credential's")
 	}
 	if mints := minted(t, r); mints != 1 {
@@ -47,7 +47,7 @@ func TestAPanicAheadIsLeftToTheCall(t *testing.T) {
 	defer r.Stop(t)
 	c, _ := lease(t, r)
 	opened := r.Reveal(t, c)
-	<-begun
+	soon(t, begun)
 	if got := opened.Once(func(providers.Parts) any { return "anew" }); got != "anew" {
 		t.Errorf("got %v, want what the call derives", got)
 	}
@@ -74,6 +74,17 @@ func TestHeldIsWhatALeaseLeft(t *testing.T) {
 	if c, ok := r.Held("db", providers.Request{}); ok || !c.IsZero() {
 		t.Errorf("after it was dropped: got %v", c)
 	}
+}
+
+// soon returns what comes.
+func soon[T any](t *testing.T, from <-chan T) (got T) {
+	t.Helper()
+	select {
+	case got = <-from:
+	case <-time.After(10 * time.Second):
+		t.Fatal("waited for what is derived ahead: got none within 10 s")
+	}
+	return got
 }
 
 // minted returns how many mints are on record.
