@@ -251,7 +251,7 @@ func (b *Broker) lease(c *call) (err error) {
 	if c.credential, c.cached = c.snap.pool.Held(from, request); c.cached {
 		return nil
 	}
-	c.upstream.send.Ready()
+	c.upstream.ready(c.injection)
 	c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, from, request)
 	return err
 }
