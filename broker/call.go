@@ -169,7 +169,8 @@ func (b *Broker) attest(c *call) (err error) {
 	return err
 }
 
-// lease gets the credential, held or minted.
+// lease gets the credential, held or minted. While it is minted, the connection to the
+// upstream is made.
 func (b *Broker) lease(c *call) (err error) {
 	if c.injection == nil {
 		return nil
@@ -177,7 +178,12 @@ func (b *Broker) lease(c *call) (err error) {
 	if c.snap.pool.PerAgent(c.injection.provider) {
 		b.inUse.calls(c)
 	}
-	c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, c.injection.provider, providers.Request{Agent: c.identity})
+	from, request := c.injection.provider, providers.Request{Agent: c.identity}
+	if c.credential, c.cached = c.snap.pool.Held(from, request); c.cached {
+		return nil
+	}
+	c.upstream.ready(c.injection)
+	c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, from, request)
 	return err
 }
 

@@ -1,8 +1,8 @@
 package broker
 
 import (
-	"context"
 	"cmp"
+	"context"
 	"errors"
 	"net/http"
 

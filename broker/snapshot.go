@@ -16,6 +16,7 @@ import (
 	"mintmark/attest/posture"
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
+	"mintmark/injector"
 	"mintmark/policies"
 	"mintmark/providers"
 )
@@ -197,7 +198,7 @@ func (b *Broker) entry(name string, p bundle.Provider, digest string) (providers
 func (b *Broker) newPool(entries map[string]providers.Entry, digest func() string) (*providers.Pool, error) {
 	return providers.NewPool(entries, providers.PoolOptions{
 		Log: b.log, FingerprintKey: b.fingerprintKey, Clock: b.clock, Logger: b.logger, Bundle: digest, MintTimeout: b.mintTime, RestFor: b.restTime,
-		Owe: b.owing.keep, Escrow: b.escrow, Revoked: b.letGo, Late: &b.late, Siblings: &b.siblings,
+		Owe: b.owing.keep, Escrow: b.escrow, Revoked: b.letGo, Derive: injector.Forms, Late: &b.late, Siblings: &b.siblings,
 	})
 }
 

@@ -43,6 +43,14 @@ func (i *injection) schemeOrNil() injector.Scheme {
 	return i.scheme
 }
 
+// ready has a connection made for a call with the credential of i, unless that is what
+// the connection is to show.
+func (u *upstream) ready(i *injection) {
+	if _, own := i.scheme.(injector.MTLS); !own {
+		u.send.Ready()
+	}
+}
+
 // injectionFor returns the first credential registered for a target, nil for
 // an upstream that needs none, and false when none fits. A call without a
 // target is served only by a credential for every call.

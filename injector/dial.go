@@ -31,6 +31,9 @@ func (d *dialer) plain(ctx context.Context, network, addr string) (net.Conn, err
 }
 
 func (d *dialer) secure(ctx context.Context, network, addr string) (net.Conn, error) {
+	if leave, ok := ctx.Value(ahead{}).(context.CancelFunc); ok {
+		leave()
+	}
 	conn, err := (&tls.Dialer{NetDialer: &d.net, Config: d.tls}).DialContext(ctx, network, addr)
 	if err != nil {
 		return nil, &dialError{err}

@@ -24,10 +24,12 @@ type Secrets struct {
 
 // secretsOf returns the forms of c's parts, made once for each lease.
 func secretsOf(c providers.Opened) *Secrets {
-	return c.Once(newSecrets).(*Secrets)
+	return c.Once(Forms).(*Secrets)
 }
 
-func newSecrets(c providers.Opened) any {
+// Forms returns the *Secrets of a credential. It is for a providers.Pool to call ahead of
+// the first use of that.
+func Forms(c providers.Parts) any {
 	secrets := []secret{{text: []byte(c.Token())}, {text: []byte(c.Password())}, {text: []byte(c.SecretAccessKey())}, {text: []byte(c.SessionToken())}}
 	if pair := c.Pair(); pair != nil {
 		// What scheme basic sends is one more secret, with forms of its own. It begins

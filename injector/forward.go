@@ -15,6 +15,7 @@ import (
 	"net/url"
 	"os"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"mintmark/broker/bundle"
@@ -35,10 +36,14 @@ type Upstream struct {
 	dialer    *dialer
 	timeout   time.Duration
 	transport *http.Transport // of calls that any connection will do for
+	used      atomic.Int64    // when transport was last used, in Unix nanoseconds
 	clients   clients         // of the others
 	plain     *http1.Client   // instead of transport, for an http URL; else nil
 	decoding  *coding.Room    // of compressed answers
 }
+
+// idleTime is how long a connection is kept that no call is on.
+const idleTime = 90 * time.Second
 
 // Recheck is asked when the call has its connection and before anything is
 // written to it: what was true when the call was judged may have ended while it
@@ -76,7 +81,7 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 			Wait:    u.Timeout.Duration,
 			MaxHead: 64 << 10,
 			MaxIdle: 512,
-			Idle:    90 * time.Second,
+			Idle:    idleTime,
 		})
 	}
 	return up, nil
@@ -98,7 +103,7 @@ func (u *Upstream) connections(secure func(context.Context, string, string) (net
 		DisableCompression:     true,
 		MaxIdleConns:           0,
 		MaxIdleConnsPerHost:    512,
-		IdleConnTimeout:        90 * time.Second,
+		IdleConnTimeout:        idleTime,
 		ResponseHeaderTimeout:  u.timeout,
 		MaxResponseHeaderBytes: 64 << 10,
 		ReadBufferSize:         16 << 10,
@@ -128,7 +133,9 @@ func (u *Upstream) URL(path, escaped, query string) *url.URL {
 // call ends with ctx.
 func (u *Upstream) Send(ctx context.Context, out *Outgoing, recheck Recheck) (*http.Response, error) {
 	transport := u.transport
-	if out.certificate != nil {
+	if out.certificate == nil {
+		u.used.Store(time.Now().UnixNano())
+	} else {
 		var err error
 		if transport, err = u.clients.of(out.certificate, u.showing); err != nil {
 			return nil, err

@@ -255,7 +255,7 @@ func (c Credential) Reveal(r audit.Receipt) (Opened, error) {
 	if kept == nil {
 		return Opened{}, fault.New("inject", fault.Unavailable, "the credential has ended; call again")
 	}
-	return Opened{m: c.sealed().material, once: kept}, nil
+	return Opened{Parts: Parts{c.sealed().material}, once: kept}, nil
 }
 
 // Wiped reports whether c has ended so long ago that what it is made of is dropped, or
@@ -271,10 +271,15 @@ func (s *sealed) wipe() {
 	s.material.Key.drop()
 }
 
+// Parts are what a credential is made of but its keys, in the clear: what an answer is
+// searched for. No request can be made of them: that takes an Opened. They redact
+// themselves like a Secret.
+type Parts struct{ m Material }
+
 // Opened is a credential's material in the clear, for the one request it was
 // recorded for. It redacts itself like a Secret.
 type Opened struct {
-	m    Material
+	Parts
 	once *once // of the lease
 }
 
@@ -285,11 +290,11 @@ type once struct {
 	value any // set before done
 }
 
-func (k *once) derive(o Opened, derive func(Opened) any) {
+func (k *once) derive(p Parts, derive func(Parts) any) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if !k.done.Load() {
-		k.value = derive(o)
+		k.value = derive(p)
 		k.done.Store(true)
 	}
 }
@@ -297,40 +302,40 @@ func (k *once) derive(o Opened, derive func(Opened) any) {
 // Once returns what derive made of o for this lease the first time: it spares the
 // caller deriving the same from the material for each call. The value lives and
 // dies with the lease; derive must not depend on anything else.
-func (o Opened) Once(derive func(Opened) any) any {
+func (o Opened) Once(derive func(Parts) any) any {
 	if o.once == nil {
-		return derive(o)
+		return derive(o.Parts)
 	}
 	if !o.once.done.Load() {
-		o.once.derive(o, derive)
+		o.once.derive(o.Parts, derive)
 	}
 	return o.once.value
 }
 
 // Username returns the user name of a Password, or the access key id of an AWS
 // credential.
-func (o Opened) Username() string {
-	if o.m.AccessKeyID != "" {
-		return o.m.AccessKeyID
+func (p Parts) Username() string {
+	if p.m.AccessKeyID != "" {
+		return p.m.AccessKeyID
 	}
-	return o.m.Username
+	return p.m.Username
 }
 
 // Token returns the value of a Token.
-func (o Opened) Token() string { return open(o.m.Token) }
+func (p Parts) Token() string { return open(p.m.Token) }
 
 // Password returns the password of a Password.
-func (o Opened) Password() string { return open(o.m.Password) }
+func (p Parts) Password() string { return open(p.m.Password) }
 
 // Pair returns the user name and the password, with a colon between (RFC 7617, section
 // 2), for the caller to overwrite; nil where there is no password.
-func (o Opened) Pair() []byte { return o.m.pair() }
+func (p Parts) Pair() []byte { return p.m.pair() }
 
 // SecretAccessKey returns the signing key of an AWS credential.
-func (o Opened) SecretAccessKey() string { return open(o.m.SecretAccessKey) }
+func (p Parts) SecretAccessKey() string { return open(p.m.SecretAccessKey) }
 
 // SessionToken returns the session token of an AWS credential, or "".
-func (o Opened) SessionToken() string { return open(o.m.SessionToken) }
+func (p Parts) SessionToken() string { return open(p.m.SessionToken) }
 
 // Key returns the private key of an X509, or the one that a Token is bound to; nil
 // where there is none.
@@ -339,6 +344,12 @@ func (o Opened) Key() crypto.Signer { return o.m.Key.reveal() }
 // Chain returns the certificates of an X509 in DER, leaf first. It is shared: the
 // caller does not write to it.
 func (o Opened) Chain() [][]byte { return o.m.Chain }
+
+// Format writes the redaction, whatever the verb.
+func (Parts) Format(f fmt.State, verb rune) { Secret{}.Format(f, verb) }
+
+// MarshalText returns the redaction, so that no encoder shows the parts.
+func (Parts) MarshalText() ([]byte, error) { return Secret{}.MarshalText() }
 
 // Format writes the redaction, whatever the verb.
 func (Opened) Format(f fmt.State, verb rune) { Secret{}.Format(f, verb) }

@@ -104,7 +104,7 @@ func (p *Pool) claim(d *debt) error {
 		return fault.New("revoke", fault.Internal, fmt.Sprintf("it was issued by %q and the provider is registered for %q now, which is not shown it: %s", about.Issuer, now, d.byItself()))
 	}
 	secret := secretOf(token)
-	d.held.Opened = Opened{m: Material{Token: secret}}
+	d.held.Opened = Opened{Parts: Parts{Material{Token: secret}}}
 	d.withdraw, d.paid = erase, secret.drop
 	return nil
 }

@@ -117,6 +117,7 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 		return nil, err
 	}
 	l.used.Store(old == nil) // a replacement is unused until someone asks
+	p.deriveAhead(l)
 	p.ledger.add(l)
 	r := p.entry("mint", l, start)
 	if err := p.record(r); err != nil {
@@ -193,6 +194,19 @@ func (p *Pool) consult(ctx context.Context, reg *registration, what string, call
 		return fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s: unclassified error of type %T", what, err))
 	}
 	return err
+}
+
+// deriveAhead has made what the first call needs of l, beside the wait for the disk.
+func (p *Pool) deriveAhead(l *lease) {
+	if p.derive == nil {
+		return
+	}
+	s := l.credential.lease
+	kept := s.once.Load()
+	p.work.Go(func() {
+		defer func() { _ = recover() }() // the call that needs it panics too, and says so
+		kept.derive(Parts{s.material}, p.derive)
+	})
 }
 
 // record appends r to the log. Appending is not cut short by the end of the

@@ -16,7 +16,8 @@ func TestAPanicShowsNoSecret(t *testing.T) {
 	const again = "MINTMARK_TEST_PANIC"
 	m := providers.Material{Token: providers.NewSecret(canary), Username: "user", Password: providers.NewSecret(canary), Key: providers.NewPrivateKey(newKey(t))}
 	values := map[string]any{"secret": m.Token, "material": m, "pointer": &m, "sealed": providers.Seal(providers.Token, m, providers.Terms{})}
-	values["credential"], values["opened"] = leaseAndOpen(t, m)
+	credential, opened := leaseAndOpen(t, m)
+	values["credential"], values["opened"], values["parts"] = credential, opened, opened.Parts
 	if kind := os.Getenv(again); kind != "" {
 		panic(values[kind])
 	}

@@ -65,6 +65,9 @@ type PoolOptions struct {
 	// Escrow keeps, for the Pool of the next start to Adopt, what its system ends only
 	// where it is shown the secret. Nil: after a crash that ends by itself.
 	Escrow Escrow
+	// Derive is what every caller gives to Opened.Once. With it the Pool has that made
+	// while the record of a mint is brought to the disk. Nil: the first call does it.
+	Derive func(Parts) any
 	// Late counts what is owed to a system by a Pool that has ended, so that Owed does
 	// not tell of it: what came too late to be revoked by then. Pools may share it. Nil:
 	// nobody asks.
@@ -95,6 +98,7 @@ type Pool struct {
 	owe           func(audit.Record) (erase func(), err error)
 	escrow        Escrow // nil: none
 	revoked       func()
+	derive        func(Parts) any // nil: callers do
 	late          *atomic.Int64
 	siblings      *Siblings
 
@@ -147,6 +151,7 @@ func NewPool(entries map[string]Entry, o PoolOptions) (*Pool, error) {
 		owe:           o.Owe,
 		escrow:        o.Escrow,
 		revoked:       o.Revoked,
+		derive:        o.Derive,
 		late:          o.Late,
 		siblings:      o.Siblings,
 		flights:       make(map[key]*flight),
@@ -213,6 +218,24 @@ func (p *Pool) open(leases int) error {
 		p.listen(reg)
 	}
 	return nil
+}
+
+// Held returns a credential of the named provider that is held already, and false where
+// Lease is to be asked, which may take a while.
+func (p *Pool) Held(provider string, req Request) (Credential, bool) {
+	reg, ok := p.registrations[provider]
+	if !ok {
+		return Credential{}, false
+	}
+	t, err := reg.ticket(req)
+	if err != nil {
+		return Credential{}, false
+	}
+	l := p.held(t)
+	if l == nil {
+		return Credential{}, false
+	}
+	return l.credential, true
 }
 
 // Lease returns a credential of the named provider, and whether it was already

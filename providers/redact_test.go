@@ -53,6 +53,7 @@ func TestNothingShowsASecret(t *testing.T) {
 	checkShapes(t, "sealed", providers.Seal(providers.Token, material, providers.Terms{}))
 	checkShapes(t, "credential", credential)
 	checkShapes(t, "opened", opened)
+	checkShapes(t, "parts", opened.Parts)
 }
 
 func checkShapes[T any](t *testing.T, name string, v T) {

@@ -55,7 +55,7 @@ func (p *Pool) debt(l *lease) *debt {
 
 // held is l as its system knows it.
 func (l *lease) held() Held {
-	return Held{Lease: l.credential.Lease(), Opened: Opened{m: l.credential.lease.material}}
+	return Held{Lease: l.credential.Lease(), Opened: Opened{Parts: Parts{l.credential.lease.material}}}
 }
 
 // pay ends d at its system in one round of attempts, records how that went, and

@@ -69,7 +69,7 @@ func TestWhatCannotBeRevokedIsWipedAtItsEnd(t *testing.T) {
 		defer r.Stop(t)
 		c, _ := lease(t, r)
 		opened := r.Reveal(t, c)
-		kept := opened.Once(func(o providers.Opened) any { return o.Token() })
+		kept := opened.Once(func(p providers.Parts) any { return p.Token() })
 		pass(3 * time.Minute)
 		if opened.Token() == "" {
 			t.Error("before its end: got it wiped")

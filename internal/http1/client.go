@@ -32,15 +32,20 @@ type Client struct {
 	options Options
 	writers sync.Pool // of *[]byte, heads and short bodies under way
 
-	mu     sync.Mutex
-	idle   []*conn // the one that was used last is last
-	prune  *time.Timer
-	closed bool
+	life context.Context // of connections that Ready makes: until Close
+	end  context.CancelFunc
+
+	mu       sync.Mutex
+	idle     []*conn // the one that was used last is last
+	readying bool    // Ready makes one
+	prune    *time.Timer
+	closed   bool
 }
 
 // New returns a Client. It makes no connection.
 func New(o Options) *Client {
 	c := &Client{options: o}
+	c.life, c.end = context.WithCancel(context.Background())
 	c.writers.New = func() any {
 		b := make([]byte, 0, 4<<10)
 		return &b
@@ -78,6 +83,29 @@ func (c *Client) Send(ctx context.Context, req *Request, before func() error) (*
 		return nil, err
 	}
 	return conn.exchange(ctx, req)
+}
+
+// Ready has a connection made where none is kept, for a request that is about to be
+// sent. It does not wait for that, and nothing is sent on it. One is made at a time. That
+// it can't be made is for Send to find: it makes its own.
+func (c *Client) Ready() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed || c.readying || len(c.idle) > 0 {
+		return
+	}
+	c.readying = true
+	go c.ready()
+}
+
+func (c *Client) ready() {
+	nc, err := c.options.Dial(c.life)
+	c.mu.Lock()
+	c.readying = false
+	c.mu.Unlock()
+	if err == nil {
+		c.put(newConn(c, nc))
+	}
 }
 
 // connection returns a kept connection that is still good, or a new one.
@@ -148,8 +176,9 @@ func (c *Client) pruned() {
 }
 
 // Close closes the connections that are idle now, and the others when their call
-// ends.
+// ends. It ends what Ready has begun.
 func (c *Client) Close() {
+	c.end()
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
