@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -60,14 +61,17 @@ func (g *greeter) serve(w *world) (url, also string) {
 
 func (g *greeter) connection(conn *tls.Conn) {
 	defer func() { _ = conn.Close() }()
+	first := make([]byte, 1) // of a call: a connection may have been made ahead of it
+	if _, err := io.ReadFull(conn, first); err != nil {
+		return
+	}
 	if greet := g.greet.Load(); greet != nil {
-		_, _ = io.ReadFull(conn, make([]byte, 1))
 		_, _ = io.WriteString(conn, *greet)
 		_ = conn.CloseWrite()
 		_, _ = io.Copy(io.Discard, conn)
 		return
 	}
-	r, err := http.ReadRequest(bufio.NewReader(conn))
+	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(first), conn)))
 	if err != nil {
 		return
 	}
