@@ -75,6 +75,6 @@ func (a *answer) written() error {
 func (a *answer) close() {
 	a.conn.close()
 	if a.writing != nil {
-		<-a.writing
+		_ = <-a.writing // it ends with the connection
 	}
 }
