@@ -6,6 +6,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"mintmark/broker/audit"
 )
 
 const payWorkers = 4 // of one system
@@ -186,6 +188,22 @@ func (q *debts) owed() int {
 		n += len(q.queue[reg]) + workers
 	}
 	return n
+}
+
+// untried returns the records of what waits for a round: with a system that hangs, what
+// a crash left may wait for hours.
+func (q *debts) untried() (records []audit.Record) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for _, waiting := range q.queue {
+		for _, d := range waiting {
+			records = append(records, orphan(d.record))
+		}
+	}
+	for _, d := range q.behind {
+		records = append(records, orphan(d.record))
+	}
+	return records
 }
 
 // finish has everything tried a last time, and returns when that is done or ctx

@@ -170,11 +170,17 @@ func passed(from, to time.Time) time.Duration {
 	return max(to.Sub(from), to.Round(0).Sub(from.Round(0)))
 }
 
-// remind puts what has been held for long on record again, and every login.
+// remind puts what has been held for long on record again, every login, and what is
+// owed and was not tried yet.
 func (p *Pool) remind(now time.Time) {
 	for _, l := range p.ledger.all() {
 		if l.traceable() && passed(l.span.Load().since, now) >= remindEvery && l.revocable(now) {
 			p.repeat(p.entry(eventHeld, l, now))
+		}
+	}
+	for _, r := range p.debts.untried() {
+		if r.Lease != "" || r.Escrow {
+			p.repeat(&r)
 		}
 	}
 	p.logins.mu.Lock()
