@@ -60,14 +60,17 @@ func (g *greeter) serve(w *world) (url, also string) {
 
 func (g *greeter) connection(conn *tls.Conn) {
 	defer func() { _ = conn.Close() }()
-	if greet := g.greet.Load(); greet != nil {
-		_, _ = io.ReadFull(conn, make([]byte, 1))
-		_, _ = io.WriteString(conn, *greet)
-		_ = conn.CloseWrite()
-		_, _ = io.Copy(io.Discard, conn)
+	in := bufio.NewReader(conn)
+	if _, err := in.Peek(1); err != nil {
 		return
 	}
-	r, err := http.ReadRequest(bufio.NewReader(conn))
+	if greet := g.greet.Load(); greet != nil { // only now: the connection may be made ahead of its call
+		_, _ = io.WriteString(conn, *greet)
+		_ = conn.CloseWrite()
+		_, _ = io.Copy(io.Discard, in)
+		return
+	}
+	r, err := http.ReadRequest(in)
 	if err != nil {
 		return
 	}
