@@ -100,12 +100,12 @@ func (c *Client) Ready() {
 
 func (c *Client) ready() {
 	nc, err := c.options.Dial(c.life)
-	c.mu.Lock()
-	c.readying = false
-	c.mu.Unlock()
 	if err == nil {
 		c.put(newConn(c, nc))
 	}
+	c.mu.Lock() // after it is kept: or another would be made meanwhile
+	defer c.mu.Unlock()
+	c.readying = false
 }
 
 // connection returns a kept connection that is still good, or a new one.

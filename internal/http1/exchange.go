@@ -20,7 +20,7 @@ type exchange struct {
 	left   int64 // of its body, that its header announced and that is not written yet; -1: it announced none
 	err    error
 
-	// Beside each other: each request has the memory of all.
+	// Flags stand together: one between the others would take the room of eight.
 	read     bool // the request's body was read to its end
 	expects  bool // the client waits to be told to send it
 	headSent bool // the answer's head is in peer.out, or further

@@ -65,7 +65,7 @@ func (in *input) parseHead(text []byte) (head, error) {
 		return head{}, err
 	}
 	for _, v := range h.header["Content-Length"] {
-		h.lengths.is(v)
+		h.lengths.add(v)
 	}
 	return h, h.frame()
 }
@@ -130,7 +130,7 @@ func (h *head) read(lines *lines, rest []byte) error {
 			return err
 		}
 		if apart := h.apart(name); apart != nil {
-			apart.is(value)
+			apart.add(value)
 			continue
 		}
 		values = append(values, value)
@@ -154,7 +154,7 @@ func (h *head) apart(name string) *said {
 	return nil
 }
 
-func (s *said) is(value string) {
+func (s *said) add(value string) {
 	s.times++
 	s.value = value
 }

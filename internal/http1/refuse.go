@@ -9,24 +9,6 @@ import (
 	"time"
 )
 
-// flush writes what is held.
-func (p *peer) flush() error {
-	if len(p.out) == 0 {
-		return nil
-	}
-	err := p.send(p.out)
-	p.out = p.out[:0]
-	return err
-}
-
-func (p *peer) send(b []byte) error {
-	if err := p.write.apply(); err != nil {
-		return err
-	}
-	_, err := p.net.Write(b)
-	return err
-}
-
 // brief is how long the few bytes that no handler writes may take.
 const brief = 5 * time.Second
 

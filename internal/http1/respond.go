@@ -200,3 +200,21 @@ func appendValue(b []byte, v string) []byte {
 	}
 	return b
 }
+
+// flush writes what is held.
+func (p *peer) flush() error {
+	if len(p.out) == 0 {
+		return nil
+	}
+	err := p.send(p.out)
+	p.out = p.out[:0]
+	return err
+}
+
+func (p *peer) send(b []byte) error {
+	if err := p.write.apply(); err != nil {
+		return err
+	}
+	_, err := p.net.Write(b)
+	return err
+}
