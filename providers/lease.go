@@ -10,7 +10,6 @@ import (
 	"hash/maphash"
 	"slices"
 	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 
@@ -249,65 +248,4 @@ func (p *Pool) fingerprint(m Material) string {
 		clear(b)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
-}
-
-// ledger is every lease that has not ended, whether the cache serves it or not:
-// what is to be ended on a Drop and revoked on Close.
-type ledger struct {
-	mu     sync.RWMutex
-	leases map[string]*lease
-	same   map[string]map[*lease]struct{} // by fingerprint: a pool that ends asks for each of its leases
-}
-
-func (g *ledger) add(l *lease) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.leases == nil {
-		g.leases, g.same = make(map[string]*lease), make(map[string]map[*lease]struct{})
-	}
-	g.leases[l.credential.ID()] = l
-	name := l.credential.Fingerprint()
-	if g.same[name] == nil {
-		g.same[name] = make(map[*lease]struct{}, 1)
-	}
-	g.same[name][l] = struct{}{}
-}
-
-func (g *ledger) remove(l *lease) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.leases, l.credential.ID())
-	name := l.credential.Fingerprint()
-	if delete(g.same[name], l); len(g.same[name]) == 0 {
-		delete(g.same, name)
-	}
-}
-
-func (g *ledger) get(id string) *lease {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	return g.leases[id]
-}
-
-// has reports whether a lease has not ended that is of the same secret, by the same
-// handle, as what r is of.
-func (g *ledger) has(r *audit.Record) bool {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	for l := range g.same[r.Fingerprint] {
-		if c := l.credential; c.Provider() == r.Provider && c.Lease() == r.Lease {
-			return true
-		}
-	}
-	return false
-}
-
-func (g *ledger) all() []*lease {
-	g.mu.RLock()
-	defer g.mu.RUnlock()
-	leases := make([]*lease, 0, len(g.leases))
-	for _, l := range g.leases {
-		leases = append(leases, l)
-	}
-	return leases
 }
