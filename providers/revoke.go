@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"strconv"
 	"time"
 
 	"mintmark/broker/audit"
@@ -98,11 +99,17 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 // ended: it may of what it does not know. A start that still reads that asks again,
 // whichever is registered then.
 func (p *Pool) unsure(ctx context.Context, d *debt) {
-	err := fault.New(d.record.Event, fault.Internal, fmt.Sprintf("it was made at %q, and %q, for which the provider is registered now, says that it has ended, as it may of what it does not know: %s",
-		d.elsewhere, d.reg.issuer(), d.byItself()))
+	now := "another system"
+	if issuer := d.reg.issuer(); issuer != "" {
+		now = strconv.Quote(issuer)
+	}
+	err := fault.New(d.record.Event, fault.Internal, fmt.Sprintf("it was made at %q, and %s, for which the provider is registered now, says that it has ended, as it may of what it does not know: %s",
+		d.elsewhere, now, d.byItself()))
 	p.logger.LogAttrs(ctx, slog.LevelWarn, "a lease may live on at its system", slog.String("event", d.record.Event), slog.String("provider", d.record.Provider),
 		slog.String("credential", d.record.Credential), slog.Any("error", err))
-	_ = p.recordCause(d.failed(), err)
+	failed := d.failed()
+	failed.Bundle = p.bundle()
+	_ = p.recordCause(failed, err)
 }
 
 // leaveEscrow erases what is kept of what has ended, unless a lease is of the same.
