@@ -97,7 +97,7 @@ func (c Client) do(r *http.Request, answer any) error {
 	}
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != "application/json" {
 		return fault.Wrap("lease", fault.Unavailable, c.System+" did not answer with JSON", fmt.Errorf(
-			"%s answered with status %d and %s, want application/json: is it this system that answers there?", c.System, response.StatusCode, Kind(kind)))
+			"%s answered with status %d and %s, want application/json: is it this system that answers there?", c.System, response.StatusCode, shown(kind)))
 	}
 	if json.Unmarshal(content, answer) != nil { // its error can quote the answer
 		return fault.Wrap("lease", fault.Unavailable, c.System+" gave no usable answer", fmt.Errorf(
@@ -106,9 +106,9 @@ func (c Client) do(r *http.Request, answer any) error {
 	return nil
 }
 
-// Kind returns a media type for a message: one of those that a wrong system answers
+// shown returns a media type for a message: one of those that a wrong system answers
 // with, or that it is another, as a server could write a secret there.
-func Kind(media string) string {
+func shown(media string) string {
 	switch media {
 	case "":
 		return "no Content-Type"
