@@ -59,7 +59,7 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 		}
 	}()
 	defer b.guard(ctx, "put a bundle together", &err)
-	if s.policies, err = policies.Compile(policyFiles(bd), b.policyOptions(bd)); err != nil {
+	if s.policies, err = policies.Compile(policyFiles(bd), b.policyOptionsNow(bd)); err != nil {
 		return nil, err
 	}
 	for name, u := range bd.Config.Upstreams {
@@ -126,9 +126,9 @@ func trustDomains(bd *bundle.Bundle) []string {
 	return names
 }
 
-// policyOptions adds the trust domains that are believed now, as SPIRE may federate
-// with some that the bundle doesn't name.
-func (b *Broker) policyOptions(bd *bundle.Bundle) policies.Options {
+// policyOptionsNow are those of a bundle with the trust domains that are believed now, as
+// SPIRE may federate with some that the bundle doesn't name.
+func (b *Broker) policyOptionsNow(bd *bundle.Bundle) policies.Options {
 	o := policyOptions(bd)
 	if b.trust == nil {
 		return o

@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"strings"
 	"syscall"
@@ -76,7 +75,7 @@ func writeRecords(dir string, key ed25519.PrivateKey) error {
 	// What another script starts has the lock of a log before for as long as it takes
 	// from the fork to the exec.
 	for until := time.Now().Add(time.Minute); errors.Is(err, audit.ErrInUse) && time.Now().Before(until); log, err = audit.Open(o) {
-		runtime.Gosched()
+		<-time.After(time.Millisecond)
 	}
 	if err != nil {
 		return err
