@@ -31,13 +31,13 @@ func TestACallIsInterruptedByItsOwnContext(t *testing.T) {
 				ctx, cancel := context.WithCancel(t.Context())
 				time.AfterFunc(tc.cancelled, cancel)
 				h.begin(ctx)
-				time.Sleep(tc.ended)
+				<-time.After(tc.ended)
 				synctest.Wait()
 				if got := h.end(); got == tc.interrupted {
 					t.Errorf("the end of the call returned %t, want %t", got, !tc.interrupted)
 				}
 				h.begin(t.Context()) // the next call on the connection
-				time.Sleep(10 * unheeded)
+				<-time.After(10 * unheeded)
 				synctest.Wait()
 				if got := interrupted.Load(); got != tc.interrupted || !h.end() {
 					t.Errorf("interrupted: %t, want %t, and the next call not at all", got, tc.interrupted)
