@@ -137,6 +137,7 @@ func (h *head) read(lines *lines, rest []byte) error {
 		one := values[len(values)-1 : len(values) : len(values)]
 		h.header[name] = joined(h.header[name], one)
 	}
+	lines.end(n)
 	return nil
 }
 

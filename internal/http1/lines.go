@@ -42,3 +42,12 @@ func (l *lines) field(i int, text []byte) (name, value string, err error) {
 	}
 	return f.name, f.value, nil
 }
+
+// end is called when the head had n lines with headers. What is remembered is of this one
+// head: a client must not have a long line of each of many kept.
+func (l *lines) end(n int) {
+	if n < len(l.fields) {
+		clear(l.fields[n:])
+		l.fields = l.fields[:n]
+	}
+}

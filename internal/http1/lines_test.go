@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -45,6 +46,27 @@ func FuzzHeadAfterAnother(f *testing.F) {
 			t.Errorf("got another head than alone: %+v and %+v", got, want)
 		}
 	})
+}
+
+// A client whose heads have ever fewer lines, with a long one in another place each
+// time, has no more remembered than one head.
+func TestNoMoreThanOneHeadIsRemembered(t *testing.T) {
+	const limit = 4 << 10
+	var l lines
+	for n := mostLines; n > 0; n-- {
+		raw := "GET / HTTP/1.1\r\nHost: h\r\n" + strings.Repeat("X: y\r\n", n-1) + "Long: " + strings.Repeat("z", limit/2) + "\r\n\r\n"
+		var err error
+		if _, l, err = readWith(l, []byte(raw)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	sum := len(l.start)
+	for _, f := range l.fields {
+		sum += len(f.text)
+	}
+	if sum > limit {
+		t.Errorf("%d bytes are remembered, want no more than of a head: %d", sum, limit)
+	}
 }
 
 // equalHeads compares what heads say beside their headers.
