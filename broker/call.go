@@ -31,7 +31,7 @@ type call struct {
 	ctx context.Context
 	end context.CancelCauseFunc
 
-	// What is so or not, beside each other: each call has the memory of all.
+	// Flags stand together: one between the others would take the room of eight.
 	slotted  bool // it is one of limits.concurrent
 	plain    bool // /http/NAME, not MCP
 	whole    bool // the body was read to its end
