@@ -85,8 +85,8 @@ func (s *Scrubber) leave(m *search) {
 	if m.hold.begins(m.at-m.matcher.limit) < m.at {
 		s.late.limit = max(s.late.limit, m.matcher.limit)
 		old := m.at - s.late.limit
-		s.late.hold.put(m.hold.from, m.hold.form, old)
-		s.late.hold.put(m.hold.last, m.hold.form, old)
+		s.late.hold.put(m.hold.from, m.hold.at, m.hold.form, old)
+		s.late.hold.put(m.hold.last, m.hold.at, m.hold.form, old)
 	}
 	if m.hits > 0 && (s.late.of == nil || m.matcher.limit > s.late.of.matcher().limit) {
 		s.late.of = m.of
