@@ -64,7 +64,7 @@ func (b *beside) next(answer *Scrubber, piece []byte, to int64) {
 	f := b.sight()
 	if f.goesOn(piece) {
 		if n := len(f.held); n >= max(minNeedle, f.known) {
-			f.hold.put(to-int64(n), 0, to-f.window)
+			f.hold.put(to-int64(n), to-int64(n), 0, to-f.window)
 		}
 		if !f.hides(b.all) {
 			return

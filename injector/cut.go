@@ -1,5 +1,10 @@
 package injector
 
+import (
+	"cmp"
+	"slices"
+)
+
 // cuts is what ends an answer: a part that says a secret up to its second bound and is not
 // the whole of it. Whatever follows there, the answer ends with the line, and before the
 // part: if what an agent is shown told where the text goes on in another way than the
@@ -7,7 +12,7 @@ package injector
 // character by character.
 type cuts struct {
 	lost  []loss // beginnings that did not become whole, unless one in whole begins before
-	whole []span // secrets, in the line under way
+	whole []span // secrets, in the line under way, in the order of their ends
 }
 
 // loss is a beginning that did not become whole.
@@ -17,7 +22,8 @@ type loss struct {
 	counted bool  // as a hit
 }
 
-// mostWhole is how many of the last secrets of a line are remembered.
+// mostWhole is how many of the last secrets of a line are remembered, once what came of it
+// was judged.
 const mostWhole = 256
 
 // tells reports whether r has come to where it must become whole.
@@ -35,16 +41,33 @@ func (s *search) lose(r *reading, now int64) {
 
 // stands notes that a secret is whole. Where another begins as that does, or within it,
 // nothing of the other was said.
-func (c *cuts) stands(whole span) {
-	if len(c.whole) == mostWhole {
-		c.whole = c.whole[:copy(c.whole, c.whole[mostWhole/2:])]
+func (a *across) stands(whole span) {
+	if !a.quoted {
+		a.whole = append(a.whole, whole)
 	}
-	c.whole = append(c.whole, whole)
 }
 
-// forget forgets the secrets of lines that ended before the one under way, or of all.
+// within reports whether a place in the stream is within a secret that is whole, of which
+// none is longer than longest, and at how many it looked for that.
+func (c *cuts) within(at, longest int64) (is bool, looked int) {
+	first, _ := slices.BinarySearchFunc(c.whole, at+1, func(w span, to int64) int { return cmp.Compare(w.to, to) })
+	for _, w := range c.whole[first:] {
+		looked++
+		if w.from <= at || w.to > at+longest {
+			return w.from <= at, looked
+		}
+	}
+	return false, looked
+}
+
+// forget forgets the secrets of lines that ended before the one under way, or of all, and
+// those of a line that has many but the last.
 func (a *across) forget(all bool) {
-	if n := len(a.whole); all || n > 0 && a.whole[n-1].to < a.line {
+	n := len(a.whole)
+	switch {
+	case all || n > 0 && a.whole[n-1].to < a.line:
 		a.whole = a.whole[:0]
+	case n > mostWhole:
+		a.whole = a.whole[:copy(a.whole, a.whole[n-mostWhole/2:])]
 	}
 }

@@ -36,6 +36,7 @@ func (s *Scrubber) held(upto int64) int64 {
 	for m := range s.searches() {
 		upto = min(upto, m.hold.begins(m.at-m.matcher.limit))
 	}
+	upto = min(upto, s.late.hold.begins(s.join.total-s.late.limit))
 	return min(upto, s.beside.held(s.join.total))
 }
 

@@ -19,15 +19,15 @@ func (s *Scrubber) HitsOfOthers() int {
 // OfOthers returns the Secrets of one of those hits, or nil. After the first hit it is
 // that one's, and where one search found what another found the beginning of, the longer.
 func (s *Scrubber) OfOthers() *Secrets {
-	var longest *search
+	longest := s.late.of
 	for i := range s.others {
-		if m := &s.others[i]; m.hits > 0 && (longest == nil || m.matcher.limit > longest.matcher.limit) {
-			longest = m
+		if m := &s.others[i]; m.hits > 0 && (longest == nil || m.matcher.limit > longest.matcher().limit) {
+			longest = m.of
 		}
 	}
 	switch {
 	case longest != nil:
-		return longest.of
+		return longest
 	case s.beside.found != nil:
 		return s.beside.found.first
 	}

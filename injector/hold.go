@@ -12,22 +12,25 @@ import "math"
 type hold struct {
 	from  int64 // where the first began
 	last  int64 // where the last began
+	at    int64 // where so much of the last had come
 	form  uint8 // of the last
 	count int   // 0: none
 }
 
-// put holds back what comes from start on. What began before old is over.
-func (h *hold) put(start int64, form uint8, old int64) {
+// put holds back what comes from start on, of which so much had come at a place. What had
+// come as far before old is over: one may seem to begin long before it does, where what
+// comes before it can be read as how its first character is escaped.
+func (h *hold) put(start, at int64, form uint8, old int64) {
 	switch {
-	case h.count > 0 && h.last < old:
+	case h.count > 0 && h.at < old:
 		*h = hold{}
 	case h.count > 0 && h.last == start && h.form == form:
 		return // by another way to the same place
 	}
 	if h.count == 0 {
-		h.from, h.last = start, start
+		h.from, h.last, h.at = start, start, at
 	}
-	h.from, h.last, h.form = min(h.from, start), max(h.last, start), form
+	h.from, h.last, h.at, h.form = min(h.from, start), max(h.last, start), max(h.at, at), form
 	h.count++
 }
 
@@ -43,7 +46,7 @@ func (h *hold) whole(start, to int64) {
 
 // begins returns from where on is held back what came after old, or math.MaxInt64.
 func (h *hold) begins(old int64) int64 {
-	if h.count == 0 || h.last < old {
+	if h.count == 0 || h.at < old {
 		return math.MaxInt64
 	}
 	return max(h.from, old)

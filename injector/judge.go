@@ -45,10 +45,10 @@ func (s *Scrubber) judge(over bool) (upto int64) {
 // isWithin reports whether a place in the stream is within a secret that is whole. That
 // counts to what the search may cost.
 func (s *Scrubber) isWithin(at int64) bool {
-	within := func(w span) bool { return w.from <= at && at < w.to }
 	for m := range s.searches() {
-		s.own.ways.seen += len(m.across.whole)
-		if slices.ContainsFunc(m.across.whole, within) {
+		is, looked := m.across.within(at, m.matcher.limit)
+		s.own.ways.seen += looked
+		if is {
 			return true
 		}
 	}
@@ -56,5 +56,5 @@ func (s *Scrubber) isWithin(at int64) bool {
 		return false
 	}
 	s.own.ways.seen += len(s.beside.found.masks)
-	return slices.ContainsFunc(s.beside.found.masks, func(m masking) bool { return within(m.span) })
+	return slices.ContainsFunc(s.beside.found.masks, func(m masking) bool { return m.from <= at && at < m.to })
 }

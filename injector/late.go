@@ -14,7 +14,11 @@ type Late interface {
 type lateness struct {
 	from Late // or nil
 	seen uint64
-	hits int // of searches that were given up
+	// Of searches that were given up:
+	hits  int
+	of    *Secrets // of one of the hits, or nil
+	hold  hold     // what they held back, apart from what others do: each is over in its own time
+	limit int64    // the longest of theirs
 }
 
 // Watch has s mask what late comes to know from now on, and no longer what late
@@ -78,9 +82,14 @@ func (s *Scrubber) leave(m *search) {
 		s.cut = true
 	}
 	s.beside.takeUp(s.join.since(m.oldest()))
-	if old := m.at - m.matcher.limit; m.hold.begins(old) < m.at {
-		s.own.hold.put(m.hold.from, m.hold.form, old)
-		s.own.hold.put(m.hold.last, m.hold.form, old)
+	if m.hold.begins(m.at-m.matcher.limit) < m.at {
+		s.late.limit = max(s.late.limit, m.matcher.limit)
+		old := m.at - s.late.limit
+		s.late.hold.put(m.hold.from, m.hold.at, m.hold.form, old)
+		s.late.hold.put(m.hold.last, m.hold.at, m.hold.form, old)
+	}
+	if m.hits > 0 && (s.late.of == nil || m.matcher.limit > s.late.of.matcher().limit) {
+		s.late.of = m.of
 	}
 	s.late.hits += m.hits
 }

@@ -1,6 +1,7 @@
 package injector
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -136,4 +137,24 @@ func longText(n int) string {
 		b.WriteString(randomToken(seed)[4:])
 	}
 	return b.String()[:n]
+}
+
+// A line with a secret in it many times is not cut for the beginning of another that it has
+// in common with that, in pieces of any size.
+func TestALineWithMany(t *testing.T) {
+	const one, other = "kU3vTq9LzR5mYb7WcX2nHs8GdJ4fPa6E", "kU3vTq9LzR5mYb7WcX2nHs8GdJ4fXXXXXXXX"
+	text := `data: "` + strings.Repeat(one+" ", 900) + "\"\n\n"
+	want := strings.ReplaceAll(text, one, strings.Repeat("*", len(one)))
+	for _, size := range []int{7, 500, 32 << 10} {
+		s := secretsFrom(one).NewScrubber(secretsFrom(other))
+		s.AcrossParts()
+		var got strings.Builder
+		for piece := range slices.Chunk([]byte(text), size) {
+			got.Write(s.Next(piece))
+		}
+		got.Write(s.Rest())
+		if got.String() != want || s.Cut() || s.Spent() || s.Hits() != 900 {
+			t.Errorf("in pieces of %d: got %d bytes of %d with %d hits, cut: %t, spent: %t", size, got.Len(), len(text), s.Hits(), s.Cut(), s.Spent())
+		}
+	}
 }

@@ -18,8 +18,8 @@ const (
 	// where the text that follows is made to be slow (mostIdle).
 	freeLooks = 4
 	freeBytes = 16 << 10
-	// pacePerByte is more than the search takes for a byte of whatever text: one
-	// microsecond at most, of texts that were made to be slow.
+	// pacePerByte is more than one of the searches takes for a byte of whatever text: one
+	// microsecond at most, of texts that were made to be slow. Each has as much.
 	pacePerByte = 2 * time.Microsecond
 	// leastPace is that of a piece with a close look in it, and of those after it in which what
 	// was looked at may go on: more than all free looks take.
@@ -95,7 +95,7 @@ func (s *Scrubber) keepPace(was searching, bytes int) {
 	if all.count > was.count {
 		s.pace.near = total + s.goesOn()
 	}
-	least := time.Duration(bytes) * pacePerByte
+	least := time.Duration(bytes) * pacePerByte * time.Duration(1+len(s.others))
 	if int64(all.count) <= freeLooks+total/freeBytes {
 		if least = leastPace; total-int64(bytes) > s.pace.near {
 			return

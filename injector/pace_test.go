@@ -72,6 +72,23 @@ func TestTheTimeOfAHeaderTellsNoGuess(t *testing.T) {
 	}
 }
 
+// Each search takes its time, and so the pace is that of all.
+func TestThePaceIsThatOfAllSearches(t *testing.T) {
+	secrets := make([]*Secrets, 5)
+	for i := range secrets {
+		secrets[i] = hidden(randomToken(uint64(i)))
+	}
+	text := strings.Repeat(randomToken(0)[:12]+`\u0`, 500)
+	for others := range secrets {
+		s := secrets[0].NewScrubber(secrets[1 : 1+others]...)
+		before := time.Now()
+		s.Next([]byte(text))
+		if got, want := s.NotBefore().Sub(before), time.Duration(len(text)*(1+others))*pacePerByte; got < want {
+			t.Errorf("with %d others: due after %v, want %v", others, got, want)
+		}
+	}
+}
+
 // Ordinary answers have no pace, also those that are full of escapes, digits, or what
 // other tokens begin with.
 func TestAnOrdinaryAnswerHasNoPace(t *testing.T) {

@@ -145,6 +145,7 @@ func (s *Scrubber) finish() (upto int64, ok bool) {
 		m.finish()
 		s.join.find(m)
 	}
+	s.late.hold = hold{}
 	s.beside.rest(s, s.join.total)
 	return s.judged(true)
 }

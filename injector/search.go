@@ -146,7 +146,7 @@ func (s *search) follow(r reading, now int64) (on bool) {
 					s.looks.add(1)
 				}
 				if n := f.part; int(r.place.pos) < n && int(e.to.pos) >= n && s.across == nil {
-					s.hold.put(r.start, e.to.form, now-s.matcher.limit)
+					s.hold.put(r.start, now, e.to.form, now-s.matcher.limit)
 				}
 			}
 			s.next.add(to)

@@ -93,7 +93,7 @@ func (f *sightings) note(at int64, length int) {
 			f.masks = append(f.masks, masking{span{from, to}, s.of})
 		}
 		if s.more && s.to-s.from >= minNeedle { // now, and not once it ends: how long it goes on is not to be seen
-			f.hold.put(from, 0, at+int64(length)-f.window)
+			f.hold.put(from, from, 0, at+int64(length)-f.window)
 		}
 	}
 	f.keep(before, first)

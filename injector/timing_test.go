@@ -289,3 +289,24 @@ func TestWhatIsHeldBackOfTwoGuesses(t *testing.T) {
 		}
 	}
 }
+
+// A secret that pauses split shows no more after what can be read as an escape of how it
+// begins, however long that is.
+func TestBeatsAfterWhatMayBeAnEscape(t *testing.T) {
+	for _, secret := range []string{"/b/a///b/aa", "/ecretOfTheOwn", "+9xYz&Q", "/secret-of-many-0123456789abcdef"} {
+		part := knownBy(t, hidden(secret), secret)
+		for _, before := range []string{`\`, "%", "&", "=", " "} {
+			for _, length := range []int{1, 150, 200, 201, 250, 300, 700} {
+				s := hidden(secret).NewScrubber()
+				got := told(s, strings.Repeat(before, length))
+				for i := range secret {
+					got += told(s, secret[i:i+1])
+				}
+				got += string(s.Rest())
+				if shown := strings.IndexByte(got[length:], mask); shown < 0 || shown >= part {
+					t.Errorf("%q after %d times %q: got %q, want fewer than %d characters", secret, length, before, got[length:], part)
+				}
+			}
+		}
+	}
+}
