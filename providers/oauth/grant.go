@@ -35,7 +35,8 @@ type mint struct {
 	bond  bond
 }
 
-// grant gets the token of a mint. Its errors are explained.
+// grant gets the token of a mint. Its errors are explained; a token with one was issued
+// and must not be used.
 type grant func(ctx context.Context, m *mint) (*oauth2.Token, error)
 
 // grantOf returns the grant that c registers.
