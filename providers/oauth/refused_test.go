@@ -3,6 +3,7 @@ package oauth_test
 import (
 	"encoding/base64"
 	"net/http"
+	"strings"
 	"sync"
 	"testing"
 
@@ -63,5 +64,44 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 				t.Errorf("got %d tokens revoked, want it to be the one: %t", len(revoked), want)
 			}
 		})
+	}
+}
+
+// What the identity provider issued in place of an assertion is good there.
+func TestWhatIsNoAssertionIsRevokedAtItsIdentityProvider(t *testing.T) {
+	for said, status := range map[string]int{"got another: it is revoked": 200, "got another: it is not revoked, and ends by itself": 503} {
+		var issuer string
+		var mu sync.Mutex
+		var revoked []string
+		idp := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			switch r.URL.Path {
+			case "/token":
+				ok(`{"access_token":"`+canary+`","token_type":"Bearer","issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`)(w, r)
+			case "/revoke":
+				mu.Lock()
+				defer mu.Unlock()
+				revoked = append(revoked, r.FormValue("token"))
+				w.WriteHeader(status)
+			default:
+				ok(`{"issuer":"`+issuer+`","token_endpoint":"`+issuer+`/token","revocation_endpoint":"`+issuer+`/revoke"}`)(w, r)
+			}
+		})
+		issuer = strings.TrimSuffix(idp.TokenURL.String(), "/token")
+		c := serve(t, ok(bearer))
+		c.IDJAG = &oauth.IDJAG{
+			IDP:     oauth.IDP{Issuer: providertest.URL(t, issuer), ClientID: "at-the-idp", AuthStyle: "none"},
+			Subject: oauth.Source{Token: providertest.Ref(t, "id-token")},
+		}
+		r := providertest.One(t, open(t, c, providers.Env{}), canary)
+		r.Refused(t, providers.Request{}, fault.Internal)
+		r.Stop(t)
+		mu.Lock()
+		if len(revoked) != 1 || revoked[0] != canary {
+			t.Errorf("status %d: got %d tokens revoked, want the one", status, len(revoked))
+		}
+		mu.Unlock()
+		if got := r.Records(t)[0].Reason; !strings.Contains(got, said) {
+			t.Errorf("status %d: got the reason %q, want %q", status, got, said)
+		}
 	}
 }
