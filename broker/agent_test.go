@@ -179,13 +179,21 @@ func (w *world) do(r request) answer {
 		return answer{err: err}
 	}
 	defer conn.Close()
-	resp, err := http.ReadResponse(bufio.NewReader(io.TeeReader(conn, &w.received)), &http.Request{Method: r.method})
+	resp, err := http.ReadResponse(bufio.NewReader(io.TeeReader(patiently{conn}, &w.received)), &http.Request{Method: r.method})
 	if err != nil {
 		return answer{err: err}
 	}
 	defer resp.Body.Close()
 	content, err := io.ReadAll(resp.Body)
 	return answer{resp.StatusCode, resp.Header, string(content), err}
+}
+
+// patiently reads for as long as something comes: an answer full of a secret has a pace.
+type patiently struct{ net.Conn }
+
+func (p patiently) Read(b []byte) (int, error) {
+	_ = p.SetReadDeadline(time.Now().Add(patience))
+	return p.Conn.Read(b)
 }
 
 // wantOK makes a call that must be answered with 200 and text in its body.

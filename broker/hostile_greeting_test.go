@@ -2,7 +2,6 @@ package broker_test
 
 import (
 	"bufio"
-	"bytes"
 	"crypto/tls"
 	"crypto/x509"
 	"io"
@@ -61,17 +60,17 @@ func (g *greeter) serve(w *world) (url, also string) {
 
 func (g *greeter) connection(conn *tls.Conn) {
 	defer func() { _ = conn.Close() }()
-	first := make([]byte, 1) // of a call: a connection may have been made ahead of it
-	if _, err := io.ReadFull(conn, first); err != nil {
+	in := bufio.NewReader(conn)
+	if _, err := in.Peek(1); err != nil {
 		return
 	}
-	if greet := g.greet.Load(); greet != nil {
+	if greet := g.greet.Load(); greet != nil { // only now: the connection may be made ahead of its call
 		_, _ = io.WriteString(conn, *greet)
 		_ = conn.CloseWrite()
-		_, _ = io.Copy(io.Discard, conn)
+		_, _ = io.Copy(io.Discard, in)
 		return
 	}
-	r, err := http.ReadRequest(bufio.NewReader(io.MultiReader(bytes.NewReader(first), conn)))
+	r, err := http.ReadRequest(in)
 	if err != nil {
 		return
 	}

@@ -2,9 +2,14 @@ package broker_test
 
 import (
 	"context"
+	"crypto/tls"
+	"encoding/pem"
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -67,5 +72,28 @@ func TestTheConnectionIsMadeWhileTheCredentialIs(t *testing.T) {
 	close(mint.goOn)
 	if got := recv(t, "the answer", answers); got.err != nil || got.status != http.StatusOK {
 		t.Errorf("got %d %q, %v", got.status, got.body, got.err)
+	}
+}
+
+// A connection that is to show the credential is not made without it.
+func TestNoConnectionIsMadeBeforeItsCertificate(t *testing.T) {
+	t.Parallel()
+	var connections atomic.Int64
+	s := httptest.NewUnstartedServer(http.HandlerFunc(answerOK))
+	s.Listener = acceptingListener{s.Listener, &connections}
+	s.TLS = &tls.Config{ClientAuth: tls.RequireAnyClientCert}
+	s.StartTLS()
+	t.Cleanup(s.Close)
+	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"certificates": certificates{t}} })
+	if err := os.WriteFile(filepath.Join(w.dir, "shown.pem"), pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	w.rewriteOnly("mintmark.yaml", "\nproviders:\n", "\nproviders:\n  certs: {kind: certificates}\n")
+	if err := w.change("mintmark.yaml", "\nupstreams:\n", fmt.Sprintf("\nupstreams:\n  shown: {url: %q, ca: shown.pem, credentials: [{provider: certs, scheme: mtls}]}\n", s.URL+"/mcp")); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/shown")), "result")
+	if n := connections.Load(); n != 1 {
+		t.Errorf("got %d connections to the upstream, want the one that shows the certificate", n)
 	}
 }

@@ -58,6 +58,9 @@ func FuzzAnswer(f *testing.F) {
 			return
 		}
 		defer func() { _ = resp.Body.Close() }()
+		if resp.StatusCode < 100 {
+			return // of no class: the connection ends with it, and net/http reads on
+		}
 		body, err := io.ReadAll(resp.Body)
 		theirs, theirBody, theirErr := foreign(raw, method) //nolint:bodyclose // it was read to its end
 		if theirs == nil {
@@ -80,7 +83,7 @@ func foreign(raw []byte, method string) (*http.Response, []byte, error) {
 		if err != nil {
 			return nil, nil, err
 		}
-		if resp.StatusCode >= 200 {
+		if resp.StatusCode >= 200 || resp.StatusCode == http.StatusSwitchingProtocols {
 			body, err := io.ReadAll(resp.Body)
 			return resp, body, err
 		}
