@@ -126,8 +126,8 @@ func (b *Broker) ready() error {
 	if b.draining.Load() {
 		return errors.New("the broker is stopping")
 	}
-	if b.log.Err() != nil {
-		return errors.New("the audit log can't be written; calls are refused")
+	if err := b.log.Err(); err != nil {
+		return fmt.Errorf("the audit log can't be written; calls are refused: %w", err)
 	}
 	if !b.trust.HasIdentity() {
 		return nil

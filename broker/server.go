@@ -160,10 +160,14 @@ func (b *Broker) Run(ctx context.Context) error {
 	return group.Wait()
 }
 
+// Drain has /readyz say that the broker is stopping, while it goes on as before: what
+// sends calls by that has time to send them elsewhere.
+func (b *Broker) Drain() { b.draining.Store(true) }
+
 // shutdown stops taking calls, lets the ones under way end within their time,
 // and cuts the rest. It may be called again.
 func (b *Broker) shutdown(ctx context.Context) error {
-	b.draining.Store(true)
+	b.Drain()
 	b.waiting.close()
 	ctx, cancel := context.WithTimeout(ctx, b.limits.Shutdown.Duration)
 	defer cancel()

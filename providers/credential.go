@@ -153,6 +153,9 @@ func Seal(kind Kind, m Material, t Terms) Credential {
 	return Credential{lease: s}
 }
 
+// issued reports whether c is what a provider made, however little there is of it.
+func (c Credential) issued() bool { return c.lease != nil }
+
 // ID returns the lease's id: random, not secret.
 func (c Credential) ID() string { return c.sealed().id }
 

@@ -20,7 +20,7 @@ const lateMints = 2 * time.Second
 // mint's time, or after the end of the Pool. It is on record first, so that the next
 // start finds what is not revoked by then.
 func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
-	if err != nil {
+	if err != nil && !c.issued() {
 		return
 	}
 	l, _ := p.newLease(t, c, start) // which need not be one that could serve

@@ -179,9 +179,23 @@ func (l *lease) check(now time.Time) error {
 		return err
 	}
 	if !now.Before(l.span.Load().until) {
+		l.doubt(now)
 		return fault.New("lease", fault.Unavailable, "the credential provider issued a credential that has already ended: compare the clocks")
 	}
 	return nil
+}
+
+// doubtful is for how long what seems to have ended as it was made is worth a revocation.
+const doubtful = time.Hour
+
+// doubt sets a later end at the system: one of the clocks is wrong, and what has ended by
+// ours may be good by that of the system.
+func (l *lease) doubt(now time.Time) {
+	s := *l.span.Load()
+	if !s.systemEnd.IsZero() {
+		s.systemEnd = now.Add(doubtful)
+	}
+	l.span.Store(&s)
 }
 
 // minLeak is the shortest secret searched for: a shorter one is found by chance.

@@ -97,24 +97,18 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 		return old, nil
 	}
 	generation, start := t.reg.generation.Load(), p.clock()
-	minted, err := p.mint(t)
-	if err != nil {
-		_, _ = p.recordFailure(t, nil, start, err) // the caller gets nothing in any case
-		return nil, err
+	minted, refusal := p.mint(t)
+	if refusal != nil && !minted.issued() {
+		_, _ = p.recordFailure(t, nil, start, refusal) // the caller gets nothing in any case
+		return nil, refusal
 	}
-	l, err := p.newLease(t, minted, start)
-	if unkept := p.deposit(l); err == nil { // what may not be used lives on all the same
-		err = unkept
-	}
-	if err != nil {
-		r, unrecorded := p.recordFailure(t, l, start, err)
-		p.endOwing(l, func() (erase func()) {
-			if unrecorded == nil {
-				return nil
-			}
-			return p.writeDown(r, unrecorded)
-		})
-		return nil, err
+	l, unfit := p.newLease(t, minted, start)
+	unkept := p.deposit(l) // what may not be used lives on all the same
+	for _, err := range []error{refusal, unfit, unkept} {
+		if err != nil {
+			p.refuse(l, start, err)
+			return nil, err
+		}
 	}
 	l.used.Store(old == nil) // a replacement is unused until someone asks
 	p.deriveAhead(l)
@@ -134,6 +128,17 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 	}
 	p.hold(l)
 	return l, nil
+}
+
+// refuse ends what was made and may not be used, with cause on its record.
+func (p *Pool) refuse(l *lease, start time.Time, cause error) {
+	r, unrecorded := p.recordFailure(l.ticket, l, start, cause)
+	p.endOwing(l, func() (erase func()) {
+		if unrecorded == nil {
+			return nil
+		}
+		return p.writeDown(r, unrecorded)
+	})
 }
 
 // mint asks the provider, for at most mintTimeout. What a provider that ignores
@@ -166,16 +171,13 @@ func (p *Pool) mint(t ticket) (Credential, error) {
 	}
 }
 
-// ask has the provider mint.
+// ask has the provider mint. With an error comes what the system issued all the same.
 func (p *Pool) ask(ctx context.Context, t ticket) (c Credential, err error) {
 	err = p.consult(ctx, t.reg, "mint", func() (err error) {
 		c, err = t.reg.Provider.Mint(ctx, t.req)
 		return err
 	})
-	if err != nil {
-		return Credential{}, err
-	}
-	return c, nil
+	return c, err
 }
 
 // consult calls a provider and holds it to its contract: a panic is a failure,

@@ -19,9 +19,10 @@ type Request struct {
 	Agent attest.Identity
 }
 
-// Provider mints credentials of one registration. Mint returns no credential
-// with an error; the error is a *fault.Error whose Hint is safe for the agent
-// and whose cause holds no secret. Caching, single flight, expiry and the
+// Provider mints credentials of one registration. With an error Mint returns no
+// credential, unless its system issued one that must not be used: nobody gets that,
+// and the Pool records it and has it revoked. The error is a *fault.Error whose Hint
+// is safe for the agent and whose cause holds no secret. Caching, single flight, expiry and the
 // records belong to the Pool, so that a provider stays one short file. It is
 // safe for concurrent use.
 type Provider interface {

@@ -92,7 +92,7 @@ func openSegment(path string, flag int) (file, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return named{f}, nil
 }
 
 // prepareDirectory makes dir where there is none, and refuses one in which

@@ -288,6 +288,7 @@ func (c checker) limits() {
 	c.atMost("limits.header_time", l.HeaderTime, 5*time.Minute, "")
 	c.atMost("limits.body_time", l.BodyTime, time.Hour, "")
 	c.atMost("limits.shutdown", l.Shutdown, 20*time.Second, ", as systemd and Kubernetes kill after 30s and leases are revoked in between")
+	c.atMost("limits.shutdown_delay", l.ShutdownDelay, 5*time.Minute, "")
 }
 
 func (c checker) atMost(path string, got Duration, high time.Duration, because string) {

@@ -203,6 +203,10 @@ type Limits struct {
 	// most 20s: leases are revoked after it, which takes up to 10s, and systemd
 	// and Kubernetes kill a process that has not ended within 30s.
 	Shutdown Duration `yaml:"shutdown"`
+	// ShutdownDelay is for how long calls are still taken after a signal to end, while
+	// /readyz answers 503 already. Default none, at most 5m: what kills the process
+	// after 30s has to wait for so much longer.
+	ShutdownDelay Duration `yaml:"shutdown_delay"`
 }
 
 // Duration is a time.Duration written "1h30m".

@@ -32,9 +32,11 @@ Where a change gives no notice (a file behind a symbolic link, a directory that
 was replaced) it is found within 30 s, or at once by SIGHUP. Listeners, trust,
 audit and limits change only at a restart.
 
-SIGINT or SIGTERM ends it: calls under way get limits.shutdown (10 s) to end,
-then leases are revoked and the log is closed. A second one ends the process at
-once, and leaves its leases to their own expiry.
+SIGINT or SIGTERM ends it: /readyz answers 503, calls are still taken for
+limits.shutdown_delay (none), those under way get limits.shutdown (10 s) to end,
+then leases are revoked and the log is closed. The next signal ends the delay,
+and one after that the process at once, which leaves its leases to their own
+expiry.
 
 The log goes to stderr, one JSON object a line. What ends it is said there too:
 as a line of the log, or on a terminal as every other command says it.`,
@@ -120,7 +122,13 @@ func serve(ctx context.Context, dir string, logger *slog.Logger) (err error) {
 		return whose(err, record)
 	}
 	logger.InfoContext(ctx, "serving", slog.String("version", version), slog.String("dir", bd.Dir), slog.String("bundle", bd.Digest), slog.Int("pid", os.Getpid()), slog.Bool("memory_guarded", guarded))
-	ended, err := attend(ctx, b, directory, hangup)
+	delay := bd.Config.Limits.ShutdownDelay.Duration
+	going, end := linger(ctx, delay, func() {
+		b.Drain()
+		logger.InfoContext(ctx, "stopping: calls are taken for the delay, or until the next signal", slog.Duration("shutdown_delay", delay))
+	})
+	defer end()
+	ended, err := attend(going, b, directory, hangup)
 	closing, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeLimit(bd.Config.Limits.Shutdown.Duration, time.Since(ended)))
 	defer cancel()
 	err = errors.Join(err, b.Close(closing))

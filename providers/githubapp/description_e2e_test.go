@@ -133,7 +133,8 @@ func TestAnswersThatGitHubDescribes(t *testing.T) {
 		}
 		minted, err := answered(string(body)).Mint(t.Context(), providers.Request{})
 		providertest.CheckAnswer(t, minted, err, providertest.Canary)
-		if fault.KindOf(err) != fault.Internal || err.Error() != "lease: the credential provider refused the broker: github answered with "+reasons[status] {
+		if fault.KindOf(err) != fault.Internal || !strings.HasPrefix(err.Error(), "lease: the credential provider refused the broker: asked POST ") ||
+			!strings.HasSuffix(err.Error(), ": github answered with "+reasons[status]) {
 			t.Errorf("%s: got %v, want %q", status, err, reasons[status])
 		}
 	}

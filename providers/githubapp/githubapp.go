@@ -3,6 +3,7 @@
 package githubapp
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -133,20 +134,18 @@ func (p *provider) Mint(ctx context.Context, _ providers.Request) (providers.Cre
 		ExpiresAt   time.Time         `json:"expires_at"`
 		Permissions map[string]string `json:"permissions"`
 	}
-	if err := p.client.Do(as(r, app), &answer); err != nil {
-		return providers.Credential{}, err
-	}
+	err = p.client.Do(as(r, app), &answer)
 	if answer.Token == "" {
-		return providers.Credential{}, p.client.Missing(r, "a token")
+		return providers.Credential{}, cmp.Or(err, p.client.Missing(r, "a token"))
 	}
-	if answer.ExpiresAt.IsZero() {
-		return providers.Credential{}, p.client.Missing(r, "an end")
+	if err == nil && answer.ExpiresAt.IsZero() {
+		err = p.client.Missing(r, "an end")
 	}
 	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(answer.Token)}, providers.Terms{
 		Scopes:    granted(answer.Permissions),
 		NotAfter:  answer.ExpiresAt,
 		Revocable: true,
-	}), nil
+	}), err
 }
 
 func as(r *http.Request, token string) *http.Request {

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -119,6 +120,31 @@ func TestTokensAreNarrowedAndEnded(t *testing.T) {
 	}
 	if events := r.Events(t); events != "mint revoke" {
 		t.Errorf("events: got %q", events)
+	}
+}
+
+// A token that came without an end is not used, and is good at GitHub.
+func TestTokensWithoutAnEndAreEnded(t *testing.T) {
+	for name, rest := range map[string]string{"none": `}`, "empty": `,"expires_at":""}`} {
+		t.Run(name, func(t *testing.T) {
+			var ended atomic.Int64
+			key, _ := appKey(t)
+			r := providertest.One(t, open(t, config(t, key, http.HandlerFunc(func(w http.ResponseWriter, q *http.Request) {
+				if q.Method == http.MethodDelete && q.Header.Get("Authorization") == "Bearer "+token {
+					ended.Add(1)
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+				providertest.Answer(201, "application/json", `{"token":"`+token+`"`+rest)(w, q)
+			}))), token)
+			if c, _, err := r.Lease(t.Context(), "db", providers.Request{}); err == nil || !c.IsZero() {
+				t.Errorf("got %v and %v, want no credential", c, err)
+			}
+			r.Stop(t)
+			if got := r.Events(t); got != "mint_failed revoke" || ended.Load() != 1 {
+				t.Errorf("events: got %q and %d ends, want it ended on record", got, ended.Load())
+			}
+		})
 	}
 }
 

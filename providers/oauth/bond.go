@@ -16,16 +16,16 @@ import (
 	"mintmark/providers"
 )
 
-// bind returns the token with what it is bound to. It refuses one that is bound to
+// bind returns the token with what it is bound to, and an error with it where that is
 // something else than was registered: whatever is called with it would refuse it, or
 // nobody would look.
 func (p *provider) bind(token *oauth2.Token, b bond) (providers.Material, error) {
 	material := providers.Material{Token: providers.NewSecret(token.AccessToken)}
 	switch {
 	case b.key == nil && !strings.EqualFold(token.TokenType, "Bearer"): // a bound token, such as DPoP's, is no use as a bearer
-		return providers.Material{}, fault.New("lease", fault.Internal, server+" issued a token that is not a bearer token")
+		return material, fault.New("lease", fault.Internal, server+" issued a token that is not a bearer token")
 	case b.key != nil && !strings.EqualFold(token.TokenType, "DPoP"): // nobody would check the proofs
-		return providers.Material{}, fault.New("lease", fault.Internal, server+" issued a token that is not bound to the broker's key")
+		return material, fault.New("lease", fault.Internal, server+" issued a token that is not bound to the broker's key")
 	case b.key != nil:
 		material.Key = providers.NewPrivateKey(b.key)
 		return material, nil
@@ -33,24 +33,24 @@ func (p *provider) bind(token *oauth2.Token, b bond) (providers.Material, error)
 	bound, known := certificateOf(token.AccessToken)
 	switch {
 	case p.config.CertificateBound && b.certificate == nil:
-		return providers.Material{}, fault.New("lease", fault.Internal, "the broker showed no certificate that a token could be bound to")
+		return material, fault.New("lease", fault.Internal, "the broker showed no certificate that a token could be bound to")
 	case p.config.CertificateBound && known && bound != thumbprint(b.certificate):
-		return providers.Material{}, fault.Wrap("lease", fault.Internal, server+" issued a token that is not bound to the broker's certificate",
+		return material, fault.Wrap("lease", fault.Internal, server+" issued a token that is not bound to the broker's certificate",
 			fmt.Errorf("expected cnf with x5t#S256 %s, got another or none", thumbprint(b.certificate)))
 	case p.config.CertificateBound:
 		return certified(material, b)
 	case bound != "":
-		return providers.Material{}, fault.Wrap("lease", fault.Internal, server+" issued a token that is bound to a certificate",
+		return material, fault.Wrap("lease", fault.Internal, server+" issued a token that is bound to a certificate",
 			errors.New("upstreams refuse it without: set certificate_bound"))
 	}
 	return material, nil
 }
 
-// certified returns m with the certificate of b and its key.
+// certified returns m with the certificate of b and its key, or an error and m.
 func certified(m providers.Material, b bond) (providers.Material, error) {
 	key, ok := b.certificate.PrivateKey.(crypto.Signer)
 	if !ok {
-		return providers.Material{}, ownFile(fmt.Errorf("expected a key that signs, got %T", b.certificate.PrivateKey))
+		return m, ownFile(fmt.Errorf("expected a key that signs, got %T", b.certificate.PrivateKey))
 	}
 	m.Key, m.Chain = providers.NewPrivateKey(key), b.certificate.Certificate
 	return m, nil
@@ -87,7 +87,7 @@ func (p *provider) end(token time.Time, b bond) (time.Time, error) {
 	}
 	leaf, err := x509.ParseCertificate(b.certificate.Certificate[0])
 	if err != nil {
-		return time.Time{}, ownFile(errors.New("expected a certificate that parses, got another"))
+		return token, ownFile(errors.New("expected a certificate that parses, got another"))
 	}
 	if leaf.NotAfter.Before(token) {
 		return leaf.NotAfter, nil

@@ -3,6 +3,7 @@ package oauth
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/http"
 	"net/url"
 	"strings"
@@ -35,7 +36,8 @@ type mint struct {
 	bond  bond
 }
 
-// grant gets the token of a mint. Its errors are explained.
+// grant gets the token of a mint. Its errors are explained; a token with one was issued
+// and must not be used.
 type grant func(ctx context.Context, m *mint) (*oauth2.Token, error)
 
 // grantOf returns the grant that c registers.
@@ -149,7 +151,19 @@ func (g idJAGGrant) assertion(ctx context.Context, m *mint) (string, error) {
 	}
 	if issued, _ := token.Extra("issued_token_type").(string); issued != idJAG {
 		return "", providers.Asked(http.MethodPost, at.token, fault.Wrap("lease", fault.Internal, "the identity provider issued something else than an identity assertion grant",
-			errors.New("expected issued_token_type "+idJAG+", got another")))
+			fmt.Errorf("expected issued_token_type %s, got another: %w", idJAG, g.giveBack(ctx, at, token.AccessToken))))
 	}
 	return token.AccessToken, nil
+}
+
+// giveBack has the identity provider end what it issued in place of an assertion, and
+// returns what became of it: the Pool knows of no token there.
+func (g idJAGGrant) giveBack(ctx context.Context, at endpoints, token string) error {
+	if at.revocation == "" {
+		return errors.New("it can't be revoked there, as no revocation endpoint is known, and ends by itself")
+	}
+	if err := g.idp.revoke(ctx, at, token); err != nil {
+		return fmt.Errorf("it is not revoked, and ends by itself: %w", err)
+	}
+	return errors.New("it is revoked")
 }

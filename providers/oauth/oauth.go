@@ -129,31 +129,31 @@ func (p *provider) Mint(ctx context.Context, req providers.Request) (providers.C
 		}
 	}
 	token, err := p.grant(ctx, m)
-	if err != nil {
+	if token == nil {
 		return providers.Credential{}, err
 	}
-	c, err := p.seal(token, m, start)
-	return c, providers.Asked(http.MethodPost, at.token, err)
+	c, unfit := p.seal(token, m, start)
+	if err == nil {
+		err = providers.Asked(http.MethodPost, at.token, unfit)
+	}
+	return c, err
 }
 
+// seal returns what the server issued, and with it why that must not be used, if so.
 func (p *provider) seal(token *oauth2.Token, m *mint, start time.Time) (providers.Credential, error) {
+	terms := providers.Terms{Scopes: p.scopes(token.Extra("scope")), Revocable: p.revocable(m.at)}
 	material, err := p.bind(token, m.bond)
-	if err != nil {
-		return providers.Credential{}, err
+	life, unusable := lifetime(token.Extra("expires_in"))
+	if unusable == nil { // else nobody knows when it ends
+		terms.NotAfter = start.Add(life)
 	}
-	life, err := lifetime(token.Extra("expires_in"))
-	if err != nil {
-		return providers.Credential{}, err
+	if err == nil {
+		err = unusable
 	}
-	end, err := p.end(start.Add(life), m.bond)
-	if err != nil {
-		return providers.Credential{}, err
+	if err == nil {
+		terms.NotAfter, err = p.end(terms.NotAfter, m.bond)
 	}
-	return providers.Seal(providers.Token, material, providers.Terms{
-		Scopes:    p.scopes(token.Extra("scope")),
-		NotAfter:  end,
-		Revocable: p.revocable(m.at),
-	}), nil
+	return providers.Seal(providers.Token, material, terms), err
 }
 
 // revocable reports whether a token is to be ended early. One of a grant that goes on

@@ -83,7 +83,8 @@ func (r rotation) present(origin string) (kept, error) {
 	return now, err
 }
 
-// ask makes the request and keeps what it brought.
+// ask makes the request and keeps what it brought. A token comes with an error where
+// that can't be kept.
 func (r rotation) ask(ctx context.Context, m *mint, origin string, now kept) (*oauth2.Token, error) {
 	params := func() (url.Values, error) {
 		v := m.params(refreshToken)
@@ -110,7 +111,7 @@ func (r rotation) ask(ctx context.Context, m *mint, origin string, now kept) (*o
 	}
 	now.Token, now.Ended = token.RefreshToken, token.RefreshToken == ""
 	if err := next.keep(now); err != nil {
-		return nil, stateFault(err)
+		return token, stateFault(err)
 	}
 	return token, nil
 }

@@ -56,12 +56,12 @@ func (d *dynamic) Mint(ctx context.Context, req providers.Request) (providers.Cr
 	}
 	terms, err := d.terms(answer, start, by)
 	if err != nil {
-		return d.unusable(ctx, providers.Terms{Lease: answer.LeaseID}, d.session.asked(path, body, err))
+		return d.unusable(providers.Terms{Lease: answer.LeaseID}, d.session.asked(path, body, err))
 	}
 	terms.Scopes = []string{path}
 	material, err := d.fields.material(answer.Data)
 	if err != nil {
-		return d.unusable(ctx, terms, d.session.asked(path, body, err))
+		return d.unusable(terms, d.session.asked(path, body, err))
 	}
 	if len(material.Chain) > 0 {
 		terms.NotAfter = earliest(terms.NotAfter, ends(material.Chain))
@@ -74,13 +74,13 @@ func (d *dynamic) Mint(ctx context.Context, req providers.Request) (providers.Cr
 	return providers.Seal(d.fields.kind(), material, terms), nil
 }
 
-// unusable ends what was made and cannot be used. Where that fails, the Pool is
-// given the lease alone, refuses it and has it revoked.
-func (d *dynamic) unusable(ctx context.Context, terms providers.Terms, cause error) (providers.Credential, error) {
-	if terms.Lease == "" || d.session.revoke(ctx, terms.Lease) == nil {
+// unusable returns the lease of what was made and cannot be used, if it has one, with
+// the cause: the Pool records and revokes it.
+func (d *dynamic) unusable(terms providers.Terms, cause error) (providers.Credential, error) {
+	if terms.Lease == "" {
 		return providers.Credential{}, cause
 	}
-	return providers.Seal(d.fields.kind(), providers.Material{}, terms), nil
+	return providers.Seal(d.fields.kind(), providers.Material{}, terms), cause
 }
 
 // question returns what to ask for, for this agent; the body is nil for a read.
