@@ -96,20 +96,26 @@ func (a at) Issuer() string { return a.issuer }
 func TestWhatAnotherSystemSaysToHaveEndedMayLiveOn(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		left := crashed(t, at{lasting(time.Hour), "https://a.test"}, 2)
-		for issuer, want := range map[string]string{"https://a.test": "revoke", "https://b.test": "revoke_failed"} {
+		for issuer, want := range map[string]struct {
+			event string
+			owed  int
+		}{"https://a.test": {"revoke", 0}, "https://b.test": {"revoke_failed", 1}} {
 			p := lasting(time.Hour)
 			r := one(t, at{p, issuer})
 			if n := r.Adopt(t.Context(), slices.Clone(left)); n != 1 {
 				t.Errorf("%s: got %d adopted, want one", issuer, n)
 			}
 			synctest.Wait()
-			if _, revoked := p.count(); revoked != 1 || r.Owed() != 0 || r.Events(t) != want {
-				t.Errorf("%s: got %d revocations, %d owed and %q, want %s", issuer, revoked, r.Owed(), r.Events(t), want)
+			if _, revoked := p.count(); revoked != 1 || r.Owed() != want.owed || r.Events(t) != want.event {
+				t.Errorf("%s: got %d revocations, %d owed and %q, want %d and %s", issuer, revoked, r.Owed(), r.Events(t), want.owed, want.event)
 			}
-			if again := r.Orphans(t); (len(again) == 0) != (want == "revoke") || len(again) == 1 && again[0].Issuer != "https://a.test" {
+			if again := r.Orphans(t); len(again) != want.owed || len(again) == 1 && again[0].Issuer != "https://a.test" {
 				t.Errorf("%s: got %+v left for the next start", issuer, again)
 			}
-			r.Stop(t)
+			if err := r.Close(t.Context()); (err != nil) != (want.owed > 0) {
+				t.Errorf("%s: got %v from Close with %d owed", issuer, err, want.owed)
+			}
+			r.Finish(t)
 		}
 	})
 }

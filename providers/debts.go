@@ -157,6 +157,7 @@ func (q *debts) leave(d *debt) {
 func (d *debt) settle() {
 	if d.paid != nil {
 		d.paid()
+		d.paid = nil
 	}
 }
 

@@ -71,6 +71,7 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	err := p.attempt(ctx, d)
 	if err == nil && d.elsewhere != "" {
 		p.unsure(ctx, d)
+		p.debts.giveUp(d)
 		return true
 	}
 	r := d.record
