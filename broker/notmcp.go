@@ -9,13 +9,13 @@ import (
 )
 
 // speaksMCP refuses a page in place of the answer to a request: no MCP server sends one,
-// and no client reads it as an answer. The statuses that clients act on, and the words of
-// a gateway, pass as they are.
+// and no client reads it as an answer. The statuses that clients act on, and those of a
+// server that failed, pass as they are.
 func speaksMCP(c *call, resp *http.Response) error {
 	if c.msg.Kind != mcp.Request || mediaType(resp) != "text/html" {
 		return nil
 	}
-	if s := resp.StatusCode; s >= http.StatusMultipleChoices && s < http.StatusInternalServerError || ofGateway(s) {
+	if resp.StatusCode >= http.StatusMultipleChoices && resp.StatusCode != http.StatusNotImplemented {
 		return nil
 	}
 	return notMCP(resp)
