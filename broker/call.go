@@ -39,6 +39,8 @@ type call struct {
 	recorded bool // the allowed decision is in the log; of a batch, one of them
 	relayed  bool // the answer came, and the agent has all of it
 
+	unanswered bool // the upstream can't be reached, or gave no answer
+
 	name string // upstream as the path names it; before anything else
 
 	identity attest.Identity // attest
@@ -112,11 +114,17 @@ func (b *Broker) serve(c *call) error {
 			return b.otherEra(c, eraStateless)
 		}
 		return b.asSession(c)
-	case c.era() == eraStateless && b.upstreamEra(c) == eraSessions:
-		if b.oneEra(c) {
+	case c.era() == eraStateless:
+		speaks, err := b.upstreamEra(c)
+		if err != nil {
+			return b.withoutEra(c, err)
+		}
+		if speaks == eraSessions && b.oneEra(c) {
 			return b.otherEra(c, eraSessions)
 		}
-		return b.asStateless(c)
+		if speaks == eraSessions {
+			return b.asStateless(c)
+		}
 	}
 	err := b.pass(c)
 	if err == nil {

@@ -2,18 +2,13 @@ package broker
 
 import (
 	"cmp"
-	"errors"
-	"net/http"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
-	"github.com/go-json-experiment/json"
-
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
-	"mintmark/policies"
 )
 
 // era is one of the two forms of the protocol.
@@ -44,6 +39,7 @@ type speaks struct {
 	learned    atomic.Uint32
 	until      atomic.Int64 // Unix seconds: when it is asked again
 	barred     barred
+	asking     asking
 }
 
 // barred are the agents that policy did not let ask of late: they are not judged anew
@@ -141,86 +137,6 @@ func (b *Broker) otherEra(c *call, speaks era) error {
 	}
 	supported := slices.DeleteFunc(slices.Clone(mcp.Versions()), func(v string) bool { return (v >= mcp.Stateless) != (speaks == eraStateless) })
 	return fault.Wrap("forward", fault.Invalid, "", mcp.OnlyVersions(cmp.Or(c.msg.Version, c.msg.Initialize, c.header.Get(mcp.HeaderVersion)), supported))
-}
-
-// upstreamEra returns the era that the upstream of c speaks. Where it is not
-// known yet, the upstream is asked, on the agent's behalf and by its leave: where
-// the agent may not ask, nothing is learned for a while, and its call passes as it
-// is.
-func (b *Broker) upstreamEra(c *call) era {
-	u, ok := c.snap.upstreams[c.name]
-	if !ok || u.plain {
-		return eraUnknown
-	}
-	if u.speaks.due(b.clock()) {
-		if e, asked := b.discover(c); asked {
-			u.speaks.learn(e, b.clock())
-		}
-	}
-	return u.speaks.at(b.clock())
-}
-
-// discover asks the upstream of c whether it is stateless. Such a server must
-// answer (MCP 2026-07-28, server/discover), and one with sessions refuses.
-//
-// What one agent may not ask, or asks and does not wait for, says nothing about
-// the upstream, so that it counts as not asked: what is learned serves all agents.
-func (b *Broker) discover(c *call) (found era, asked bool) {
-	u := c.snap.upstreams[c.name]
-	agent := workloadOf(c.identity)
-	if u.speaks.barred.has(agent, b.clock()) {
-		return eraUnknown, false
-	}
-	with, ok := u.injectionFor("")
-	if !ok || !c.ask(b.clock(), "server/discover", policies.Target{}, with).Allow {
-		u.speaks.barred.add(agent)
-		return eraUnknown, false // and no refusal is on record that the agent did not ask for
-	}
-	f, err := b.fork(c, worded{upstream: c.name, body: asBroker().Discover(mcp.Quote("mintmark"))})
-	if err != nil {
-		return eraUnknown, false
-	}
-	// They are an agent's words. A server that can't take them, or a proxy before
-	// it, refuses with the statuses of one with sessions.
-	delete(f.header, "Traceparent")
-	delete(f.header, "Tracestate")
-	a, err := b.asks(f)
-	if err != nil {
-		return eraUnknown, c.ctx.Err() == nil
-	}
-	m, err := a.next(b)
-	for err == nil && m.Kind == mcp.None {
-		m, err = a.next(b)
-	}
-	switch {
-	case err == nil && m.Kind == mcp.Response && supports(m.Result, mcp.Stateless):
-		found = eraStateless
-	case refusesRevision(a.resp.StatusCode, err == nil && m.Kind == mcp.Response) && !isDenial(err):
-		found, err = eraSessions, nil
-	}
-	a.close(b, err)
-	return found, c.ctx.Err() == nil
-}
-
-// refusesRevision reports whether a status is what servers with sessions answer
-// server/discover with. A refusal of the caller, or of anyone for now, is not.
-func refusesRevision(status int, answered bool) bool {
-	switch status {
-	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType:
-		return true
-	}
-	return answered && status < http.StatusMultipleChoices
-}
-
-func isDenial(err error) bool {
-	f, ok := errors.AsType[*fault.Error](err)
-	return ok && f.Kind != fault.BadUpstream
-}
-
-// supports reports whether the result of server/discover names a revision.
-func supports(result mcp.Object, revision string) bool {
-	var versions []string
-	return json.Unmarshal(result.Get("supportedVersions"), &versions) == nil && slices.Contains(versions, revision)
 }
 
 // asBroker is who the broker says it is where it asks on nobody's behalf.

@@ -50,6 +50,8 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 	c.scrub = scrub
 	resp, err := c.upstream.send.Send(c.ctx, &c.outgoing, c.recheck(b.clock))
 	if err != nil {
+		f, ok := errors.AsType[*fault.Error](err)
+		c.unanswered = ok && f.Op == "forward"
 		return nil, nil, masked(c.ctx, err, scrub)
 	}
 	if err := b.acceptable(c, resp); err != nil {
@@ -74,7 +76,7 @@ func (b *Broker) acceptable(c *call, resp *http.Response) error {
 	if c.plain {
 		return nil
 	}
-	return cmp.Or(oneReading(resp.Header), b.checkSession(c, resp))
+	return cmp.Or(speaksMCP(c, resp), oneReading(resp.Header), b.checkSession(c, resp))
 }
 
 // masked returns err without what an upstream may have put into it: libraries

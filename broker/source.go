@@ -110,10 +110,14 @@ func (b *Broker) say(br *call, message []byte) (source, error) {
 	if err != nil {
 		return source{}, b.stopped(br, err)
 	}
-	speaks := b.upstreamEra(br)
+	speaks, silent := b.upstreamEra(br)
 	if cause := context.Cause(br.ctx); cause != nil {
 		f.end(nil)
 		return source{}, b.stopped(f, br.leftAt(cause))
+	}
+	if silent != nil {
+		f.end(nil)
+		return source{}, b.stopped(f, b.withoutEra(f, silent))
 	}
 	if speaks == eraUnknown && br.bridged != nil { // it could not be asked, so that the agent's own has to do
 		speaks = eraSessions

@@ -1,6 +1,11 @@
 package main
 
 import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
 	"os/signal"
 	"syscall"
 
@@ -25,12 +30,34 @@ call it and which policies to change. It leaves nothing behind.`,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGHUP) // its terminal was closed
 			defer stop()
-			o.Out = cmd.OutOrStdout()
-			return demo.Run(ctx, o)
+			signal.Ignore(syscall.SIGPIPE) // who reads may stop: that is an error of one write, and not the end of the process
+			ctx, end := context.WithCancelCause(ctx)
+			defer end(nil)
+			o.Out = reader{cmd.OutOrStdout(), end}
+			err := demo.Run(ctx, o)
+			if errors.Is(context.Cause(ctx), syscall.EPIPE) {
+				return fmt.Errorf("the demo is read no further: %w", cmp.Or(err, context.Cause(ctx)))
+			}
+			return err
 		},
 	}
 	cmd.Flags().BoolVar(&o.Once, "once", false, "exit after the calls instead of serving on")
 	cmd.Flags().BoolVar(&o.JSON, "json", false, "print the counts as one JSON line at the end")
 	cmd.Flags().BoolVar(&o.Verbose, "verbose", false, "show the broker's log")
 	return cmd
+}
+
+// reader is where the demo is read. It ends the demo where nobody reads on.
+type reader struct {
+	io.Writer
+	gone context.CancelCauseFunc
+}
+
+// Write implements io.Writer.
+func (r reader) Write(p []byte) (int, error) {
+	n, err := r.Writer.Write(p)
+	if err != nil {
+		r.gone(err)
+	}
+	return n, err
 }

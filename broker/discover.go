@@ -1,0 +1,197 @@
+package broker
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"slices"
+	"sync"
+
+	"github.com/go-json-experiment/json"
+
+	"mintmark/injector/mcp"
+	"mintmark/internal/fault"
+	"mintmark/policies"
+)
+
+// asking is the question of an upstream's era that is under way, if one is: while
+// one call asks, the others wait for what it learns.
+type asking struct {
+	mu  sync.Mutex
+	now *eraAsked
+}
+
+// eraAsked is one question. Its error is read when it is done: why the upstream gave no
+// answer, which holds for all that wait.
+type eraAsked struct {
+	done chan struct{}
+	err  error
+}
+
+// join returns the question under way, or a new one that the caller is to ask and end.
+func (a *asking) join() (q *eraAsked, own bool) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.now != nil {
+		return a.now, false
+	}
+	a.now = &eraAsked{done: make(chan struct{})}
+	return a.now, true
+}
+
+func (a *asking) end(q *eraAsked) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.now = nil
+	close(q.done)
+}
+
+// upstreamEra returns the era that the upstream of c speaks. Where it is not
+// known yet, the upstream is asked, on the agent's behalf and by its leave: where
+// the agent may not ask, nothing is learned for a while, and its call passes as it
+// is.
+//
+// Where it was never known and the upstream gives no answer, that is the error: the call
+// has no form to be sent in, and would wait for the same once more. Nothing is learned
+// by that, so that the next call asks again.
+func (b *Broker) upstreamEra(c *call) (era, error) {
+	u, ok := c.snap.upstreams[c.name]
+	if !ok || u.plain {
+		return eraUnknown, nil
+	}
+	if !u.speaks.due(b.clock()) || !b.mayDiscover(c) {
+		return u.speaks.at(b.clock()), nil
+	}
+	q, own := u.speaks.asking.join()
+	if own {
+		defer u.speaks.asking.end(q)
+		q.err = b.learnEra(c)
+		return u.speaks.at(b.clock()), q.err
+	}
+	select {
+	case <-q.done:
+	case <-c.ctx.Done():
+		return eraUnknown, gone(c.ctx)
+	}
+	err := q.err
+	if err == nil && u.speaks.due(b.clock()) { // who asked has left, or got no credential to ask with
+		err = b.learnEra(c)
+	}
+	return u.speaks.at(b.clock()), err
+}
+
+// learnEra asks, and returns why the upstream gave no answer, where nothing is known of
+// it from before.
+func (b *Broker) learnEra(c *call) error {
+	speaks := &c.snap.upstreams[c.name].speaks
+	e, asked, err := b.discover(c)
+	if err != nil && era(speaks.learned.Load()) == eraUnknown {
+		return err
+	}
+	if asked {
+		speaks.learn(e, b.clock())
+	}
+	return nil
+}
+
+// mayDiscover reports whether c's agent may ask its upstream for the era.
+func (b *Broker) mayDiscover(c *call) bool {
+	u, agent := c.snap.upstreams[c.name], workloadOf(c.identity)
+	if u.speaks.barred.has(agent, b.clock()) {
+		return false
+	}
+	with, ok := u.injectionFor("")
+	if !ok || !c.ask(b.clock(), "server/discover", policies.Target{}, with).Allow {
+		u.speaks.barred.add(agent)
+		return false // and no refusal is on record that the agent did not ask for
+	}
+	return true
+}
+
+// discover asks the upstream of c whether it is stateless. Such a server must
+// answer (MCP 2026-07-28, server/discover), and one with sessions refuses. An error is
+// why no answer came of an upstream that was asked.
+//
+// What one agent may not ask, or asks and does not wait for, or has no credential for,
+// says nothing about the upstream, so that it counts as not asked: what is learned
+// serves all agents.
+func (b *Broker) discover(c *call) (found era, asked bool, err error) {
+	f, err := b.fork(c, worded{upstream: c.name, body: asBroker().Discover(mcp.Quote("mintmark"))})
+	if err != nil {
+		return eraUnknown, false, nil //nolint:nilerr // the call itself passes
+	}
+	// They are an agent's words. A server that can't take them, or a proxy before
+	// it, refuses with the statuses of one with sessions.
+	delete(f.header, "Traceparent")
+	delete(f.header, "Tracestate")
+	a, err := b.asks(f)
+	if err != nil {
+		if c.ctx.Err() != nil || !f.unanswered {
+			return eraUnknown, c.ctx.Err() == nil && fault.KindOf(err) == fault.BadUpstream, nil
+		}
+		return eraUnknown, true, undiscovered(err)
+	}
+	m, err := a.next(b)
+	for err == nil && m.Kind == mcp.None {
+		m, err = a.next(b)
+	}
+	status, answered := a.resp.StatusCode, err == nil && m.Kind == mcp.Response
+	var failed error
+	switch {
+	case answered && supports(m.Result, mcp.Stateless):
+		found = eraStateless
+	case refusesRevision(status, answered) && !isDenial(err):
+		found, err = eraSessions, nil
+	case ofGateway(status) && !answered:
+		failed = fault.New("forward", fault.Unavailable, fmt.Sprintf(
+			"the upstream can't be reached: what stands before it answered with HTTP status %d; the call was not sent", status))
+		err = failed
+	case errors.Is(err, io.EOF):
+		err = notAnswered(a.resp)
+	}
+	a.close(b, err)
+	if c.ctx.Err() != nil {
+		failed = nil
+	}
+	return found, c.ctx.Err() == nil, failed
+}
+
+// undiscovered is why a call whose upstream gave no answer to server/discover is not sent:
+// unlike what the upstream was asked, the call can't have been carried out.
+func undiscovered(err error) error {
+	if fault.KindOf(err) == fault.Unavailable {
+		return err
+	}
+	return fault.Wrap("forward", fault.KindOf(err), "the upstream gave no answer in HTTP, or none within its time limit, when it was asked which "+
+		"form of MCP it speaks (server/discover); the call was not sent to it", err)
+}
+
+// withoutEra ends a call whose upstream gave no answer, for an agent that may know so.
+func (b *Broker) withoutEra(c *call, err error) error {
+	if denied := b.decide(c); denied != nil {
+		return denied
+	}
+	return err
+}
+
+// refusesRevision reports whether a status is what servers with sessions answer
+// server/discover with. A refusal of the caller, or of anyone for now, is not.
+func refusesRevision(status int, answered bool) bool {
+	switch status {
+	case http.StatusBadRequest, http.StatusNotFound, http.StatusMethodNotAllowed, http.StatusNotAcceptable, http.StatusUnsupportedMediaType:
+		return true
+	}
+	return answered && status < http.StatusMultipleChoices
+}
+
+func isDenial(err error) bool {
+	f, ok := errors.AsType[*fault.Error](err)
+	return ok && f.Kind != fault.BadUpstream
+}
+
+// supports reports whether the result of server/discover names a revision.
+func supports(result mcp.Object, revision string) bool {
+	var versions []string
+	return json.Unmarshal(result.Get("supportedVersions"), &versions) == nil && slices.Contains(versions, revision)
+}

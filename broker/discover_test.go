@@ -1,0 +1,105 @@
+package broker_test
+
+import (
+	"net/http"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"mintmark/broker/audit"
+)
+
+// An upstream that is down when it is first asked has said nothing of its era: the call
+// fails, and the next one after it is back is bridged.
+func TestAnUpstreamThatWasDownIsAskedAgain(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		answer http.HandlerFunc
+		says   string
+	}{
+		"cut off":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "the call was not sent to it"},
+		"behind a gateway": {says(http.StatusBadGateway, "text/html", "<html>"), "HTTP status 502; the call was not sent"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, a, _ := learning(t)
+			a.answers(c.answer)
+			if got := w.do(w.lookedUp()); !strings.Contains(got.body, c.says) || !strings.Contains(got.body, "-3150") {
+				t.Errorf("while it is down: got %d %s, want %q", got.status, got.body, c.says)
+			}
+			a.ask.Store(nil)
+			w.wantOK(w.lookedUp(), `order 7`)
+			if a.asked.Load() != 2 || a.asItIs() != 0 {
+				t.Errorf("got %d questions and %d calls as they are, want 2 and none", a.asked.Load(), a.asItIs())
+			}
+		})
+	}
+}
+
+// Where many call an upstream that gives no answer, one asks, and the others fail with it.
+func TestOneAsksForAll(t *testing.T) {
+	t.Parallel()
+	w, a, _ := learning(t)
+	const calls = 8
+	free := make(chan struct{})
+	var at atomic.Int64
+	a.answers(func(http.ResponseWriter, *http.Request) {
+		if n := at.Add(1); n > 1 {
+			t.Errorf("got %d questions at once, want one", n)
+		}
+		defer at.Add(-1)
+		<-free
+		panic(http.ErrAbortHandler)
+	})
+	var all sync.WaitGroup
+	for range calls {
+		r := w.lookedUp()
+		all.Go(func() {
+			if got := w.do(r); !strings.Contains(got.body, "the call was not sent to it") {
+				t.Errorf("got %d %s, want why", got.status, got.body)
+			}
+		})
+	}
+	w.await("all calls", func() bool { return w.broker.Waiting() == calls && a.asked.Load() > 0 })
+	close(free)
+	all.Wait()
+	if n := a.asItIs(); n != 0 {
+		t.Errorf("got %d calls as they are, want none", n)
+	}
+}
+
+func TestAnUpstreamThatIsNoMCPServer(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct {
+		status     int
+		kind, says string // to the agent
+	}{
+		"a page":               {http.StatusNotImplemented, "text/html; charset=utf-8", "expected an MCP server at the upstream's url"},
+		"a page as an answer":  {http.StatusOK, "text/html", "got HTTP status 200 and text/html"},
+		"an error in text":     {http.StatusNotImplemented, "text/plain", "<odd>"},
+		"of another type":      {http.StatusNotImplemented, "text/odd", "<odd>"},
+		"a page of a gateway":  {http.StatusForbidden, "text/html", "<odd>"},
+		"no type of an answer": {http.StatusInternalServerError, "", "<odd>"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := modern(t, says(c.status, c.kind, "<odd>"))
+			got := w.do(w.lookedUp(to("/mcp/modern")))
+			if !strings.Contains(got.body, c.says) {
+				t.Errorf("got %d %s, want %q", got.status, got.body, c.says)
+			}
+			w.await("why on record", func() bool {
+				for _, r := range w.recorded(audit.Filter{Kind: audit.Outcome}) {
+					if r.Method == "server/discover" {
+						if r.Fault != "bad_upstream" || r.Reason == "" || strings.Contains(r.Reason, "odd") {
+							t.Errorf("got the outcome %s %q", r.Fault, r.Reason)
+						}
+						return true
+					}
+				}
+				return false
+			})
+		})
+	}
+}
