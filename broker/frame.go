@@ -48,12 +48,11 @@ func nameOf(f reflect.StructField) string {
 // differs returns the innermost value in which was and now differ, the first of them.
 func differs(path string, was, now reflect.Value) (string, reflect.Value, reflect.Value) {
 	for i := range parts(was, now) {
-		part, a, b := path, was, now
-		if was.Kind() == reflect.Slice {
-			part, a, b = path+"["+strconv.Itoa(i)+"]", was.Index(i), now.Index(i)
-		} else {
-			part, a, b = path+"."+nameOf(was.Type().Field(i)), was.Field(i), now.Field(i)
+		part, of := path+"["+strconv.Itoa(i)+"]", reflect.Value.Index
+		if was.Kind() == reflect.Struct {
+			part, of = path+"."+nameOf(was.Type().Field(i)), reflect.Value.Field
 		}
+		a, b := of(was, i), of(now, i)
 		if !reflect.DeepEqual(a.Interface(), b.Interface()) {
 			return differs(part, a, b)
 		}
