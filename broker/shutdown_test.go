@@ -191,8 +191,9 @@ func TestABundleThatCannotBeAppliedChangesNothing(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	digest := w.broker.Digest()
-	if err := w.change("mintmark.yaml", "limits: { body: 64KiB", "limits: { body: 65KiB"); err == nil {
-		t.Error("limits that changed: got them applied, want a restart demanded")
+	if err := w.change("mintmark.yaml", "limits: { body: 64KiB", "limits: { body: 65KiB"); err == nil || !strings.HasPrefix(err.Error(), "mintmark.yaml:") ||
+		!strings.Contains(err.Error(), ": limits.body: expected 64KiB, as it was at start, got 65KiB; restart the broker") {
+		t.Errorf("limits that changed: got %v, want a restart demanded", err)
 	}
 	if err := w.change("policies.cedar", `action == Action::"tools/call", resource)`, `action == Action::"tools/fall", resource)`); err == nil {
 		t.Error("a policy of an unknown action: got it applied")

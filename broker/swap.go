@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"reflect"
 	"time"
 
 	"mintmark/broker/audit"
@@ -32,7 +31,7 @@ func (b *Broker) Apply(ctx context.Context, bd *bundle.Bundle) error {
 
 func (b *Broker) apply(ctx context.Context, bd *bundle.Bundle, old *snapshot) (err error) {
 	defer b.guard(ctx, "apply bundle "+bd.Digest, &err)
-	if err := sameFrame(old.bundle.Config, bd.Config); err != nil {
+	if err := sameFrame(old.bundle, bd); err != nil {
 		return err
 	}
 	snap, err := b.build(ctx, bd, old)
@@ -148,27 +147,4 @@ func (b *Broker) digestOr(first string) string {
 		return snap.bundle.Digest
 	}
 	return first
-}
-
-// sameFrame refuses a change of what is fixed while the broker runs.
-func sameFrame(old, changed bundle.Config) error {
-	fixed := []struct {
-		name     string
-		old, now any
-	}{
-		{"trust_domain", old.TrustDomain, changed.TrustDomain},
-		{"trust", old.Trust, changed.Trust},
-		{"listeners", old.Listeners, changed.Listeners},
-		{"audit", old.Audit, changed.Audit},
-		{"state", old.State, changed.State},
-		{"escrow", old.Escrow, changed.Escrow},
-		{"limits", old.Limits, changed.Limits},
-		{"metrics", old.Metrics, changed.Metrics},
-	}
-	for _, f := range fixed {
-		if !reflect.DeepEqual(f.old, f.now) {
-			return fmt.Errorf("%s changed: expected it as it was at start; restart the broker to change it", f.name)
-		}
-	}
-	return nil
 }

@@ -17,7 +17,7 @@ type Bundle struct {
 	Config   Config
 	Policies []PolicyFile // sorted by name
 
-	places map[string]Problem // where providers and upstreams are registered, without a text
+	places map[string]Problem // where each value is, without a text
 }
 
 // PolicyFile is one *.cedar file, not yet compiled.

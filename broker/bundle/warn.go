@@ -2,6 +2,7 @@ package bundle
 
 import (
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -47,7 +48,17 @@ func (b *Bundle) partly() (all []Warning) {
 	return all
 }
 
-// remember keeps where providers and upstreams are registered.
+// At returns a problem with the value at path, such as "listeners[0].address", where it
+// is in mintmark.yaml, or else the innermost around it.
+func (b *Bundle) At(path, text string) Problem {
+	for at := path; ; at = at[:max(strings.LastIndexAny(at, ".["), 0)] {
+		if place, ok := b.places[at]; ok || at == "" {
+			return Problem{File: ConfigName, Line: place.Line, Column: place.Column, Path: path, Text: text}
+		}
+	}
+}
+
+// remember keeps where providers and upstreams are registered, and the parts of all else.
 func (d *decoder) remember(c *Config) map[string]Problem {
 	places := make(map[string]Problem, len(c.Providers)+len(c.Upstreams))
 	keep := func(group string, names []string) {
@@ -59,5 +70,10 @@ func (d *decoder) remember(c *Config) map[string]Problem {
 	}
 	keep("providers", keys(c.Providers))
 	keep("upstreams", keys(c.Upstreams))
+	for path, n := range d.nodes {
+		if path != "" && !within(path, "providers") && !within(path, "upstreams") {
+			places[path] = Problem{File: ConfigName, Line: n.Line, Column: n.Column, Path: path}
+		}
+	}
 	return places
 }

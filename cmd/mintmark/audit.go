@@ -181,11 +181,16 @@ func auditQueryCommand() *cobra.Command {
 		Long: `Query prints the records that match every flag given: who got which credential,
 for what, when, under which policy, oldest first. It reads the log itself; verify
 it first. A line that can't be read is named on stderr, the others are printed,
-and the exit status is 1.
+and the exit status is 1. Where no record matches, stderr says how many were
+looked at, and which value none of them has.
+
+A credential that could not be had is a denial too: --outcome deny --step lease
+shows these outages, and --step decide what policies denied.
 
 In the table "-" is nothing, and a text is quoted where it has characters that
 don't print, or, but for the reason, a space.`,
 		Example: `  mintmark audit query --log audit --outcome deny --since 24h
+  mintmark audit query --log audit --outcome deny --step decide
   mintmark audit query --log audit --agent spiffe://example.org/agent/shop --json`,
 		Args: none,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -202,6 +207,7 @@ don't print, or, but for the reason, a space.`,
 	f.StringVar(&q.filter.Call, "call", "", "id of the call, as in the refusal the agent got")
 	f.StringVar((*string)(&q.filter.Kind), "kind", "", "decision, outcome, issuance, posture or admin")
 	f.StringVar(&q.filter.Outcome, "outcome", "", "allow or deny")
+	f.StringVar(&q.filter.Step, "step", "", "step that refused, such as decide (policies) or lease (no credential)")
 	f.StringVar(&q.since, "since", "", `from this time on: RFC 3339, or an age such as "24h"`)
 	f.StringVar(&q.until, "until", "", "before this time: RFC 3339, or an age")
 	f.BoolVar(&q.json, "json", false, "print JSON lines instead of a table")
@@ -265,6 +271,9 @@ func (q *query) each(show func(audit.Record) error) (failed error) {
 	}
 	if q.filter.Call != "" && !found && failed == nil {
 		return errors.New("--call: expected the id of a call as its refusal and its records have it, 32 hex digits, found no such record; it may be in the log of another broker, or archived")
+	}
+	if !found && failed == nil {
+		q.sayNone()
 	}
 	return failed
 }

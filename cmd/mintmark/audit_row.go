@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -26,7 +27,7 @@ func row(r audit.Record) []string {
 	if r.Provider != "" {
 		credential = r.Provider + "/" + r.Credential
 	}
-	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.Agent, r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), reason(r)}
+	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, cmp.Or(r.Agent, r.Subject), r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), why(r)}
 	last := len(cells) - 1
 	for i, c := range cells[:last] {
 		cells[i] = printable(c)
@@ -36,6 +37,37 @@ func row(r audit.Record) []string {
 	}
 	cells[last] = printable(cells[last])
 	return cells
+}
+
+// why returns the reason, and what there is to it: a posture record's fact, the facts
+// that a denial by a policy was made on, the bundle that an operator put in force.
+func why(r audit.Record) string {
+	said := []string{}
+	if text := reason(r); text != "" {
+		said = append(said, text)
+	}
+	switch {
+	case r.Kind == audit.Posture:
+		said = append(said, facts(r.Posture))
+	case r.Kind == audit.Decision && !r.Allow && len(r.Policies) > 0:
+		said = append(said, "posture: "+facts(r.Posture))
+	case r.Kind == audit.Admin && r.Bundle != "":
+		said = append(said, "bundle "+r.Bundle)
+	}
+	return strings.Join(said, "; ")
+}
+
+// facts returns what was known of a workload. A fact that is stale, or that nobody
+// states, is not on record.
+func facts(known []audit.PostureFact) string {
+	if len(known) == 0 {
+		return "no fact that is there and not stale"
+	}
+	said := make([]string, len(known))
+	for i, f := range known {
+		said[i] = fmt.Sprintf("%s=%s, %s old, of %s", f.Name, f.Value, time.Duration(f.AgeS)*time.Second, f.Issuer)
+	}
+	return strings.Join(said, "; ")
 }
 
 // reason returns why, and how many of what a record counts.

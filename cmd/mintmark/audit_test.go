@@ -52,6 +52,31 @@ func TestARowSaysWhatIsCounted(t *testing.T) {
 	}
 }
 
+// A row says what a record of its kind is about.
+func TestARowSaysWhatItIsAbout(t *testing.T) {
+	const shop = "spiffe://example.org/agent/shop"
+	fail := []audit.PostureFact{{Name: "scan", Value: "fail", AgeS: 7200, Issuer: "scan/trivy"}}
+	for _, c := range []struct {
+		name, want string
+		record     audit.Record
+	}{
+		{"a fact", shop + " scan=fail, 2h0m0s old, of scan/trivy", audit.Record{Kind: audit.Posture, Event: "changed", Subject: shop, Posture: fail}},
+		{"a denial on a fact", shop + " not scanned; posture: scan=fail, 2h0m0s old, of scan/trivy",
+			audit.Record{Kind: audit.Decision, Agent: shop, Reason: "not scanned", Policies: []string{"p"}, Posture: fail}},
+		{"a denial without one", shop + " not scanned; posture: no fact that is there and not stale",
+			audit.Record{Kind: audit.Decision, Agent: shop, Reason: "not scanned", Policies: []string{"p"}}},
+		{"a denial by no policy", shop + " nobody permits it", audit.Record{Kind: audit.Decision, Agent: shop, Reason: "nobody permits it"}},
+		{"a call", shop + " -", audit.Record{Kind: audit.Decision, Agent: shop, Allow: true, Policies: []string{"p"}, Bundle: "ab", Posture: fail}},
+		{"a bundle", "- bundle ab12", audit.Record{Kind: audit.Admin, Event: "bundle", Bundle: "ab12"}},
+		{"a bundle after all", "- did not come in force; bundle ab12", audit.Record{Kind: audit.Admin, Event: "bundle", Bundle: "ab12", Reason: "did not come in force"}},
+	} {
+		cells := row(c.record)
+		if got := cells[3] + " " + cells[len(cells)-1]; got != c.want {
+			t.Errorf("%s: got %q, want %q", c.name, got, c.want)
+		}
+	}
+}
+
 // A log in which nothing is signed is anybody's, though its records are chained.
 func TestALogThatWasNeverSignedIsNotVerified(t *testing.T) {
 	_, key, err := ed25519.GenerateKey(nil)

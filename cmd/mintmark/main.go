@@ -16,7 +16,9 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
+	"mintmark/broker/bundle"
 	"mintmark/internal/stdlog"
 )
 
@@ -42,7 +44,7 @@ var errSilent = errors.New("")
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := command()
 	root.SetVersionTemplate("{{.Version}}\n")
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error { return misused(cmd, err.Error()) })
+	root.SetFlagErrorFunc(misflagged)
 	root.SetArgs(args)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
@@ -118,6 +120,21 @@ func misused(cmd *cobra.Command, what string) error {
 	return fmt.Errorf("%s; usage: %s", what, cmd.UseLine())
 }
 
+// misflagged is misused for a flag that is none, or has no such value. Of a group, the
+// word before the flag is what was mistyped: cobra took no command for the flag's.
+func misflagged(cmd *cobra.Command, err error) error {
+	if words := cmd.Flags().Args(); cmd.HasSubCommands() && len(words) > 0 {
+		return oneOf(cmd.Commands())(cmd, words)
+	}
+	hint := ""
+	if unknown, ok := errors.AsType[*pflag.NotExistError](err); ok && unknown.GetSpecifiedShortnames() == "" {
+		var names []string
+		cmd.Flags().VisitAll(func(f *pflag.Flag) { names = append(names, "--"+f.Name) })
+		hint = bundle.DidYouMean("--"+unknown.GetSpecifiedName(), names)
+	}
+	return misused(cmd, err.Error()+hint)
+}
+
 // group returns a command that has only others below it. A word that is none of
 // them is an error: cobra would show help and report success.
 func group(name, short string, below ...*cobra.Command) *cobra.Command {
@@ -140,7 +157,7 @@ func oneOf(below []*cobra.Command) cobra.PositionalArgs {
 		for _, b := range below {
 			names = append(names, b.Name())
 		}
-		return fmt.Errorf("unknown command %q for %q: expected one of %s", args[0], cmd.CommandPath(), strings.Join(names, ", "))
+		return fmt.Errorf("unknown command %q for %q: expected one of %s%s", args[0], cmd.CommandPath(), strings.Join(names, ", "), bundle.DidYouMean(args[0], names))
 	}
 }
 

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"mintmark/policies"
 )
 
 // What the README shows is a directory that the program takes.
@@ -21,12 +23,12 @@ func TestTheReadmesExampleIsSound(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	config, policies := blocks(string(text), "yaml"), blocks(string(text), "cedar")
-	if len(config) == 0 || len(policies) == 0 {
-		t.Fatalf("got %d blocks of YAML and %d of Cedar, want both", len(config), len(policies))
+	config, cedar := blocks(string(text), "yaml"), blocks(string(text), "cedar")
+	if len(config) == 0 || len(cedar) == 0 {
+		t.Fatalf("got %d blocks of YAML and %d of Cedar, want both", len(config), len(cedar))
 	}
 	write("mintmark.yaml", strings.Join(config, "\n"))
-	for i, p := range policies {
+	for i, p := range cedar {
 		write(fmt.Sprintf("%d.cedar", i), p)
 	}
 	bd, set, err := load(dir)
@@ -35,6 +37,14 @@ func TestTheReadmesExampleIsSound(t *testing.T) {
 	}
 	if len(bd.Config.Upstreams) == 0 || len(set.IDs()) == 0 {
 		t.Errorf("got %d upstreams and %d policies, want both", len(bd.Config.Upstreams), len(set.IDs()))
+	}
+	cases := blocks(string(text), "yaml test")
+	if len(cases) != 1 {
+		t.Fatalf("got %d blocks of cases, want one", len(cases))
+	}
+	results, err := policies.RunTests(set, knownOf(bd), "README.md", []byte(cases[0]))
+	if err != nil || len(results) == 0 || len(results.Failed()) > 0 {
+		t.Errorf("cases: got %v and %v, want all passed", results, err)
 	}
 }
 

@@ -36,6 +36,7 @@ type Directory struct {
 	watcher *fsnotify.Watcher
 
 	refused string // why, as last logged; "" when nothing is
+	amiss   bool   // the last that was logged of the bundle is a refusal
 }
 
 // Open begins to watch dir. It comes before the first reading of dir: so Run
@@ -82,7 +83,7 @@ func (d *Directory) Run(ctx context.Context, b *broker.Broker, asked <-chan os.S
 			settled.Reset(rest)
 			waiting = true
 		case <-rescan.C:
-			if !waiting && b.Stale() { // one that waits must not be put off again and again
+			if !waiting && (d.amiss || b.Stale()) { // one that waits must not be put off again and again
 				settled.Reset(rest)
 				waiting = true
 			}
@@ -102,15 +103,18 @@ func (d *Directory) reload(ctx context.Context, b *broker.Broker) {
 	applied, err := b.Reload(ctx)
 	if err != nil {
 		if d.refused != err.Error() {
-			d.refused = err.Error()
+			d.refused, d.amiss = err.Error(), true
 			d.logger.ErrorContext(ctx, "bundle refused; the old one stays in force", slog.String("dir", d.name), slog.String("bundle", b.Digest()), slog.Any("err", err))
 		}
 		return
 	}
-	d.refused = ""
-	if applied {
+	switch {
+	case applied:
 		d.logger.InfoContext(ctx, "bundle applied", slog.String("bundle", b.Digest()))
+	case d.amiss:
+		d.logger.InfoContext(ctx, "what was refused is gone; the bundle in force is what the files say", slog.String("dir", d.name), slog.String("bundle", b.Digest()))
 	}
+	d.refused, d.amiss = "", false
 }
 
 // isSource reports whether a file is part of a bundle. Kubernetes swaps a whole

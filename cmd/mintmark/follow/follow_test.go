@@ -270,6 +270,26 @@ func TestADirectoryThatStaysBrokenIsLoggedOnce(t *testing.T) {
 	await(t, "the refusal again", func() bool { return strings.Count(s.logged.String(), "bundle refused") == 2 })
 }
 
+// The last word of the log is not a refusal of what is there no more.
+func TestWhatIsPutBackAfterARefusalIsLogged(t *testing.T) {
+	s := newSite(t, never)
+	s.follow()
+	before := s.broker.Digest()
+	s.write("policies.cedar", "permit (")
+	await(t, "its refusal in the log", func() bool { return strings.Contains(s.logged.String(), "bundle refused") })
+	s.write("policies.cedar", "")
+	await(t, "that it is over in the log", func() bool { return strings.Contains(s.logged.String(), "the bundle in force is what the files say") })
+	if got := s.broker.Digest(); got != before || strings.Contains(s.logged.String(), "bundle applied") {
+		t.Errorf("got bundle %s for %s, and in the log %q, want nothing applied", got, before, s.logged.String())
+	}
+	s.asked <- syscall.SIGHUP
+	s.write("policies.cedar", "forbid (principal, action, resource);")
+	s.awaitOther(before)
+	if got := strings.Count(s.logged.String(), "what the files say"); got != 1 {
+		t.Errorf("got %d lines of it, want 1", got)
+	}
+}
+
 func TestOpenOfNoDirectoryFails(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "nowhere")
 	if _, err := follow.Open(dir, follow.Options{}); err == nil || !strings.Contains(err.Error(), "watch "+dir+": ") {
