@@ -94,7 +94,7 @@ func silenceOf(err error) silence {
 // unvouched says what is wrong with a certificate, in words of our own.
 func unvouched(c *tls.CertificateVerificationError) silence {
 	if errors.As(c.Err, new(x509.HostnameError)) {
-		return silence{"shows a certificate for another name", nil, "compare the host in its address with the names in the certificate"}
+		return silence{"shows a certificate for another name", nil, "compare the host in its address, or server_name where there is one, with the names in the certificate"}
 	}
 	if invalid, ok := errors.AsType[x509.CertificateInvalidError](c.Err); ok && invalid.Reason == x509.Expired {
 		return silence{"shows a certificate that has expired or is not valid yet", nil, "renew it there, and compare the clocks"}
