@@ -15,7 +15,7 @@ type objection struct{ field, want, got string }
 // validate asks a type for what its own rules refuse. Where something in it could
 // not be read, it is asked as if that were left out, and again as if it were there:
 // what it refuses both times does not hang on it.
-func (d *decoder) validate(v reflect.Value, path string) {
+func (d *decoder) validate(v reflect.Value, path string, unknown bool) {
 	rules, ok := v.Addr().Interface().(Validator)
 	if !ok {
 		return
@@ -30,6 +30,9 @@ func (d *decoder) validate(v reflect.Value, path string) {
 	}
 	for _, r := range against { // kept until the end: fault is silent where there is trouble already
 		at := below(path, r.field)
+		if unknown && d.nodes[at] == nil {
+			continue // a key that is not known may be the one that is missing
+		}
 		d.fault(at, r.want, d.said(d.nodes[at], r.got))
 	}
 }
