@@ -43,7 +43,7 @@ func (b *Broker) receive(c *call, misrouted error) error {
 // /http/NAME/REST, and the method where the head alone says it.
 func route(c *call) error {
 	if c.r.URL.Opaque != "" || c.r.Method == http.MethodConnect {
-		return fault.New("receive", fault.Invalid, "expected a path, got a proxy request; call /mcp, /mcp/NAME or /http/NAME/PATH")
+		return fault.New("receive", fault.Invalid, "expected a path, got a proxy request; call /mcp/NAME or /http/NAME/PATH")
 	}
 	kind, rest, _ := strings.Cut(strings.TrimPrefix(c.r.URL.EscapedPath(), "/"), "/")
 	name, tail, more := strings.Cut(rest, "/")
@@ -57,7 +57,7 @@ func route(c *call) error {
 		c.name = name
 		return routePlain(c, tail)
 	}
-	return fault.New("receive", fault.NotFound, "no such path; call /mcp, /mcp/NAME or /http/NAME/PATH")
+	return fault.New("receive", fault.NotFound, "no such path; call /mcp/NAME or /http/NAME/PATH, or /mcp where that is served")
 }
 
 // routeMessage knows what GET and DELETE stand for in the revisions with

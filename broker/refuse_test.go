@@ -261,7 +261,7 @@ func TestRefusesRoutesThatDoNotExist(t *testing.T) {
 	refused := func(status, code int, kind fault.Kind, step, says string) want {
 		return want{status, code, step, kind, says, "shop", false}
 	}
-	noPath := refused(404, -31404, fault.NotFound, "receive", "call /mcp, /mcp/NAME or /http/NAME/PATH")
+	noPath := refused(404, -31404, fault.NotFound, "receive", "call /mcp/NAME or /http/NAME/PATH")
 	noMethod := refused(405, -32600, fault.Invalid, "receive", "expected method")
 	noMethodPlain := noMethod
 	noMethodPlain.code = 0

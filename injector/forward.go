@@ -56,7 +56,7 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 	if u.CA != "" {
 		pem, err := os.ReadFile(string(u.CA))
 		if err != nil {
-			return nil, fmt.Errorf("read the upstream's roots: %w", err)
+			return nil, fmt.Errorf("read the upstream's roots: %w: name their PEM file, which the broker's user may read, as ca of the upstream in mintmark.yaml", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
