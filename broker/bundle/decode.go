@@ -180,10 +180,14 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		d.settings(n, v, settings, given, path)
 		return
 	}
+	var meant []string
 	for _, e := range given {
 		d.report(e.key, d.join(path, e.key.Value), "unknown key%s", DidYouMean(e.key.Value, names))
+		if near := nearest(e.key.Value, names); near != "" {
+			meant = append(meant, near)
+		}
 	}
-	d.validate(v, path, len(given) > 0)
+	d.validate(v, path, meant)
 }
 
 // field decodes the entry at index at of given, or says that a required one is
