@@ -57,7 +57,7 @@ func route(c *call) error {
 		c.name = name
 		return routePlain(c, tail)
 	}
-	return fault.New("receive", fault.NotFound, "no such path; call /mcp/NAME or /http/NAME/PATH")
+	return fault.New("receive", fault.NotFound, "no such path; call /mcp/NAME or /http/NAME/PATH, or /mcp where that is served")
 }
 
 // routeMessage knows what GET and DELETE stand for in the revisions with

@@ -75,7 +75,8 @@ func RevokeAll(ctx context.Context, o Options, name string) error {
 func aside(ctx context.Context, o Options, name, event string, do func(*Broker, providers.Entry, *providers.Pool) error) (err error) {
 	p, ok := o.Bundle.Config.Providers[name]
 	if !ok {
-		return fmt.Errorf("open provider: expected a registered one, got %q; registered: %v", name, slices.Sorted(maps.Keys(o.Bundle.Config.Providers)))
+		known := slices.Sorted(maps.Keys(o.Bundle.Config.Providers))
+		return fmt.Errorf("open provider: expected a registered one, got %q; registered: %v%s", name, known, bundle.DidYouMean(name, known))
 	}
 	b := &Broker{kinds: o.Kinds, logger: o.Logger, clock: o.Clock, limits: o.Bundle.Config.Limits, mintTime: o.mintTimeout}
 	b.setDefaults()

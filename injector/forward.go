@@ -56,7 +56,7 @@ func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 	if u.CA != "" {
 		pem, err := os.ReadFile(string(u.CA))
 		if err != nil {
-			return nil, fmt.Errorf("read the upstream's roots: %w", err)
+			return nil, fmt.Errorf("read the upstream's roots: %w: name their PEM file, which the broker's user may read, as ca of the upstream in mintmark.yaml", err)
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
@@ -274,7 +274,7 @@ func sendError(ctx context.Context, err error) error {
 		return fault.Wrap("forward", fault.Unavailable, "the call was cancelled before the upstream answered", ctx.Err())
 	}
 	if _, ok := errors.AsType[*dialError](err); ok {
-		return fault.Wrap("forward", fault.Unavailable, "the upstream can't be reached", err)
+		return unreached(err)
 	}
 	// From here on the upstream may have the call.
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {

@@ -162,6 +162,9 @@ func yamlError(file string, err error) error {
 		if key, of, ok := strings.Cut(strings.TrimPrefix(rest, "field "), " not found in type "); ok {
 			rest = unknownKey(key, of)
 		}
+		if said, _, ok := strings.Cut(rest, " into time.Duration"); ok {
+			rest = "expected a duration in hours, minutes and seconds, such as 36h, 90m or 24h30m (a day is 24h), got " + strings.TrimPrefix(strings.TrimPrefix(said, "cannot unmarshal "), "!!str ")
+		}
 		errs = append(errs, fmt.Errorf("%s:%s: %s", file, at, rest))
 	}
 	return errors.Join(errs...)
@@ -199,7 +202,7 @@ func (tc testCase) request(set *Set) (r Request, slips []slip) {
 	}
 	for _, name := range slices.Sorted(maps.Keys(tc.Posture)) {
 		if set == nil || !set.posture[name] {
-			refuse("posture", "got %q, want the name of a registered source", name)
+			refuse("posture", "got %q, want the name of a registered source%s", name, set.sources(name))
 		}
 		r.Posture = append(r.Posture, tc.Posture[name].fact(tc.Agent, name, r.Now))
 	}

@@ -156,6 +156,8 @@ func TestRunTestsRefuses(t *testing.T) {
 		{"no time", change("    time: 2026-06-10T12:00:00Z\n", ""), `x.test.yaml:2:5: case "one": time: required, but missing: want when the call is made`},
 		{"no name", change("  - name: one\n    agent", "  - agent"), `x.test.yaml:2:5: case "": name: required, but missing`},
 		{"two slips", change("expect: allow", "expect: maybe") + "    posture: {rumour: {value: pass, age: 1h}}\n", "x.test.yaml:8:13: case \"one\": expect: got \"maybe\", want allow or deny\nx.test.yaml:9:14: case \"one\": posture: got \"rumour\""},
+		{"a duration in days", goodCase + "    posture: {scan: {value: pass, age: 1d}}\n", "x.test.yaml:9: expected a duration in hours, minutes and seconds, such as 36h, 90m or 24h30m (a day is 24h), got `1d`"},
+		{"unknown posture, nearly one", goodCase + "    posture: {scna: {value: pass, age: 1h}}\n", `posture: got "scna", want the name of a registered source, one of disk, scan: did you mean "scan"?`},
 		{"bad agent", change("spiffe://acme.example/team/a/agent", "alice"), `agent: got "alice"`},
 		{"two targets", change("tool: create_issue", "tool: a\n    prompt: b"), "more than one"},
 		{"unregistered fact", goodCase + "    posture: {rumour: {value: pass, age: 1h}}\n", `posture: got "rumour"`},

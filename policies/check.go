@@ -12,6 +12,8 @@ import (
 	"github.com/cedar-policy/cedar-go/types"
 	"github.com/cedar-policy/cedar-go/x/exp/ast"
 	sast "github.com/cedar-policy/cedar-go/x/exp/schema/ast"
+
+	"mintmark/broker/bundle"
 )
 
 // checks finds what Cedar's validator lets pass although it can only be a
@@ -163,7 +165,8 @@ func (c checks) within(t types.EntityType, uid types.EntityUID) string {
 func (c checks) upstream(name, kind string) string {
 	got, ok := c.upstreams[name]
 	if !ok {
-		return fmt.Sprintf("upstream, expected one of %s, got %q", strings.Join(slices.Sorted(maps.Keys(c.upstreams)), ", "), name)
+		known := slices.Sorted(maps.Keys(c.upstreams))
+		return fmt.Sprintf("upstream, expected one of %s, got %q%s", strings.Join(known, ", "), name, bundle.DidYouMean(name, known))
 	}
 	if kind != "" && got != kind {
 		return fmt.Sprintf("upstream, expected one of kind %s, got %q of kind %s", kind, name, got)

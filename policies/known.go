@@ -60,6 +60,18 @@ func (k Known) slips(set *Set, tc testCase, r Request) (slips []slip) {
 	return slips
 }
 
+// sources lists the registered sources of posture after a name that is none of theirs.
+func (s *Set) sources(name string) string {
+	if s == nil {
+		return ""
+	}
+	known := sorted(s.posture)
+	if len(known) == 0 {
+		return ": there is none under posture"
+	}
+	return ", one of " + strings.Join(known, ", ") + bundle.DidYouMean(name, known)
+}
+
 // unknownKey says which keys there are in place of key, in a mapping of a test
 // file that is decoded into the type of that name.
 func unknownKey(key, of string) string {

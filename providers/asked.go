@@ -41,3 +41,24 @@ func Asked(method, address string, err error) error {
 	plain := url.URL{Scheme: u.Scheme, Host: u.Host, Path: u.Path, RawPath: u.RawPath}
 	return fault.Wrap(f.Op, f.Kind, f.Hint, asked{strings.ToUpper(method) + " " + plain.String(), f.Err})
 }
+
+// AskedHost is Asked for an address that was found in what a system sent, and no
+// operator wrote: its path can hold what is nobody's to log. It names scheme and host
+// alone, also where the cause names more.
+func AskedHost(method, address string, err error) error {
+	if f, ok := errors.AsType[*fault.Error](err); ok {
+		if a, named := f.Err.(asked); named { //nolint:errorlint // what Asked made itself
+			err = fault.Wrap(f.Op, f.Kind, f.Hint, a.err)
+		}
+	}
+	return Asked(method, Origin(address), err)
+}
+
+// Origin returns scheme and host of address, or "" where it has none.
+func Origin(address string) string {
+	u, err := url.Parse(address)
+	if err != nil || u.Host == "" {
+		return ""
+	}
+	return (&url.URL{Scheme: u.Scheme, Host: u.Host}).String()
+}

@@ -2,6 +2,7 @@ package providers
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -144,7 +145,7 @@ func (p *Pool) refuse(l *lease, start time.Time, cause error) {
 // mint asks the provider, for at most mintTimeout. What a provider that ignores
 // its context delivers later is recorded and revoked.
 func (p *Pool) mint(t ticket) (Credential, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.mintTimeout)
+	ctx, brief, cancel := p.within()
 	defer cancel()
 	type answer struct {
 		credential Credential
@@ -153,7 +154,7 @@ func (p *Pool) mint(t ticket) (Credential, error) {
 	answers := make(chan answer)
 	start := p.clock()
 	p.work.Go(func() { // so that Close waits a little for what comes late
-		c, err := p.ask(ctx, t)
+		c, err := p.ask(brief, t)
 		select {
 		case answers <- answer{c, err}:
 		case <-ctx.Done():
@@ -167,8 +168,23 @@ func (p *Pool) mint(t ticket) (Credential, error) {
 		if p.ctx.Err() != nil {
 			return Credential{}, errClosing()
 		}
-		return Credential{}, fault.Wrap("lease", fault.Unavailable, "the credential provider did not answer in time", ctx.Err())
+		return Credential{}, p.silent(t.reg, ctx.Err())
 	}
+}
+
+// within returns the context that bounds what a provider is waited for, and the one that
+// it is given: that ends a little sooner, as its own error says what was asked and where.
+func (p *Pool) within() (ctx, brief context.Context, cancel context.CancelFunc) {
+	ctx, end := context.WithTimeout(p.ctx, p.mintTimeout)
+	brief, endBrief := context.WithTimeout(ctx, p.mintTimeout-p.mintTimeout/10)
+	return ctx, brief, func() { endBrief(); end() }
+}
+
+// silent is the fault of a provider that has not answered in time, and does not say itself
+// what it waits for.
+func (p *Pool) silent(reg *registration, cause error) error {
+	return fault.Wrap("lease", fault.Unavailable, "the credential provider did not answer in time",
+		fmt.Errorf("provider %s, within %s: %w; does its system answer? see: mintmark provider test", reg.name, p.mintTimeout, cause))
 }
 
 // ask has the provider mint. With an error comes what the system issued all the same.
@@ -193,6 +209,9 @@ func (p *Pool) consult(ctx context.Context, reg *registration, what string, call
 	err = call()
 	// The outermost error alone: what wraps a fault may hold anything.
 	if _, ok := err.(*fault.Error); err != nil && !ok { //nolint:errorlint // as said above
+		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
+			return p.silent(reg, ctx.Err())
+		}
 		return fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s: unclassified error of type %T", what, err))
 	}
 	return err

@@ -2,7 +2,6 @@ package providers
 
 import (
 	"cmp"
-	"context"
 	"errors"
 	"log/slog"
 	"slices"
@@ -59,7 +58,7 @@ func (p *Pool) prolong(l *lease) bool {
 // the terms that it gives. A provider that ignores its context is not waited for:
 // what it gets is used by nobody, and ends with l.
 func (p *Pool) renewal(l *lease) (Terms, error) {
-	ctx, cancel := context.WithTimeout(p.ctx, p.mintTimeout)
+	ctx, brief, cancel := p.within()
 	defer cancel()
 	type answer struct {
 		terms Terms
@@ -68,8 +67,8 @@ func (p *Pool) renewal(l *lease) (Terms, error) {
 	answers := make(chan answer, 1)
 	go func() {
 		var a answer
-		a.err = p.consult(ctx, l.reg, "renew", func() (err error) {
-			a.terms, err = l.reg.renewer.Renew(ctx, l.held())
+		a.err = p.consult(brief, l.reg, "renew", func() (err error) {
+			a.terms, err = l.reg.renewer.Renew(brief, l.held())
 			return err
 		})
 		answers <- a
@@ -81,7 +80,7 @@ func (p *Pool) renewal(l *lease) (Terms, error) {
 		}
 		return l.merged(a.terms)
 	case <-ctx.Done():
-		return Terms{}, fault.Wrap("lease", fault.Unavailable, "the credential provider did not answer in time", ctx.Err())
+		return Terms{}, p.silent(l.reg, ctx.Err())
 	}
 }
 

@@ -73,7 +73,7 @@ func Roots(path bundle.Path) (*x509.CertPool, error) {
 	}
 	pem, err := os.ReadFile(path.String())
 	if err != nil {
-		return nil, fmt.Errorf("read roots: %w", err)
+		return nil, fmt.Errorf("read roots: %w: name their PEM file, which the broker's user may read, as ca of the provider in mintmark.yaml", err)
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {

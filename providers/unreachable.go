@@ -3,6 +3,7 @@ package providers
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -85,7 +86,18 @@ func silenceOf(err error) silence {
 	case errors.As(err, &dns):
 		return silence{"has a host name that does not resolve", unresolved(dns.Name), "compare the name, and ask this machine's resolver for it"}
 	case errors.As(err, &certificate):
-		return silence{"shows a certificate that the configured roots do not vouch for", nil, "compare ca, the PEM file of its roots, and the name in the certificate"}
+		return unvouched(certificate)
 	}
 	return silence{"gave no usable answer", nil, "there was none, or none that can be read: is it this system that listens there?"}
+}
+
+// unvouched says what is wrong with a certificate, in words of our own.
+func unvouched(c *tls.CertificateVerificationError) silence {
+	if errors.As(c.Err, new(x509.HostnameError)) {
+		return silence{"shows a certificate for another name", nil, "compare the host in its address, or server_name where there is one, with the names in the certificate"}
+	}
+	if invalid, ok := errors.AsType[x509.CertificateInvalidError](c.Err); ok && invalid.Reason == x509.Expired {
+		return silence{"shows a certificate that has expired or is not valid yet", nil, "renew it there, and compare the clocks"}
+	}
+	return silence{"shows a certificate that the configured roots do not vouch for", nil, "compare ca, the PEM file of its roots"}
 }

@@ -2,6 +2,7 @@ package trust_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -250,7 +251,7 @@ func TestWorkloadAPIThatDoesNotAnswer(t *testing.T) {
 		"other domain": {func(t *testing.T, path string) {
 			serveAt(t, trustdomain.New("other.example", trustdomain.Options{}), path)
 		}, patient,
-			"an SVID for spiffe://other.example/broker, want one in trust domain example.org"},
+			"an SVID for spiffe://other.example/broker, want one in trust domain example.org: compare trust_domain"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -260,13 +261,28 @@ func TestWorkloadAPIThatDoesNotAnswer(t *testing.T) {
 			o.Wait = tt.wait
 			tr, err := trust.Open(t.Context(), bundle.Trust{WorkloadAPI: "unix://" + path}, td, o)
 			want := "expected a SPIFFE Workload API at unix://" + path + " within " + tt.wait.String() + ", got: "
+			if name == "other domain" { // which no wait changes
+				want = "the SPIFFE Workload API at unix://" + path + " answered, got: "
+			}
 			if err == nil || tr != nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error with %q and %q", err, want, tt.want)
 			}
-			if log.count("waiting for the Workload API") == 0 {
+			if log.count("waiting for the Workload API") == 0 && name != "other domain" {
 				t.Error("the wait is not in the log")
 			}
 		})
+	}
+}
+
+// Who ends the wait is not told that the time is over.
+func TestWorkloadAPIWaitIsStopped(t *testing.T) {
+	ctx, stop := context.WithCancel(t.Context())
+	stop()
+	path := filepath.Join(t.TempDir(), "api.sock")
+	listenSilently(t, path)
+	_, err := trust.Open(ctx, bundle.Trust{WorkloadAPI: "unix://" + path}, spiffeid.RequireTrustDomainFromString("example.org"), options(new(journal)))
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped while waiting for the SPIFFE Workload API") || strings.Contains(err.Error(), "within") {
+		t.Errorf("got %v, want that it was stopped", err)
 	}
 }
 

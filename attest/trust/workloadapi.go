@@ -32,6 +32,9 @@ type workloadAPI struct {
 	x509  stream
 	jwt   stream
 	ready chan struct{} // closed once both have answered
+
+	alien  chan struct{} // closed once there was an answer with SVIDs of other trust domains alone
+	closes sync.Once     // alien
 }
 
 // stream is what is known of one of the endpoint's streams.
@@ -56,6 +59,7 @@ func (t *Trust) openWorkloadAPI(ctx, running context.Context, address string) er
 		x509:    stream{name: "x509"},
 		jwt:     stream{name: "jwt"},
 		ready:   make(chan struct{}),
+		alien:   make(chan struct{}),
 	}
 	w.tokens = tokens{fetch: w.fetchToken, clock: t.options.Clock, signed: w.signed}
 	t.api = w
@@ -92,10 +96,11 @@ func (w *workloadAPI) follow(ctx context.Context, watch func() error) {
 
 // wait returns when both bundles and an SVID have come. While it waits it says
 // for what: after a quarter of the bound, or 2.5 s, then ever more rarely, and when
-// there is another reason.
-func (w *workloadAPI) wait(ctx context.Context) error {
+// there is another reason. It does not wait for another trust domain than the one that
+// answers. The error wraps that of caller where it is the caller who ended the wait.
+func (w *workloadAPI) wait(caller context.Context) error {
 	bound := w.trust.options.Wait
-	ctx, cancel := context.WithTimeout(ctx, bound)
+	ctx, cancel := context.WithTimeout(caller, bound)
 	defer cancel()
 	every := min(bound/4, 2500*time.Millisecond)
 	ticker := time.NewTicker(every)
@@ -108,7 +113,12 @@ func (w *workloadAPI) wait(ctx context.Context) error {
 				w.trust.options.Logger.LogAttrs(ctx, slog.LevelInfo, "the Workload API answers", w.named(slog.Duration("waited", time.Since(start)))...)
 			}
 			return nil
+		case <-w.alien:
+			return fmt.Errorf("the SPIFFE Workload API at %s answered, got: %w", w.address, w.reason())
 		case <-ctx.Done():
+			if err := caller.Err(); err != nil {
+				return fmt.Errorf("stopped while waiting for the SPIFFE Workload API at %s, got: %w: %w", w.address, w.reason(), err)
+			}
 			return fmt.Errorf("expected a SPIFFE Workload API at %s within %s, got: %w", w.address, bound, w.reason())
 		case now := <-ticker.C:
 			reason := w.reason().Error()
@@ -156,6 +166,9 @@ func (w *workloadAPI) OnX509ContextUpdate(c *workloadapi.X509Context) {
 	svid, err := pick(c.SVIDs, w.trust.td)
 	if err != nil {
 		w.fail(&w.x509, err)
+		if len(c.SVIDs) > 0 {
+			w.closes.Do(func() { close(w.alien) })
+		}
 		return
 	}
 	w.trust.update(func(s *sources) { s.x509, s.svid = c.Bundles, svid })
@@ -185,7 +198,7 @@ func pick(svids []*x509svid.SVID, td spiffeid.TrustDomain) (*x509svid.SVID, erro
 	if len(svids) == 0 {
 		return nil, errors.New("no SVID")
 	}
-	return nil, fmt.Errorf("an SVID for %s, want one in trust domain %s", svids[0].ID, td)
+	return nil, fmt.Errorf("an SVID for %s, want one in trust domain %s: compare trust_domain in mintmark.yaml with that of the agent", svids[0].ID, td)
 }
 
 // answered notes that s delivers. A watcher is given no context to log with.

@@ -223,7 +223,7 @@ func (p *Checkpoint) appendLine(b []byte) []byte {
 func (p *Checkpoint) verify(public ed25519.PublicKey) error {
 	sig, err := base64.StdEncoding.Strict().DecodeString(p.Sig)
 	if err != nil || !ed25519.Verify(public, p.message(), sig) {
-		return fmt.Errorf("got a checkpoint of seq %d whose signature is not by key %s", p.Seq, Fingerprint(public))
+		return fmt.Errorf("got a checkpoint of seq %d whose signature is not by key %s: is that the key of another log?", p.Seq, Fingerprint(public))
 	}
 	return nil
 }

@@ -180,10 +180,14 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 		d.settings(n, v, settings, given, path)
 		return
 	}
+	var meant []string
 	for _, e := range given {
 		d.report(e.key, d.join(path, e.key.Value), "unknown key%s", DidYouMean(e.key.Value, names))
+		if near := nearest(e.key.Value, names); near != "" {
+			meant = append(meant, near)
+		}
 	}
-	d.validate(v, path)
+	d.validate(v, path, meant)
 }
 
 // field decodes the entry at index at of given, or says that a required one is
@@ -192,7 +196,7 @@ func (d *decoder) field(n *yaml.Node, given []entry, at int, v reflect.Value, f 
 	name := d.join(path, f.name)
 	switch {
 	case at < 0 && f.required:
-		d.report(n, name, "required, but missing")
+		d.report(n, name, "required, but missing%s", form(v))
 		d.unread[name] = v
 	case at >= 0 && f.json && given[at].value.Kind == yaml.MappingNode:
 		d.refuse(given[at].value, name, `JSON in quotes, such as '{"role": "reader"}'`)
@@ -203,6 +207,17 @@ func (d *decoder) field(n *yaml.Node, given []entry, at int, v reflect.Value, f 
 			d.report(given[at].value, name, "required, but empty")
 		}
 	}
+}
+
+// form says how a missing value is written, where its name does not tell.
+func form(v reflect.Value) string {
+	switch v.Type() {
+	case reflect.TypeFor[Date]():
+		return ": want a day, such as 2026-03-27"
+	case reflect.TypeFor[Duration]():
+		return ": want a duration, such as 90s, 15m or 24h"
+	}
+	return ""
 }
 
 func empty(v reflect.Value) bool {

@@ -155,6 +155,9 @@ func readFiles(dir string) ([]byte, []PolicyFile, error) {
 			continue
 		}
 		content, err := Path(filepath.Join(dir, e.Name())).ReadShared(MaxPolicy)
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, nil, fmt.Errorf("%w: let the user who runs this read it, as each *.cedar of the directory counts", err)
+		}
 		if err != nil {
 			return nil, nil, err
 		}

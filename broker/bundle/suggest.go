@@ -8,16 +8,22 @@ import (
 // DidYouMean returns a hint at the one of names nearest to got, `: did you mean "x"?`,
 // or "" when none is near.
 func DidYouMean(got string, names []string) string {
+	best := nearest(got, names)
+	if best == "" {
+		return ""
+	}
+	return fmt.Sprintf(": did you mean %q?", best)
+}
+
+// nearest returns the one of names that got is nearly, or "".
+func nearest(got string, names []string) string {
 	best, distance := "", len(got)/3+2
 	for _, name := range names {
 		if n := editDistance(got, name); n < distance {
 			best, distance = name, n
 		}
 	}
-	if best == "" {
-		return ""
-	}
-	return fmt.Sprintf(": did you mean %q?", best)
+	return best
 }
 
 // editDistance returns how many single-byte changes lead from a to b, or more

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"strconv"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -14,8 +15,9 @@ type objection struct{ field, want, got string }
 
 // validate asks a type for what its own rules refuse. Where something in it could
 // not be read, it is asked as if that were left out, and again as if it were there:
-// what it refuses both times does not hang on it.
-func (d *decoder) validate(v reflect.Value, path string) {
+// what it refuses both times does not hang on it. Meant are the fields that unknown keys of
+// it are nearly.
+func (d *decoder) validate(v reflect.Value, path string, meant []string) {
 	rules, ok := v.Addr().Interface().(Validator)
 	if !ok {
 		return
@@ -30,6 +32,10 @@ func (d *decoder) validate(v reflect.Value, path string) {
 	}
 	for _, r := range against { // kept until the end: fault is silent where there is trouble already
 		at := below(path, r.field)
+		wanted := func(name string) bool { return r.field == name || strings.Contains(r.want, name) }
+		if d.nodes[at] == nil && slices.ContainsFunc(meant, wanted) {
+			continue // what is missing is there, mistyped, and that is said
+		}
 		d.fault(at, r.want, d.said(d.nodes[at], r.got))
 	}
 }

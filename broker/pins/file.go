@@ -32,7 +32,7 @@ type stamp struct {
 
 func openFile(dir string) (file, error) {
 	if err := owned.MakeDirectory(dir); err != nil {
-		return file{}, fmt.Errorf("make the directory of state: %w", err)
+		return file{}, fmt.Errorf("make the directory of state: %w: name in state one that the broker's user can make or write in", err)
 	}
 	return file{path: filepath.Join(dir, "pins.json"), lock: filepath.Join(dir, "pins.lock"), patience: 5 * time.Second, syncDir: syncDirectory}, nil
 }

@@ -153,7 +153,7 @@ func readPublicKey(name string) (ed25519.PublicKey, error) {
 	}
 	content, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("--key: %w", err)
+		return nil, fmt.Errorf("--key: %w: name the log's public key, which is DIR/log.pub in the log's directory, or a copy of it", err)
 	}
 	block, _ := pem.Decode(content)
 	if block == nil {

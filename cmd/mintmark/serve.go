@@ -118,6 +118,10 @@ func serve(ctx context.Context, dir string, logger *slog.Logger) (err error) {
 		logger.WarnContext(ctx, "root serves in another user's directory: a broker of that user can't use the record that is made", slog.Any("err", err))
 	}
 	b, err := broker.Open(ctx, broker.Options{Bundle: bd, Kinds: kinds(), Logger: logger})
+	if ctx.Err() != nil && errors.Is(err, context.Canceled) { // as any other stop, and no failure
+		logger.InfoContext(ctx, "stopped before it served", slog.Any("while", err))
+		return nil
+	}
 	if err != nil {
 		return whose(err, record)
 	}

@@ -58,7 +58,7 @@ func (d *discovery) find(ctx context.Context) (endpoints, error) {
 	if err != nil && d.stale(err, now) {
 		d.until = now.Add(staleRetry)
 		d.env.Log().LogAttrs(ctx, slog.LevelWarn, "the metadata of an authorization server can't be read again; what was read before is used",
-			slog.String("issuer", d.found.issuer), slog.Time("read", d.read), slog.Time("used_until", d.staleEnd()), slog.Any("error", err))
+			slog.String("issuer", or(d.issuer, providers.Origin(d.found.issuer))), slog.Time("read", d.read), slog.Time("used_until", d.staleEnd()), slog.Any("error", err))
 		return d.found, nil
 	}
 	if err != nil {

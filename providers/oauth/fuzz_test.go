@@ -52,6 +52,13 @@ func FuzzMetadata(f *testing.F) {
 	f.Add(401, `Bearer resource_metadata="{}/elsewhere"`, []byte(`{"resource":"{}/mcp","authorization_servers":["{}"]}`), []byte(`{"issuer":"{}"}`))
 	f.Add(401, `Bearer resource_metadata="http://169.254.169.254/latest"`, []byte(`{"resource":["{}/mcp"]}`), []byte(`[]`))
 	f.Add(200, `,resource_metadata="//x/y"`, []byte(`{"resource":"{}/mcp","authorization_servers":["{}/a/../b?c#d"]}`), []byte(`{"issuer":"{}","token_endpoint":"https://u:p@h/"}`))
+	// The paths of what documents and a challenge name: the metadata, an issuer, both endpoints.
+	f.Add(401, `Bearer resource_metadata="{}/elsewhere/`+inPath+`"`, []byte(`{"resource":"{}/other","authorization_servers":["{}"]}`), []byte(`{}`))
+	f.Add(401, `Bearer resource_metadata="{}/absent/`+inPath+`"`, []byte(`{}`), []byte(`{}`))
+	f.Add(404, "", []byte(`{"resource":"{}/mcp","authorization_servers":["{}/`+inPath+`"]}`), []byte(`{"issuer":"{}"}`))
+	f.Add(404, "", []byte(`{"resource":"{}/mcp","authorization_servers":["{}/absent/`+inPath+`"]}`), []byte(`{}`))
+	f.Add(404, "", []byte(`{"resource":"{}/mcp","authorization_servers":["{}"]}`), []byte(`{"issuer":"{}","token_endpoint":"{}/`+inPath+`"}`))
+	f.Add(404, "", []byte(`{"resource":"{}/mcp","authorization_servers":["{}"]}`), []byte(`{"issuer":"{}","token_endpoint":"{}/gone/`+inPath+`"}`))
 	f.Fuzz(func(t *testing.T, status int, challenge string, resource, server []byte) {
 		if status < 200 || status > 599 {
 			return
@@ -60,9 +67,17 @@ func FuzzMetadata(f *testing.F) {
 		h = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 			document := string(server)
 			switch {
+			case strings.Contains(r.URL.Path, "absent"):
+				w.WriteHeader(http.StatusNotFound)
+				return
+			case strings.HasPrefix(r.URL.Path, "/gone"):
+				panic(http.ErrAbortHandler)
+			case r.Method == http.MethodPost && strings.Contains(r.URL.Path, inPath):
+				w.WriteHeader(http.StatusBadRequest)
+				return
 			case r.Method == http.MethodPost:
 				document = bearer
-			case r.URL.Path == "/elsewhere":
+			case strings.HasPrefix(r.URL.Path, "/elsewhere"):
 				document = string(resource)
 			case strings.HasPrefix(r.URL.Path, rfc9728):
 				if status == http.StatusUnauthorized {
@@ -82,8 +97,14 @@ func FuzzMetadata(f *testing.F) {
 		minted, err := open(t, c, providers.Env{Self: anySVID{}}).Mint(t.Context(), providers.Request{})
 		providertest.CheckAnswer(t, minted, err, long(server))
 		providertest.CheckAnswer(t, minted, err, long(resource))
+		if err != nil && strings.Contains(err.Error(), inPath) {
+			t.Errorf("got %v, want of what was discovered the scheme and host alone", err)
+		}
 	})
 }
+
+// inPath is in the path of addresses that documents and challenges name.
+const inPath = "6f1d-capability-in-a-path"
 
 // anySVID is an identity of which the test needs nothing: what is random gets in the
 // way of a fuzzer.

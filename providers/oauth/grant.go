@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net/http"
 	"net/url"
 	"strings"
 
@@ -12,7 +11,6 @@ import (
 
 	"mintmark/attest"
 	"mintmark/internal/fault"
-	"mintmark/providers"
 )
 
 // The grant types of RFC 6749, RFC 8693 and RFC 7523.
@@ -150,7 +148,7 @@ func (g idJAGGrant) assertion(ctx context.Context, m *mint) (string, error) {
 		return "", err
 	}
 	if issued, _ := token.Extra("issued_token_type").(string); issued != idJAG {
-		return "", providers.Asked(http.MethodPost, at.token, fault.Wrap("lease", fault.Internal, "the identity provider issued something else than an identity assertion grant",
+		return "", at.asked(at.token, fault.Wrap("lease", fault.Internal, "the identity provider issued something else than an identity assertion grant",
 			fmt.Errorf("expected issued_token_type %s, got another: %w", idJAG, g.giveBack(ctx, at, token.AccessToken))))
 	}
 	return token.AccessToken, nil

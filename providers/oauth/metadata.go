@@ -25,6 +25,14 @@ type endpoints struct {
 	revocation string // "" where there is none
 }
 
+// asked names in err what was asked of e: of what a document named, the host alone.
+func (e endpoints) asked(address string, err error) error {
+	if e.issuer != "" {
+		return providers.AskedHost(http.MethodPost, address, err)
+	}
+	return providers.Asked(http.MethodPost, address, err)
+}
+
 // metadata is what Mintmark reads of RFC 8414, section 2, and RFC 8705, section 5.
 type metadata struct {
 	Issuer     string   `json:"issuer"`
@@ -55,12 +63,25 @@ func (d *discovery) serverMetadata(ctx context.Context, issuer string) (endpoint
 			continue
 		}
 		if err != nil {
-			return endpoints{}, providers.Asked(http.MethodGet, location, misled("the metadata of "+server, err))
+			return endpoints{}, d.asked(location, misled("the metadata of "+server, err))
 		}
 		found, err := d.endpoints(issuer, m)
-		return found, providers.Asked(http.MethodGet, location, err)
+		return found, d.asked(location, err)
 	}
-	return endpoints{}, misled("the metadata of "+server, fmt.Errorf("%w at %s: compare issuer, or name token_url", errAbsent, strings.Join(locations, ", ")))
+	where := strings.Join(locations, ", ")
+	if d.issuer == "" {
+		where = providers.Origin(issuer) + ", which the metadata of the resource names"
+	}
+	return endpoints{}, misled("the metadata of "+server, fmt.Errorf("%w at %s: compare issuer, or name token_url", errAbsent, where))
+}
+
+// asked names in err which metadata was asked for: the host alone where no operator
+// wrote the issuer, but a document.
+func (d *discovery) asked(location string, err error) error {
+	if d.issuer == "" {
+		return providers.AskedHost(http.MethodGet, location, err)
+	}
+	return providers.Asked(http.MethodGet, location, err)
 }
 
 // serverLocations returns where metadata may be: RFC 8414, section 3.1, then
@@ -81,7 +102,11 @@ func serverLocations(issuer string) []string {
 // endpoints checks m and takes from it what the broker asks.
 func (d *discovery) endpoints(issuer string, m metadata) (endpoints, error) {
 	if m.Issuer != issuer {
-		return endpoints{}, misled("the metadata of "+server, fmt.Errorf("expected issuer %q, got another", issuer))
+		want := fmt.Sprintf("issuer %q", issuer)
+		if d.issuer == "" {
+			want = "the issuer that the metadata of the resource names"
+		}
+		return endpoints{}, misled("the metadata of "+server, fmt.Errorf("expected %s, got another", want))
 	}
 	at := endpoints{issuer: issuer, token: m.Token, revocation: m.Revocation}
 	if d.mtls {

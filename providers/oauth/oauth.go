@@ -13,7 +13,6 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
-	"net/http"
 	"strconv"
 	"strings"
 	"time"
@@ -134,7 +133,7 @@ func (p *provider) Mint(ctx context.Context, req providers.Request) (providers.C
 	}
 	c, unfit := p.seal(token, m, start)
 	if err == nil {
-		err = providers.Asked(http.MethodPost, at.token, unfit)
+		err = m.at.asked(at.token, unfit)
 	}
 	return c, err
 }

@@ -25,12 +25,17 @@ type resourceMetadata struct {
 // configured one where there is one, else the only one. The metadata must be of
 // exactly that resource (RFC 9728, section 3.3).
 func (d *discovery) resourceIssuer(ctx context.Context) (string, error) {
-	m, location, err := d.resourceMetadata(ctx)
+	m, location, said, err := d.resourceMetadata(ctx)
+	issuer := ""
 	if err == nil {
-		issuer, err := d.named(m)
-		return issuer, providers.Asked(http.MethodGet, location, err)
+		issuer, err = d.named(m)
+	} else {
+		err = misled(protected, err)
 	}
-	return "", providers.Asked(http.MethodGet, location, misled(protected, err))
+	if said {
+		return issuer, providers.AskedHost(http.MethodGet, location, err)
+	}
+	return issuer, providers.Asked(http.MethodGet, location, err)
 }
 
 // named returns the issuer that m names, or why it names none that is asked.
@@ -55,26 +60,26 @@ func (d *discovery) named(m resourceMetadata) (string, error) {
 
 // resourceMetadata reads it from its place below /.well-known, or from where the
 // resource says when it is asked without a token, or from the host's own place. It
-// returns also where that was.
-func (d *discovery) resourceMetadata(ctx context.Context) (m resourceMetadata, location string, err error) {
+// returns also where that was, and whether the resource said so.
+func (d *discovery) resourceMetadata(ctx context.Context) (m resourceMetadata, location string, said bool, err error) {
 	u, err := url.Parse(d.resource)
 	if err != nil {
-		return m, d.resource, err
+		return m, d.resource, false, err
 	}
 	root := u.Scheme + "://" + u.Host + "/.well-known/oauth-protected-resource"
 	own := root + strings.TrimSuffix(u.EscapedPath(), "/")
 	if err = d.get(ctx, own, &m); !errors.Is(err, errAbsent) {
-		return m, own, err
+		return m, own, false, err
 	}
-	if said := d.challenged(ctx, u); said != "" {
-		err = d.get(ctx, said, &m)
-		return m, said, err
+	if pointed := d.challenged(ctx, u); pointed != "" {
+		err = d.get(ctx, pointed, &m)
+		return m, pointed, true, err
 	}
 	if own == root {
-		return m, own, err
+		return m, own, false, err
 	}
 	err = d.get(ctx, root, &m)
-	return m, root, err
+	return m, root, false, err
 }
 
 // challenged asks the resource without a token and returns where it says that its

@@ -56,7 +56,7 @@ func (p *provider) Revoke(ctx context.Context, h providers.Held) error {
 
 // revoke ends a token. An error names the endpoint.
 func (a *authority) revoke(ctx context.Context, at endpoints, token string) error {
-	return providers.Asked(http.MethodPost, at.revocation, a.revokeOnce(ctx, at, token))
+	return at.asked(at.revocation, a.revokeOnce(ctx, at, token))
 }
 
 func (a *authority) revokeOnce(ctx context.Context, at endpoints, token string) error {

@@ -72,7 +72,7 @@ func (a *authority) once(ctx context.Context, at endpoints, b *bond, params form
 	}
 	token, err := request.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
 	if err != nil {
-		return nil, providers.Asked(http.MethodPost, at.token, explain(err, shown.shown()))
+		return nil, at.asked(at.token, explain(err, shown.shown()))
 	}
 	return token, nil
 }

@@ -36,7 +36,8 @@ func (s *session) loginAppRole(ctx context.Context, role AppRole, now time.Time)
 		}
 		s.secret = &secretID{wrapping: sum, reveal: func() string { return value }}
 	}
-	return s.exchange(ctx, or(role.Mount, "approle"), map[string]any{"role_id": id, "secret_id": s.secret.reveal()}, now)
+	as := entrance{"approle", or(role.Mount, "approle"), fmt.Sprintf("compare role_id and the secret-id with those of role %q: either may be revoked", role.Role)}
+	return s.exchange(ctx, as, map[string]any{"role_id": id, "secret_id": s.secret.reveal()}, now)
 }
 
 const spent = "the broker's one-time secret for vault is spent or not genuine"

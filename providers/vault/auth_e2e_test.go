@@ -102,7 +102,7 @@ func TestCertificateLogin(t *testing.T) {
 		"no such role":         {self, &vault.Cert{Role: "other"}, nil, refused},
 		"key of another":       {nil, &vault.Cert{Certificate: file(t, foreign), Key: file(t, private)}, nil, "the broker cannot read its own secret for the credential provider"},
 		"no SVID":              {newIdentity(t, brokerID), own, nil, "the broker has no identity to show to vault"},
-		"server of that name":  {self, own, func(c *vault.Config) { c.ServerName = "other.test" }, "vault shows a certificate that the configured roots do not vouch for"},
+		"server of that name":  {self, own, func(c *vault.Config) { c.ServerName = "other.test" }, "vault shows a certificate for another name"},
 		"roots of another":     {self, own, func(c *vault.Config) { c.CA = file(t, trusted) }, "vault shows a certificate that the configured roots do not vouch for"},
 		"system roots":         {self, own, func(c *vault.Config) { c.CA = "" }, "vault shows a certificate that the configured roots do not vouch for"},
 	}

@@ -15,7 +15,10 @@ import (
 
 // explain makes a *fault.Error of an error of the API. It keeps the status and
 // nothing else of what Vault sent, which may quote a secret.
-func explain(err error) error {
+func explain(err error) error { return explainAs(err, next) }
+
+// explainAs is explain with what the operator looks at after a refusal.
+func explainAs(err error, next func(*api.ResponseError) string) error {
 	if err == nil {
 		return nil
 	}

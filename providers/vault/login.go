@@ -32,13 +32,15 @@ func (s *session) login(ctx context.Context, now time.Time) (token, error) {
 		if err != nil {
 			return token{}, fault.Wrap("lease", fault.Unavailable, "the broker has no identity to show to vault", err)
 		}
-		return s.exchange(ctx, or(m.JWT.Mount, "jwt"), map[string]any{"role": m.JWT.Role, "jwt": svid}, now)
+		as := entrance{"jwt", or(m.JWT.Mount, "jwt"), fmt.Sprintf("compare role %q, audience %q with the role's bound_audiences, and the broker's SPIFFE ID with its bound_subject", m.JWT.Role, m.JWT.Audience)}
+		return s.exchange(ctx, as, map[string]any{"role": m.JWT.Role, "jwt": svid}, now)
 	case m.Kubernetes != nil:
 		jwt, err := m.Kubernetes.serviceAccount()
 		if err != nil {
 			return token{}, err
 		}
-		return s.exchange(ctx, or(m.Kubernetes.Mount, "kubernetes"), map[string]any{"role": m.Kubernetes.Role, "jwt": jwt}, now)
+		as := entrance{"kubernetes", or(m.Kubernetes.Mount, "kubernetes"), fmt.Sprintf("compare role %q, and the broker's service account with the role's bound_service_account_names and _namespaces", m.Kubernetes.Role)}
+		return s.exchange(ctx, as, map[string]any{"role": m.Kubernetes.Role, "jwt": jwt}, now)
 	case m.Cert != nil:
 		return s.loginCert(ctx, *m.Cert, now)
 	case m.AppRole != nil:
@@ -57,7 +59,8 @@ func (s *session) loginCert(ctx context.Context, role Cert, now time.Time) (toke
 	if role.Role != "" {
 		body["name"] = role.Role
 	}
-	t, err := s.exchange(ctx, or(role.Mount, "cert"), body, now)
+	as := entrance{"cert", or(role.Mount, "cert"), fmt.Sprintf("compare role %q (empty: any), and its certificate and allowed names with those of the certificate that the broker shows", role.Role)}
+	t, err := s.exchange(ctx, as, body, now)
 	if fault.HintOf(err) == failed && nameless(shown.Certificate) { // Vault tells it as a failure of its own
 		return token{}, fault.Wrap("lease", fault.Internal, "vault takes no certificate without a common name", err)
 	}
@@ -69,14 +72,15 @@ func nameless(chain [][]byte) bool {
 	return err == nil && leaf.Subject.CommonName == "" // an SVID of SPIRE, unless its entry has a DNS name
 }
 
-// exchange shows to the auth method at mount what proves the broker.
-func (s *session) exchange(ctx context.Context, mount string, proof map[string]any, now time.Time) (token, error) {
-	answer, err := s.as(s.auth, token{}).Logical().WriteWithContext(ctx, "auth/"+mount+"/login", proof)
+// exchange shows to an auth method what proves the broker.
+func (s *session) exchange(ctx context.Context, as entrance, proof map[string]any, now time.Time) (token, error) {
+	path := "auth/" + as.mount + "/login"
+	answer, err := s.as(s.auth, token{}).Logical().WriteWithContext(ctx, path, proof)
 	if err != nil {
-		return token{}, atLogin(mount, providers.Asked(http.MethodPut, s.auth.Address()+"/v1/auth/"+mount+"/login", explain(err)))
+		return token{}, atLogin(as.mount, providers.Asked(http.MethodPut, s.auth.Address()+"/v1/"+path, as.explain(err)))
 	}
 	if answer == nil || answer.Auth == nil || answer.Auth.ClientToken == "" {
-		return token{}, wanting(s.auth, http.MethodPut, "auth/"+mount+"/login", "vault answered a login without a token",
+		return token{}, wanting(s.auth, http.MethodPut, path, "vault answered a login without a token",
 			"is it vault that answers there, and an auth method that is mounted there?")
 	}
 	t := newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, answer.Auth.Renewable, now)
@@ -108,7 +112,8 @@ func (s *session) loginToken(ctx context.Context, now time.Time) (token, error) 
 	self := s.as(s.auth, token{value: value}).Auth().Token()
 	answer, err := self.LookupSelfWithContext(ctx)
 	if err != nil {
-		return token{}, atLogin("token", providers.Asked(http.MethodGet, s.auth.Address()+"/v1/auth/token/lookup-self", explain(err)))
+		as := entrance{"token", "token", "compare auth.token: it is not known, has expired or is revoked, or may not look itself up"}
+		return token{}, atLogin("token", providers.Asked(http.MethodGet, s.auth.Address()+"/v1/auth/token/lookup-self", as.explain(err)))
 	}
 	ttl, err := answer.TokenTTL()
 	if err != nil {

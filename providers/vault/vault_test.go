@@ -204,11 +204,17 @@ func TestLoginRefusalsAreExplained(t *testing.T) {
 		self    *self
 		kind    fault.Kind
 		hint    string
+		next    string
 	}{
-		"refused":     {answer(400, `{"errors":["`+canary+`"]}`), &self{}, fault.Internal, "the credential provider refused the broker"},
-		"no token":    {answer(200, `{"auth":null}`), &self{}, fault.Internal, "vault answered a login without a token"},
-		"sealed":      {answer(503, `{"errors":["Vault is sealed"]}`), &self{}, fault.Unavailable, "vault is sealed"},
-		"no identity": {answer(200, `{}`), &self{err: io.EOF}, fault.Unavailable, "the broker has no identity to show to vault"},
+		"refused": {answer(400, `{"errors":["`+canary+`"]}`), &self{}, fault.Internal, "the credential provider refused the broker",
+			`vault answered with status 400: compare role "mintmark", audience "vault" with the role's bound_audiences, and the broker's SPIFFE ID with its bound_subject; is the method set up at auth/jwt? Vault's own log says more`},
+		"forbidden": {answer(403, `{"errors":["`+canary+`"]}`), &self{}, fault.Internal, "the credential provider refused the broker",
+			`vault answered with status 403: is the method jwt enabled at auth/jwt (vault auth list), in this namespace, and is it Vault that answers there? If so, compare role "mintmark", `},
+		"unauthorized": {answer(401, canary), &self{}, fault.Internal, "the credential provider refused the broker", "vault answered with status 401: is the method jwt enabled at auth/jwt "},
+		"not vault":    {answer(404, `{"errors":["`+canary+`"]}`), &self{}, fault.Internal, "the credential provider has no such login", "vault answered with status 404: is the method jwt enabled at auth/jwt, and is it Vault that answers there?"},
+		"no token":     {answer(200, `{"auth":null}`), &self{}, fault.Internal, "vault answered a login without a token", ""},
+		"sealed":       {answer(503, `{"errors":["Vault is sealed"]}`), &self{}, fault.Unavailable, "vault is sealed", "vault answered with status 503: unseal it"},
+		"no identity":  {answer(200, `{}`), &self{err: io.EOF}, fault.Unavailable, "the broker has no identity to show to vault", ""},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
@@ -220,7 +226,7 @@ func TestLoginRefusalsAreExplained(t *testing.T) {
 				t.Errorf("hint: got %q, want %q", hint, tt.hint)
 			}
 			if name != "no identity" {
-				r.Names(t, "asked PUT "+d.URL+"/v1/auth/jwt/login: ")
+				r.Names(t, "asked PUT "+d.URL+"/v1/auth/jwt/login: "+tt.next)
 			}
 		})
 	}
