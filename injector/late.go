@@ -16,6 +16,7 @@ type lateness struct {
 	seen uint64
 	// Of searches that were given up:
 	hits  int
+	looks looks
 	of    *Secrets // of one of the hits, or nil
 	hold  hold     // what they held back, apart from what others do: each is over in its own time
 	limit int64    // the longest of theirs
@@ -92,4 +93,5 @@ func (s *Scrubber) leave(m *search) {
 		s.late.of = m.of
 	}
 	s.late.hits += m.hits
+	s.late.looks.join(m.looks)
 }
