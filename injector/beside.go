@@ -125,7 +125,7 @@ func (b *beside) rest(answer *Scrubber, to int64) {
 		at := to - int64(n)
 		f.look(b.all, f.held, at)
 		f.note(at, n)
-		f.held = f.held[:0]
+		f.held, f.way = f.held[:0], nil
 	}
 	f.hold = hold{}
 }
