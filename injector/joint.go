@@ -30,10 +30,11 @@ func (j *joint) take(piece []byte) {
 	}
 }
 
-// drop drops what was given out and is needed no more.
+// drop drops what was given out and is needed no more. What it moves for that is no more
+// than what it drops: text may be long, and come byte by byte.
 func (j *joint) drop() {
 	n := max(0, min(j.given, int(j.keep-j.from())))
-	if n == 0 {
+	if n == 0 || !j.lent && n < len(j.text)-n {
 		return
 	}
 	left := j.text[:copy(j.text, j.text[n:])]
