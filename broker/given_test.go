@@ -117,6 +117,44 @@ func TestAnOpenStreamLearnsOfLaterCredentials(t *testing.T) {
 	e.event(t, "")
 }
 
+// The record of a credential that is shown after it was let go of, in an answer that is
+// searched for it still, has its id.
+func TestACredentialThatWasLetGoOfHasItsNameOnRecord(t *testing.T) {
+	t.Parallel()
+	var mu sync.Mutex
+	var kept []string
+	e := newEvents()
+	w := open(t)
+	address := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+		mu.Lock()
+		kept = append(kept, r.Header.Get("Authorization"))
+		mu.Unlock()
+		if r.Method == http.MethodGet {
+			e.ServeHTTP(rw, r)
+			return
+		}
+		answerOK(rw, r)
+	}), nil)
+	if err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(splitUpstream, address)); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/split")), "result")
+	id := w.lastAllowed().Credential
+	x := w.begin(w.call(get("/mcp/split")))
+	e.event(t, ": begun\n\n")
+	x.want(": begun\n\n")
+	w.broker.SweepGiven("split", time.Now().Add(48*time.Hour))
+	mu.Lock()
+	said := ": " + kept[0] + "\n\n"
+	mu.Unlock()
+	e.event(t, said)
+	x.want(": Bearer " + strings.Repeat("*", len(said)-len(": Bearer \n\n")) + "\n\n")
+	if told := w.masks(); len(told) != 1 || told[0].Credential != id || id == "" {
+		t.Errorf("got %+v, want one record of %q", told, id)
+	}
+	e.event(t, "")
+}
+
 // The server is the same when another bundle is in force.
 func TestCredentialsOfBeforeABundleAreLookedFor(t *testing.T) {
 	t.Parallel()

@@ -32,7 +32,7 @@ func (b *Broker) noticed(c *call) {
 		b.tellMasked(c, c.credential.ID(), maskedOwn)
 	}
 	if others > 0 && c.hitsOfOthers == 0 {
-		b.tellMasked(c, c.upstream.given.all.whose(c.scrub.OfOthers()), maskedOther)
+		b.tellMasked(c, c.scrub.OfOthers(), maskedOther)
 	}
 	c.hits, c.hitsOfOthers = hits, others
 }

@@ -62,6 +62,7 @@ func (a *toAll) put(name string, one gift, now time.Time) (gift, room) {
 	if kept, ok := a.kept[name]; ok {
 		if kept.over(now) || one.end().After(kept.end()) {
 			kept.credential = one.credential
+			kept.secrets.Named(one.credential.ID())
 			a.kept[name] = kept
 		}
 		return kept, hasRoom
@@ -72,6 +73,7 @@ func (a *toAll) put(name string, one gift, now time.Time) (gift, room) {
 	if a.kept == nil {
 		a.kept, a.own = make(map[string]gift), make(map[workload]int)
 	}
+	one.secrets.Named(one.credential.ID())
 	a.kept[name] = one
 	if one.of != (workload{}) {
 		a.own[one.of]++
@@ -148,16 +150,4 @@ func (a *toAll) drop(name string, g gift) {
 	if a.own[g.of]--; a.own[g.of] == 0 {
 		delete(a.own, g.of)
 	}
-}
-
-// whose returns the id of the credential that has these secrets, or "".
-func (a *toAll) whose(secrets *injector.Secrets) string {
-	a.mu.RLock()
-	defer a.mu.RUnlock()
-	for _, g := range a.kept {
-		if g.secrets == secrets {
-			return g.credential.ID()
-		}
-	}
-	return ""
 }

@@ -49,7 +49,7 @@ func (s *search) resume(now int64) {
 		if s.across.opened-p.opened > partsPlaces {
 			continue
 		}
-		s.follow(reading{place: p.place, start: now, counted: p.counted, from: p.place.pos}, now)
+		s.follow(reading{place: p.place, start: now, last: now, counted: p.counted, from: p.place.pos}, now)
 	}
 }
 

@@ -125,7 +125,7 @@ func (b *beside) rest(answer *Scrubber, to int64) {
 		at := to - int64(n)
 		f.look(b.all, f.held, at)
 		f.note(at, n)
-		f.held = f.held[:0]
+		f.held, f.way = f.held[:0], nil
 	}
 	f.hold = hold{}
 }
@@ -137,17 +137,21 @@ func (b *beside) mask(text []byte, at int64) {
 		return
 	}
 	f := b.found
-	left := f.masks[:0]
-	for _, m := range f.masks {
+	end, n := at+int64(len(text)), 0
+	left := f.masks[:0] // of those that begin in text
+	for ; n < len(f.masks) && f.masks[n].from < end; n++ {
+		m := f.masks[n]
 		if blank(text, int(m.from-at), int(m.to-at)) && m.from >= f.counted {
 			f.count(m.of)
 			f.counted = m.to
 		}
-		if m.to > at+int64(len(text)) {
+		if m.to > end {
 			left = append(left, m)
 		}
 	}
-	f.masks = left
+	copy(f.masks[n-len(left):n], left)
+	clear(f.masks[:n-len(left)]) // they have secrets
+	f.masks = f.masks[n-len(left):]
 }
 
 // clear reports whether nothing is to be masked in what was read and not given out.

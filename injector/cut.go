@@ -18,12 +18,13 @@ type cuts struct {
 // loss is a beginning that did not become whole.
 type loss struct {
 	start   int64 // where its last part begins
+	last    int64 // or may begin at the latest
 	at      int64 // where it was lost
 	counted bool  // as a hit
 }
 
-// mostWhole is how many of the last secrets of a line are remembered, once what came of it
-// was judged.
+// mostWhole is how many secrets of a line are remembered, also where nothing that begins
+// within them is to be judged any more.
 const mostWhole = 256
 
 // tells reports whether r has come to where it must become whole.
@@ -35,7 +36,7 @@ func (s *search) tells(r *reading) bool {
 func (s *search) lose(r *reading, now int64) {
 	if !r.lost && s.tells(r) {
 		r.lost = true
-		s.across.lost = append(s.across.lost, loss{r.start, now, r.counted})
+		s.across.lost = append(s.across.lost, loss{r.start, max(r.start, r.last), now, r.counted})
 	}
 }
 
@@ -61,13 +62,13 @@ func (c *cuts) within(at, longest int64) (is bool, looked int) {
 }
 
 // forget forgets the secrets of lines that ended before the one under way, or of all, and
-// those of a line that has many but the last.
-func (a *across) forget(all bool) {
+// those of a line that has many which end before old: nothing within them is judged any more.
+func (a *across) forget(all bool, old int64) {
 	n := len(a.whole)
 	switch {
 	case all || n > 0 && a.whole[n-1].to < a.line:
 		a.whole = a.whole[:0]
-	case n > mostWhole:
-		a.whole = a.whole[:copy(a.whole, a.whole[n-mostWhole/2:])]
+	case n > mostWhole && a.whole[n/2].to <= old:
+		a.whole = a.whole[:copy(a.whole, a.whole[n/2:])]
 	}
 }

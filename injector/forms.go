@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"sync/atomic"
 	"unicode/utf16"
 
 	"mintmark/providers"
@@ -20,6 +21,19 @@ const minSecret = 6
 type Secrets struct {
 	matcher func() *matcher
 	written func() *filled
+	name    atomic.Pointer[string]
+}
+
+// Named has hits of s told by a name, as the id of a credential, from now on. An answer
+// keeps the name alone of what it is searched for no more.
+func (s *Secrets) Named(name string) { s.name.Store(&name) }
+
+// named returns the name of s, or "".
+func (s *Secrets) named() string {
+	if name := s.name.Load(); name != nil {
+		return *name
+	}
+	return ""
 }
 
 // secretsOf returns the forms of c's parts, made once for each lease.

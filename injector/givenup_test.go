@@ -34,8 +34,8 @@ func TestAHitOfWhatIsGivenUpIsOfThat(t *testing.T) {
 	s.AcrossParts()
 	s.Next([]byte("data: second-secret-that-was-bXYZ"))
 	l.are(one)
-	if s.Next([]byte("\n\n")); s.HitsOfOthers() != 1 || s.OfOthers() != two {
-		t.Errorf("got %d hits, of what was given up: %t", s.HitsOfOthers(), s.OfOthers() == two)
+	if s.Next([]byte("\n\n")); s.HitsOfOthers() != 1 || s.OfOthers() != two.named() {
+		t.Errorf("got %d hits of %q", s.HitsOfOthers(), s.OfOthers())
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -41,13 +42,15 @@ func (o *toOne) dial(ctx context.Context, network, _ string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, network, o.address)
 }
 
-// secretsFrom returns the Secrets of texts.
+// secretsFrom returns the Secrets of texts, which are their name.
 func secretsFrom(texts ...string) *Secrets {
 	parts := make([][]byte, len(texts))
 	for i, text := range texts {
 		parts[i] = []byte(text)
 	}
-	return secretsOfParts(parts...)
+	s := secretsOfParts(parts...)
+	s.Named(strings.Join(texts, " and "))
+	return s
 }
 
 // server answers the same to everything, and counts its connections.

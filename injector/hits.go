@@ -16,20 +16,18 @@ func (s *Scrubber) HitsOfOthers() int {
 	return hits
 }
 
-// OfOthers returns the Secrets of one of those hits, or nil. After the first hit it is
-// that one's, and where one search found what another found the beginning of, the longer.
-func (s *Scrubber) OfOthers() *Secrets {
-	longest := s.late.of
+// OfOthers returns the name of the Secrets of one of those hits, or "". After the first hit
+// it is that one's, and where one search found what another found the beginning of, the
+// longer.
+func (s *Scrubber) OfOthers() string {
+	of, longest := s.late.of, s.late.longest
 	for i := range s.others {
-		if m := &s.others[i]; m.hits > 0 && (longest == nil || m.matcher.limit > longest.matcher().limit) {
-			longest = m.of
+		if m := &s.others[i]; m.hits > 0 && m.matcher.limit > longest {
+			of, longest = m.of.named(), m.matcher.limit
 		}
 	}
-	switch {
-	case longest != nil:
-		return longest
-	case s.beside.found != nil:
+	if longest == 0 && s.beside.found != nil {
 		return s.beside.found.first
 	}
-	return nil
+	return of
 }

@@ -157,3 +157,35 @@ func TestFormsAreOverwrittenOnceNobodyHasThem(t *testing.T) {
 	m.awaitNone(forms)
 	runtime.KeepAlive(all)
 }
+
+// An answer that goes on keeps none of the forms of what it showed and is searched for no
+// more.
+func TestAnAnswerKeepsNoFormsOfWhatItShowed(t *testing.T) {
+	for _, beside := range []bool{true, false} {
+		t.Logf("beside %t", beside)
+		secret, forms := disguisedForms()
+		m := openMemory(t)
+		all, own, old := NewNeedles(), secretsFrom("first-secret-0001"), revealed(secret)
+		old.Named("the old one")
+		all.Add(old)
+		var l later
+		s := own.NewScrubber(old)
+		if beside {
+			s = own.NewScrubber()
+		}
+		s.Watch(&l, 0)
+		s.Beside(all)
+		if !masks(s, secret) {
+			t.Errorf("beside %t: came through", beside)
+		}
+		all.Remove(old)
+		old = nil
+		l.are(own)
+		s.Message([]byte("and what is none"))
+		m.awaitNone(forms)
+		if s.OfOthers() != "the old one" {
+			t.Errorf("beside %t: got a hit of %q", beside, s.OfOthers())
+		}
+		runtime.KeepAlive(all)
+	}
+}

@@ -14,7 +14,7 @@ type joint struct {
 	piece []byte // the last of what came
 	apart bool   // piece is not in text: it goes on as it came, unless something of it is held or masked
 	lent  bool   // text is in the memory of whoever reads, see Scrubber.Room
-	masks []span // in what was not given out
+	masks spans  // in what was not given out
 	out   []byte // what was given out last, where something was to be masked in it
 }
 
@@ -30,10 +30,11 @@ func (j *joint) take(piece []byte) {
 	}
 }
 
-// drop drops what was given out and is needed no more.
+// drop drops what was given out and is needed no more. What it moves for that is no more
+// than what it drops: text may be long, and come byte by byte.
 func (j *joint) drop() {
 	n := max(0, min(j.given, int(j.keep-j.from())))
-	if n == 0 {
+	if n == 0 || !j.lent && n < len(j.text)-n {
 		return
 	}
 	left := j.text[:copy(j.text, j.text[n:])]
@@ -60,13 +61,7 @@ func (j *joint) since(from int64) []byte {
 
 // find takes over what m found.
 func (j *joint) find(m *search) {
-	for _, f := range m.found {
-		if n := len(j.masks); n > 0 && j.masks[n-1].from <= f.from && f.from <= j.masks[n-1].to {
-			j.masks[n-1].to = max(j.masks[n-1].to, f.to)
-		} else {
-			j.masks = append(j.masks, f)
-		}
-	}
+	j.masks.add(m.found)
 	m.found = m.found[:0]
 }
 
@@ -87,21 +82,9 @@ func (j *joint) give(upto int64, b *beside) []byte {
 		return out
 	}
 	j.out = append(j.out[:0], out...)
-	j.mask(j.out, at)
+	j.masks.mask(j.out, at)
 	b.mask(j.out, at)
 	return j.out
-}
-
-// mask masks what was found in text, which begins at a place in the stream.
-func (j *joint) mask(text []byte, at int64) {
-	left := j.masks[:0]
-	for _, m := range j.masks {
-		blank(text, int(m.from-at), int(m.to-at))
-		if m.to > at+int64(len(text)) {
-			left = append(left, m)
-		}
-	}
-	j.masks = left
 }
 
 // room is Scrubber.Room.

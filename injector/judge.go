@@ -24,14 +24,14 @@ func (s *Scrubber) judge(over bool) (upto int64) {
 			switch {
 			case !over && l.at >= m.across.line && l.start >= s.join.total-longest:
 				left = append(left, l)
-			case l.start < upto && !s.isWithin(l.start):
+			case l.start < upto && !s.isWithin(l.last):
 				upto, first, counted = l.start, m, l.counted
 			}
 		}
 		c.lost = left
 	}
 	for m := range s.searches() {
-		m.across.forget(over)
+		m.across.forget(over, s.join.total-longest)
 	}
 	if first != nil {
 		s.cut = true

@@ -15,10 +15,12 @@ type lateness struct {
 	from Late // or nil
 	seen uint64
 	// Of searches that were given up:
-	hits  int
-	of    *Secrets // of one of the hits, or nil
-	hold  hold     // what they held back, apart from what others do: each is over in its own time
-	limit int64    // the longest of theirs
+	hits    int
+	looks   looks
+	of      string // the name of one of the hits: there may be nobody else who has its secrets
+	longest int64  // the limit of that one
+	hold    hold   // what they held back, apart from what others do: each is over in its own time
+	limit   int64  // the longest of theirs
 }
 
 // Watch has s mask what late comes to know from now on, and no longer what late
@@ -88,8 +90,9 @@ func (s *Scrubber) leave(m *search) {
 		s.late.hold.put(m.hold.from, m.hold.at, m.hold.form, old)
 		s.late.hold.put(m.hold.last, m.hold.at, m.hold.form, old)
 	}
-	if m.hits > 0 && (s.late.of == nil || m.matcher.limit > s.late.of.matcher().limit) {
-		s.late.of = m.of
+	if m.hits > 0 && m.matcher.limit > s.late.longest {
+		s.late.of, s.late.longest = m.of.named(), m.matcher.limit
 	}
 	s.late.hits += m.hits
+	s.late.looks.join(m.looks)
 }

@@ -31,8 +31,8 @@ func TestAHitIsOfTheLongest(t *testing.T) {
 					got.Write(s.Next(piece))
 				}
 				got.Write(s.Rest())
-				if want := "x " + strings.Repeat("*", len(long)) + " y"; got.String() != want || s.HitsOfOthers() != 1 || s.OfOthers() != of[1] {
-					t.Fatalf("%q, cut at %d, then by %d: got %q with %d hits, of the longer one: %t", short, cut, size, got.String(), s.HitsOfOthers(), s.OfOthers() == of[1])
+				if want := "x " + strings.Repeat("*", len(long)) + " y"; got.String() != want || s.HitsOfOthers() != 1 || s.OfOthers() != of[1].named() {
+					t.Fatalf("%q, cut at %d, then by %d: got %q with %d hits, of the longer one: %t", short, cut, size, got.String(), s.HitsOfOthers(), s.OfOthers() == of[1].named())
 				}
 			}
 		}
@@ -48,8 +48,8 @@ func TestAHitOfTheSameWorkloadIsOfTheLongest(t *testing.T) {
 		if parts {
 			s.AcrossParts()
 		}
-		if got := string(s.Last([]byte("x " + long))); got != "x "+strings.Repeat("*", len(long)) || s.OfOthers() != of[1] {
-			t.Errorf("in parts %t: got %q, of the longest: %t", parts, got, s.OfOthers() == of[1])
+		if got := string(s.Last([]byte("x " + long))); got != "x "+strings.Repeat("*", len(long)) || s.OfOthers() != of[1].named() {
+			t.Errorf("in parts %t: got %q, of the longest: %t", parts, got, s.OfOthers() == of[1].named())
 		}
 	}
 }
@@ -66,7 +66,7 @@ func TestAHitOfWhatIsRemovedBeforeItIsGivenOut(t *testing.T) {
 	all.Remove(short)
 	got += string(s.Next([]byte("! "+long+" y"))) + string(s.Rest())
 	want := "x begins********-and-g! " + strings.Repeat("*", len(long)) + " y"
-	if got != want || s.HitsOfOthers() != 2 || s.OfOthers() != short {
+	if got != want || s.HitsOfOthers() != 2 || s.OfOthers() != short.named() {
 		t.Errorf("got %q with %d hits, want %q with 2", got, s.HitsOfOthers(), want)
 	}
 }

@@ -155,6 +155,7 @@ func (m *matcher) begins(b []byte, i int) uint16 {
 type reading struct {
 	place   place
 	start   int64  // where in the stream it began
+	last    int64  // the latest place where it may have begun: what comes before may be how its first character is escaped
 	from    uint32 // where in its form the part begins that it is in
 	upto    int64  // where its last whole character ended
 	counted bool   // as a hit, for an earlier part of it
@@ -182,6 +183,7 @@ func (r *readings) reset() {
 func (r *readings) add(one reading) {
 	if i := r.find(one.place); i >= 0 {
 		r.list[i].begin(one)
+		r.list[i].last = max(r.list[i].last, one.last)
 		r.list[i].upto = max(r.list[i].upto, one.upto)
 		r.list[i].counted = r.list[i].counted || one.counted
 		r.list[i].lost = r.list[i].lost && one.lost

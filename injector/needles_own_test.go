@@ -43,8 +43,8 @@ func TestWhatTheOwnSearchGivesUpIsFoundBeside(t *testing.T) {
 		if got := told(s, "earlier-secret-0002 "); got != "******************* " || s.HitsOfOthers() != others {
 			t.Errorf("got %q with %d hits of others, want %d", got, s.HitsOfOthers(), others)
 		}
-		if s.Hits() != others || s.OfOthers() != old {
-			t.Errorf("got %d hits, want %d, the first of what is older: %v", s.Hits(), others, s.OfOthers() == old)
+		if s.Hits() != others || s.OfOthers() != old.named() {
+			t.Errorf("got %d hits, want %d, the first of what is older: %v", s.Hits(), others, s.OfOthers() == old.named())
 		}
 		l.are(own)
 	}

@@ -57,7 +57,7 @@ func TestAnothersSecretAtEveryOffset(t *testing.T) {
 				if len(got) != len(text) || leaks(got, form) || !strings.HasPrefix(got, "data: before ") || !strings.HasSuffix(got, more) {
 					t.Fatalf("cut at %d: got %q of %q", cut, got, text)
 				}
-				if s.Hits() != 1 || s.HitsOfOthers() != 1 || s.OfOthers() == nil {
+				if s.Hits() != 1 || s.HitsOfOthers() != 1 || s.OfOthers() == "" {
 					t.Fatalf("cut at %d: got %d hits, %d of others, want 1", cut, s.Hits(), s.HitsOfOthers())
 				}
 			}

@@ -49,7 +49,7 @@ func (l *looks) join(other looks) {
 
 // looked returns all close looks in the answer so far.
 func (s *Scrubber) looked() looks {
-	var all looks
+	all := s.late.looks
 	for m := range s.searches() {
 		if l := m.looks; l.count > 0 {
 			all.join(l)

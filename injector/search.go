@@ -81,7 +81,7 @@ func (s *search) step(piece []byte, i int, opens bool) {
 	}
 	for set := s.matcher.begins(piece, i); set != 0; set &= set - 1 {
 		for _, f := range s.matcher.bucket[bits.TrailingZeros16(set)] {
-			s.follow(reading{place: place{form: f}, start: now}, now)
+			s.follow(reading{place: place{form: f}, start: now, last: now}, now)
 		}
 	}
 	s.under, s.next = s.next, s.under

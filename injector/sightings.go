@@ -21,7 +21,7 @@ type sightings struct {
 	looks   looks      // that were close
 	aside   int64      // bytes that are none of the stream
 	hits    int
-	first   *Secrets
+	first   string // the name of the first
 	spent   bool
 }
 
@@ -85,6 +85,7 @@ func (f *sightings) note(at int64, length int) {
 		first--
 	}
 	before := slices.Clone(f.masks[first:])
+	clear(f.masks[first:])
 	f.masks = f.masks[:first]
 	for _, s := range f.now {
 		from, to := at+int64(s.from), at+int64(s.to)
@@ -97,6 +98,7 @@ func (f *sightings) note(at int64, length int) {
 		}
 	}
 	f.keep(before, first)
+	clear(f.now) // it has secrets, which may be looked for no more
 }
 
 // keep keeps masks that are in none of those from first on: what they are of may be
@@ -122,6 +124,6 @@ func (f *sightings) took(s scanned) {
 
 func (f *sightings) count(of *Secrets) {
 	if f.hits++; f.hits == 1 {
-		f.first = of
+		f.first = of.named()
 	}
 }
