@@ -165,7 +165,7 @@ func (s *search) endParts(now int64, c byte) {
 			s.count(r)
 			s.found = append(s.found, span{r.start, max(r.start, r.partTo(now))})
 		}
-		if !r.place.framing() && (r.place.at != backslash || c != '"') {
+		if !r.place.framing() && (c != '"' || r.place.at != backslash && !s.quotes(r, now)) {
 			s.across.keep(*r)
 			s.ways.seen += 1 + len(s.across.parts)/8
 		}
@@ -177,6 +177,12 @@ func (s *search) endParts(now int64, c byte) {
 	if c == '\n' {
 		s.across.nextLine()
 	}
+}
+
+// quotes reports whether all that came of r is a backslash, before the quote at now: that
+// begins nothing, whether or not they came in one piece.
+func (s *search) quotes(r *reading, now int64) bool {
+	return r.place.pos == 1 && r.from == 0 && r.start == now-1 && s.matcher.forms[r.place.form].text[0] == '\\'
 }
 
 // partTo returns where a part that ends at now is to be masked up to. What may

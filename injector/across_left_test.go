@@ -51,3 +51,16 @@ func TestScrubAcrossPartsLeavesDigits(t *testing.T) {
 		}
 	}
 }
+
+// A backslash before a quote begins no secret, in pieces of any size.
+func TestABackslashBeforeAQuoteBeginsNothing(t *testing.T) {
+	const secret = `\kU3vTq9LzR5mYb7`
+	text := `data: {"a":"{\"b\":\"` + "\"}\n\n" + parted(secret[1:], 1)
+	for cut := range text {
+		s := secretsFrom(secret).NewScrubber()
+		s.AcrossParts()
+		if got := scrubbed(s, text, cut); got != text || s.Cut() {
+			t.Fatalf("cut at %d: got %q, cut: %t", cut, got, s.Cut())
+		}
+	}
+}

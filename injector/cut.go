@@ -11,8 +11,16 @@ import (
 // secret does, an agent whose upstream says what it is told to could find out the secret,
 // character by character.
 type cuts struct {
-	lost  []loss // beginnings that did not become whole, unless one in whole begins before
-	whole []span // secrets, in the line under way, in the order of their ends
+	lost   []loss // beginnings that did not become whole, in the order in which they were lost
+	judged int    // of lost: they are in nothing that is whole so far
+	begins int64  // where the first of these begins
+	whole  []span // secrets, in the line under way, in the order of their ends
+}
+
+// waits reports whether there is nothing to judge: what is lost was looked at, is of the line
+// under way, and does not begin before old.
+func (c *cuts) waits(line, old int64) bool {
+	return len(c.lost) == c.judged && (c.judged == 0 || c.lost[0].at >= line && c.begins >= old)
 }
 
 // loss is a beginning that did not become whole.

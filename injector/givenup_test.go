@@ -102,3 +102,19 @@ func FuzzLateSecrets(f *testing.F) {
 		}
 	})
 }
+
+// A secret that is whole is no beginning of another for which the search is given up.
+func TestWhatIsWholeIsNotCutWhenAnotherIsGivenUp(t *testing.T) {
+	const one = "kU3vTq9LzR5mYb7W"
+	var l later
+	own := secretsFrom(one)
+	s := own.NewScrubber(secretsFrom(one[:12] + "-and-another-end"))
+	s.Watch(&l, 0)
+	s.AcrossParts()
+	got := string(s.Next([]byte(`data: "` + one + " and")))
+	l.are(own)
+	got += string(s.Next([]byte(" more\"\n\n")))
+	if want := `data: "` + strings.Repeat("*", len(one)) + " and more\"\n\n"; got != want || s.Cut() {
+		t.Errorf("got %q, cut: %t, want %q", got, s.Cut(), want)
+	}
+}

@@ -1,6 +1,6 @@
 package injector
 
-import "slices"
+import "math"
 
 // Cut reports whether the answer said the beginning of a secret, and so much of it that
 // nothing more is given out. It does so in a stream only, after AcrossParts.
@@ -17,21 +17,25 @@ func (s *Scrubber) judge(over bool) (upto int64) {
 	longest := s.longest()
 	var first *search
 	var counted bool
+	old := upto - longest
 	for m := range s.searches() {
 		c := &m.across.cuts
-		left := c.lost[:0]
-		for _, l := range c.lost {
-			switch {
-			case !over && l.at >= m.across.line && l.start >= s.join.total-longest:
-				left = append(left, l)
-			case l.start < upto && !s.isWithin(l.last):
+		if !over && c.waits(m.across.line, old) {
+			continue
+		}
+		left, begins := c.lost[:0], int64(math.MaxInt64)
+		for i, l := range c.lost {
+			switch later := !over && l.at >= m.across.line && l.start >= old; {
+			case later && (i < c.judged || !s.isWithin(l.last)):
+				left, begins = append(left, l), min(begins, l.start)
+			case !later && l.start < upto && !s.isWithin(l.last):
 				upto, first, counted = l.start, m, l.counted
 			}
 		}
-		c.lost = left
+		c.lost, c.judged, c.begins = left, len(left), begins
 	}
 	for m := range s.searches() {
-		m.across.forget(over, s.join.total-longest)
+		m.across.forget(over, old)
 	}
 	if first != nil {
 		s.cut = true
@@ -55,6 +59,7 @@ func (s *Scrubber) isWithin(at int64) bool {
 	if s.own.spend(s.own.at); s.own.spent || s.beside.clear() {
 		return false
 	}
-	s.own.ways.seen += len(s.beside.found.masks)
-	return slices.ContainsFunc(s.beside.found.masks, func(m masking) bool { return m.from <= at && at < m.to })
+	is, looked := s.beside.found.within(at)
+	s.own.ways.seen += looked
+	return is
 }

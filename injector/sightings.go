@@ -127,3 +127,16 @@ func (f *sightings) count(of *Secrets) {
 		f.first = of.named()
 	}
 }
+
+// within reports whether a place in the stream is within a needle that is to be masked, and
+// at how many it looked for that.
+func (f *sightings) within(at int64) (is bool, looked int) {
+	first, _ := slices.BinarySearchFunc(f.masks, at+1, func(m masking, from int64) int { return cmp.Compare(m.from, from) })
+	for _, m := range slices.Backward(f.masks[:first]) {
+		looked++
+		if m.to > at || m.from <= at-f.window {
+			return m.to > at, looked
+		}
+	}
+	return false, looked
+}
