@@ -48,7 +48,7 @@ func testReload(t *testing.T, w *world) {
 		"a broken policy":        {"policies.cedar", permitShop + "\npermit (principal,", "policies.cedar:5:"},
 		"an unknown upstream":    {"policies.cedar", strings.Replace(permitShop, "resource)", `resource in Upstream::"none")`, 1), "policies.cedar:3:"},
 		"a misspelt key":         {"mintmark.yaml", m.config + "\nprovidrs: {}\n", "providers"},
-		"another listener":       {"mintmark.yaml", strings.Replace(m.config, "    plaintext: true\n", "    plaintext: true\n  - address: 127.0.0.1:0\n", 1), "listeners changed"},
+		"another listener":       {"mintmark.yaml", strings.Replace(m.config, "    plaintext: true\n", "    plaintext: true\n  - address: 127.0.0.1:0\n", 1), "listeners: expected a list of 2, as it was at start"},
 		"an agent's made-up key": {"mintmark.yaml", m.config + "\nproviders: {p: {kind: oauth, token_url: \"http://127.0.0.1:1/\", client_id: c, client_secret: literal-secret-value-1234}}\n", "client_secret"},
 	} {
 		t.Run(name, func(t *testing.T) {
