@@ -74,17 +74,16 @@ const splitUpstream = `
   split: {url: "http://%s/mcp", credentials: [{provider: token, scheme: bearer, tools: ["lookup_*"]}, {provider: user, scheme: basic}]}
   open: {`
 
-// A stream is open while its workload gets another credential for the upstream,
-// which then says both on it.
-func TestAnOpenStreamLearnsOfLaterCredentials(t *testing.T) {
-	t.Parallel()
+// split registers an upstream that gets one of two credentials with a call, and opens
+// streams of e. It returns every credential that came, as it came.
+func (w *world) split() (e *events, kept func() []string) {
+	w.t.Helper()
 	var mu sync.Mutex
-	var kept []string // every credential, as it came
-	e := newEvents()
-	w := open(t)
-	address := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+	var came []string
+	e = newEvents()
+	address := serve(w.t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
 		mu.Lock()
-		kept = append(kept, r.Header.Get("Authorization"))
+		came = append(came, r.Header.Get("Authorization"))
 		mu.Unlock()
 		if r.Method == http.MethodGet {
 			e.ServeHTTP(rw, r)
@@ -93,8 +92,21 @@ func TestAnOpenStreamLearnsOfLaterCredentials(t *testing.T) {
 		answerOK(rw, r)
 	}), nil)
 	if err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(splitUpstream, address)); err != nil {
-		t.Fatal(err)
+		w.t.Fatal(err)
 	}
+	return e, func() []string {
+		mu.Lock()
+		defer mu.Unlock()
+		return slices.Clone(came)
+	}
+}
+
+// A stream is open while its workload gets another credential for the upstream,
+// which then says both on it.
+func TestAnOpenStreamLearnsOfLaterCredentials(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	e, kept := w.split()
 	x := w.begin(w.call(get("/mcp/split")))
 	says := func(text string) string {
 		return `data: {"jsonrpc":"2.0","method":"notifications/message","params":{"level":"info","data":"` + text + `"}}` + "\n\n"
@@ -106,9 +118,7 @@ func TestAnOpenStreamLearnsOfLaterCredentials(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.wantOK(w.call(to("/mcp/split")), "result")
-	mu.Lock()
-	said := says(strings.Join(kept, " "))
-	mu.Unlock()
+	said := says(strings.Join(kept(), " "))
 	e.event(t, said)
 	got, err := x.event()
 	if err != nil || len(got) != len(said) || !strings.Contains(got, "Basic ****") || !strings.Contains(got, "Bearer ****") {
@@ -121,32 +131,15 @@ func TestAnOpenStreamLearnsOfLaterCredentials(t *testing.T) {
 // searched for it still, has its id.
 func TestACredentialThatWasLetGoOfHasItsNameOnRecord(t *testing.T) {
 	t.Parallel()
-	var mu sync.Mutex
-	var kept []string
-	e := newEvents()
 	w := open(t)
-	address := serve(t, http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
-		mu.Lock()
-		kept = append(kept, r.Header.Get("Authorization"))
-		mu.Unlock()
-		if r.Method == http.MethodGet {
-			e.ServeHTTP(rw, r)
-			return
-		}
-		answerOK(rw, r)
-	}), nil)
-	if err := w.change("mintmark.yaml", "\n  open: {", fmt.Sprintf(splitUpstream, address)); err != nil {
-		t.Fatal(err)
-	}
+	e, kept := w.split()
 	w.wantOK(w.call(to("/mcp/split")), "result")
 	id := w.lastAllowed().Credential
 	x := w.begin(w.call(get("/mcp/split")))
 	e.event(t, ": begun\n\n")
 	x.want(": begun\n\n")
 	w.broker.SweepGiven("split", time.Now().Add(48*time.Hour))
-	mu.Lock()
-	said := ": " + kept[0] + "\n\n"
-	mu.Unlock()
+	said := ": " + kept()[0] + "\n\n"
 	e.event(t, said)
 	x.want(": Bearer " + strings.Repeat("*", len(said)-len(": Bearer \n\n")) + "\n\n")
 	if told := w.masks(); len(told) != 1 || told[0].Credential != id || id == "" {
