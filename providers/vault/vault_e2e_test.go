@@ -251,7 +251,7 @@ func TestRefusalsOfTheRealServer(t *testing.T) {
 	bao.PutKV(t, "app", map[string]any{"key": canary, "number": 7})
 	auth := login(t, bao, self, time.Minute)
 	const refused = "the credential provider refused the broker"
-	noNamespace := "there is no such secret at its provider"
+	noNamespace := "the credential provider has no such login"
 	if !bao.Namespaces {
 		noNamespace = "this vault has no namespaces, and the broker is told to use one"
 	}
