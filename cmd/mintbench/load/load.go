@@ -153,18 +153,25 @@ func parallel(n int, f func(i int) error) error {
 // call makes one call whose latency counts from since, and returns when its
 // answer had come.
 func (w *worker) call(ctx context.Context, since time.Time) time.Time {
-	number := w.target.Numbers.take()
-	err := w.try(ctx, number)
+	right := w.first(ctx)
 	now := time.Now()
-	if err != nil {
+	if right {
+		w.result.answered(now.Sub(since))
+	}
+	return now
+}
+
+// first makes one call, and reports whether its answer was right. It counts only if it was not.
+func (w *worker) first(ctx context.Context) bool {
+	number := w.target.Numbers.take()
+	if err := w.try(ctx, number); err != nil {
 		w.target.Numbers.failed(number)
 		w.result.failed(err)
 		w.row++
-		return now
+		return false
 	}
 	w.row = 0
-	w.result.answered(now.Sub(since))
-	return now
+	return true
 }
 
 func (w *worker) try(ctx context.Context, number uint64) (err error) {

@@ -258,6 +258,27 @@ func TestOpenLoopHidesNoStall(t *testing.T) {
 	})
 }
 
+// TestOpenLoopBeginsWithConnectionsThatWereUsed: what a server takes for the first call
+// on a connection is no part of what calls at a rate take.
+func TestOpenLoopBeginsWithConnectionsThatWereUsed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		server := target(func(n int64, id string) (int, string) {
+			if n < 10 {
+				after(time.Second)
+			}
+			return good(n, id)
+		})
+		o := load.OpenLoop{Rate: 100, Length: time.Second, Connections: 10, Pause: after}
+		got, err := o.Run(t.Context(), server)
+		if err != nil || got.Err() != nil || got.Answered != 100 || server.Numbers.Count() != 110 {
+			t.Errorf("got %d of %d answers, %v, %v, want 100 of 110", got.Answered, server.Numbers.Count(), err, got.Err())
+		}
+		if q := got.Quantile(1); q > 10*time.Millisecond {
+			t.Errorf("got %v for the slowest call, want next to nothing", q)
+		}
+	})
+}
+
 func TestOpenLoopCountsWhatItCouldNotSend(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		server := target(func(n int64, id string) (int, string) {

@@ -21,12 +21,14 @@ var errUnsent = errors.New("never sent: the server did not keep up with the rate
 
 // Run makes the load. Latency counts from the time at which a call was due and
 // not from when it was sent, so that a server that stalls cannot hide the calls
-// that it kept from being sent.
+// that it kept from being sent. Each connection has made a call before the first
+// is due: callers of a rate do not all come at the same moment.
 func (o OpenLoop) Run(ctx context.Context, t *Target) (Result, error) {
 	all, err := workers(ctx, t, o.Connections, o.Length)
 	if err != nil {
 		return Result{}, err
 	}
+	settle(ctx, all)
 	if o.Pause == nil {
 		o.Pause = pause
 	}
@@ -42,6 +44,15 @@ func (o OpenLoop) Run(ctx context.Context, t *Target) (Result, error) {
 			w.call(ctx, at)
 		}
 	}), nil
+}
+
+// settle makes a first call on each connection, whose time does not count. One that
+// fails is in the worker's result.
+func settle(ctx context.Context, all []*worker) {
+	_ = parallel(len(all), func(i int) error {
+		all[i].first(ctx)
+		return nil
+	})
 }
 
 // schedule sends the times at which calls are due, each when it has come.
