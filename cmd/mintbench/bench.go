@@ -27,6 +27,7 @@ type bench struct {
 	targets  []*load.Target
 	results  results
 	allocs   []float64 // of Mintmark per call, by round
+	memory   []float64 // nanoseconds for a read, by round
 	report   report
 }
 
@@ -50,6 +51,7 @@ func measure(ctx context.Context, o options, progress io.Writer) (_ *report, err
 		}
 	}
 	b.report.fill(b.results, o, b.allocs)
+	b.report.MemoryNs = rounded(medianOf(b.memory))
 	b.say("done in %.0f s", time.Since(began).Seconds())
 	return &b.report, nil
 }
@@ -98,7 +100,9 @@ func (b *bench) names() []string {
 
 // rounds makes every load on every target, once a round.
 func (b *bench) rounds(ctx context.Context) error {
+	m := newMemory()
 	for i := range b.o.rounds {
+		b.memory = append(b.memory, m.read())
 		for _, l := range []string{closedLoop, single, openLoop} {
 			for _, t := range b.targets {
 				if l != closedLoop && secured(t.Name) || l == openLoop && b.o.briefly(t.Name) {
@@ -109,7 +113,7 @@ func (b *bench) rounds(ctx context.Context) error {
 				}
 			}
 		}
-		b.say("round %d of %d: %s", i+1, b.o.rounds, b.summary())
+		b.say("round %d of %d: %s; a read from memory %.0f ns", i+1, b.o.rounds, b.summary(), b.memory[i])
 	}
 	return nil
 }

@@ -46,7 +46,7 @@ func TestRunWithoutMintmark(t *testing.T) {
 	}
 	for _, key := range []string{"direct_rps", "reverseproxy_rps", "reverseproxy_tls_rps", "reverseproxy_mtls_rps",
 		"reverseproxy_kept_rps", "reverseproxy_kept_tls_rps", "reverseproxy_kept_mtls_rps",
-		"direct_p50_us", "reverseproxy_p50_us", "reverseproxy_kept_p50_us"} {
+		"direct_p50_us", "reverseproxy_p50_us", "reverseproxy_kept_p50_us", "memory_ns"} {
 		if n, ok := got[key].(float64); !ok || n <= 0 {
 			t.Errorf("%s: got %v, want a figure", key, got[key])
 		}

@@ -55,6 +55,8 @@ type report struct {
 	ProviderRTTP50Us *float64 `json:"provider_rtt_p50_us"`
 	ColdAddedUs      *float64 `json:"cold_added_us"`
 
+	MemoryNs *float64 `json:"memory_ns"` // for a read from memory that is not near
+
 	// Ratios are medians of the ratios within each round.
 	Ratios map[string]float64 `json:"ratios"`
 	// AddedP50Ratios are the same of what is added to direct's latency on one
@@ -236,6 +238,7 @@ func (r *report) notes(w io.Writer) error {
 		{"first call with a credential: %.0f µs", r.ColdP50Us},
 		{"a token request by itself, over a new connection as in such a call: %.0f µs", r.ProviderRTTP50Us},
 		{"first call with a credential, over that: %.0f µs", r.ColdAddedUs},
+		{"a read from memory that is not near: %.0f ns", r.MemoryNs},
 		{"answered calls without a record: %.0f", r.RecordsMissing},
 	} {
 		if note.value != nil {
