@@ -196,10 +196,9 @@ func (b *bonded) Mint(ctx context.Context, req providers.Request) (providers.Cre
 
 // loggingIn is a provider that logs in before each mint, as login-1, login-2, …
 func loggingIn() *bonded {
-	n := 0
+	var n atomic.Int64
 	return &bonded{scripted: lasting(time.Hour), log: func(b *bonded, ctx context.Context) error {
-		n++
-		return b.report(ctx, fmt.Sprintf("login-%d", n), time.Now().Add(2*time.Hour))
+		return b.report(ctx, fmt.Sprintf("login-%d", n.Add(1)), time.Now().Add(2*time.Hour))
 	}}
 }
 

@@ -3,6 +3,7 @@ package providers_test
 import (
 	"context"
 	"fmt"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -87,7 +88,7 @@ func TestWhatIsHeldIsNotOnRecordAfterItsEnd(t *testing.T) {
 		}
 	})
 	for id, events := range s.history(t) {
-		if events != " mint revoke" && events != " mint held revoke" {
+		if strings.Count(events, "revoke") != 1 || !strings.HasSuffix(events, " revoke") {
 			t.Errorf("%s: got%s, want its end last", id, events)
 		}
 	}
@@ -114,7 +115,7 @@ func TestWhatIsOwedIsNotOnRecordAfterItsEnd(t *testing.T) {
 	})
 	found := s.history(t)
 	for id, events := range found {
-		if events != " revoke" && events != " orphan revoke" {
+		if strings.Count(events, "revoke") != 1 || !strings.HasSuffix(events, " revoke") {
 			t.Errorf("%s: got%s, want its end last", id, events)
 		}
 	}
