@@ -95,5 +95,5 @@ func (l *lease) merged(t Terms) (Terms, error) {
 	if l.credential.lease.leaks(&t) {
 		return Terms{}, fault.New("lease", fault.Internal, "the credential provider put the secret itself into the credential's terms")
 	}
-	return t, nil
+	return t, fits(t.Lease)
 }
