@@ -28,5 +28,8 @@ func (p *Pool) Remind(now time.Time) { p.remind(now) }
 // Replace has the lease of c prolonged or replaced, as at two thirds of its life.
 func (p *Pool) Replace(c Credential) { p.replace(p.ledger.get(c.ID())) }
 
+// Count returns how many Pools there are.
+func (s *Siblings) Count() int { return len(s.ledgers) }
+
 // OpenSecret returns what s hides, or "" once it is wiped.
 func OpenSecret(s Secret) string { return open(s) }
