@@ -74,8 +74,8 @@ func TestTheLastLeaseEndsWhatIsGivenOutTwice(t *testing.T) {
 			}
 			r.Drop(t.Context(), x.ID())
 			synctest.Wait()
-			if tt.a.hasRevoked(tt.handles[0]) == tt.same || !r.Valid(y) {
-				t.Errorf("%s: after the end of one: got it revoked %t, and the other valid %t", name, !tt.same, r.Valid(y))
+			if revoked := tt.a.hasRevoked(tt.handles[0]); revoked == tt.same || !r.Valid(y) {
+				t.Errorf("%s: after the end of one: got it revoked %t, and the other valid %t", name, revoked, r.Valid(y))
 			}
 			r.Drop(t.Context(), y.ID())
 			synctest.Wait()
