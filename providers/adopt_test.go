@@ -47,9 +47,11 @@ func TestAnOrphanInEscrowOfNobody(t *testing.T) {
 }
 
 // A Pool whose registrations are in force no longer has no lease, and mints none: not one
-// that is under way either, nor the successor of one.
+// that is under way either, nor for an agent that held one, nor for a fresh one. That a mint
+// under way fails is remembered, and refuses calls too: so they come again when it no longer is.
 func TestAPoolThatHasCeasedMintsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
+		const changed = "what is registered has changed since the call began; call again"
 		p := lasting(time.Hour)
 		begun, goOn := make(chan struct{}), make(chan struct{})
 		mint := p.mint
@@ -61,24 +63,54 @@ func TestAPoolThatHasCeasedMintsNothing(t *testing.T) {
 			return mint(ctx, n, req)
 		}
 		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
-		held, _ := r.Must(t, providertest.Agent(t, "spiffe://a.test/1"))
+		defer r.Stop(t)
+		held, _ := r.Must(t, providertest.Agent(t, "spiffe://a.test/held"))
 		refused := make(chan error, 1)
 		go func() {
-			_, _, err := r.Lease(t.Context(), "db", providertest.Agent(t, "spiffe://a.test/2"))
+			_, _, err := r.Lease(t.Context(), "db", providertest.Agent(t, "spiffe://a.test/under-way"))
 			refused <- err
 		}()
 		<-begun
 		r.Cease(t.Context())
 		close(goOn)
-		if err := <-refused; fault.KindOf(err) != fault.Unavailable {
-			t.Errorf("a mint under way: got %v, want it refused", err)
+		if err := <-refused; fault.KindOf(err) != fault.Unavailable || fault.HintOf(err) != changed {
+			t.Errorf("a mint under way: got %v, want it refused: %s", err, changed)
 		}
-		r.Refused(t, providertest.Agent(t, "spiffe://a.test/1"), fault.Unavailable)
-		pass(time.Hour)
+		for range 2 {
+			for _, agent := range []string{"held", "under-way", "fresh"} {
+				if hint := r.Refused(t, providertest.Agent(t, "spiffe://a.test/"+agent), fault.Unavailable); hint != changed {
+					t.Errorf("a call of %s: got %q, want %q", agent, hint, changed)
+				}
+			}
+			pass(time.Hour)
+		}
 		if mints, revoked := p.count(); r.Valid(held) || mints != 2 || revoked != 2 {
 			t.Errorf("got valid %t, %d mints and %d revoked, want both revoked and no more", r.Valid(held), mints, revoked)
 		}
-		r.Stop(t)
+	})
+}
+
+// Where its system does not prolong a lease, a successor is minted of it, unless the Pool
+// has ceased while the system was asked.
+func TestAPoolThatHasCeasedMintsNoSuccessor(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := prolonging(time.Hour)
+		begun, goOn := make(chan struct{}), make(chan struct{})
+		p.renew = func(context.Context, int, providers.Held) (providers.Terms, error) {
+			close(begun)
+			<-goOn
+			return providers.Terms{}, providers.ErrNotRenewable
+		}
+		r := one(t, p)
+		defer r.Stop(t)
+		lease(t, r)
+		<-begun
+		r.Cease(t.Context())
+		close(goOn)
+		synctest.Wait()
+		if mints, revoked := p.count(); mints != 1 || revoked != 1 || r.Events(t) != "mint revoke" {
+			t.Errorf("got %d mints, %d revoked and events %q, want none after the first", mints, revoked, r.Events(t))
+		}
 	})
 }
 

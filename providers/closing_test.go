@@ -12,13 +12,13 @@ import (
 	"mintmark/providers"
 )
 
-// stuckLog returns a log whose next record is not written before free is closed, once
+// stuckLog returns a log in dir whose next record is not written before free is closed, once
 // armed, and says by begun that it was to be.
-func stuckLog(t *testing.T, armed *atomic.Bool) (log *audit.Log, begun, free chan struct{}) {
+func stuckLog(t *testing.T, dir string, armed *atomic.Bool) (log *audit.Log, begun, free chan struct{}) {
 	t.Helper()
 	begun, free = make(chan struct{}), make(chan struct{})
 	log, err := audit.Open(audit.Options{
-		Directory: t.TempDir(), SigningKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
+		Directory: dir, SigningKey: ed25519.NewKeyFromSeed(make([]byte, ed25519.SeedSize)),
 		Clock: func() time.Time {
 			if armed.Swap(false) {
 				close(begun)
@@ -38,7 +38,7 @@ func stuckLog(t *testing.T, armed *atomic.Bool) (log *audit.Log, begun, free cha
 // nobody after that.
 func TestALeaseWhoseRecordOutlivesCloseIsNotGivenOut(t *testing.T) {
 	var armed atomic.Bool
-	log, begun, free := stuckLog(t, &armed)
+	log, begun, free := stuckLog(t, t.TempDir(), &armed)
 	r := one(t, lasting(time.Hour), func(o *providers.PoolOptions) { o.Log = log })
 	armed.Store(true)
 	type given struct {

@@ -2,12 +2,11 @@ package providers
 
 import (
 	"context"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
-
-	"mintmark/broker/audit"
 )
 
 const payWorkers = 4 // of one system
@@ -27,8 +26,9 @@ type debts struct {
 	behind  []*debt               // logins that wait for these
 	waiting map[*debt]*time.Timer // for their next round
 	workers map[*registration]int
-	idle    chan struct{} // closed when the last worker goes home; nil: nobody waits
-	last    bool          // no round after this one
+	inHand  map[*debt]struct{} // what each of them works on
+	idle    chan struct{}      // closed when the last worker goes home; nil: nobody waits
+	last    bool               // no round after this one
 	closed  bool
 	left    []*debt // that nobody tries again
 
@@ -39,6 +39,7 @@ func (q *debts) open(pay func(context.Context, *debt) bool) {
 	q.pay = pay
 	q.queue = make(map[*registration][]*debt)
 	q.workers = make(map[*registration]int)
+	q.inHand = make(map[*debt]struct{})
 	q.ahead = make(map[*registration]int)
 	q.waiting = make(map[*debt]*time.Timer)
 	q.ctx, q.cancel = context.WithCancel(context.Background())
@@ -120,6 +121,7 @@ func (q *debts) enqueue(d *debt) {
 func (q *debts) drain(reg *registration) {
 	for d := q.next(reg); d != nil; d = q.next(reg) {
 		paid := q.pay(q.ctx, d)
+		q.putDown(d)
 		q.follow(d)
 		if paid {
 			d.settle()
@@ -127,6 +129,13 @@ func (q *debts) drain(reg *registration) {
 		}
 		q.postpone(d)
 	}
+}
+
+// putDown notes that the worker which had d is through with it.
+func (q *debts) putDown(d *debt) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	delete(q.inHand, d)
 }
 
 // postpone has d tried again later, unless there is no later.
@@ -167,6 +176,7 @@ func (q *debts) next(reg *registration) *debt {
 	defer q.mu.Unlock()
 	if waiting := q.queue[reg]; len(waiting) > 0 {
 		q.queue[reg] = waiting[1:]
+		q.inHand[waiting[0]] = struct{}{}
 		return waiting[0]
 	}
 	if q.workers[reg]--; q.workers[reg] == 0 {
@@ -191,20 +201,16 @@ func (q *debts) owed() int {
 	return n
 }
 
-// untried returns the records of what waits for a round: with a system that hangs, what
-// a crash left may wait for hours.
-func (q *debts) untried() (records []audit.Record) {
+// untold returns what no round has put on record yet: what waits for its first one, or is in
+// it. With a system that hangs, what a crash left may do so for hours.
+func (q *debts) untold() (all []*debt) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	all = slices.Collect(maps.Keys(q.inHand))
 	for _, waiting := range q.queue {
-		for _, d := range waiting {
-			records = append(records, orphan(d.record))
-		}
+		all = append(all, waiting...)
 	}
-	for _, d := range q.behind {
-		records = append(records, orphan(d.record))
-	}
-	return records
+	return append(all, q.behind...)
 }
 
 // finish has everything tried a last time, and returns when that is done or ctx

@@ -1,6 +1,9 @@
 package providers
 
-import "context"
+import (
+	"context"
+	"time"
+)
 
 // LeaseLate is Lease for a caller that found nothing in the cache a moment ago.
 func (p *Pool) LeaseLate(ctx context.Context, provider string) (Credential, error) {
@@ -18,6 +21,15 @@ func (p *Pool) Collide(a, b string) { p.registrations[a].seed = p.registrations[
 func (p *Pool) Kept() (cached, owed int) {
 	return int(p.cache.MaxCost() - p.cache.RemainingCost()), len(p.ledger.all())
 }
+
+// Remind puts on record again what is held or owed, as a Pool does each hour.
+func (p *Pool) Remind(now time.Time) { p.remind(now) }
+
+// Replace has the lease of c prolonged or replaced, as at two thirds of its life.
+func (p *Pool) Replace(c Credential) { p.replace(p.ledger.get(c.ID())) }
+
+// Count returns how many Pools there are.
+func (s *Siblings) Count() int { return len(s.ledgers) }
 
 // OpenSecret returns what s hides, or "" once it is wiped.
 func OpenSecret(s Secret) string { return open(s) }

@@ -169,8 +169,8 @@ func (l *lease) check(now time.Time) error {
 		s.agreed.Store(&Terms{NotAfter: terms.NotAfter, Revocable: terms.Revocable})
 		return fault.New("lease", fault.Internal, "the credential provider put the secret itself into the credential's terms")
 	}
-	if !audit.Fits(l.credential.Lease()) { // the next start could not have it revoked by what is on record
-		return fault.New("lease", fault.Internal, "the credential provider's handle for the credential is longer than a record can hold")
+	if err := fits(l.credential.Lease()); err != nil {
+		return err
 	}
 	if !s.material.complete(s.kind) {
 		return fault.New("lease", fault.Internal, "the credential provider issued an incomplete credential")
@@ -183,6 +183,14 @@ func (l *lease) check(now time.Time) error {
 		return fault.New("lease", fault.Unavailable, "the credential provider issued a credential that has already ended: compare the clocks")
 	}
 	return nil
+}
+
+// fits refuses a handle that the next start could not have revoked by what is on record.
+func fits(handle string) error {
+	if audit.Fits(handle) {
+		return nil
+	}
+	return fault.New("lease", fault.Internal, "the credential provider's handle for the credential is longer than a record can hold, or no text")
 }
 
 // doubtful is for how long what seems to have ended as it was made is worth a revocation.

@@ -25,7 +25,7 @@ type LoginBound interface {
 	// ReportLogins is called once, before any Mint. From then on the provider
 	// reports each login before it uses it, and again when it gets a later end.
 	// handle names it and is no secret; a zero end is none. After an error the
-	// login must not be used.
+	// login must not be used: the provider ends it.
 	ReportLogins(report func(ctx context.Context, handle string, end time.Time) error)
 	// Logout ends the login that handle names, of this process or of one
 	// before, and everything made under it. One that has ended is no error.
@@ -50,6 +50,9 @@ func (p *Pool) listen(reg *registration) {
 		return
 	}
 	reg.logins.ReportLogins(func(_ context.Context, handle string, end time.Time) error {
+		if !audit.Fits(handle) { // the next start could not end it by what is on record
+			return fault.New("lease", fault.Internal, "the broker's login at the credential provider has a longer handle than a record can hold")
+		}
 		if err := p.loggedIn(reg, handle, end); err != nil {
 			return fault.Wrap("lease", fault.Unavailable, "the broker cannot record its login at the credential provider", err)
 		}

@@ -97,6 +97,9 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 	if old != nil && p.prolong(old) {
 		return old, nil
 	}
+	if err := p.ended(); err != nil { // while its system was asked to prolong it
+		return nil, err
+	}
 	generation, start := t.reg.generation.Load(), p.clock()
 	minted, refusal := p.mint(t)
 	if refusal != nil && !minted.issued() {

@@ -145,7 +145,7 @@ func (p *Pool) Left() []audit.Record {
 	defer p.debts.mu.Unlock()
 	var records []audit.Record
 	for _, d := range p.debts.left {
-		if d.held.Lease != "" || d.record.Escrow {
+		if d.traceable() {
 			records = append(records, orphan(d.record))
 		}
 	}
@@ -171,29 +171,58 @@ func passed(from, to time.Time) time.Duration {
 }
 
 // remind puts what has been held for long on record again, every login, and what is
-// owed and was not tried yet.
+// owed and on record by no round.
 func (p *Pool) remind(now time.Time) {
 	for _, l := range p.ledger.all() {
-		if l.traceable() && passed(l.span.Load().since, now) >= remindEvery && l.revocable(now) {
-			p.repeat(p.entry(eventHeld, l, now))
-		}
+		p.repeat(func() *audit.Record {
+			if !l.traceable() || passed(l.span.Load().since, now) < remindEvery || !l.revocable(now) || l.credential.lease.ended.Load() {
+				return nil
+			}
+			return p.entry(eventHeld, l, now)
+		})
 	}
-	for _, r := range p.debts.untried() {
-		if r.Lease != "" || r.Escrow {
-			p.repeat(&r)
-		}
+	for _, d := range p.debts.untold() {
+		p.repeat(func() *audit.Record {
+			if !d.traceable() || d.over {
+				return nil
+			}
+			r := orphan(d.record)
+			return &r
+		})
 	}
 	p.logins.mu.Lock()
 	defer p.logins.mu.Unlock()
 	for _, l := range p.logins.all {
-		r := l.record
-		r.Bundle = p.bundle()
-		p.repeat(&r)
+		p.repeat(func() *audit.Record {
+			r := l.record
+			r.Bundle = p.bundle()
+			return &r
+		})
 	}
 }
 
-func (p *Pool) repeat(r *audit.Record) {
+// repeat puts on record again what is returned, unless that is nil. What it tells of neither
+// ends nor changes meanwhile: after the record of its end it would be an orphan once more,
+// which the next start has its system end again.
+func (p *Pool) repeat(again func() *audit.Record) {
+	p.telling.Lock()
+	defer p.telling.Unlock()
+	r := again()
+	if r == nil {
+		return
+	}
 	if err := p.record(r); err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "a lease that is held for long is not on record again", slog.String("credential", r.Credential), slog.Any("error", err))
 	}
+}
+
+// tell puts r on record, and if that succeeds does what it says: see repeat.
+func (p *Pool) tell(r *audit.Record, do func()) error {
+	p.telling.RLock()
+	defer p.telling.RUnlock()
+	if err := p.record(r); err != nil {
+		return err
+	}
+	do()
+	return nil
 }

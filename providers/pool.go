@@ -85,7 +85,7 @@ type PoolOptions struct {
 // replaces them ahead of their expiry while they are in use, and revokes what
 // it no longer needs. It is safe for concurrent use.
 //
-// Locks are taken in this order: mu, closing, the siblings', the ledger's or the logins', the debts'.
+// Locks are taken in this order: mu, closing, the siblings', the ledger's or the logins', telling, the debts'.
 type Pool struct {
 	registrations map[string]*registration
 	log           *audit.Log
@@ -121,6 +121,7 @@ type Pool struct {
 	refused  restraint
 	logins   logins
 	debts    debts
+	telling  sync.RWMutex // held for writing while something is put on record again
 	reminder *time.Timer
 	reminded time.Time // the last time
 	close    func(context.Context) error

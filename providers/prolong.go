@@ -39,11 +39,10 @@ func (p *Pool) prolong(l *lease) bool {
 			return false
 		}
 	}
-	if err := p.record(r); err != nil {
+	if err := p.tell(r, func() { l.agree(given, start) }); err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
 		return false
 	}
-	l.agree(given, start)
 	l.used.Store(false)
 	p.keep(l)
 	if l.retired.Load() { // meanwhile: keep has undone its grace
@@ -96,5 +95,5 @@ func (l *lease) merged(t Terms) (Terms, error) {
 	if l.credential.lease.leaks(&t) {
 		return Terms{}, fault.New("lease", fault.Internal, "the credential provider put the secret itself into the credential's terms")
 	}
-	return t, nil
+	return t, fits(t.Lease)
 }

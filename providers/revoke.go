@@ -34,7 +34,11 @@ type debt struct {
 	withdraw  func() // erases its secret from escrow; nil: it is not there
 
 	credential Credential // that it is the end of; none for a login or an orphan
+	over       bool       // its end is on record; guarded by the Pool's telling
 }
+
+// traceable reports whether the next start could have d ended.
+func (d *debt) traceable() bool { return d.record.Lease != "" || d.record.Escrow }
 
 // revoked notes that the system has ended what d is of.
 func (d *debt) revoked() {
@@ -79,7 +83,7 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	if err == nil {
 		d.revoked()
 		p.revoked()
-		if failed := p.record(&r); failed != nil {
+		if failed := p.tell(&r, func() { d.over = true }); failed != nil {
 			p.logger.LogAttrs(ctx, slog.LevelError, "revocation not recorded", slog.String("credential", r.Credential), slog.Any("error", failed))
 		}
 		p.leaveEscrow(d) // after its record: or the next start would look for it in vain
