@@ -65,7 +65,7 @@ func (b *Broker) build(ctx context.Context, bd *bundle.Bundle, old *snapshot) (_
 	for name, u := range bd.Config.Upstreams {
 		up, err := openUpstream(u)
 		if err != nil {
-			return nil, fmt.Errorf("upstream %s: %w", name, err)
+			return nil, bd.Place("upstreams."+name, fmt.Errorf("upstream %s: %w", name, err))
 		}
 		up.given = givenBy(old, name, u)
 		s.upstreams[name] = up // only now: retire ends all that is in it
@@ -169,7 +169,7 @@ func (b *Broker) buildPool(s, old *snapshot) error {
 	}
 	entries := make(map[string]providers.Entry, len(s.bundle.Config.Providers))
 	for name, p := range s.bundle.Config.Providers {
-		entry, err := b.entry(name, p, s.bundle.Digest)
+		entry, err := b.entry(name, p, s.bundle)
 		if err != nil {
 			return err
 		}
@@ -184,14 +184,14 @@ func (b *Broker) buildPool(s, old *snapshot) error {
 }
 
 // entry opens one registered provider of a bundle.
-func (b *Broker) entry(name string, p bundle.Provider, digest string) (providers.Entry, error) {
+func (b *Broker) entry(name string, p bundle.Provider, bd *bundle.Bundle) (providers.Entry, error) {
 	opened, err := b.kinds.Providers[p.Kind].open(p.Settings, b.providerEnv(name))
 	if err != nil {
-		return providers.Entry{}, fmt.Errorf("provider %s: %w", name, err)
+		return providers.Entry{}, bd.Place("providers."+name, fmt.Errorf("provider %s: %w", name, err))
 	}
 	bound, ok := opened.(providers.AgentBound)
 	return providers.Entry{
-		Provider: opened, PerAgent: p.PerAgent || ok && bound.PerAgent(), MaxAge: p.MaxAge.Duration, Digest: registrationDigest(name, digest),
+		Provider: opened, PerAgent: p.PerAgent || ok && bound.PerAgent(), MaxAge: p.MaxAge.Duration, Digest: registrationDigest(name, bd.Digest),
 	}, nil
 }
 

@@ -106,13 +106,14 @@ func aside(ctx context.Context, o Options, name, event string, do func(*Broker, 
 // entryOnTrial opens a provider, and what the broker is known by where the provider
 // needs that, as every one does that does not open without.
 func (b *Broker) entryOnTrial(ctx context.Context, bd *bundle.Bundle, name string, p bundle.Provider) (entry providers.Entry, err error) {
-	if entry, err = b.entry(name, p, bd.Digest); err == nil || bd.Config.Trust.WorkloadAPI == "" {
+	entry, err = b.entry(name, p, bd)
+	if _, placed := errors.AsType[bundle.Problem](err); err == nil || placed || bd.Config.Trust.WorkloadAPI == "" {
 		return entry, err
 	}
 	if b.trust, err = trust.Open(ctx, bd.Config.Trust, bd.Config.TrustDomain, trust.Options{Logger: b.logger, Clock: b.clock}); err != nil {
 		return providers.Entry{}, fmt.Errorf("provider %s needs the broker's identity: %w; run it as the broker's user, where the broker runs", name, err)
 	}
-	return b.entry(name, p, bd.Digest)
+	return b.entry(name, p, bd)
 }
 
 func trialOf(c providers.Credential, kind string, entry providers.Entry) Trial {
@@ -144,7 +145,7 @@ func ListProviders(bd *bundle.Bundle, kinds Kinds) ([]Registered, error) {
 		p := bd.Config.Providers[name]
 		opened, err := kinds.Providers[p.Kind].open(p.Settings, providers.Env{Self: nobody{}})
 		if err != nil {
-			return nil, fmt.Errorf("provider %s: %w", name, err)
+			return nil, bd.Place("providers."+name, fmt.Errorf("provider %s: %w", name, err))
 		}
 		bound, ok := opened.(providers.AgentBound)
 		r := Registered{Name: name, Kind: p.Kind, PerAgent: p.PerAgent || ok && bound.PerAgent(), MaxAgeS: int64(p.MaxAge.Seconds()), Upstreams: []string{}}

@@ -50,17 +50,20 @@ const idleTime = 90 * time.Second
 // waited for one.
 type Recheck func() error
 
-// OpenUpstream returns the Upstream of a registration. It opens no connection.
+func unfitRoots(err error) error { return &bundle.Unfit{Field: "ca", Err: err} }
+
+// OpenUpstream returns the Upstream of a registration. It opens no connection. Where its
+// roots can't be read, the error wraps a *bundle.Unfit.
 func OpenUpstream(u bundle.Upstream) (*Upstream, error) {
 	config := &tls.Config{MinVersion: tls.VersionTLS12, NextProtos: []string{"h2", "http/1.1"}}
 	if u.CA != "" {
 		pem, err := os.ReadFile(string(u.CA))
 		if err != nil {
-			return nil, fmt.Errorf("read the upstream's roots: %w: name their PEM file, which the broker's user may read, as ca of the upstream in mintmark.yaml", err)
+			return nil, unfitRoots(fmt.Errorf("read the upstream's roots: expected a file of PEM certificates that the broker's user may read: %w: put it there, or name another", err))
 		}
 		config.RootCAs = x509.NewCertPool()
 		if !config.RootCAs.AppendCertsFromPEM(pem) {
-			return nil, fmt.Errorf("read the upstream's roots: expected PEM certificates in %s, got none", u.CA)
+			return nil, unfitRoots(fmt.Errorf("read the upstream's roots: expected PEM certificates in %s, got none", u.CA))
 		}
 	}
 	up := &Upstream{

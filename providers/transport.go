@@ -73,14 +73,17 @@ func Roots(path bundle.Path) (*x509.CertPool, error) {
 	}
 	pem, err := os.ReadFile(path.String())
 	if err != nil {
-		return nil, fmt.Errorf("read roots: %w: name their PEM file, which the broker's user may read, as ca of the provider in mintmark.yaml", err)
+		return nil, unfitRoots(fmt.Errorf("read roots: expected a file of PEM certificates that the broker's user may read: %w: put it there, or name another", err))
 	}
 	pool := x509.NewCertPool()
 	if !pool.AppendCertsFromPEM(pem) {
-		return nil, fmt.Errorf("read roots: got no certificate in %q, want PEM certificates", path)
+		return nil, unfitRoots(fmt.Errorf("read roots: expected PEM certificates in %s, got none", path))
 	}
 	return pool, nil
 }
+
+// unfitRoots is an error of the field that every registration names its roots in.
+func unfitRoots(err error) error { return &bundle.Unfit{Field: "ca", Err: err} }
 
 // CheckEndpoint reports, as a configuration fault, an address that would carry
 // the broker's credentials in the clear beyond this machine.

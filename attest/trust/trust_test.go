@@ -274,15 +274,34 @@ func TestWorkloadAPIThatDoesNotAnswer(t *testing.T) {
 	}
 }
 
-// Who ends the wait is not told that the time is over.
+// Who ends the wait is not told that the time is over, and does not wait for that.
 func TestWorkloadAPIWaitIsStopped(t *testing.T) {
-	ctx, stop := context.WithCancel(t.Context())
-	stop()
-	path := filepath.Join(t.TempDir(), "api.sock")
-	listenSilently(t, path)
-	_, err := trust.Open(ctx, bundle.Trust{WorkloadAPI: "unix://" + path}, spiffeid.RequireTrustDomainFromString("example.org"), options(new(journal)))
-	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped while waiting for the SPIFFE Workload API") || strings.Contains(err.Error(), "within") {
-		t.Errorf("got %v, want that it was stopped", err)
+	for name, waits := range map[string]bool{"before it begins": false, "while it waits": true} {
+		t.Run(name, func(t *testing.T) {
+			ctx, stop := context.WithCancel(t.Context())
+			path, log := filepath.Join(t.TempDir(), "api.sock"), new(journal)
+			listenSilently(t, path)
+			o := options(log)
+			o.Wait = time.Hour
+			if !waits {
+				stop()
+			}
+			ended := make(chan error, 1)
+			go func() {
+				_, err := trust.Open(ctx, bundle.Trust{WorkloadAPI: "unix://" + path}, spiffeid.RequireTrustDomainFromString("example.org"), o)
+				ended <- err
+			}()
+			eventually(t, "it says that it waits", func() bool { return !waits || log.count("waiting for the Workload API") > 0 })
+			stop()
+			select {
+			case err := <-ended:
+				if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), "stopped while waiting for the SPIFFE Workload API") || strings.Contains(err.Error(), "within") {
+					t.Errorf("got %v, want that it was stopped", err)
+				}
+			case <-time.After(time.Minute):
+				t.Error("it waits on, want an end at once: the wait is an hour")
+			}
+		})
 	}
 }
 

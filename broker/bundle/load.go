@@ -159,7 +159,7 @@ func readFiles(dir string) ([]byte, []PolicyFile, error) {
 			return nil, nil, fmt.Errorf("%w: let the user who runs this read it, as each *.cedar of the directory counts", err)
 		}
 		if err != nil {
-			return nil, nil, err
+			return nil, nil, fmt.Errorf("%w: each *.cedar of the directory counts as a policy: put it right, or give it another name", err)
 		}
 		policies = append(policies, PolicyFile{Name: e.Name(), Content: content})
 	}

@@ -58,7 +58,8 @@ func (b *Bundle) At(path, text string) Problem {
 	}
 }
 
-// remember keeps where providers and upstreams are registered, and the parts of all else.
+// remember keeps where providers and upstreams are registered, with the files of theirs that
+// are read once they are opened, and the parts of all else.
 func (d *decoder) remember(c *Config) map[string]Problem {
 	places := make(map[string]Problem, len(c.Providers)+len(c.Upstreams))
 	keep := func(group string, names []string) {
@@ -71,7 +72,7 @@ func (d *decoder) remember(c *Config) map[string]Problem {
 	keep("providers", keys(c.Providers))
 	keep("upstreams", keys(c.Upstreams))
 	for path, n := range d.nodes {
-		if path != "" && !within(path, "providers") && !within(path, "upstreams") {
+		if path != "" && (strings.HasSuffix(path, ".ca") || !within(path, "providers") && !within(path, "upstreams")) {
 			places[path] = Problem{File: ConfigName, Line: n.Line, Column: n.Column, Path: path}
 		}
 	}

@@ -52,6 +52,14 @@ type Escrow struct {
 	kept   map[string]bool
 }
 
+// advised adds what to do to what the file system said.
+func advised(err error) error {
+	if _, bare := errors.AsType[*fs.PathError](err); !bare {
+		return err
+	}
+	return fmt.Errorf("%w: name as audit.escrow a directory in a tmpfs that the broker's user can write in, as /run is, or off", err)
+}
+
 // Open opens the directory of what is kept under o.Key. It returns an error wrapping
 // ErrNoMemory where o.Directory is not in memory, or ErrInUse, and refuses a directory of
 // another user's, one that others can look into and a symbolic link.
@@ -65,7 +73,7 @@ func Open(o Options) (*Escrow, error) {
 		e.logger = slog.New(slog.DiscardHandler)
 	}
 	if err := e.list(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open escrow: %w", err), e.leave())
+		return nil, errors.Join(fmt.Errorf("open escrow: %w", advised(err)), e.leave())
 	}
 	return e, nil
 }

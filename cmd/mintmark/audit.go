@@ -153,22 +153,34 @@ func readPublicKey(name string) (ed25519.PublicKey, error) {
 	}
 	content, err := os.ReadFile(name)
 	if err != nil {
-		return nil, fmt.Errorf("--key: %w: name the log's public key, which is DIR/log.pub in the log's directory, or a copy of it", err)
+		return nil, notKey(err)
 	}
+	public, err := parsePublicKey(content)
+	if err != nil {
+		return nil, notKey(fmt.Errorf("%s: %w", name, err))
+	}
+	return public, nil
+}
+
+func notKey(err error) error {
+	return fmt.Errorf("--key: %w: name the log's public key, which is DIR/log.pub in the log's directory, or a copy of it", err)
+}
+
+func parsePublicKey(content []byte) (ed25519.PublicKey, error) {
 	block, _ := pem.Decode(content)
 	if block == nil {
-		return nil, fmt.Errorf("--key: %s: expected a PEM public key, got none", name)
+		return nil, errors.New("expected a PEM public key, got none")
 	}
 	if block.Type != "PUBLIC KEY" {
-		return nil, fmt.Errorf("--key: %s: expected a PUBLIC KEY, as log.pub is, got a %s", name, block.Type)
+		return nil, fmt.Errorf("expected a PUBLIC KEY, as log.pub is, got a %s", block.Type)
 	}
 	parsed, err := x509.ParsePKIXPublicKey(block.Bytes)
 	if err != nil {
-		return nil, fmt.Errorf("--key: %s: %w", name, err)
+		return nil, errors.New("expected a PUBLIC KEY, as log.pub is, got one of that name with something else in it")
 	}
 	public, ok := parsed.(ed25519.PublicKey)
 	if !ok {
-		return nil, fmt.Errorf("--key: %s: expected an Ed25519 public key, got %T", name, parsed)
+		return nil, fmt.Errorf("expected an Ed25519 public key, got %T", parsed)
 	}
 	return public, nil
 }

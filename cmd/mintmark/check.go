@@ -88,6 +88,14 @@ func faultsIn(dir string, err error) faults {
 	return lines
 }
 
+// placed returns err as faults where one value of a file in dir is why it came.
+func placed(dir string, err error) error {
+	if at, ok := errors.AsType[bundle.Problem](err); ok {
+		return faultsIn(dir, at)
+	}
+	return err
+}
+
 func policyCommand() *cobra.Command {
 	return group("policy", "Test and show policies", policyTestCommand(), policySchemaCommand())
 }
@@ -143,7 +151,7 @@ func testPolicies(cmd *cobra.Command, set *policies.Set, known policies.Known, d
 		return err
 	}
 	if len(files) == 0 {
-		return fmt.Errorf("policy test %s: expected at least one *.test.yaml, got none", dir)
+		return fmt.Errorf("policy test %s: expected at least one *.test.yaml, got none; what is in one: %s --help", dir, cmd.CommandPath())
 	}
 	all, failed := 0, 0
 	for _, name := range files {

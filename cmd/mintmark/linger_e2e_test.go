@@ -3,6 +3,7 @@
 package main
 
 import (
+	"encoding/json"
 	"io"
 	"net"
 	"net/http"
@@ -40,6 +41,33 @@ upstreams: {orders: {url: "UPSTREAM/mcp", unauthenticated: true}}
 	s.stop() // the second signal
 	if !strings.Contains(s.stderr.String(), `"msg":"stopping`) {
 		t.Errorf("log: got nothing of the delay\n%s", s.stderr.String())
+	}
+}
+
+// The end comes by itself once the delay is over, and no sooner: by the log's own clock, as
+// nothing else is asked of the program meanwhile.
+func TestTheShutdownComesAfterTheDelay(t *testing.T) {
+	const delay = 3 * time.Second
+	s := newSite(t, `
+limits: {shutdown_delay: `+delay.String()+`}
+metrics: "`+freeAddress(t)+`"
+upstreams: {orders: {url: "UPSTREAM/mcp", unauthenticated: true}}
+`, nil)
+	s.serve()
+	s.stop()
+	said := map[string]time.Time{}
+	for line := range strings.Lines(s.stderr.String()) {
+		var l struct {
+			Time time.Time
+			Msg  string
+		}
+		if json.Unmarshal([]byte(line), &l) == nil {
+			word, _, _ := strings.Cut(l.Msg, ":")
+			said[word] = l.Time
+		}
+	}
+	if took := said["stopped"].Sub(said["stopping"]); said["stopping"].IsZero() || took < delay {
+		t.Errorf("got the end %v after the drain, want it %v after it or later\n%s", took, delay, s.stderr.String())
 	}
 }
 

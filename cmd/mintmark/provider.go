@@ -45,7 +45,7 @@ the upstreams that use it.`,
 			}
 			list, err := broker.ListProviders(bd, kinds())
 			if err != nil {
-				return err
+				return placed(dir, err)
 			}
 			if asJSON {
 				return writeJSON(cmd.OutOrStdout(), list)
@@ -136,7 +136,7 @@ it. That needs no proof: whoever may run this holds the broker's rights.`,
 					return errors.Join(err, wrote)
 				}
 			}
-			return asOwner(advised(err), brokers)
+			return placed(dir, asOwner(advised(err), brokers))
 		},
 	}
 	dirFlag(cmd, &dir)
@@ -174,7 +174,7 @@ of its own with --log. Run it as the broker's user, as test.`,
 				return err
 			}
 			if err := broker.RevokeAll(cmd.Context(), broker.Options{Bundle: bd, Kinds: kinds(), Logger: logger}, args[0]); err != nil {
-				return asOwner(advised(err), brokers)
+				return placed(dir, asOwner(advised(err), brokers))
 			}
 			_, err = fmt.Fprintln(cmd.OutOrStdout(), "ok")
 			return err

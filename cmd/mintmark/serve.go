@@ -123,7 +123,7 @@ func serve(ctx context.Context, dir string, logger *slog.Logger) (err error) {
 		return nil
 	}
 	if err != nil {
-		return whose(err, record)
+		return placed(dir, whose(err, record))
 	}
 	logger.InfoContext(ctx, "serving", slog.String("version", version), slog.String("dir", bd.Dir), slog.String("bundle", bd.Digest), slog.Int("pid", os.Getpid()), slog.Bool("memory_guarded", guarded))
 	delay := bd.Config.Limits.ShutdownDelay.Duration

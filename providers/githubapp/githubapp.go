@@ -13,6 +13,9 @@ import (
 	"strings"
 	"time"
 
+	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
+
 	"mintmark/broker/bundle"
 	"mintmark/internal/fault"
 	"mintmark/providers"
@@ -129,23 +132,39 @@ func (p *provider) Mint(ctx context.Context, _ providers.Request) (providers.Cre
 	if err != nil {
 		return providers.Credential{}, err
 	}
-	var answer struct {
-		Token       string            `json:"token"`
-		ExpiresAt   time.Time         `json:"expires_at"`
-		Permissions map[string]string `json:"permissions"`
-	}
+	var answer issued
 	err = p.client.Do(as(r, app), &answer)
 	if answer.Token == "" {
 		return providers.Credential{}, cmp.Or(err, p.client.Missing(r, "a token"))
 	}
-	if err == nil && answer.ExpiresAt.IsZero() {
-		err = p.client.Missing(r, "an end")
+	terms, wrong := answer.terms()
+	if err == nil && wrong != "" {
+		err = p.client.Missing(r, wrong)
 	}
-	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(answer.Token)}, providers.Terms{
-		Scopes:    granted(answer.Permissions),
-		NotAfter:  answer.ExpiresAt,
-		Revocable: true,
-	}), err
+	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(answer.Token)}, terms), err
+}
+
+// issued is GitHub's answer. The rest is read after the token, so that it is ended
+// whatever that is, and wherever it stands.
+type issued struct {
+	Token       string         `json:"token"`
+	ExpiresAt   jsontext.Value `json:"expires_at"`
+	Permissions jsontext.Value `json:"permissions"`
+}
+
+// terms returns what the answer says of the token, and what it does not say that it
+// must, or "".
+func (i issued) terms() (t providers.Terms, wrong string) {
+	t.Revocable = true
+	if i.ExpiresAt != nil && json.Unmarshal(i.ExpiresAt, &t.NotAfter) != nil || t.NotAfter.IsZero() {
+		return providers.Terms{Revocable: true}, "an end"
+	}
+	var permissions map[string]string
+	if i.Permissions != nil && json.Unmarshal(i.Permissions, &permissions) != nil {
+		return t, "permissions that can be read"
+	}
+	t.Scopes = granted(permissions)
+	return t, ""
 }
 
 func as(r *http.Request, token string) *http.Request {

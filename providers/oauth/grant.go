@@ -144,12 +144,15 @@ func (g idJAGGrant) assertion(ctx context.Context, m *mint) (string, error) {
 		v.Set("audience", or(m.p.config.Audience, or(m.at.issuer, m.at.token)))
 		return v, m.show(ctx, v, "subject_token", g.Subject, "id_token", at)
 	})
-	if err != nil {
+	if token == nil {
 		return "", err
 	}
-	if issued, _ := token.Extra("issued_token_type").(string); issued != idJAG {
-		return "", at.asked(at.token, fault.Wrap("lease", fault.Internal, "the identity provider issued something else than an identity assertion grant",
-			fmt.Errorf("expected issued_token_type %s, got another: %w", idJAG, g.giveBack(ctx, at, token.AccessToken))))
+	if issued, _ := token.Extra("issued_token_type").(string); err == nil && issued != idJAG {
+		err = at.asked(at.token, fault.Wrap("lease", fault.Internal, "the identity provider issued something else than an identity assertion grant",
+			fmt.Errorf("expected issued_token_type %s, got another", idJAG)))
+	}
+	if err != nil {
+		return "", fault.Wrap("lease", fault.KindOf(err), fault.HintOf(err), fmt.Errorf("%w: %w", errors.Unwrap(err), g.giveBack(ctx, at, token.AccessToken)))
 	}
 	return token.AccessToken, nil
 }

@@ -7,7 +7,6 @@ import (
 	"sync"
 	"testing"
 
-	"mintmark/internal/fault"
 	"mintmark/providers"
 	"mintmark/providers/internal/providertest"
 	"mintmark/providers/oauth"
@@ -27,6 +26,12 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 		"no life":                {canary, `"token_type":"Bearer","expires_in":0`, nil, "mint_failed revoke"},
 		"bound to another":       {bound, `"token_type":"Bearer","expires_in":60`, nil, "mint_failed revoke"},
 		"no kind and no life":    {canary, `"expires_in":-1`, nil, "mint_failed revoke"},
+		"a kind that is no text": {canary, `"token_type":["Bearer"],"expires_in":60`, nil, "mint_failed revoke"},
+		"a life that is no text": {canary, `"token_type":"Bearer","expires_in":{"s":60}`, nil, "mint_failed revoke"},
+		"an error beside it":     {canary, `"token_type":"Bearer","error":"invalid_scope"`, nil, "mint_failed revoke"},
+		"more than JSON":         {canary, `"token_type":"Bearer"} {"a":1`, nil, "mint_failed revoke"},
+		"one letter repeated":    {strings.Repeat("c", 100), `"token_type":"Bearer","expires_in":60`, nil, "mint_failed revoke"},
+		"too long":               {strings.Repeat("c4nary-", 10_000), `"token_type":"Bearer","expires_in":60`, nil, "mint_failed revoke"},
 		"revocation is off":      {canary, `"token_type":"DPoP"`, func(c *oauth.Config) { c.NoRevocation = true }, "mint_failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -49,8 +54,10 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 			if tt.change != nil {
 				tt.change(&c)
 			}
-			r := providertest.One(t, open(t, c, providers.Env{}), canary)
-			r.Refused(t, providers.Request{}, fault.Internal)
+			r := providertest.One(t, open(t, c, providers.Env{}), tt.token)
+			if leased, _, err := r.Lease(t.Context(), "db", providers.Request{}); err == nil || !leased.IsZero() {
+				t.Errorf("got %v and %v, want no credential", leased, err)
+			}
 			r.Stop(t)
 			if got := r.Events(t); got != tt.events {
 				t.Errorf("events: got %q, want %q", got, tt.events)
@@ -64,44 +71,5 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 				t.Errorf("got %d tokens revoked, want it to be the one: %t", len(revoked), want)
 			}
 		})
-	}
-}
-
-// What the identity provider issued in place of an assertion is good there.
-func TestWhatIsNoAssertionIsRevokedAtItsIdentityProvider(t *testing.T) {
-	for said, status := range map[string]int{"got another: it is revoked": 200, "got another: it is not revoked, and ends by itself": 503} {
-		var issuer string
-		var mu sync.Mutex
-		var revoked []string
-		idp := serve(t, func(w http.ResponseWriter, r *http.Request) {
-			switch r.URL.Path {
-			case "/token":
-				ok(`{"access_token":"`+canary+`","token_type":"Bearer","issued_token_type":"urn:ietf:params:oauth:token-type:access_token"}`)(w, r)
-			case "/revoke":
-				mu.Lock()
-				defer mu.Unlock()
-				revoked = append(revoked, r.FormValue("token"))
-				w.WriteHeader(status)
-			default:
-				ok(`{"issuer":"`+issuer+`","token_endpoint":"`+issuer+`/token","revocation_endpoint":"`+issuer+`/revoke"}`)(w, r)
-			}
-		})
-		issuer = strings.TrimSuffix(idp.TokenURL.String(), "/token")
-		c := serve(t, ok(bearer))
-		c.IDJAG = &oauth.IDJAG{
-			IDP:     oauth.IDP{Issuer: providertest.URL(t, issuer), ClientID: "at-the-idp", AuthStyle: "none"},
-			Subject: oauth.Source{Token: providertest.Ref(t, "id-token")},
-		}
-		r := providertest.One(t, open(t, c, providers.Env{}), canary)
-		r.Refused(t, providers.Request{}, fault.Internal)
-		r.Stop(t)
-		mu.Lock()
-		if len(revoked) != 1 || revoked[0] != canary {
-			t.Errorf("status %d: got %d tokens revoked, want the one", status, len(revoked))
-		}
-		mu.Unlock()
-		if got := r.Records(t)[0].Reason; !strings.Contains(got, said) {
-			t.Errorf("status %d: got the reason %q, want %q", status, got, said)
-		}
 	}
 }

@@ -84,7 +84,7 @@ func (r rotation) present(origin string) (kept, error) {
 }
 
 // ask makes the request and keeps what it brought. A token comes with an error where
-// that can't be kept.
+// that can't be kept, or read.
 func (r rotation) ask(ctx context.Context, m *mint, origin string, now kept) (*oauth2.Token, error) {
 	params := func() (url.Values, error) {
 		v := m.params(refreshToken)
@@ -107,7 +107,7 @@ func (r rotation) ask(ctx context.Context, m *mint, origin string, now kept) (*o
 	// Whoever waits may give up; the next token comes but once.
 	token, err := m.ask(context.WithoutCancel(ctx), params)
 	if err != nil {
-		return nil, err
+		return token, err
 	}
 	now.Token, now.Ended = token.RefreshToken, token.RefreshToken == ""
 	if err := next.keep(now); err != nil {

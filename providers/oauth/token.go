@@ -42,7 +42,8 @@ type bond struct {
 
 // ask asks for a token that is to be bound to the key of b, and says in b what was
 // shown. A request is made twice only where the server wants a nonce of its own in the
-// proof (RFC 9449, section 8). Errors are explained.
+// proof (RFC 9449, section 8). Errors are explained; a token with one was issued, in an
+// answer at fault.
 func (a *authority) ask(ctx context.Context, at endpoints, b *bond, params form) (*oauth2.Token, error) {
 	token, err := a.once(ctx, at, b, params)
 	if b.key != nil && code(err) == "use_dpop_nonce" {
@@ -63,7 +64,8 @@ func (a *authority) once(ctx context.Context, at endpoints, b *bond, params form
 	b.certificate = shown.certificate
 	maps.Copy(own, shown.params)
 	client := *a.showing(shown)
-	client.Transport = jsonOnly{proving{next: client.Transport, key: b.key, nonces: a.nonces, env: a.env}}
+	var seen unread
+	client.Transport = jsonOnly{proving{next: client.Transport, key: b.key, nonces: a.nonces, env: a.env}, &seen}
 	// A new source each time caches nothing. What it calls client credentials is
 	// any request of a client: the grant is among the parameters.
 	request := clientcredentials.Config{
@@ -72,7 +74,7 @@ func (a *authority) once(ctx context.Context, at endpoints, b *bond, params form
 	}
 	token, err := request.Token(context.WithValue(ctx, oauth2.HTTPClient, &client))
 	if err != nil {
-		return nil, at.asked(at.token, explain(err, shown.shown()))
+		return seen.token(), at.asked(at.token, explain(err, shown.shown()))
 	}
 	return token, nil
 }
@@ -107,7 +109,10 @@ func (p proving) RoundTrip(r *http.Request) (*http.Response, error) {
 
 // jsonOnly refuses a good answer that is not JSON: the library would read other
 // forms too, which RFC 6749 does not know.
-type jsonOnly struct{ next http.RoundTripper }
+type jsonOnly struct {
+	next http.RoundTripper
+	seen *unread
+}
 
 // RoundTrip does one exchange.
 func (j jsonOnly) RoundTrip(r *http.Request) (*http.Response, error) {
@@ -119,5 +124,6 @@ func (j jsonOnly) RoundTrip(r *http.Request) (*http.Response, error) {
 		_ = answer.Body.Close()
 		return nil, errNotJSON
 	}
+	answer.Body = j.seen.keep(answer.Body)
 	return answer, nil
 }

@@ -1,0 +1,36 @@
+package oauth
+
+import (
+	"bytes"
+	"io"
+
+	"github.com/go-json-experiment/json"
+	"golang.org/x/oauth2"
+)
+
+// unread keeps a good answer while it is read, since of one that is at fault the library
+// gives no token: the server issued it all the same.
+type unread struct{ answer bytes.Buffer }
+
+// body is an answer's, as much of which is kept as was read.
+type body struct {
+	io.Reader
+	io.Closer
+}
+
+func (u *unread) keep(answer io.ReadCloser) io.ReadCloser {
+	return body{io.TeeReader(answer, &u.answer), answer}
+}
+
+// token returns what was issued in an answer that the library refused, or nil. Its end is
+// known to nobody.
+func (u *unread) token() *oauth2.Token {
+	var said struct {
+		Token string `json:"access_token"`
+	}
+	_ = json.Unmarshal(u.answer.Bytes(), &said) // what was read before the fault stays
+	if said.Token == "" {
+		return nil
+	}
+	return (&oauth2.Token{AccessToken: said.Token}).WithExtra(map[string]any{"expires_in": "unread"})
+}
