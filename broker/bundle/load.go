@@ -158,8 +158,11 @@ func readFiles(dir string) ([]byte, []PolicyFile, error) {
 		if errors.Is(err, fs.ErrPermission) {
 			return nil, nil, fmt.Errorf("%w: let the user who runs this read it, as each *.cedar of the directory counts", err)
 		}
-		if err != nil {
+		if err != nil && !isFile(filepath.Join(dir, e.Name())) {
 			return nil, nil, fmt.Errorf("%w: each *.cedar of the directory counts as a policy: put it right, or give it another name", err)
+		}
+		if err != nil {
+			return nil, nil, err
 		}
 		policies = append(policies, PolicyFile{Name: e.Name(), Content: content})
 	}
