@@ -54,7 +54,7 @@ func TestAPanicAheadIsLeftToTheCall(t *testing.T) {
 }
 
 // Cached mints nothing.
-func TestHeldIsWhatALeaseLeft(t *testing.T) {
+func TestCachedIsWhatALeaseLeft(t *testing.T) {
 	p := lasting(time.Hour)
 	r := one(t, p)
 	defer r.Stop(t)
