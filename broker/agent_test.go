@@ -110,7 +110,7 @@ type exchange struct {
 func (w *world) begin(r request) *exchange {
 	w.t.Helper()
 	conn := w.write(r)
-	resp, err := http.ReadResponse(bufio.NewReader(io.TeeReader(conn, &w.received)), &http.Request{Method: r.method})
+	resp, err := http.ReadResponse(bufio.NewReader(io.TeeReader(patiently{conn}, &w.received)), &http.Request{Method: r.method})
 	if err != nil {
 		w.t.Fatalf("read the answer's head: %v", err)
 	}
@@ -188,7 +188,8 @@ func (w *world) do(r request) answer {
 	return answer{resp.StatusCode, resp.Header, string(content), err}
 }
 
-// patiently reads for as long as something comes: an answer full of a secret has a pace.
+// patiently reads for as long as something comes: an answer full of a secret has a pace, and
+// what else a test does before it reads takes its time.
 type patiently struct{ net.Conn }
 
 func (p patiently) Read(b []byte) (int, error) {

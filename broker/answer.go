@@ -5,7 +5,6 @@ import (
 	"log/slog"
 	"net/http"
 	"slices"
-	"strings"
 	"time"
 
 	"mintmark/broker/audit"
@@ -93,9 +92,7 @@ func answerPasses(name string, plain bool) bool {
 	return false
 }
 
-func isStream(resp *http.Response) bool {
-	return strings.HasPrefix(strings.ToLower(resp.Header.Get("Content-Type")), "text/event-stream")
-}
+func isStream(resp *http.Response) bool { return mediaType(resp) == "text/event-stream" }
 
 // cut says why an answer could not be relayed whole. Where the agent is gone,
 // the upstream's request was cancelled for it, and its error says nothing.

@@ -148,7 +148,7 @@ func TestAStrangerIsAnsweredBeforeItsBody(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer conn.Close()
-	_ = conn.SetDeadline(time.Now().Add(patience))
+	_ = conn.SetDeadline(time.Now().Add(10 * time.Second))
 	if _, err := io.WriteString(conn, "POST /mcp/orders HTTP/1.1\r\nHost: "+w.plain+"\r\nContent-Length: 1000\r\n\r\n"); err != nil {
 		t.Fatal(err)
 	}

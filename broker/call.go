@@ -187,7 +187,7 @@ func (b *Broker) lease(c *call) (err error) {
 		b.inUse.calls(c)
 	}
 	from, request := c.injection.provider, providers.Request{Agent: c.identity}
-	if c.credential, c.cached = c.snap.pool.Held(from, request); c.cached {
+	if c.credential, c.cached = c.snap.pool.Cached(from, request); c.cached {
 		return nil
 	}
 	c.upstream.ready(c.injection)

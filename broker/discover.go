@@ -141,6 +141,9 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 	switch {
 	case answered && supports(m.Result, mcp.Stateless):
 		found = eraStateless
+	case isNotThere(a.resp):
+		failed = notMCP(a.resp)
+		err = failed
 	case refusesRevision(status, answered) && !isDenial(err):
 		found, err = eraSessions, nil
 	case ofGateway(status) && !answered:

@@ -77,6 +77,7 @@ func TestAnUpstreamThatIsNoMCPServer(t *testing.T) {
 	}{
 		"a page":               {http.StatusNotImplemented, "text/html; charset=utf-8", "expected an MCP server at the upstream's url"},
 		"a page as an answer":  {http.StatusOK, "text/html", "got HTTP status 200 and text/html"},
+		"a page of 404":        {http.StatusNotFound, "text/html; charset=utf-8", "got HTTP status 404 and text/html"},
 		"an error in text":     {http.StatusNotImplemented, "text/plain", "<odd>"},
 		"of another type":      {http.StatusNotImplemented, "text/odd", "<odd>"},
 		"a page of a gateway":  {http.StatusForbidden, "text/html", "<odd>"},
@@ -101,5 +102,26 @@ func TestAnUpstreamThatIsNoMCPServer(t *testing.T) {
 				return false
 			})
 		})
+	}
+}
+
+// A url that is wrong is most often answered with a page and 404, and says so to whoever calls, in
+// either era: it is no session that ended. In a session that began, it is.
+func TestAPageOf404IsNoServerWithSessions(t *testing.T) {
+	t.Parallel()
+	const says = "expected an MCP server at the upstream's url, which answers a request in JSON or an event stream, got HTTP status 404 and text/html"
+	w := open(t)
+	inSession := with("Mcp-Session-Id", w.begun("orders"))
+	w.upstream.does(answering(http.StatusNotFound, "text/html", "<h1>Not Found</h1>"))
+	for name, r := range map[string]request{
+		"a call":       w.call(),
+		"a new client": w.call(body(`{"jsonrpc":"2.0","id":1,"method":"initialize","params":{"protocolVersion":"2025-11-25","capabilities":{},"clientInfo":{"name":"c","version":"1"}}}`)),
+	} {
+		if got := w.do(r); !strings.Contains(got.body, says) {
+			t.Errorf("%s: got %d %s, want %q", name, got.status, got.body, says)
+		}
+	}
+	if got := w.do(w.call(inSession)); got.status != http.StatusNotFound || !strings.Contains(got.body, "no longer knows this session") {
+		t.Errorf("in a session: got %d %s, want its end", got.status, got.body)
 	}
 }

@@ -31,10 +31,12 @@ func (b *Broker) legible(c *call, resp *http.Response) error {
 	return t.begin(resp.ContentLength)
 }
 
-// mediaType returns the type of an answer without its parameters, or "".
+// mediaType returns the type of an answer without its parameters, or "". Whatever depends
+// on the type asks here: over HTTP/2 it may come with blanks around it, which a second
+// reading could take for another type.
 func mediaType(resp *http.Response) string {
 	kind := resp.Header.Get("Content-Type")
-	if kind != "application/json" { // as most are
+	if kind != "application/json" && kind != "text/event-stream" { // as most are
 		kind, _, _ = mime.ParseMediaType(kind)
 	}
 	return kind

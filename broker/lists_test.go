@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -107,6 +108,30 @@ func TestListsShowWhatMayBeCalled(t *testing.T) {
 				}
 				if strings.Contains(c.result, "nextCursor") != strings.Contains(got.body, `"nextCursor":"2"`) {
 					t.Errorf("got %q, want the rest of the result as it was", got.body)
+				}
+			})
+		}
+	}
+}
+
+// A stream of which a list is shown in part does not state the length of the whole, in
+// whatever way its type is written.
+func TestAListInAStreamKeepsNoLength(t *testing.T) {
+	t.Parallel()
+	for _, way := range over() {
+		for _, kind := range []string{"text/event-stream", " text/event-stream", "\tText/Event-Stream ; charset=utf-8"} {
+			t.Run(way+"/"+kind, func(t *testing.T) {
+				t.Parallel()
+				w := open(t)
+				w.registerOver(way, http.HandlerFunc(func(rw http.ResponseWriter, _ *http.Request) {
+					text := `data: {"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"lookup_a"},{"name":"refund"}]}}` + "\n\n"
+					rw.Header()["Content-Type"] = []string{kind}
+					rw.Header().Set("Content-Length", strconv.Itoa(len(text)))
+					_, _ = io.WriteString(rw, text)
+				}))
+				got := w.wantOK(w.call(to("/mcp/slow"), body(question("tools/list"))), "lookup_a")
+				if strings.Contains(got.body, "refund") || got.header.Get("Content-Length") != "" || got.header.Get("X-Accel-Buffering") != "no" {
+					t.Errorf("got %v %q, want a stream without the other tool, and without a length", got.header, got.body)
 				}
 			})
 		}

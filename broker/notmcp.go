@@ -10,15 +10,24 @@ import (
 
 // speaksMCP refuses a page in place of the answer to a request: no MCP server sends one,
 // and no client reads it as an answer. The statuses that clients act on, and those of a
-// server that failed, pass as they are.
+// server that failed, pass as they are. 404 is one to act on in a session alone, which it ends.
 func speaksMCP(c *call, resp *http.Response) error {
 	if c.msg.Kind != mcp.Request || mediaType(resp) != "text/html" {
 		return nil
+	}
+	if c.session == "" && isNotThere(resp) {
+		return notMCP(resp)
 	}
 	if resp.StatusCode >= http.StatusMultipleChoices && resp.StatusCode != http.StatusNotImplemented {
 		return nil
 	}
 	return notMCP(resp)
+}
+
+// isNotThere reports whether an answer is the page of a web server that has nothing at the
+// url. A server with sessions answers a method that it does not know otherwise.
+func isNotThere(resp *http.Response) bool {
+	return resp.StatusCode == http.StatusNotFound && mediaType(resp) == "text/html"
 }
 
 // notMCP is the refusal of an answer that is none of an MCP server.

@@ -117,7 +117,7 @@ func TestAStrangersBodyIsNotWaitedFor(t *testing.T) {
 	delete(stranger.header, "Authorization")
 	began := time.Now()
 	w.wantRefused(stranger, want{http.StatusUnauthorized, -31401, "attest", fault.Unauthenticated, "got no evidence", "", false})
-	if took := time.Since(began); took > patience/2 {
+	if took := time.Since(began); took > 5*time.Second {
 		t.Errorf("the refusal took %s", took)
 	}
 }

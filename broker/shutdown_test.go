@@ -140,7 +140,7 @@ func TestABundleEndsWithItsLastCall(t *testing.T) {
 	if err := w.change("mintmark.yaml", "user: {kind: vault", "user: {max_age: 10m, kind: vault"); err != nil {
 		t.Fatal(err)
 	}
-	if err := w.change("policies.cedar", `resource.name like "lookup_*"`, `resource.name like "find_*"`); err != nil {
+	if err := w.change("policies.cedar", `resource.name like "lookup_*"`, `resource.name like "lookup_*" && resource in Upstream::"database"`); err != nil {
 		t.Fatal(err)
 	}
 	w.wantRefused(w.call(), want{200, -31403, "decide", fault.Denied, "shop-looks-up", "shop", false})
@@ -167,7 +167,7 @@ func TestSharedPartsEndWithTheLastCallThatUsesThem(t *testing.T) {
 	t.Parallel()
 	w := open(t, func(s *setup) { s.Limits = "shutdown: 10ms" })
 	x, e := w.stream(to("/mcp/database"))
-	if err := w.change("policies.cedar", `resource.name like "lookup_*"`, `resource.name like "find_*"`); err != nil {
+	if err := w.change("policies.cedar", `resource.name like "lookup_*"`, `resource.name like "lookup_*" && resource in Upstream::"database"`); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.change("mintmark.yaml", "user: {kind: vault", "user: {max_age: 10m, kind: vault"); err != nil {

@@ -41,7 +41,7 @@ import (
 
 const (
 	audience = "mintmark"
-	patience = 10 * time.Second // for what happens at once on an idle machine
+	patience = time.Minute // for what happens at once on an idle machine
 )
 
 // printed is what libraries printed by the standard logger, as a program that

@@ -36,7 +36,7 @@ type Upstream struct {
 	dialer    *dialer
 	timeout   time.Duration
 	transport *http.Transport // of calls that any connection will do for
-	used      atomic.Int64    // when transport was last used, in Unix nanoseconds
+	used      atomic.Int64    // when transport was last used, in Unix nanoseconds: a call began, or over HTTP/1 ended
 	clients   clients         // of the others
 	plain     *http1.Client   // instead of transport, for an http URL; else nil
 	decoding  *coding.Room    // of compressed answers
@@ -178,6 +178,9 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 	g := &guard{recheck: recheck, cancel: func(error) {}}
 	g.trace.GotConn = g.got
 	g.trace.WroteHeaders = func() { g.wrote.Store(true) }
+	if transport == u.transport { // a call may take longer than a connection is kept after it
+		g.trace.PutIdleConn = func(error) { u.used.Store(time.Now().UnixNano()) }
+	}
 	sending := ctx
 	if u.url.Scheme == "https" { // else it is HTTP/1, where there is nothing to cancel
 		sending, g.cancel = context.WithCancelCause(ctx)

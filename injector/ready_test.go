@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -81,6 +82,44 @@ func TestACallGoesOnTheConnectionMadeReady(t *testing.T) {
 				return connections == 1 && c.sent(t, u) == 1
 			})
 		})
+	}
+}
+
+// long answers one path when it is told to go on.
+type long struct {
+	*counting
+	goOn chan struct{}
+}
+
+// ServeHTTP implements http.Handler.
+func (l long) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	l.counting.ServeHTTP(w, r)
+	if strings.HasSuffix(r.URL.Path, "/long") {
+		_ = http.NewResponseController(w).Flush()
+		<-l.goOn
+	}
+}
+
+// A call that took longer than a connection is kept leaves one all the same, which is not
+// given up for another that is made ready.
+func TestReadyLeavesTheConnectionOfALongCall(t *testing.T) {
+	c := long{&counting{}, make(chan struct{})}
+	u := serving(t, c)[1]
+	u.dialer.tls.NextProtos = []string{"http/1.1"}
+	resp, err := u.Send(t.Context(), &Outgoing{Method: http.MethodGet, URL: u.URL("/long", "/long", ""), Header: http.Header{}}, func() error { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	u.used.Store(0) // it began long ago
+	close(c.goOn)
+	if _, err := io.Copy(io.Discard, resp.Body); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the end of the call", func() bool { return u.used.Load() != 0 })
+	u.Ready()
+	if n := c.sent(t, u); n != 1 {
+		t.Errorf("got %d connections, want that of the long call kept", n)
 	}
 }
 

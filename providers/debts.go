@@ -190,11 +190,16 @@ func (q *debts) next(reg *registration) *debt {
 	return nil
 }
 
-// owed returns how many debts are not paid, but for those that came too late for it.
-func (q *debts) owed() int {
+// owed returns how many debts are not paid at now, but for those that came too late for it.
+func (q *debts) owed(now time.Time) int {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	n := len(q.behind) + len(q.waiting) + len(q.left)
+	n := len(q.behind) + len(q.waiting)
+	for _, d := range q.left { // nobody looks at their end
+		if d.lives(now) {
+			n++
+		}
+	}
 	for reg, workers := range q.workers {
 		n += len(q.queue[reg]) + workers
 	}
@@ -253,7 +258,7 @@ func (q *debts) wait(ctx context.Context) bool {
 // ignores its context is not waited for. It returns how many credentials are
 // left, those that came too late among them; a login that is left is on record, and
 // what was made under it has ended.
-func (q *debts) close(ctx context.Context) int {
+func (q *debts) close(ctx context.Context, clock func() time.Time) int {
 	q.mu.Lock()
 	q.last, q.closed = true, true
 	q.mu.Unlock()
@@ -265,15 +270,16 @@ func (q *debts) close(ctx context.Context) int {
 	q.mu.Lock()
 	q.left, q.behind = append(q.left, q.behind...), nil
 	q.mu.Unlock()
-	return q.owed() + int(q.late.Load()) - q.leftOf(eventLogout)
+	now := clock()
+	return q.owed(now) + int(q.late.Load()) - q.leftOf(eventLogout, now)
 }
 
-// leftOf returns how many debts of one event nobody tries again.
-func (q *debts) leftOf(event string) (n int) {
+// leftOf returns how many debts of one event nobody tries again, of those not over at now.
+func (q *debts) leftOf(event string, now time.Time) (n int) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for _, d := range q.left {
-		if d.record.Event == event {
+		if d.record.Event == event && d.lives(now) {
 			n++
 		}
 	}

@@ -53,25 +53,25 @@ func TestAPanicAheadIsLeftToTheCall(t *testing.T) {
 	}
 }
 
-// Held mints nothing.
-func TestHeldIsWhatALeaseLeft(t *testing.T) {
+// Cached mints nothing.
+func TestCachedIsWhatALeaseLeft(t *testing.T) {
 	p := lasting(time.Hour)
 	r := one(t, p)
 	defer r.Stop(t)
 	for _, name := range []string{"db", "unknown"} {
-		if c, ok := r.Held(name, providers.Request{}); ok || !c.IsZero() {
+		if c, ok := r.Cached(name, providers.Request{}); ok || !c.IsZero() {
 			t.Errorf("%s, before any lease: got %v", name, c)
 		}
 	}
 	leased, _ := lease(t, r)
-	if c, ok := r.Held("db", providers.Request{}); !ok || c != leased {
+	if c, ok := r.Cached("db", providers.Request{}); !ok || c != leased {
 		t.Errorf("after a lease: got %v, want %v", c, leased)
 	}
 	if mints, _ := p.count(); mints != 1 {
 		t.Errorf("got %d mints, want 1", mints)
 	}
 	r.Drop(t.Context(), "db")
-	if c, ok := r.Held("db", providers.Request{}); ok || !c.IsZero() {
+	if c, ok := r.Cached("db", providers.Request{}); ok || !c.IsZero() {
 		t.Errorf("after it was dropped: got %v", c)
 	}
 }

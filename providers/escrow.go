@@ -82,10 +82,10 @@ func (p *Pool) withdraw(l *lease) {
 
 // claim has d pay with what is kept of it, and erase that.
 func (p *Pool) claim(d *debt) error {
-	if !d.record.Escrow {
+	if !d.record.Escrow && d.record.Lease != "" {
 		return nil
 	}
-	if p.escrow == nil {
+	if p.escrow == nil || !d.record.Escrow {
 		return fault.New("revoke", fault.Internal, "its system ends it only where it is shown the secret, which no escrow is open for: "+d.byItself())
 	}
 	value, erase, err := p.escrow.Find(escrowName(&d.record))

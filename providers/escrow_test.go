@@ -76,7 +76,10 @@ func TestATokenIsShownToItsOwnIssuerAlone(t *testing.T) {
 			if n != 0 || len(got) != 1 || got[0].Event != "revoke_failed" || !strings.Contains(got[0].Reason, `issued by "https://a.test" and the provider is registered for "`+name+`" now`) {
 				t.Errorf("%q: got %d adopted and %+v, want it refused", name, n, got)
 			}
-			r.Stop(t)
+			if err := r.Close(t.Context()); r.Owed() != 1 || err == nil {
+				t.Errorf("%q: got %d owed and %v from Close, want one", name, r.Owed(), err)
+			}
+			r.Finish(t)
 		}
 	})
 }
@@ -106,12 +109,42 @@ func TestWhatTheEscrowHasNotIsOnRecord(t *testing.T) {
 			left, s := killed(t, p, 1)
 			r := one(t, p, func(o *providers.PoolOptions) { tt.change(s, o) })
 			n := r.Adopt(t.Context(), left)
-			if got := r.Records(t); n != 0 || r.Owed() != 0 || len(got) != 1 || got[0].Event != "revoke_failed" || !strings.Contains(got[0].Reason, tt.want) ||
+			if got := r.Records(t); n != 0 || r.Owed() != 1 || len(got) != 1 || got[0].Event != "revoke_failed" || !strings.Contains(got[0].Reason, tt.want) ||
 				!strings.Contains(got[0].Reason, "it ends by itself at "+left[0].SystemEnd.UTC().Format(time.RFC3339)) {
 				t.Errorf("%s: got %d adopted, %d owed and %+v, want a revoke_failed with %q and its end", name, n, r.Owed(), got, tt.want)
 			}
+			pass(2 * time.Hour)
+			if n := r.Owed(); n != 0 {
+				t.Errorf("%s: got %d owed after it has ended by itself", name, n)
+			}
 			r.Stop(t)
 		}
+	})
+}
+
+// What the pool before could not revoke, and of which nothing is left to revoke it by, is
+// owed until it ends by itself.
+func TestWhatHasNoHandleAndIsNotKeptIsOwed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := showing(time.Hour)
+		p.down.Store(true)
+		r := one(t, p)
+		first, _ := lease(t, r)
+		if err := r.Close(t.Context()); err == nil {
+			t.Error("close: got no error, want one lease that is not revoked")
+		}
+		left := r.Pool.Left()
+		r.Finish(t)
+		r = one(t, showing(time.Hour))
+		n := r.Adopt(t.Context(), left)
+		if got := r.Records(t); n != 0 || r.Owed() != 1 || len(got) != 1 || got[0].Event != "revoke_failed" || got[0].Credential != first.ID() || !strings.Contains(got[0].Reason, "it ends by itself at ") {
+			t.Errorf("got %d adopted, %d owed and %+v, want it owed and on record", n, r.Owed(), got)
+		}
+		pass(2 * time.Hour)
+		if n := r.Owed(); n != 0 {
+			t.Errorf("got %d owed after it has ended by itself", n)
+		}
+		r.Stop(t)
 	})
 }
 

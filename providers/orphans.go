@@ -83,7 +83,7 @@ func isLogin(event string) bool {
 // Adopt has the Pool end what another left behind, by the providers of the same
 // names, whatever these are registered to do now: the credentials first, then the
 // logins. It returns how many it took on: the rest has ended by itself, or nothing here can
-// end it any more, which is on record. It does not wait.
+// end it any more, which is on record, and counts as owed until it has. It does not wait.
 func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 	var leases, logins []*debt
 	for _, r := range orphans {
@@ -106,6 +106,7 @@ func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 		default:
 			if err := p.claim(d); err != nil && r.Lease == "" {
 				_ = p.recordCause(d.failed(), err)
+				p.debts.giveUp(d)
 				continue
 			}
 			leases = append(leases, d)
@@ -136,7 +137,7 @@ func (d *debt) failed() *audit.Record {
 
 // Owed returns how many leases have ended here and not at their system, but for those
 // that PoolOptions.Late counts.
-func (p *Pool) Owed() int { return p.debts.owed() }
+func (p *Pool) Owed() int { return p.debts.owed(p.clock()) }
 
 // Left returns the records of what Close could not revoke, for the Pool that
 // comes after this one to Adopt.
@@ -145,9 +146,11 @@ func (p *Pool) Left() []audit.Record {
 	defer p.debts.mu.Unlock()
 	var records []audit.Record
 	for _, d := range p.debts.left {
-		if d.traceable() {
-			records = append(records, orphan(d.record))
+		r := orphan(d.record)
+		if r.SystemEnd.IsZero() { // of what has no handle no record says it
+			r.SystemEnd = d.end
 		}
+		records = append(records, r)
 	}
 	return records
 }

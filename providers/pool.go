@@ -221,9 +221,9 @@ func (p *Pool) open(leases int) error {
 	return nil
 }
 
-// Held returns a credential of the named provider that is held already, and false where
+// Cached returns a credential of the named provider that is held already, and false where
 // Lease is to be asked, which may take a while.
-func (p *Pool) Held(provider string, req Request) (Credential, bool) {
+func (p *Pool) Cached(provider string, req Request) (Credential, bool) {
 	reg, ok := p.registrations[provider]
 	if !ok {
 		return Credential{}, false

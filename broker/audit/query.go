@@ -14,11 +14,12 @@ import (
 
 // Filter selects records: by each field that is not zero.
 type Filter struct {
-	Agent, Upstream, Tool, Credential, Call string
-	Kind                                    Kind
-	Outcome                                 string    // "allow" or "deny": decisions only
-	Step                                    string    // the step that refused
-	Since, Until                            time.Time // from Since, up to but not at Until
+	Agent                            string // that called, or that a posture record is about
+	Upstream, Tool, Credential, Call string
+	Kind                             Kind
+	Outcome                          string    // "allow" or "deny": decisions only
+	Step                             string    // the step that refused
+	Since, Until                     time.Time // from Since, up to but not at Until
 
 	skims bool // lines that don't look like Kind are passed over, whatever is wrong with them
 }
@@ -34,7 +35,7 @@ func (f *Filter) check() error {
 }
 
 func (f *Filter) matches(r *Record) bool {
-	return accepts(f.Agent, r.Agent) && accepts(f.Upstream, r.Upstream) && accepts(f.Tool, r.Tool) &&
+	return accepts(f.Agent, r.About()) && accepts(f.Upstream, r.Upstream) && accepts(f.Tool, r.Tool) &&
 		accepts(f.Credential, r.Credential) && accepts(f.Call, r.Call) && accepts(f.Kind, r.Kind) && accepts(f.Step, r.Step) &&
 		f.matchesOutcome(r) &&
 		!r.Time.Before(f.Since) && (f.Until.IsZero() || r.Time.Before(f.Until))

@@ -22,6 +22,7 @@ func queryLog(t *testing.T) (dir string, start time.Time) {
 		{Kind: audit.Decision, Call: "c2", Agent: "spiffe://x/b", Upstream: "github", Tool: "delete", Fault: "denied"},
 		{Kind: audit.Issuance, Event: "mint", Credential: "k1"},
 		{Kind: audit.Admin, Event: "bundle"},
+		{Kind: audit.Posture, Event: "changed", Subject: "spiffe://x/b", Posture: []audit.PostureFact{{Name: "scan", Value: "fail"}}},
 	} {
 		mustAppend(t, l, rec)
 		now = now.Add(time.Minute)
@@ -36,8 +37,9 @@ func TestQueryFilters(t *testing.T) {
 		filter audit.Filter
 		want   string
 	}{
-		"all":          {audit.Filter{}, "1 2 3 4 5"},
+		"all":          {audit.Filter{}, "1 2 3 4 5 6"},
 		"agent":        {audit.Filter{Agent: "spiffe://x/a"}, "1 2"},
+		"its posture":  {audit.Filter{Agent: "spiffe://x/b"}, "3 6"},
 		"agent prefix": {audit.Filter{Agent: "spiffe://x"}, ""},
 		"upstream":     {audit.Filter{Upstream: "github"}, "1 2 3"},
 		"tool":         {audit.Filter{Tool: "delete"}, "3"},
@@ -46,7 +48,7 @@ func TestQueryFilters(t *testing.T) {
 		"kind":         {audit.Filter{Kind: audit.Issuance}, "4"},
 		"allowed":      {audit.Filter{Outcome: "allow"}, "1"},
 		"denied":       {audit.Filter{Outcome: "deny"}, "3"},
-		"since":        {audit.Filter{Since: start.Add(2 * time.Minute)}, "3 4 5"},
+		"since":        {audit.Filter{Since: start.Add(2 * time.Minute)}, "3 4 5 6"},
 		"until":        {audit.Filter{Until: start.Add(2 * time.Minute)}, "1 2"},
 		"both":         {audit.Filter{Agent: "spiffe://x/a", Kind: audit.Decision}, "1"},
 	} {
@@ -90,7 +92,7 @@ func TestQueryNamesBadLinesAndGoesOn(t *testing.T) {
 		}
 		seqs = append(seqs, fmt.Sprint(rec.Seq))
 	}
-	if got := strings.Join(seqs, " "); got != "1 2 3 4 5" {
+	if got := strings.Join(seqs, " "); got != "1 2 3 4 5 6" {
 		t.Errorf("got records %q", got)
 	}
 	if len(errs) != 4 {

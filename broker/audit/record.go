@@ -1,6 +1,9 @@
 package audit
 
-import "time"
+import (
+	"cmp"
+	"time"
+)
 
 // Kind is what a record is about.
 type Kind string
@@ -76,6 +79,10 @@ func (k Kind) Known() bool {
 	}
 	return false
 }
+
+// About returns the agent that called, or the subject of a posture record: a workload or
+// the digest of an image.
+func (r *Record) About() string { return cmp.Or(r.Agent, r.Subject) }
 
 // PostureFact is a fact as the decision saw it.
 type PostureFact struct {

@@ -212,7 +212,7 @@ don't print, or, but for the reason, a space.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&q.log, "log", "", "the directory of the log (required)")
-	f.StringVar(&q.filter.Agent, "agent", "", "SPIFFE ID of the agent")
+	f.StringVar(&q.filter.Agent, "agent", "", "SPIFFE ID of the agent that called, or that a posture record is about")
 	f.StringVar(&q.filter.Upstream, "upstream", "", "registered name of the upstream")
 	f.StringVar(&q.filter.Tool, "tool", "", "tool, prompt, resource or path")
 	f.StringVar(&q.filter.Credential, "credential", "", "id of the lease")

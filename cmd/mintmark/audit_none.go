@@ -47,7 +47,7 @@ func (q *query) sayNone() {
 // sought returns what the query wants by name.
 func (q *query) sought() (values []*sought) {
 	for _, s := range []*sought{
-		{what: "agent", value: q.filter.Agent, of: func(r *audit.Record) string { return r.Agent }},
+		{what: "agent", value: q.filter.Agent, of: (*audit.Record).About},
 		{what: "upstream", value: q.filter.Upstream, of: func(r *audit.Record) string { return r.Upstream }},
 		{what: "tool", value: q.filter.Tool, of: func(r *audit.Record) string { return r.Tool }},
 		{what: "credential", value: q.filter.Credential, of: func(r *audit.Record) string { return r.Credential }},

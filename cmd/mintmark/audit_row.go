@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"fmt"
 	"strconv"
 	"strings"
@@ -27,7 +26,7 @@ func row(r audit.Record) []string {
 	if r.Provider != "" {
 		credential = r.Provider + "/" + r.Credential
 	}
-	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, cmp.Or(r.Agent, r.Subject), r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), why(r)}
+	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.About(), r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), why(r)}
 	last := len(cells) - 1
 	for i, c := range cells[:last] {
 		cells[i] = printable(c)
