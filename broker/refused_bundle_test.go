@@ -39,7 +39,7 @@ func TestABundleWithoutTheRootsOfAnUpstreamIsRefused(t *testing.T) {
 			old, now := w.withRoots(content)
 			w.rewriteOnly("mintmark.yaml", old, now)
 			applied, err := w.broker.Reload(t.Context())
-			if applied || err == nil || !strings.Contains(err.Error(), "upstream rooted: ") || !strings.Contains(err.Error(), "nope.pem") || strings.Contains(err.Error(), "panic") {
+			if applied || err == nil || !strings.Contains(err.Error(), ": upstreams.rooted.ca: ") || !strings.Contains(err.Error(), "nope.pem") || strings.Contains(err.Error(), "panic") {
 				t.Errorf("got %v, want a refusal that names the upstream and the file", err)
 			}
 			if w.broker.Digest() != before {
@@ -60,7 +60,7 @@ func TestABrokerWithoutTheRootsOfAnUpstreamDoesNotOpen(t *testing.T) {
 			bd.Config.Audit.Directory = bundle.Path(filepath.Join(w.dir, "other"))
 			bd.Config.Audit.SigningKey = bundle.Path(filepath.Join(w.dir, "other", "signing.key"))
 			b, err := broker.Open(t.Context(), broker.Options{Bundle: bd, Kinds: w.kinds()})
-			if b != nil || err == nil || !strings.Contains(err.Error(), "upstream rooted: ") || !strings.Contains(err.Error(), "nope.pem") {
+			if b != nil || err == nil || !strings.Contains(err.Error(), ": upstreams.rooted.ca: ") || !strings.Contains(err.Error(), "nope.pem") {
 				t.Errorf("got %v, %v, want an error that names the upstream and the file", b, err)
 			}
 		})
