@@ -77,7 +77,7 @@ func parts(was, now reflect.Value) int {
 
 func shown(v reflect.Value) string {
 	switch {
-	case v.IsZero():
+	case v.IsZero() && v.Kind() != reflect.Bool:
 		return "none"
 	case v.Kind() == reflect.Slice:
 		return fmt.Sprintf("a list of %d", v.Len())

@@ -3,6 +3,7 @@ package broker
 import (
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
 
@@ -42,10 +43,17 @@ func TestAChangedFrameSaysWhatItWas(t *testing.T) {
 			t.Errorf("%s: got %v, want %q", name, err, changes[name].want)
 		}
 	}
-	was, now := bundle.Bundle{Config: base()}, bundle.Bundle{Config: base()}
-	now.Config.Listeners = now.Config.Listeners[:1]
-	if err := sameFrame(&was, &now); err == nil || !strings.Contains(err.Error(), "listeners: expected a list of 2, as it was at start, got a list of 1") {
-		t.Errorf("a listener less: got %v", err)
+	for want, change := range map[string]func(*bundle.Config){
+		"listeners: expected a list of 2, as it was at start, got a list of 1":         func(c *bundle.Config) { c.Listeners = c.Listeners[:1] },
+		"listeners[0].plaintext: expected false, as it was at start, got true":         func(c *bundle.Config) { c.Listeners[0].Plaintext = true },
+		"listeners[0].hosts: expected none, as it was at start, got a list of 1":       func(c *bundle.Config) { c.Listeners[0].Hosts = []string{"a"} },
+		"limits.shutdown: expected none, as it was at start, got 20s; restart the bro": func(c *bundle.Config) { c.Limits.Shutdown.Duration = 20 * time.Second },
+	} {
+		was, now := bundle.Bundle{Config: base()}, bundle.Bundle{Config: base()}
+		change(&now.Config)
+		if err := sameFrame(&was, &now); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
 	}
 	if len(changes) != len(frame()) {
 		t.Errorf("got %d changes for %d names", len(changes), len(frame()))
