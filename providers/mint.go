@@ -171,7 +171,7 @@ func (p *Pool) mint(t ticket) (Credential, error) {
 		if p.ctx.Err() != nil {
 			return Credential{}, errClosing()
 		}
-		return Credential{}, p.silent(t.reg, ctx.Err())
+		return Credential{}, silent(t.reg, "mint", ctx.Err())
 	}
 }
 
@@ -185,9 +185,9 @@ func (p *Pool) within() (ctx, brief context.Context, cancel context.CancelFunc) 
 
 // silent is the fault of a provider that has not answered in time, and does not say itself
 // what it waits for.
-func (p *Pool) silent(reg *registration, cause error) error {
+func silent(reg *registration, what string, cause error) error {
 	return fault.Wrap("lease", fault.Unavailable, "the credential provider did not answer in time",
-		fmt.Errorf("provider %s, within %s: %w; does its system answer? see: mintmark provider test", reg.name, p.mintTimeout, cause))
+		fmt.Errorf("%s of provider %s: %w; does its system answer? see: mintmark provider test", what, reg.name, cause))
 }
 
 // ask has the provider mint. With an error comes what the system issued all the same.
@@ -213,7 +213,7 @@ func (p *Pool) consult(ctx context.Context, reg *registration, what string, call
 	// The outermost error alone: what wraps a fault may hold anything.
 	if _, ok := err.(*fault.Error); err != nil && !ok { //nolint:errorlint // as said above
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
-			return p.silent(reg, ctx.Err())
+			return silent(reg, what, ctx.Err())
 		}
 		return fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s: unclassified error of type %T", what, err))
 	}

@@ -79,7 +79,7 @@ func (p *Pool) renewal(l *lease) (Terms, error) {
 		}
 		return l.merged(a.terms)
 	case <-ctx.Done():
-		return Terms{}, p.silent(l.reg, ctx.Err())
+		return Terms{}, silent(l.reg, "renew", ctx.Err())
 	}
 }
 
