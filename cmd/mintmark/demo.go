@@ -33,7 +33,7 @@ call it and which policies to change. It leaves nothing behind.`,
 			signal.Ignore(syscall.SIGPIPE) // who reads may stop: that is an error of one write, and not the end of the process
 			ctx, end := context.WithCancelCause(ctx)
 			defer end(nil)
-			o.Out = reader{cmd.OutOrStdout(), end}
+			o.Out = outlet{cmd.OutOrStdout(), end}
 			err := demo.Run(ctx, o)
 			if errors.Is(context.Cause(ctx), syscall.EPIPE) {
 				return fmt.Errorf("the demo is read no further: %w", cmp.Or(err, context.Cause(ctx)))
@@ -47,17 +47,17 @@ call it and which policies to change. It leaves nothing behind.`,
 	return cmd
 }
 
-// reader is where the demo is read. It ends the demo where nobody reads on.
-type reader struct {
+// outlet is where the demo is shown. It ends the demo where nobody reads on.
+type outlet struct {
 	io.Writer
 	gone context.CancelCauseFunc
 }
 
 // Write implements io.Writer.
-func (r reader) Write(p []byte) (int, error) {
-	n, err := r.Writer.Write(p)
+func (o outlet) Write(p []byte) (int, error) {
+	n, err := o.Writer.Write(p)
 	if err != nil {
-		r.gone(err)
+		o.gone(err)
 	}
 	return n, err
 }
