@@ -1,6 +1,8 @@
 package injector
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"net/http"
 	"net/http/httptest"
@@ -21,6 +23,10 @@ func TestACertificateThatIsNotTakenPointsToItsSetting(t *testing.T) {
 	ca := filepath.Join(t.TempDir(), "ca.pem")
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
+	}
+	expired := unreached(&dialError{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}})
+	if hint := fault.HintOf(expired); hint != "the upstream can't be reached: its certificate has expired or is not valid yet" || !strings.Contains(expired.Error(), "compare the clocks") {
+		t.Errorf("expired: got %v", expired)
 	}
 	for name, tt := range map[string]struct {
 		url, ca, hint, next string

@@ -3,6 +3,7 @@ package providers_test
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"encoding/pem"
 	"errors"
 	"io"
@@ -150,6 +151,21 @@ func TestUnreachable(t *testing.T) {
 	}
 	if f := providers.Unreachable("vault", errors.New(canary)); strings.Contains(f.Error(), canary) {
 		t.Errorf("unknown cause: got its text in %q", f)
+	}
+}
+
+// A certificate that is not taken is told apart by what mends it, in no words of its own.
+func TestACertificateThatIsNotTakenSaysWhy(t *testing.T) {
+	leaf := &x509.Certificate{DNSNames: []string{canary}}
+	for want, cause := range map[string]error{
+		"a certificate for another name: compare the host in its address":      x509.HostnameError{Certificate: leaf, Host: canary},
+		"a certificate that has expired or is not valid yet: renew it":         x509.CertificateInvalidError{Cert: leaf, Reason: x509.Expired, Detail: canary},
+		"a certificate that the configured roots do not vouch for: compare ca": x509.UnknownAuthorityError{Cert: leaf},
+	} {
+		f := providers.Unreachable("vault", &tls.CertificateVerificationError{Err: cause})
+		if said := f.Error(); !strings.HasPrefix(said, "lease: vault shows "+want) || strings.Contains(said, canary) {
+			t.Errorf("%T: got %q, want %q", cause, said, want)
+		}
 	}
 }
 
