@@ -22,11 +22,11 @@ type asking struct {
 	now *eraAsked
 }
 
-// eraAsked is one question. Its error is read when it is done: why the upstream gave no
-// answer, which holds for all that wait.
+// eraAsked is one question. What came of it is read when it is done.
 type eraAsked struct {
 	done chan struct{}
-	err  error
+	err  error // why the upstream gave no answer, which holds for all that wait
+	left bool  // who asked did not wait for it
 }
 
 // join returns the question under way, or a new one that the caller is to ask and end.
@@ -63,22 +63,36 @@ func (b *Broker) upstreamEra(c *call) (era, error) {
 	if !u.speaks.due(b.clock()) || !b.mayDiscover(c) {
 		return u.speaks.at(b.clock()), nil
 	}
-	q, own := u.speaks.asking.join()
-	if own {
+	q, own, err := b.joinQuestion(c, &u.speaks)
+	switch {
+	case own:
 		defer u.speaks.asking.end(q)
 		q.err = b.learnEra(c)
-		return u.speaks.at(b.clock()), q.err
-	}
-	select {
-	case <-q.done:
-	case <-c.ctx.Done():
-		return eraUnknown, gone(c.ctx)
-	}
-	err := q.err
-	if err == nil && u.speaks.due(b.clock()) { // who asked has left, or got no credential to ask with
+		q.left = c.ctx.Err() != nil
+		err = q.err
+	case err == nil && u.speaks.due(b.clock()): // who asked got no credential to ask with
 		err = b.learnEra(c)
 	}
 	return u.speaks.at(b.clock()), err
+}
+
+// joinQuestion returns a question that c is to ask, its own, or waits for the one that is
+// under way and returns why that got no answer. Where who asked has left, one of those that
+// wait asks in its place.
+func (b *Broker) joinQuestion(c *call, speaks *speaks) (q *eraAsked, own bool, err error) {
+	for {
+		if q, own = speaks.asking.join(); own {
+			return q, true, nil
+		}
+		select {
+		case <-q.done:
+		case <-c.ctx.Done():
+			return q, false, gone(c.ctx)
+		}
+		if !q.left || !speaks.due(b.clock()) {
+			return q, false, q.err
+		}
+	}
 }
 
 // learnEra asks, and returns why the upstream gave no answer, where nothing is known of
@@ -167,7 +181,8 @@ func undiscovered(err error) error {
 		return err
 	}
 	return fault.Wrap("forward", fault.KindOf(err), "the upstream gave no answer in HTTP, or none within its time limit, when it was asked which "+
-		"form of MCP it speaks (server/discover); the call was not sent to it", err)
+		"form of MCP it speaks (server/discover); the call was not sent to it; where it never answers that, an operator of the broker is to "+
+		"register its protocol", err)
 }
 
 // withoutEra ends a call whose upstream gave no answer, for an agent that may know so.

@@ -18,7 +18,7 @@ func TestAnUpstreamThatWasDownIsAskedAgain(t *testing.T) {
 		answer http.HandlerFunc
 		says   string
 	}{
-		"cut off":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "the call was not sent to it"},
+		"cut off":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "the call was not sent to it; where it never answers that, an operator of the broker is to register its protocol"},
 		"behind a gateway": {says(http.StatusBadGateway, "text/html", "<html>"), "HTTP status 502; the call was not sent"},
 	} {
 		t.Run(name, func(t *testing.T) {
