@@ -30,6 +30,7 @@ func (e entrance) explain(err error) error {
 
 // next says what the operator looks at after a login that is refused.
 func (e entrance) next(r *api.ResponseError) string {
+	enabled := fmt.Sprintf(": is the method %s enabled at auth/%s (vault auth list), in this namespace, and is it Vault that answers there?", e.method, e.mount)
 	switch r.StatusCode {
 	case http.StatusBadRequest:
 		return fmt.Sprintf(": %s; is the method set up at auth/%s? Vault's own log says more", e.compare, e.mount)
@@ -37,9 +38,9 @@ func (e entrance) next(r *api.ResponseError) string {
 		if e.method == "token" {
 			return ": " + e.compare + "; is it Vault that answers there?"
 		}
-		return fmt.Sprintf(": is the method %s enabled at auth/%s (vault auth list), in this namespace, and is it Vault that answers there? If so, %s", e.method, e.mount, e.compare)
+		return enabled + " If so, " + e.compare
 	case http.StatusNotFound, http.StatusMethodNotAllowed:
-		return fmt.Sprintf(": is the method %s enabled at auth/%s, and is it Vault that answers there?", e.method, e.mount)
+		return enabled
 	}
 	return next(r)
 }

@@ -87,7 +87,7 @@ func TestLoginRefusalsAreExplained(t *testing.T) {
 		"forbidden": {answer(403, `{"errors":["`+canary+`"]}`), &self{}, fault.Internal, "the credential provider refused the broker",
 			`vault answered with status 403: is the method jwt enabled at auth/jwt (vault auth list), in this namespace, and is it Vault that answers there? If so, compare role "mintmark", `},
 		"unauthorized": {answer(401, canary), &self{}, fault.Internal, "the credential provider refused the broker", "vault answered with status 401: is the method jwt enabled at auth/jwt "},
-		"not vault":    {answer(404, `{"errors":["`+canary+`"]}`), &self{}, fault.Internal, "the credential provider has no such login", "vault answered with status 404: is the method jwt enabled at auth/jwt, and is it Vault that answers there?"},
+		"not vault":    {answer(404, `{"errors":["`+canary+`"]}`), &self{}, fault.Internal, "the credential provider has no such login", "vault answered with status 404: is the method jwt enabled at auth/jwt (vault auth list), in this namespace, and is it Vault"},
 		"no token":     {answer(200, `{"auth":null}`), &self{}, fault.Internal, "vault answered a login without a token", ""},
 		"sealed":       {answer(503, `{"errors":["Vault is sealed"]}`), &self{}, fault.Unavailable, "vault is sealed", "vault answered with status 503: unseal it"},
 		"no identity":  {answer(200, `{}`), &self{err: io.EOF}, fault.Unavailable, "the broker has no identity to show to vault", ""},
