@@ -57,10 +57,6 @@ func TestWorkloadAPIThatDoesNotAnswer(t *testing.T) {
 		"silent":    {listenSilently, 400 * time.Millisecond, "no answer yet"},
 		"unregistered": {func(t *testing.T, path string) { refuseEverybody(t, path) }, patient,
 			"no identity issued; is this process registered as a workload?"},
-		"other domain": {func(t *testing.T, path string) {
-			serveAt(t, trustdomain.New("other.example", trustdomain.Options{}), path)
-		}, patient,
-			"an SVID for spiffe://other.example/broker, want one in trust domain example.org: compare trust_domain"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
