@@ -66,16 +66,26 @@ func TestWorkloadAPIThatDoesNotAnswer(t *testing.T) {
 			o.Wait = tt.wait
 			tr, err := trust.Open(t.Context(), bundle.Trust{WorkloadAPI: "unix://" + path}, td, o)
 			want := "expected a SPIFFE Workload API at unix://" + path + " within " + tt.wait.String() + ", got: "
-			if name == "other domain" { // which no wait changes
-				want = "the SPIFFE Workload API at unix://" + path + " answered, got: "
-			}
 			if err == nil || tr != nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), tt.want) {
 				t.Errorf("got %v, want an error with %q and %q", err, want, tt.want)
 			}
-			if log.count("waiting for the Workload API") == 0 && name != "other domain" {
+			if log.count("waiting for the Workload API") == 0 {
 				t.Error("the wait is not in the log")
 			}
 		})
+	}
+}
+
+// Another trust domain than the one registered is not waited for.
+func TestWorkloadAPIOfAnotherTrustDomain(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "api.sock")
+	serveAt(t, trustdomain.New("other.example", trustdomain.Options{}), path)
+	o := options(new(journal))
+	o.Wait = time.Minute
+	tr, err := trust.Open(t.Context(), bundle.Trust{WorkloadAPI: "unix://" + path}, spiffeid.RequireTrustDomainFromString("example.org"), o)
+	want := "the SPIFFE Workload API at unix://" + path + " answered, got: an SVID for spiffe://other.example/broker, want one in trust domain example.org: compare trust_domain"
+	if err == nil || tr != nil || !strings.Contains(err.Error(), want) {
+		t.Errorf("got %v, want an error with %q", err, want)
 	}
 }
 
