@@ -42,12 +42,12 @@ func TestLoginsOfEveryMethodSayWhatToCompare(t *testing.T) {
 			return vault.Auth{Cert: &vault.Cert{Role: "mintmark", Certificate: file(t, certificate), Key: file(t, key)}}
 		}, `compare role "mintmark" (empty: any), and its certificate and allowed names with those of the certificate that the broker shows`},
 	} {
-		const none, where = "the credential provider has no such login", "is it Vault that answers there?"
+		const none = "the credential provider has no such login"
+		enabled := fmt.Sprintf(": is the method %[1]s enabled at auth/%[1]s (vault auth list), in this namespace, and is it Vault that answers there?", method)
 		for status, said := range map[int]struct{ hint, next string }{
 			http.StatusBadRequest: {"the credential provider refused the broker", ": " + tt.compare + "; is the method set up at auth/" + method + "? Vault's own log says more"},
-			http.StatusForbidden: {"the credential provider refused the broker", fmt.Sprintf(
-				": is the method %[1]s enabled at auth/%[1]s (vault auth list), in this namespace, and %[2]s If so, %[3]s", method, where, tt.compare)},
-			http.StatusNotFound: {none, fmt.Sprintf(": is the method %[1]s enabled at auth/%[1]s, and %[2]s", method, where)},
+			http.StatusForbidden:  {"the credential provider refused the broker", enabled + " If so, " + tt.compare},
+			http.StatusNotFound:   {none, enabled},
 		} {
 			t.Run(fmt.Sprint(method, " ", status), func(t *testing.T) {
 				d := newDouble(t)
