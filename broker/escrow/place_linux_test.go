@@ -33,8 +33,8 @@ func TestADirectoryThatOthersHaveAHandInIsRefused(t *testing.T) {
 	}{
 		"a link":               {func() error { return errors.Join(os.Mkdir(elsewhere, 0o700), os.Symlink(elsewhere, path)) }, "to be a directory"},
 		"a link to nothing":    {func() error { return os.Symlink(filepath.Join(base, "nothing"), path) }, "to be a directory"},
-		"a pipe nobody is at":  {func() error { return syscall.Mkfifo(path, 0o600) }, "to be a directory"},
-		"a file":               {func() error { return os.WriteFile(path, nil, 0o600) }, "to be a directory"},
+		"a pipe nobody is at":  {func() error { return syscall.Mkfifo(path, 0o600) }, "to be a directory, got a pipe"},
+		"a file":               {func() error { return os.WriteFile(path, nil, 0o600) }, "to be a directory, got a regular file"},
 		"one others look into": {func() error { return errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, 0o711)) }, "to have mode 0700"},
 	}
 	if owned.Me().IsRoot() { // who alone can give one away
