@@ -11,6 +11,7 @@ import (
 	"runtime"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -292,6 +293,12 @@ func TestOpenRefusesUnsafePlaces(t *testing.T) {
 		}
 		if err := open(trap); err == nil || !strings.Contains(err.Error(), "symbolic link") {
 			t.Errorf("got %v for a symbolic link in place of %s", err, name)
+		}
+		if err := errors.Join(os.Remove(filepath.Join(trap, name)), syscall.Mkfifo(filepath.Join(trap, name), 0o600)); err != nil {
+			t.Fatal(err)
+		}
+		if err := open(trap); err == nil || !strings.Contains(err.Error(), "got a pipe, want a regular file") {
+			t.Errorf("got %v for a pipe in place of %s", err, name)
 		}
 	}
 }

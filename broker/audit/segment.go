@@ -11,6 +11,8 @@ import (
 	"strconv"
 	"strings"
 	"syscall"
+
+	"mintmark/internal/filekind"
 )
 
 // The names in a log's directory.
@@ -77,7 +79,7 @@ func openRegular(path string, flag int) (*os.File, error) {
 	}
 	info, err := f.Stat()
 	if err == nil && !info.Mode().IsRegular() {
-		err = fmt.Errorf("open %s: got a %s, want a regular file", path, info.Mode().Type())
+		err = fmt.Errorf("open %s: got %s, want a regular file", path, filekind.Name(info.Mode()))
 	}
 	if err != nil {
 		_ = f.Close()

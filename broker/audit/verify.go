@@ -88,7 +88,7 @@ func newWalk(dir string, o VerifyOptions) (w *walk, from string, err error) {
 	if o.Public == nil {
 		from = publicName
 		if w.public, err = loadPublic(dir); err != nil {
-			return nil, "", err
+			return nil, "", fmt.Errorf("%w: give --key with a copy of it that was kept elsewhere, or restore it from a backup", err)
 		}
 	}
 	if len(w.public) != ed25519.PublicKeySize {

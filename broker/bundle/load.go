@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"unicode/utf8"
+
+	"mintmark/internal/filekind"
 )
 
 // The files of a bundle, and the most that is read of each.
@@ -192,7 +194,7 @@ func openRegular(name string) (*os.File, fs.FileInfo, error) {
 		return nil, nil, errors.Join(err, f.Close())
 	}
 	if !info.Mode().IsRegular() {
-		return nil, nil, errors.Join(fmt.Errorf("open %s: got %s, want a regular file", name, info.Mode().Type()), f.Close())
+		return nil, nil, errors.Join(fmt.Errorf("open %s: got %s, want a regular file", name, filekind.Name(info.Mode())), f.Close())
 	}
 	return f, info, nil
 }

@@ -315,7 +315,7 @@ func TestFilesThatAreNotRead(t *testing.T) {
 	if err := os.Mkdir(filepath.Join(dir, "a.cedar"), 0o700); err != nil {
 		t.Fatal(err)
 	}
-	check("a directory", "want a regular file")
+	check("a directory", "a.cedar: got a directory, want a regular file")
 }
 
 // Who can write a file of the bundle says who may do what.

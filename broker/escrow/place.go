@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"mintmark/internal/filekind"
 	"mintmark/internal/owned"
 )
 
@@ -79,7 +80,7 @@ func holds(path string) error {
 func ours(path string, named fs.FileInfo) error {
 	switch {
 	case !named.IsDir():
-		return fmt.Errorf("expected %s to be a directory, got %v: remove it", path, named.Mode())
+		return fmt.Errorf("expected %s to be a directory, got %s: remove it", path, filekind.Name(named.Mode()))
 	case owned.Of(named) != owned.Me():
 		return fmt.Errorf("expected %s to belong to %s, got %s: remove it, or name another place", path, owned.Me().Name(), owned.Of(named).Name())
 	case named.Mode().Perm() != 0o700:

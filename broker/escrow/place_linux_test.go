@@ -33,8 +33,8 @@ func TestADirectoryThatOthersHaveAHandInIsRefused(t *testing.T) {
 	}{
 		"a link":               {func() error { return errors.Join(os.Mkdir(elsewhere, 0o700), os.Symlink(elsewhere, path)) }, "to be a directory"},
 		"a link to nothing":    {func() error { return os.Symlink(filepath.Join(base, "nothing"), path) }, "to be a directory"},
-		"a pipe nobody is at":  {func() error { return syscall.Mkfifo(path, 0o600) }, "to be a directory"},
-		"a file":               {func() error { return os.WriteFile(path, nil, 0o600) }, "to be a directory"},
+		"a pipe nobody is at":  {func() error { return syscall.Mkfifo(path, 0o600) }, "to be a directory, got a pipe"},
+		"a file":               {func() error { return os.WriteFile(path, nil, 0o600) }, "to be a directory, got a regular file"},
 		"one others look into": {func() error { return errors.Join(os.Mkdir(path, 0o700), os.Chmod(path, 0o711)) }, "to have mode 0700"},
 	}
 	if owned.Me().IsRoot() { // who alone can give one away
@@ -180,5 +180,37 @@ func TestOneProcessHasAnEscrow(t *testing.T) {
 	}
 	if got := len(open(t, base).Names()); got != 2 {
 		t.Errorf("got %d names, want what came late too", got)
+	}
+}
+
+// What the file system says of a place comes with what to name in its stead.
+func TestAPlaceThatTheFileSystemRefusesIsToldWithWhatToDo(t *testing.T) {
+	base := memory(t)
+	file, loop, nothing := filepath.Join(base, "file"), filepath.Join(base, "loop"), filepath.Join(base, "nothing")
+	if err := errors.Join(os.WriteFile(file, nil, 0o600), os.Symlink(loop, loop), os.Symlink(filepath.Join(base, "gone"), nothing)); err != nil {
+		t.Fatal(err)
+	}
+	long := filepath.Join(base, strings.Repeat("n", 256))
+	for what, tt := range map[string]struct {
+		place string
+		want  error
+	}{
+		"a file":               {file, syscall.ENOTDIR},
+		"below a file":         {filepath.Join(file, "below"), syscall.ENOTDIR},
+		"a loop of links":      {loop, syscall.ELOOP},
+		"below such a loop":    {filepath.Join(loop, "below"), syscall.ELOOP},
+		"a name too long":      {long, syscall.ENAMETOOLONG},
+		"below one too long":   {filepath.Join(long, "below"), syscall.ENAMETOOLONG},
+		"a link to nothing":    {nothing, syscall.ENOENT},
+		"a file of the kernel": {"/proc/version", syscall.ENOTDIR},
+	} {
+		_, err := escrow.Open(escrow.Options{Directory: tt.place, Key: key(1)})
+		const next = ": name as audit.escrow a directory in a tmpfs that the broker's user can write in, as /run is, or off"
+		if !errors.Is(err, tt.want) || !strings.HasPrefix(err.Error(), "open escrow: ") || !strings.Contains(err.Error(), tt.place) || !strings.HasSuffix(err.Error(), next) {
+			t.Errorf("%s: got %v, want %v, the place and what to do", what, err, tt.want)
+		}
+	}
+	if left, err := os.ReadDir(base); err != nil || len(left) != 3 {
+		t.Errorf("got %v, %v left, want the three that were there", left, err)
 	}
 }

@@ -67,10 +67,10 @@ func (v verify) run(out io.Writer) error {
 	if o.Public, err = readPublicKey(v.key); err != nil {
 		return err
 	}
-	if o.Head, err = readCheckpoint(v.head); err != nil {
+	if o.Head, err = readCheckpoint("--head", v.head, `name the file with the "head" of an earlier report`); err != nil {
 		return err
 	}
-	if o.Since, err = readCheckpoint(v.since); err != nil {
+	if o.Since, err = readCheckpoint("--since", v.since, "name the file with the last checkpoint of the segments that are archived"); err != nil {
 		return err
 	}
 	report, err := v.signed(o)
@@ -127,21 +127,21 @@ func findLog(dir string) error {
 	return fmt.Errorf("--log: expected the directory of a log, found no segment (00000001.log, …) in %s%s", dir, hint)
 }
 
-// readCheckpoint returns the checkpoint in a JSON file, or nil for no file. Its
-// signature is the verifier's to check.
-func readCheckpoint(name string) (*audit.Checkpoint, error) {
+// readCheckpoint returns the checkpoint in the JSON file that a flag names, or nil for no
+// file. Its signature is the verifier's to check.
+func readCheckpoint(flag, name, next string) (*audit.Checkpoint, error) {
 	if name == "" {
 		return nil, nil
 	}
 	content, err := os.ReadFile(name)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w: %s", flag, err, next)
 	}
 	decoder := json.NewDecoder(bytes.NewReader(content))
 	decoder.DisallowUnknownFields()
 	var c *audit.Checkpoint
 	if err := decoder.Decode(&c); err != nil || c == nil || c.Sig == "" || decoder.More() {
-		return nil, fmt.Errorf(`%s: expected one JSON object of "seq", "time", "head" and "sig", as the "head" of a report, got another text`, name)
+		return nil, fmt.Errorf(`%s: %s: expected one JSON object of "seq", "time", "head" and "sig", as the "head" of a report, got another text`, flag, name)
 	}
 	return c, nil
 }

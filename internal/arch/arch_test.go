@@ -38,14 +38,14 @@ func table() []arrow {
 
 		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "broker/escrow", "internal/http1", "internal/owned")},
 		{"broker/console", leaves},
-		{"broker/bundle", []string{"internal/fault", "internal/egress"}},
-		{"broker/*", []string{"internal/fault", "internal/filelock", "internal/owned"}}, // the leaves
+		{"broker/bundle", []string{"internal/fault", "internal/egress", "internal/filekind"}},
+		{"broker/*", []string{"internal/fault", "internal/filekind", "internal/filelock", "internal/owned"}}, // the leaves
 
 		{"injector", with("providers", "injector/mcp", "internal/coding", "internal/dpop", "internal/egress", "internal/http1", "internal/wiped")},
 		{"injector/mcp", []string{"internal/fault"}},
 
 		{"providers", with("attest", "internal/egress", "internal/wiped")},
-		{"providers/*", with("attest", "providers", "providers/internal/*", "internal/dpop", "internal/filelock", "internal/owned")},
+		{"providers/*", with("attest", "providers", "providers/internal/*", "internal/dpop", "internal/filekind", "internal/filelock", "internal/owned")},
 		{"providers/internal/jwtkey", with("providers", "providers/internal/pemkey")},
 		{"providers/internal/*", with("providers")},
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"mintmark/internal/fault"
+	"mintmark/providers"
 )
 
 // secretID is the secret of an AppRole. It is kept in memory because its
@@ -40,32 +41,43 @@ func (s *session) loginAppRole(ctx context.Context, role AppRole, now time.Time)
 	return s.exchange(ctx, as, map[string]any{"role_id": id, "secret_id": s.secret.reveal()}, now)
 }
 
+// Where Vault tells of a wrapping token and where it takes one.
+const (
+	wrappingLookup = "sys/wrapping/lookup"
+	wrappingUnwrap = "sys/wrapping/unwrap"
+)
+
 const spent = "the broker's one-time secret for vault is spent or not genuine"
 
 // unwrap spends a wrapping token. Whoever put another in its place cannot fake
 // where it was made, and whoever read it first has spent it: both are told.
 func (s *session) unwrap(ctx context.Context, role AppRole, wrapping string) (string, error) {
 	want := "auth/" + or(role.Mount, "approle") + "/role/" + role.Role + "/secret-id"
-	about, err := s.as(s.auth, token{}).Logical().WriteWithContext(ctx, "sys/wrapping/lookup", map[string]any{"token": wrapping})
+	about, err := s.as(s.auth, token{}).Logical().WriteWithContext(ctx, wrappingLookup, map[string]any{"token": wrapping})
 	if err != nil {
-		return "", intercepted(err)
+		return "", s.notUnwrapped(role, wrappingLookup, intercepted(err))
 	}
 	if about == nil || about.Data["creation_path"] != want {
-		return "", fault.Wrap("lease", fault.Internal, spent,
-			fmt.Errorf("look up wrapping token: got one made at another path, want %s: someone may have replaced it", want))
+		return "", s.notUnwrapped(role, wrappingLookup, fault.Wrap("lease", fault.Internal, spent,
+			fmt.Errorf("look up wrapping token: got one made at another path, want %s: someone may have replaced it", want)))
 	}
-	answer, err := s.as(s.auth, token{value: wrapping}).Logical().WriteWithContext(ctx, "sys/wrapping/unwrap", nil)
+	answer, err := s.as(s.auth, token{value: wrapping}).Logical().WriteWithContext(ctx, wrappingUnwrap, nil)
 	if err != nil {
-		return "", intercepted(err)
+		return "", s.notUnwrapped(role, wrappingUnwrap, intercepted(err))
 	}
 	if answer == nil {
-		return "", fault.Wrap("lease", fault.Internal, spent, errors.New("unwrap secret-id: got nothing, want a secret-id"))
+		return "", s.notUnwrapped(role, wrappingUnwrap, fault.Wrap("lease", fault.Internal, spent, errors.New("unwrap secret-id: got nothing, want a secret-id: is it vault that answers there?")))
 	}
 	value, _ := answer.Data["secret_id"].(string)
 	if value == "" {
-		return "", fault.Wrap("lease", fault.Internal, spent, errors.New("unwrap secret-id: got an answer without secret_id, want one"))
+		return "", s.notUnwrapped(role, wrappingUnwrap, fault.Wrap("lease", fault.Internal, spent, errors.New("unwrap secret-id: got an answer without secret_id, want one: is it vault that answers there?")))
 	}
 	return value, nil
+}
+
+// notUnwrapped adds to an explained error that it came at the login, and what was asked.
+func (s *session) notUnwrapped(role AppRole, path string, err error) error {
+	return atLogin(or(role.Mount, "approle"), providers.Asked(http.MethodPut, s.auth.Address()+"/v1/"+path, err))
 }
 
 // intercepted explains that a wrapping token was not taken.

@@ -109,8 +109,9 @@ func TestWrappingTokenThatIsNotTaken(t *testing.T) {
 			if hint := r.Refused(t, providers.Request{}, tt.kind); hint != tt.hint {
 				t.Errorf("hint: got %q, want %q", hint, tt.hint)
 			}
-			if reason := r.Records(t)[0].Reason; !strings.Contains(reason, tt.reason) {
-				t.Errorf("reason: got %q, want %q in it", reason, tt.reason)
+			reason := r.Records(t)[0].Reason
+			if asked := "PUT " + d.URL + "/v1/" + tt.path + ": "; !strings.Contains(reason, asked) || !strings.Contains(reason, tt.reason) {
+				t.Errorf("reason: got %q, want %q and %q in it", reason, asked, tt.reason)
 			}
 			if got := d.count("PUT sys/wrapping/unwrap"); got != tt.unwraps || len(shown) != 0 {
 				t.Errorf("got %d unwraps and %d logins, want %d and none", got, len(shown), tt.unwraps)
