@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -132,6 +133,7 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 		}
 		return eraUnknown, true, undiscovered(err)
 	}
+	defer f.endLater(f.upstream.timeout)()
 	m, err := a.next(b)
 	for err == nil && m.Kind == mcp.None {
 		m, err = a.next(b)
@@ -155,6 +157,16 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 		failed = nil
 	}
 	return found, c.ctx.Err() == nil, failed
+}
+
+// endLater ends f as one whose answer does not come, unless stop is called within that
+// time: a stream may be silent for long, and others wait for what it says. There is no
+// end where after is 0.
+func (f *call) endLater(after time.Duration) (stop func() bool) {
+	if after <= 0 {
+		return func() bool { return true }
+	}
+	return time.AfterFunc(after, func() { f.end(tooSlow()) }).Stop
 }
 
 // undiscovered is why a call whose upstream gave no answer to server/discover is not sent:
