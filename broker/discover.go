@@ -133,7 +133,10 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 		}
 		return eraUnknown, true, undiscovered(err)
 	}
-	defer f.endLater(f.upstream.timeout)()
+	silent := undiscovered(tooSlow()) // a stream may be silent for long, and others wait for what it says
+	if after := f.upstream.timeout; after > 0 {
+		defer time.AfterFunc(after, func() { f.end(silent) }).Stop()
+	}
 	m, err := a.next(b)
 	for err == nil && m.Kind == mcp.None {
 		m, err = a.next(b)
@@ -149,6 +152,8 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 		failed = fault.New("forward", fault.Unavailable, fmt.Sprintf(
 			"the upstream can't be reached: what stands before it answered with HTTP status %d; the call was not sent", status))
 		err = failed
+	case errors.Is(err, silent):
+		failed = err
 	case errors.Is(err, io.EOF):
 		err = notAnswered(a.resp)
 	}
@@ -157,16 +162,6 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 		failed = nil
 	}
 	return found, c.ctx.Err() == nil, failed
-}
-
-// endLater ends f as one whose answer does not come, unless stop is called within that
-// time: a stream may be silent for long, and others wait for what it says. There is no
-// end where after is 0.
-func (f *call) endLater(after time.Duration) (stop func() bool) {
-	if after <= 0 {
-		return func() bool { return true }
-	}
-	return time.AfterFunc(after, func() { f.end(tooSlow()) }).Stop
 }
 
 // undiscovered is why a call whose upstream gave no answer to server/discover is not sent:
