@@ -88,6 +88,6 @@ func (w *watch) stop() {
 	}
 	if len(w.got) > 0 {
 		w.peer.in.unread(w.got)
-		w.got = w.got[:0]
+		w.got = nil // it may be long
 	}
 }
