@@ -178,7 +178,7 @@ func (b *Broker) attest(c *call) (err error) {
 }
 
 // lease gets the credential, held or minted. While it is minted, the connection to the
-// upstream is made.
+// upstream is made; that takes a while, so that the evidence must still hold after it.
 func (b *Broker) lease(c *call) (err error) {
 	if c.injection == nil {
 		return nil
@@ -191,7 +191,14 @@ func (b *Broker) lease(c *call) (err error) {
 		return nil
 	}
 	c.upstream.ready(c.injection)
-	c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, from, request)
+	if c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, from, request); err != nil {
+		return err
+	}
+	c.judging.Lock()
+	defer c.judging.Unlock()
+	if err = c.stillProven(); err != nil {
+		c.credential = providers.Credential{} // the call does not use it
+	}
 	return err
 }
 

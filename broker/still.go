@@ -50,8 +50,8 @@ func (c *call) stands(now time.Time) error {
 	return nil
 }
 
-// stillProven returns nil when the evidence that opened a stream would open it
-// now: it may have ended, and so may the trust in who signed it.
+// stillProven returns nil when the evidence that began a call would begin it now: it
+// may have ended, and so may the trust in who signed it. The caller holds judging.
 func (c *call) stillProven() error {
 	if err := c.snap.chain.Check(c.identity); err != nil {
 		return err
