@@ -159,6 +159,10 @@ func (b *Broker) exchange(c *call) (*http.Response, *injector.Scrubber, error) {
 	if err := b.lease(c); err != nil {
 		return nil, nil, err
 	}
+	if err := c.proven(); err != nil {
+		c.credential = providers.Credential{} // it is not used
+		return nil, nil, err
+	}
 	receipt, err := b.record(c)
 	if err != nil {
 		return nil, nil, err
@@ -178,7 +182,7 @@ func (b *Broker) attest(c *call) (err error) {
 }
 
 // lease gets the credential, held or minted. While it is minted, the connection to the
-// upstream is made; that takes a while, so that the evidence must still hold after it.
+// upstream is made.
 func (b *Broker) lease(c *call) (err error) {
 	if c.injection == nil {
 		return nil
@@ -191,14 +195,7 @@ func (b *Broker) lease(c *call) (err error) {
 		return nil
 	}
 	c.upstream.ready(c.injection)
-	if c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, from, request); err != nil {
-		return err
-	}
-	c.judging.Lock()
-	defer c.judging.Unlock()
-	if err = c.stillProven(); err != nil {
-		c.credential = providers.Credential{} // the call does not use it
-	}
+	c.credential, c.cached, err = c.snap.pool.Lease(c.ctx, from, request)
 	return err
 }
 

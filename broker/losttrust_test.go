@@ -1,7 +1,10 @@
 package broker_test
 
 import (
+	"bufio"
 	"fmt"
+	"io"
+	"net"
 	"net/http"
 	"sync"
 	"testing"
@@ -38,5 +41,37 @@ func TestTrustThatIsLostWhileACredentialIsMinted(t *testing.T) {
 	}
 	if rec := w.decision(a.refusal(t).Call); rec.Allow || rec.Fault != fault.Unauthenticated.String() {
 		t.Errorf("record: got %+v", rec)
+	}
+}
+
+// So it is where the trust ends while the body of the call comes.
+func TestTrustThatIsLostWhileABodyComes(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	w.wantOK(w.call(), "result") // the credential is held
+	conn, err := net.Dial("tcp", w.plain)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = conn.Close() }()
+	text := toolCall("lookup_order")
+	_, _ = fmt.Fprintf(conn, "POST /mcp/orders HTTP/1.1\r\nHost: %s\r\nAuthorization: Bearer %s\r\nContent-Type: application/json\r\n"+
+		"Accept: application/json, text/event-stream\r\nContent-Length: %d\r\nExpect: 100-continue\r\n\r\n", w.plain, w.agent, len(text))
+	in := bufio.NewReader(conn)
+	if line, err := in.ReadString('\n'); err != nil || line != "HTTP/1.1 100 Continue\r\n" { // it believed the evidence
+		t.Fatalf("got %q, %v", line, err)
+	}
+	_, _ = in.ReadString('\n')
+	other := w.call(to("/mcp/nobody"))
+	w.domain.Rotate(trustdomain.DropOld)
+	w.await("the broker to believe the new key alone", func() bool { return w.do(other).status == http.StatusUnauthorized })
+	_, _ = io.WriteString(conn, text)
+	resp, err := http.ReadResponse(in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusUnauthorized || w.upstream.taken() != 1 {
+		t.Errorf("got %d, and %d calls at the upstream, want 401 and the first alone", resp.StatusCode, w.upstream.taken())
 	}
 }
