@@ -157,7 +157,7 @@ func (b *Broker) aside(c *call, within time.Duration, do func(*call)) {
 // apart returns a call with everything of c that a message on its behalf needs,
 // and a context of its own.
 func (c *call) apart(ctx context.Context) *call {
-	a := &call{r: c.r, from: c.from, snap: c.snap, id: c.id, started: c.started, identity: c.identity, name: c.name, upstream: c.upstream}
+	a := &call{r: c.r, from: c.from, snap: c.snap, id: c.id, started: c.started, identity: c.identity, trusted: c.trustedAt(), name: c.name, upstream: c.upstream}
 	a.ctx, a.end = context.WithCancelCause(ctx)
 	return a
 }

@@ -159,6 +159,10 @@ func (b *Broker) exchange(c *call) (*http.Response, *injector.Scrubber, error) {
 	if err := b.lease(c); err != nil {
 		return nil, nil, err
 	}
+	if err := c.proven(); err != nil {
+		c.credential = providers.Credential{} // it is not used
+		return nil, nil, err
+	}
 	receipt, err := b.record(c)
 	if err != nil {
 		return nil, nil, err

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"time"
 
 	"github.com/go-json-experiment/json"
 
@@ -146,6 +147,10 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 		}
 		return eraUnknown, true, undiscovered(err)
 	}
+	silent := undiscovered(tooSlow()) // a stream may be silent for long, and others wait for what it says
+	if after := f.upstream.timeout; after > 0 {
+		defer time.AfterFunc(after, func() { f.end(silent) }).Stop()
+	}
 	m, err := a.next(b)
 	for err == nil && m.Kind == mcp.None {
 		m, err = a.next(b)
@@ -164,6 +169,8 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 		failed = fault.New("forward", fault.Unavailable, fmt.Sprintf(
 			"the upstream can't be reached: what stands before it answered with HTTP status %d; the call was not sent", status))
 		err = failed
+	case errors.Is(err, silent):
+		failed = err
 	case errors.Is(err, io.EOF):
 		err = notAnswered(a.resp)
 	}

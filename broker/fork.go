@@ -26,7 +26,7 @@ type worded struct {
 // is held to the same strict reading as what was received. It ends when c does;
 // the caller ends it sooner by its end.
 func (b *Broker) fork(c *call, m worded) (*call, error) {
-	f := &call{r: c.r, from: c.from, snap: c.snap, id: c.id, started: c.started, identity: c.identity,
+	f := &call{r: c.r, from: c.from, snap: c.snap, id: c.id, started: c.started, identity: c.identity, trusted: c.trustedAt(),
 		name: m.upstream, verb: m.verb, body: m.body, whole: true, session: m.session, header: make(http.Header, 8)}
 	f.ctx, f.end = context.WithCancelCause(c.ctx)
 	f.header["Accept"] = []string{"application/json, text/event-stream"}

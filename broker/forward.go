@@ -54,11 +54,11 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 		c.unanswered = ok && f.Op == "forward"
 		return nil, nil, masked(c.ctx, err, scrub)
 	}
+	b.paced(c, resp) // before the first look at what is in it
 	if err := b.acceptable(c, resp); err != nil {
 		_ = resp.Body.Close()
 		return nil, nil, err
 	}
-	b.paced(c, resp)
 	return resp, scrub, nil
 }
 

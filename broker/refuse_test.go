@@ -579,6 +579,10 @@ func TestAPlainPostThatNamesAnotherMethodIsRefused(t *testing.T) {
 	w := open(t)
 	form := w.call(to("/http/api/items/7"), body("_method=DELETE"), with("Content-Type", "application/x-www-form-urlencoded"))
 	w.wantRefused(form, want{400, 0, "receive", fault.Invalid, `expected no "_method" in the body`, "shop", false})
+	w.do(w.call(to("/http/api/items/7"), body("_method=DELETE"), with("Content-Type", "application/json"), with("Connection", "Content-Type")))
+	if got := w.upstream.last(t); got.header.Get("Content-Type") != "application/json" {
+		t.Errorf("a body that was judged as JSON: got it sent with %v", got.header)
+	}
 	w.wantRefused(w.call(to("/http/api/items/7?a=1%20#x"), body("{}")), want{400, 0, "receive", fault.Invalid, "expected a query", "shop", false})
 }
 

@@ -50,8 +50,23 @@ func (c *call) stands(now time.Time) error {
 	return nil
 }
 
-// stillProven returns nil when the evidence that opened a stream would open it
-// now: it may have ended, and so may the trust in who signed it.
+// proven is stillProven before anything is sent: a body may come slowly, and minting
+// takes a while.
+func (c *call) proven() error {
+	c.judging.Lock()
+	defer c.judging.Unlock()
+	return c.stillProven()
+}
+
+// trustedAt returns the generation of the trust under which the evidence last held.
+func (c *call) trustedAt() uint64 {
+	c.judging.Lock()
+	defer c.judging.Unlock()
+	return c.trusted
+}
+
+// stillProven returns nil when the evidence that began a call would begin it now: it
+// may have ended, and so may the trust in who signed it. The caller holds judging.
 func (c *call) stillProven() error {
 	if err := c.snap.chain.Check(c.identity); err != nil {
 		return err

@@ -90,7 +90,9 @@ func passes(name string, plain bool) bool {
 }
 
 // connectionNamed returns the headers that Connection declares hop-by-hop. It is a
-// set, since each of very many headers may be looked for among as many names.
+// set, since each of very many headers may be looked for among as many names. The type
+// of a body is none: the body was judged by it, and without one some servers take it for
+// a form.
 func connectionNamed(h http.Header) map[string]bool {
 	values := h["Connection"]
 	if len(values) == 0 {
@@ -102,5 +104,6 @@ func connectionNamed(h http.Header) map[string]bool {
 			names[textproto.CanonicalMIMEHeaderKey(strings.TrimSpace(name))] = true
 		}
 	}
+	delete(names, "Content-Type")
 	return names
 }

@@ -104,6 +104,17 @@ func TestConnectionNamesCountOnce(t *testing.T) {
 	}
 }
 
+// What a body is said to be is judged, and so it is sent: without a type some servers
+// take it for a form.
+func TestTheTypeOfABodyIsNoConnectionsAffair(t *testing.T) {
+	in := http.Header{"Connection": {"close, content-type"}, "Content-Type": {"application/json"}}
+	for _, plain := range []bool{true, false} {
+		if out, _ := Strip(in, plain, nil); out.Get("Content-Type") != "application/json" {
+			t.Errorf("plain %t: got %v, want the type that was judged", plain, out)
+		}
+	}
+}
+
 // A server may take the first of several types or the last, and a body without
 // one for a form.
 func TestOverridesOfSeveralTypes(t *testing.T) {

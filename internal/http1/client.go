@@ -152,6 +152,7 @@ func (c *Client) put(k *conn) {
 		return
 	}
 	k.since = time.Now()
+	k.in.rest()
 	c.idle = append(c.idle, k)
 	if c.prune == nil {
 		c.prune = time.AfterFunc(c.options.Idle, c.pruned)

@@ -20,6 +20,14 @@ const firstBuffer = 4 << 10
 
 func (in *input) buffered() []byte { return in.buf[in.r:in.w] }
 
+// rest lets go of the room for a long head, where nothing is buffered: it may be long
+// until the next one comes.
+func (in *input) rest() {
+	if in.r == in.w && len(in.buf) > 2*firstBuffer {
+		in.buf, in.r, in.w = nil, 0, 0
+	}
+}
+
 // fill reads more, into a buffer of at most limit bytes. It returns io.EOF only
 // when nothing more comes.
 func (in *input) fill(limit int) error {

@@ -13,8 +13,12 @@ type lines struct {
 // field is a line with a header.
 type field struct{ text, name, value string }
 
-// mostLines is how many lines are remembered, which is more than most heads have.
-const mostLines = 32
+// mostLines is how many lines are remembered, which is more than most heads have, and
+// mostText how long they may be in all: what is remembered is kept while nothing is said.
+const (
+	mostLines = 32
+	mostText  = 8 << 10
+)
 
 // begin takes the first line of a head, and returns it and the others.
 func (l *lines) begin(head []byte) (start string, rest []byte) {
@@ -49,5 +53,12 @@ func (l *lines) end(n int) {
 	if n < len(l.fields) {
 		clear(l.fields[n:])
 		l.fields = l.fields[:n]
+	}
+	length := len(l.start)
+	for i := range l.fields {
+		length += len(l.fields[i].text)
+	}
+	if length > mostText {
+		*l = lines{}
 	}
 }

@@ -88,3 +88,24 @@ func TestHeadersAreEachRequestsOwn(t *testing.T) {
 		t.Errorf("got %v %v, want what came", second.header, err)
 	}
 }
+
+// A connection on which nothing is said keeps little of a long head that came on it.
+func TestALongHeadIsNotKept(t *testing.T) {
+	raw := "GET / HTTP/1.1\r\nHost: h\r\nLong: " + strings.Repeat("z", 30<<10) + "\r\n\r\n"
+	in := input{from: strings.NewReader(raw)}
+	if _, err := in.readRequest(32 << 10); err != nil {
+		t.Fatal(err)
+	}
+	in.rest()
+	kept := len(in.buf) + len(in.lines.start)
+	for _, f := range in.lines.fields {
+		kept += len(f.text)
+	}
+	if kept > 2*firstBuffer+mostText {
+		t.Errorf("%d bytes are kept, want at most %d", kept, 2*firstBuffer+mostText)
+	}
+	in.from = strings.NewReader("GET /2 HTTP/1.1\r\nHost: h\r\n\r\n")
+	if h, err := in.readRequest(32 << 10); err != nil || h.target != "/2" {
+		t.Errorf("the next head: got %q, %v", h.target, err)
+	}
+}

@@ -172,6 +172,7 @@ func (p *peer) await() bool {
 			wait = p.server.HeadTime
 		}
 		p.read.want = time.Now().Add(wait)
+		p.in.rest()
 		err := p.in.fill(p.server.MaxHead)
 		if !p.server.rest(p, false) || err != nil {
 			p.debug("read", err)

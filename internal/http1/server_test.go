@@ -391,6 +391,26 @@ func TestARequestEndsWithItsClient(t *testing.T) {
 	}
 }
 
+// A client that begins its next request and leaves has left.
+func TestARequestEndsWithAClientThatSaidMore(t *testing.T) {
+	began, ended := make(chan struct{}), make(chan struct{})
+	_, address := start(t, func(_ http.ResponseWriter, r *http.Request) {
+		close(began)
+		<-r.Context().Done()
+		close(ended)
+	})
+	conn := dial(t, address)
+	_, _ = io.WriteString(conn, "GET / HTTP/1.1\r\nHost: h\r\n\r\n")
+	<-began
+	_, _ = io.WriteString(conn, "GET /next HTTP/1.1\r\n")
+	_ = conn.Close()
+	select {
+	case <-ended:
+	case <-time.After(10 * time.Second):
+		t.Error("the request goes on without its client")
+	}
+}
+
 // A long request doesn't lose what its client says meanwhile.
 func TestTheNextRequestMayComeEarly(t *testing.T) {
 	began, goOn := make(chan struct{}), make(chan struct{})

@@ -49,15 +49,25 @@ func (w *watch) look() {
 	_ = w.peer.read.apply()
 	w.mu.Unlock()
 	defer close(ended)
-	var one [1]byte
-	n, err := w.peer.net.Read(one[:])
+	var some [512]byte
+	for {
+		n, err := w.peer.net.Read(some[:])
+		if !w.more(some[:n], err) {
+			return
+		}
+	}
+}
+
+// more takes what came, and returns whether to read on: who says more may leave too.
+func (w *watch) more(some []byte, err error) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.reading = false
-	w.got = append(w.got, one[:n]...)
+	w.got = append(w.got, some...)
+	w.reading = err == nil && w.armed && len(w.got) < w.peer.server.MaxHead
 	if err != nil && w.armed { // else it was stopped
 		w.peer.cancel()
 	}
+	return w.reading
 }
 
 // stop is called when the request has been served. What came of the next one is in
@@ -78,6 +88,6 @@ func (w *watch) stop() {
 	}
 	if len(w.got) > 0 {
 		w.peer.in.unread(w.got)
-		w.got = w.got[:0]
+		w.got = nil // it may be long
 	}
 }
