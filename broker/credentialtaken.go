@@ -2,6 +2,7 @@ package broker
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/http"
@@ -9,6 +10,9 @@ import (
 
 	"mintmark/internal/fault"
 )
+
+// errNotTaken is what the upstream says to a credential that it does not take.
+var errNotTaken = errors.New("status 401")
 
 // credentialTaken refuses an answer of 401 to an injected credential: how to log in
 // is none of the agent's affair. It may call again where another credential is minted
@@ -37,5 +41,5 @@ func (b *Broker) credentialTaken(c *call, status int) error {
 		hint, what = "the upstream refused the stored key that is registered for it; calling again is of no use until an operator of the broker has replaced that key", "the stored key"
 	}
 	return fault.Wrap("forward", fault.BadUpstream, hint,
-		fmt.Errorf("status 401 to %s of provider %s, put there by scheme %s", what, c.injection.provider, c.injection.name))
+		fmt.Errorf("%w to %s of provider %s, put there by scheme %s", errNotTaken, what, c.injection.provider, c.injection.name))
 }

@@ -101,11 +101,22 @@ func (b *Broker) joinQuestion(c *call, speaks *speaks) (q *eraAsked, own bool, e
 func (b *Broker) learnEra(c *call) error {
 	speaks := &c.snap.upstreams[c.name].speaks
 	e, asked, err := b.discover(c)
-	if err != nil && era(speaks.learned.Load()) == eraUnknown {
+	never := era(speaks.learned.Load()) == eraUnknown
+	switch {
+	case err != nil && never && notTaken(err) == nil:
 		return err
-	}
-	if asked {
+	case asked && (err == nil || !never):
 		speaks.learn(e, b.clock())
+	}
+	return nil
+}
+
+// notTaken returns err where it is the upstream's refusal of the credential, and otherwise
+// nil. The call passes then, and is refused as well; once the credential is another one, the
+// next call asks again.
+func notTaken(err error) error {
+	if errors.Is(err, errNotTaken) {
+		return err
 	}
 	return nil
 }
@@ -143,7 +154,8 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 	a, err := b.asks(f)
 	if err != nil {
 		if c.ctx.Err() != nil || !f.unanswered {
-			return eraUnknown, c.ctx.Err() == nil && fault.KindOf(err) == fault.BadUpstream, nil
+			asked = c.ctx.Err() == nil && fault.KindOf(err) == fault.BadUpstream
+			return eraUnknown, asked, notTaken(err)
 		}
 		return eraUnknown, true, undiscovered(err)
 	}

@@ -37,6 +37,20 @@ func TestAnUpstreamThatWasDownIsAskedAgain(t *testing.T) {
 	}
 }
 
+// Once a key that the upstream refused is replaced, the next call is bridged, and not sent
+// as it is for as long as what was learned is kept.
+func TestARefusedCredentialTeachesNothing(t *testing.T) {
+	t.Parallel()
+	w, a, _ := learning(t)
+	a.answers(says(http.StatusUnauthorized, "text/plain", ""))
+	w.do(w.lookedUp())
+	a.ask.Store(nil)
+	w.wantOK(w.lookedUp(), `order 7`)
+	if a.asked.Load() != 2 || a.asItIs() != 1 {
+		t.Errorf("got %d questions and %d calls as they are, want 2 and the first", a.asked.Load(), a.asItIs())
+	}
+}
+
 // Where many call an upstream that gives no answer, one asks, and the others fail with it.
 func TestOneAsksForAll(t *testing.T) {
 	t.Parallel()
