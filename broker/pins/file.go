@@ -46,7 +46,7 @@ func (f file) read() (pinned, stamp, error) {
 		return known, stamp{}, nil
 	}
 	if err != nil {
-		return nil, stamp{}, fmt.Errorf("read the pinned tools: %w", err)
+		return nil, stamp{}, f.failed("read", err)
 	}
 	defer func() { _ = opened.Close() }()
 	info, err := opened.Stat()
@@ -66,6 +66,11 @@ func (f file) read() (pinned, stamp, error) {
 	return known, stampOf(info), nil
 }
 
+// failed says what the file was wanted for, what came and what to do.
+func (f file) failed(to string, err error) error {
+	return fmt.Errorf("%s the pinned tools: %w", to, owned.Advised(filepath.Dir(f.path), err))
+}
+
 func stampOf(info fs.FileInfo) stamp { return stamp{info.ModTime(), info.Size()} }
 
 func (f file) changed(since stamp) bool {
@@ -81,7 +86,7 @@ func (f file) changed(since stamp) bool {
 func (f file) hold() (unlock func(), err error) {
 	lock, err := f.openLock()
 	if err != nil {
-		return nil, fmt.Errorf("lock the pinned tools: %w", err)
+		return nil, f.failed("lock", err)
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), f.patience)
 	defer cancel()
@@ -90,7 +95,7 @@ func (f file) hold() (unlock func(), err error) {
 		return nil, fmt.Errorf("lock the pinned tools: expected %s within %s, got one that another process holds; see who does: fuser %s", f.lock, f.patience, f.lock)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock the pinned tools: %w", err)
+		return nil, f.failed("lock", err)
 	}
 	return func() { _ = lock.Close() }, nil
 }
@@ -134,7 +139,7 @@ func (f file) write(known pinned) (stamp, error) {
 	}
 	next, err := os.CreateTemp(filepath.Dir(f.path), "pins-*") // mode 0600
 	if err != nil {
-		return stamp{}, fmt.Errorf("write the pinned tools: %w", err)
+		return stamp{}, f.failed("write", err)
 	}
 	defer func() { _ = os.Remove(next.Name()) }() // fails once it is renamed
 	_, err = next.Write(append(content, '\n'))
@@ -143,7 +148,7 @@ func (f file) write(known pinned) (stamp, error) {
 		err = os.Rename(next.Name(), f.path)
 	}
 	if err != nil {
-		return stamp{}, fmt.Errorf("write the pinned tools: %w", err)
+		return stamp{}, f.failed("write", err)
 	}
 	_ = f.syncDir(filepath.Dir(f.path)) // where that fails the new one is in force all the same
 	return stampOf(info), nil

@@ -1,10 +1,12 @@
 package pins_test
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -169,6 +171,54 @@ func TestAFileThatCanNotBeWritten(t *testing.T) {
 		t.Error("register: got no error, want one")
 	}
 	wantPending(t, p, "lookup", true)
+}
+
+// Of a file that can't be used it is said what it was wanted for, where, and what to do.
+func TestWhatTheFileSystemRefusesIsSaidWithWhatToDo(t *testing.T) {
+	const inTheWay = ": look at what stands there, and remove it if nobody needs it"
+	for name, tt := range map[string]struct {
+		spoil    func(dir string) error
+		to, next string
+	}{
+		"a directory that is gone": {os.RemoveAll, "lock", ": make it, or name another and restart the broker"},
+		"a file in its place":      {func(dir string) error { return errors.Join(os.RemoveAll(dir), os.WriteFile(dir, nil, 0o600)) }, "lock", inTheWay},
+		"a lock that is none":      {func(dir string) error { return os.Mkdir(filepath.Join(dir, "pins.lock"), 0o700) }, "lock", inTheWay},
+		"a loop in its place":      {func(dir string) error { return os.Symlink("pins.json", filepath.Join(dir, "pins.json")) }, "read", inTheWay},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := filepath.Join(t.TempDir(), "state")
+			p := open(t, dir)
+			if err := tt.spoil(dir); err != nil {
+				t.Fatal(err)
+			}
+			_, err := p.Observe("orders", map[string]string{"lookup": "a"})
+			if want := tt.to + " the pinned tools: expected " + dir + " to be a directory that "; err == nil || !strings.Contains(err.Error(), want) || !strings.HasSuffix(err.Error(), tt.next) {
+				t.Errorf("got %v, want %q and %q", err, want, tt.next)
+			}
+		})
+	}
+}
+
+// A file that can't take the place of the old one is one that is not written.
+func TestWhatCannotBeWrittenIsSaidWithWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	p := open(t, dir)
+	p.SetPatience(time.Millisecond)
+	free := locked(t, dir)
+	if _, err := p.Observe("orders", map[string]string{"lookup": "a"}); err == nil {
+		t.Fatal("got no error, want the first definition not to be written yet")
+	}
+	free()
+	p.SetPatience(time.Hour)
+	err := p.Write(func() {
+		if err := os.Mkdir(filepath.Join(dir, "pins.json"), 0o700); err != nil {
+			t.Error(err)
+		}
+	}, func() {})
+	const next = ": look at what stands there, and remove it if nobody needs it"
+	if err == nil || !strings.Contains(err.Error(), "write the pinned tools: expected "+dir+" to be") || !strings.HasSuffix(err.Error(), next) {
+		t.Errorf("got %v, want it told with %q", err, next)
+	}
 }
 
 // A broker and a command that write at the same time lose nothing.

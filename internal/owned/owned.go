@@ -65,7 +65,7 @@ func Keep(f *os.File, replaced fs.FileInfo) error {
 		return err
 	}
 	if err := f.Chown(uid, gid); err != nil {
-		return fmt.Errorf("expected to run as %s, to whom %s belongs, got %s: run it as that user: %w", User(uid).Name(), replaced.Name(), Me().Name(), err)
+		return advised{fmt.Errorf("expected to run as %s, to whom %s belongs, got %s: run it as that user: %w", User(uid).Name(), replaced.Name(), Me().Name(), err)}
 	}
 	return nil
 }

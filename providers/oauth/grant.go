@@ -120,17 +120,40 @@ type idJAGGrant struct {
 }
 
 // mint gets the assertion of the identity provider, which is for the resource's
-// authorization server and for one use, and shows it there.
+// authorization server and for one use, and shows it there. One that brought no token is
+// good until it ends, so it is ended where it can be.
 func (g idJAGGrant) mint(ctx context.Context, m *mint) (*oauth2.Token, error) {
-	return m.ask(ctx, func() (url.Values, error) {
+	var shown []string
+	token, err := m.ask(ctx, func() (url.Values, error) {
 		assertion, err := g.assertion(ctx, m)
 		if err != nil {
 			return nil, err
 		}
+		shown = append(shown, assertion)
 		v := m.params(jwtBearer)
 		v.Set("assertion", assertion)
 		return v, nil
 	})
+	if token == nil {
+		for _, assertion := range shown {
+			err = g.withdraw(ctx, assertion, err)
+		}
+	}
+	return token, err
+}
+
+// withdraw has the identity provider end an assertion, and adds to err, for which it
+// brought no token, what became of it.
+func (g idJAGGrant) withdraw(ctx context.Context, assertion string, err error) error {
+	at, unknown := g.idp.where.find(ctx)
+	if unknown != nil || at.revocation == "" || g.idp.irrevocable.Load() {
+		return err
+	}
+	became := fmt.Errorf("of the identity provider's assertion: %w", g.giveBack(ctx, at, assertion))
+	if cause := errors.Unwrap(err); cause != nil {
+		became = fmt.Errorf("%w; %w", cause, became)
+	}
+	return fault.Wrap("lease", fault.KindOf(err), fault.HintOf(err), became)
 }
 
 func (g idJAGGrant) assertion(ctx context.Context, m *mint) (string, error) {

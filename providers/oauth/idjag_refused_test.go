@@ -104,6 +104,39 @@ func TestWhatIsNoAssertionIsRevokedAtItsIdentityProvider(t *testing.T) {
 	}
 }
 
+// An assertion for which the resource's server gave nothing is good until it ends: it is
+// ended at its identity provider where that can be, and the record says what became of it.
+func TestAnAssertionThatIsRefusedIsRevokedAtItsIdentityProvider(t *testing.T) {
+	const of = "; of the identity provider's assertion: "
+	for name, tt := range map[string]struct {
+		answer string // of the resource's server
+		status int    // of the revocation
+		kind   fault.Kind
+		reason string
+		told   bool
+	}{
+		"refused":                 {`{"error":"invalid_grant"}`, 200, fault.Internal, of + "it is revoked", true},
+		"no token":                {`{}`, 200, fault.Unavailable, of + "it is revoked", true},
+		"it fails to revoke":      {`{"error":"invalid_grant"}`, 503, fault.Internal, of + "it is not revoked, and ends by itself", true},
+		"no endpoint to do it at": {`{"error":"invalid_grant"}`, 0, fault.Internal, "invalid_grant", false},
+	} {
+		t.Run(name, func(t *testing.T) {
+			idp, resource := &server{answer: assertionGrant, status: tt.status}, &server{answer: tt.answer, status: 200}
+			r := providertest.One(t, open(t, with(t, resource.start(t), idp), providers.Env{}), canary)
+			r.Refused(t, providers.Request{}, tt.kind)
+			r.Stop(t)
+			got := idp.ended()
+			if tt.told != (len(got) > 0) || tt.told && got[0] != "the-grant" || len(resource.ended()) != 0 {
+				t.Errorf("got %q revoked there and %d at the resource's server, want the assertion there: %t", got, len(resource.ended()), tt.told)
+			}
+			reason := r.Records(t)[0].Reason
+			if !strings.Contains(reason, tt.reason) || strings.Contains(reason, of) != tt.told || strings.Contains(reason, "the-grant") {
+				t.Errorf("got the reason %q, want %q", reason, tt.reason)
+			}
+		})
+	}
+}
+
 // What the resource's server issued for an assertion and the broker refuses is revoked at
 // that server, and the identity provider hears nothing of it.
 func TestRefusedTokensOfAnAssertionAreRevokedAtTheirServer(t *testing.T) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"syscall"
 
 	"github.com/go-json-experiment/json"
@@ -25,13 +26,13 @@ func (s store) resume() error {
 		return nil
 	}
 	if err != nil {
-		return notResumed(err)
+		return s.notResumed(err)
 	}
 	n := &next{file: f, path: s.path}
 	k, whole, err := n.left()
 	if err != nil {
 		_ = f.Close()
-		return notResumed(err)
+		return s.notResumed(err)
 	}
 	defer n.drop()
 	if whole && k.Token != "" {
@@ -40,8 +41,8 @@ func (s store) resume() error {
 	return nil
 }
 
-func notResumed(err error) error {
-	return fmt.Errorf("go on after a write of the state that was cut short: %w", err)
+func (s store) notResumed(err error) error {
+	return fmt.Errorf("go on after a write of the state that was cut short: %w", owned.Advised(filepath.Dir(s.path), err))
 }
 
 // left returns what a file that was left holds, and whether that is whole. Only a file

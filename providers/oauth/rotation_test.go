@@ -146,20 +146,33 @@ func TestRefreshTokenOutlivesAnOutage(t *testing.T) {
 
 // What cannot be kept is not asked for: the token would be spent for nothing.
 func TestStateThatCannotBeUsed(t *testing.T) {
-	for name, spoil := range map[string]func(t *testing.T, state string){
-		"readable by others": func(t *testing.T, state string) { write(t, state, `{}`, 0o640) },
-		"not ours":           func(t *testing.T, state string) { write(t, state, canary, 0o600) },
-		"a folder": func(t *testing.T, state string) {
-			if err := os.MkdirAll(state, 0o700); err != nil {
+	const inTheWay = "look at what stands there, and remove it if nobody needs it"
+	mkdir := func(t *testing.T, dir string) {
+		if err := os.MkdirAll(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for name, tt := range map[string]struct {
+		spoil      func(t *testing.T, state string)
+		said, next string
+	}{
+		"readable by others":  {func(t *testing.T, state string) { write(t, state, `{}`, 0o640) }, "read the state: expected ", "to have mode 0600, got 0640: whoever could read it may have the grant: authorize anew, or chmod 600 it if nobody could"},
+		"not ours":            {func(t *testing.T, state string) { write(t, state, canary, 0o600) }, "read the state: expected ", "remove it and authorize anew"},
+		"a folder":            {mkdir, "read the state: expected ", "to be a regular file, got a directory: remove it, or name another"},
+		"below a file":        {func(t *testing.T, state string) { write(t, filepath.Dir(state), "", 0o600) }, "lock the state: expected ", inTheWay},
+		"a lock that is none": {func(t *testing.T, state string) { mkdir(t, state+".lock") }, "lock the state: expected ", inTheWay},
+		"a loop": {func(t *testing.T, state string) {
+			mkdir(t, filepath.Dir(state))
+			if err := os.Symlink(state, state); err != nil {
 				t.Fatal(err)
 			}
-		},
-		"below a file": func(t *testing.T, state string) { write(t, filepath.Dir(state), "", 0o600) },
+		}, "read the state: expected ", inTheWay},
+		"a next one in the way": {func(t *testing.T, state string) { mkdir(t, filepath.Join(filepath.Dir(state), ".tickets.next")) }, "cut short: expected ", inTheWay},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := &rotating{}
 			c := s.config(t)
-			spoil(t, s.state)
+			tt.spoil(t, s.state)
 			r := providertest.One(t, open(t, c, providers.Env{}), canary)
 			defer r.Stop(t)
 			if hint := r.Refused(t, providers.Request{}, fault.Internal); hint != "the broker cannot keep the state of the credential provider" {
@@ -167,6 +180,9 @@ func TestStateThatCannotBeUsed(t *testing.T) {
 			}
 			if s.n != 0 {
 				t.Errorf("got %d requests, want none", s.n)
+			}
+			if reason := r.Records(t)[0].Reason; !strings.Contains(reason, tt.said+filepath.Dir(s.state)) || !strings.HasSuffix(reason, tt.next) {
+				t.Errorf("reason: got %q, want %q with the place, and %q", reason, tt.said, tt.next)
 			}
 		})
 	}

@@ -16,7 +16,9 @@ import (
 
 	"github.com/go-json-experiment/json"
 
+	"mintmark/internal/filekind"
 	"mintmark/internal/filelock"
+	"mintmark/internal/owned"
 )
 
 // kept is the content of a state file. It is secret.
@@ -47,11 +49,11 @@ func (k kept) signer() (crypto.Signer, error) {
 	}
 	key, err := x509.ParsePKCS8PrivateKey(k.Key)
 	if err != nil {
-		return nil, errors.New("read the state: expected a key of PKCS 8, got something else")
+		return nil, errors.New("read the state: expected a key of PKCS 8, got something else: remove it and authorize anew")
 	}
 	signer, ok := key.(crypto.Signer)
 	if !ok {
-		return nil, errors.New("read the state: expected a key that signs, got another")
+		return nil, errors.New("read the state: expected a key that signs, got another: remove it and authorize anew")
 	}
 	return signer, nil
 }
@@ -64,21 +66,26 @@ const maxState = 256 << 10
 // what is in it.
 type store struct{ path string }
 
+// failed says what the file was wanted for, what came and what to do.
+func (s store) failed(to string, err error) error {
+	return fmt.Errorf("%s the state: %w", to, owned.Advised(filepath.Dir(s.path), err))
+}
+
 // hold locks the file until unlock, or until this process ends.
 func (s store) hold(ctx context.Context) (unlock func(), err error) {
 	if err := os.MkdirAll(filepath.Dir(s.path), 0o700); err != nil {
-		return nil, fmt.Errorf("lock the state: %w", err)
+		return nil, s.failed("lock", err)
 	}
 	lock, err := os.OpenFile(s.path+".lock", os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("lock the state: %w", err)
+		return nil, s.failed("lock", err)
 	}
 	err = filelock.Lock(ctx, lock)
 	if errors.Is(err, filelock.ErrHeld) {
-		return nil, fmt.Errorf("lock the state: expected %s.lock in time, got one that another owner holds", s.path)
+		return nil, fmt.Errorf("lock the state: expected %s.lock in time, got one that another owner holds; see who does: fuser %s.lock", s.path, s.path)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("lock the state: %w", err)
+		return nil, s.failed("lock", err)
 	}
 	if err := s.resume(); err != nil {
 		_ = lock.Close()
@@ -95,19 +102,21 @@ func (s store) read() (kept, error) {
 		return kept{}, nil
 	}
 	if err != nil {
-		return kept{}, fmt.Errorf("read the state: %w", err)
+		return kept{}, s.failed("read", err)
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return kept{}, fmt.Errorf("read the state: %w", err)
+		return kept{}, s.failed("read", err)
 	}
-	if mode := info.Mode(); !mode.IsRegular() || mode.Perm()&0o077 != 0 {
-		return kept{}, fmt.Errorf("read the state: expected %s to be a file of mode 0600, got %v", s.path, mode)
+	if mode := info.Mode(); !mode.IsRegular() {
+		return kept{}, fmt.Errorf("read the state: expected %s to be a regular file, got %s: remove it, or name another", s.path, filekind.Name(mode))
+	} else if mode.Perm()&0o077 != 0 {
+		return kept{}, fmt.Errorf("read the state: expected %s to have mode 0600, got %#o: whoever could read it may have the grant: authorize anew, or chmod 600 it if nobody could", s.path, mode.Perm())
 	}
 	content, err := io.ReadAll(io.LimitReader(f, maxState))
 	if err != nil {
-		return kept{}, fmt.Errorf("read the state: %w", err)
+		return kept{}, s.failed("read", err)
 	}
 	var k kept
 	if json.Unmarshal(content, &k) != nil {
@@ -142,12 +151,12 @@ func (s store) nextPath() string {
 func (s store) begin() (*next, error) {
 	f, err := os.OpenFile(s.nextPath(), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("write the state: %w", err)
+		return nil, s.failed("write", err)
 	}
 	n := &next{file: f, path: s.path}
 	if _, err := f.Write(make([]byte, 4096)); err != nil {
 		n.drop()
-		return nil, fmt.Errorf("write the state: %w", err)
+		return nil, s.failed("write", err)
 	}
 	return n, nil
 }
@@ -157,7 +166,7 @@ func (s store) begin() (*next, error) {
 func (n *next) keep(k kept) error {
 	content, err := json.Marshal(k)
 	if err != nil {
-		return fmt.Errorf("write the state: %w", err)
+		return store{n.path}.failed("write", err)
 	}
 	_, err = n.file.WriteAt(content, 0)
 	err = errors.Join(err, n.file.Truncate(int64(len(content))))
@@ -169,7 +178,7 @@ func (n *next) keep(k kept) error {
 		err = syncDir(filepath.Dir(n.path))
 	}
 	if err != nil {
-		return fmt.Errorf("write the state: %w", err)
+		return store{n.path}.failed("write", err)
 	}
 	return nil
 }
