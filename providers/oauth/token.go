@@ -65,6 +65,7 @@ func (a *authority) once(ctx context.Context, at endpoints, b *bond, params form
 	maps.Copy(own, shown.params)
 	client := *a.showing(shown)
 	var seen unread
+	defer seen.wipe()
 	client.Transport = jsonOnly{proving{next: client.Transport, key: b.key, nonces: a.nonces, env: a.env}, &seen}
 	// A new source each time caches nothing. What it calls client credentials is
 	// any request of a client: the grant is among the parameters.

@@ -1,7 +1,6 @@
 package oauth
 
 import (
-	"bytes"
 	"io"
 
 	"github.com/go-json-experiment/json"
@@ -10,7 +9,21 @@ import (
 
 // unread keeps a good answer while it is read, since of one that is at fault the library
 // gives no token: the server issued it all the same.
-type unread struct{ answer bytes.Buffer }
+type unread struct{ answer []byte }
+
+// Write keeps what was read.
+func (u *unread) Write(b []byte) (int, error) {
+	if len(u.answer)+len(b) > cap(u.answer) {
+		larger := append(make([]byte, 0, max(4<<10, 2*(len(u.answer)+len(b)))), u.answer...)
+		u.wipe()
+		u.answer = larger
+	}
+	u.answer = append(u.answer, b...)
+	return len(b), nil
+}
+
+// wipe overwrites what was kept.
+func (u *unread) wipe() { clear(u.answer) }
 
 // body is an answer's, as much of which is kept as was read.
 type body struct {
@@ -19,7 +32,7 @@ type body struct {
 }
 
 func (u *unread) keep(answer io.ReadCloser) io.ReadCloser {
-	return body{io.TeeReader(answer, &u.answer), answer}
+	return body{io.TeeReader(answer, u), answer}
 }
 
 // token returns what was issued in an answer that the library refused, or nil. Its end is
@@ -28,7 +41,7 @@ func (u *unread) token() *oauth2.Token {
 	var said struct {
 		Token string `json:"access_token"`
 	}
-	_ = json.Unmarshal(u.answer.Bytes(), &said) // what was read before the fault stays
+	_ = json.Unmarshal(u.answer, &said) // what was read before the fault stays
 	if said.Token == "" {
 		return nil
 	}
