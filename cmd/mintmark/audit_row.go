@@ -48,7 +48,7 @@ func why(r audit.Record) string {
 	switch {
 	case r.Kind == audit.Posture:
 		said = append(said, facts(r.Posture))
-	case r.Kind == audit.Decision && !r.Allow && len(r.Policies) > 0:
+	case r.Kind == audit.Decision && !r.Allow && len(r.Policies) > 0 && r.Step == "decide":
 		said = append(said, "posture: "+facts(r.Posture))
 	case r.Kind == audit.Admin && r.Bundle != "":
 		said = append(said, "bundle "+r.Bundle)

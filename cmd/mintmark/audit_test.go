@@ -62,9 +62,11 @@ func TestARowSaysWhatItIsAbout(t *testing.T) {
 	}{
 		{"a fact", shop + " scan=fail, 2h0m0s old, of scan/trivy", audit.Record{Kind: audit.Posture, Event: "changed", Subject: shop, Posture: fail}},
 		{"a denial on a fact", shop + " not scanned; posture: scan=fail, 2h0m0s old, of scan/trivy",
-			audit.Record{Kind: audit.Decision, Agent: shop, Reason: "not scanned", Policies: []string{"p"}, Posture: fail}},
+			audit.Record{Kind: audit.Decision, Agent: shop, Step: "decide", Reason: "not scanned", Policies: []string{"p"}, Posture: fail}},
 		{"a denial without one", shop + " not scanned; posture: no fact that is there and not stale",
-			audit.Record{Kind: audit.Decision, Agent: shop, Reason: "not scanned", Policies: []string{"p"}}},
+			audit.Record{Kind: audit.Decision, Agent: shop, Step: "decide", Reason: "not scanned", Policies: []string{"p"}}},
+		{"a refusal of what policies allowed", shop + " the upstream can't be reached",
+			audit.Record{Kind: audit.Decision, Agent: shop, Step: "forward", Reason: "the upstream can't be reached", Policies: []string{"p"}}},
 		{"a denial by no policy", shop + " nobody permits it", audit.Record{Kind: audit.Decision, Agent: shop, Reason: "nobody permits it"}},
 		{"a call", shop + " -", audit.Record{Kind: audit.Decision, Agent: shop, Allow: true, Policies: []string{"p"}, Bundle: "ab", Posture: fail}},
 		{"a bundle", "- bundle ab12", audit.Record{Kind: audit.Admin, Event: "bundle", Bundle: "ab12"}},
