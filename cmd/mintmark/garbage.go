@@ -25,6 +25,9 @@ func collectRarely(ctx context.Context) {
 	if os.Getenv("GOGC") != "" {
 		return
 	}
+	if os.Getenv("GOMEMLIMIT") == "" {
+		growInHugePages(spare + spare/4)
+	}
 	live := []metrics.Sample{{Name: "/gc/heap/live:bytes"}}
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
