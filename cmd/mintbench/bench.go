@@ -123,6 +123,9 @@ func secured(name string) bool { return strings.HasSuffix(name, "tls") }
 
 // once makes one load on one target.
 func (b *bench) once(ctx context.Context, t *load.Target, l string) error {
+	if err := b.rouse(ctx, t); err != nil {
+		return err
+	}
 	before, counted := b.allocations(ctx, t, l)
 	r, err := b.load(ctx, t, l)
 	if err := b.verdict(t, l, r, err); err != nil {
@@ -134,6 +137,17 @@ func (b *bench) once(ctx context.Context, t *load.Target, l string) error {
 	k := key{t.Name, l}
 	b.results[k] = append(b.results[k], r)
 	return nil
+}
+
+// rouse lets a target work for a third of a load's time before what counts: it rested while
+// all others had theirs, and what has much memory takes longer to have it at hand again. A
+// quick run, in which none rests for long, has no time for it.
+func (b *bench) rouse(ctx context.Context, t *load.Target) error {
+	if b.o.quick {
+		return nil
+	}
+	r, err := load.Closed(ctx, t, b.o.concurrency, b.o.duration/3)
+	return b.verdict(t, "warm-up", r, err)
 }
 
 // allocations returns Mintmark's count before or after the load that it is
