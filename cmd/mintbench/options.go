@@ -77,7 +77,7 @@ Mintmark keeps its connections. Clients keep theirs to every target.
 The load, the upstream and what is measured share this machine's processors:
 the figures compare with one another, not with those of another machine.
 
-  mintbench                       everything, less than 8 minutes
+  mintbench                       everything, less than 11 minutes
   mintbench -quick                the same in less than a minute, noisier
   mintbench -json                 one JSON object, last on the standard output
   mintbench -only direct,mintmark -policies 10000 -agents 1000
