@@ -36,7 +36,7 @@ func table() []arrow {
 	return []arrow{
 		{"cmd/...", []string{"..."}},
 
-		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "broker/escrow", "internal/http1", "internal/owned")},
+		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "broker/escrow", "internal/filekind", "internal/http1", "internal/owned")},
 		{"broker/console", leaves},
 		{"broker/bundle", []string{"internal/fault", "internal/egress", "internal/filekind"}},
 		{"broker/*", []string{"internal/fault", "internal/filekind", "internal/filelock", "internal/owned"}}, // the leaves
@@ -53,7 +53,7 @@ func table() []arrow {
 
 		{"attest", leaves},
 		{"attest/*", with("attest")},
-		{"attest/posture/*", with("attest", "attest/posture")},
+		{"attest/posture/*", with("attest", "attest/posture", "internal/filekind")},
 
 		{"internal/testenv", []string{"internal/trustdomain"}},
 		{"internal/*", nil},
