@@ -280,7 +280,7 @@ func sendError(ctx context.Context, err error) error {
 		return fault.Wrap("forward", fault.Unavailable, "the call was cancelled before the upstream answered", ctx.Err())
 	}
 	if _, ok := errors.AsType[*dialError](err); ok {
-		return unreached(err)
+		return notReached(err)
 	}
 	// From here on the upstream may have the call.
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {

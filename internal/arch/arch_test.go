@@ -41,10 +41,10 @@ func table() []arrow {
 		{"broker/bundle", []string{"internal/fault", "internal/egress", "internal/filekind"}},
 		{"broker/*", []string{"internal/fault", "internal/filekind", "internal/filelock", "internal/owned"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp", "internal/coding", "internal/dpop", "internal/egress", "internal/http1", "internal/wiped")},
+		{"injector", with("providers", "injector/mcp", "internal/coding", "internal/dpop", "internal/egress", "internal/http1", "internal/unreached", "internal/wiped")},
 		{"injector/mcp", []string{"internal/fault"}},
 
-		{"providers", with("attest", "internal/egress", "internal/wiped")},
+		{"providers", with("attest", "internal/egress", "internal/unreached", "internal/wiped")},
 		{"providers/*", with("attest", "providers", "providers/internal/*", "internal/dpop", "internal/filekind", "internal/filelock", "internal/owned")},
 		{"providers/internal/jwtkey", with("providers", "providers/internal/pemkey")},
 		{"providers/internal/*", with("providers")},
@@ -56,6 +56,7 @@ func table() []arrow {
 		{"attest/posture/*", with("attest", "attest/posture", "internal/filekind")},
 
 		{"internal/testenv", []string{"internal/trustdomain"}},
+		{"internal/unreached", []string{"internal/egress"}},
 		{"internal/*", nil},
 	}
 }
