@@ -89,5 +89,7 @@ func masked(ctx context.Context, err error, scrub *injector.Scrubber) error {
 	}
 	text := scrub.ErrorText(f.Err.Error())
 	_ = unhurried(ctx, scrub) // where ctx ends before, that is when the call fails
-	return fault.Wrap(f.Op, f.Kind, f.Hint, errors.New(text[:min(len(text), 256)]))
+	shown := *f
+	shown.Err = errors.New(text[:min(len(text), 256)])
+	return &shown
 }

@@ -51,10 +51,11 @@ func (e *dialError) Error() string { return "dial: " + e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
 // notReached explains that there is no connection. A certificate that is not taken is
-// mended where the upstream is registered: the record, which has the hint, says so too.
+// mended where the upstream is registered: the hint says so. What else it was is on record
+// alone, for it tells of the network that the broker is in.
 func notReached(err error) error {
-	hint, next := "the upstream can't be reached", ""
-	switch unreached.Why(err) {
+	hint, next, why := "the upstream can't be reached", "", unreached.Why(err)
+	switch why {
 	case unreached.OtherName:
 		hint += ": its certificate is for another name than its url has"
 		next = "compare the host in the upstream's url with the names in the certificate"
@@ -68,5 +69,26 @@ func notReached(err error) error {
 	if next != "" {
 		err = fmt.Errorf("%w; %s", err, next)
 	}
-	return fault.Wrap("forward", fault.Unavailable, hint, err)
+	return &fault.Error{Op: "forward", Kind: fault.Unavailable, Hint: hint, Why: onRecord(why), Err: err}
+}
+
+// onRecord is what the record says of a cause that the hint does not name.
+func onRecord(why unreached.Cause) string {
+	switch why {
+	case unreached.TimedOut:
+		return "no connection was made in time"
+	case unreached.Refused:
+		return "it refuses connections"
+	case unreached.NoRoute:
+		return "no way leads to its address"
+	case unreached.Barred:
+		return "its address is one that is called on no account, such as that of a cloud's metadata"
+	case unreached.Alert:
+		return "it ended TLS with an alert, as it does when it does not take the certificate that it is shown"
+	case unreached.NoTLS:
+		return "it does not speak TLS"
+	case unreached.Unresolved:
+		return "its host name does not resolve"
+	}
+	return ""
 }
