@@ -52,6 +52,7 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 	if err != nil {
 		f, ok := errors.AsType[*fault.Error](err)
 		c.unanswered = ok && f.Op == "forward"
+		_, c.silent = errors.AsType[*injector.NoAnswer](err)
 		return nil, nil, masked(c.ctx, err, scrub)
 	}
 	b.paced(c, resp) // before the first look at what is in it

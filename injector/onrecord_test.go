@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/url"
+	"os"
 	"strings"
 	"syscall"
 	"testing"
@@ -59,5 +60,29 @@ func TestAnUpstreamThatSpeaksNoTLS(t *testing.T) {
 	}
 	if fault.KindOf(err) != fault.Unavailable || fault.WhyOf(err) != "it does not speak TLS" {
 		t.Errorf("got %v, why %q", err, fault.WhyOf(err))
+	}
+}
+
+// A server of TLS 1.3 that does not take what it is shown says so when the call was written: no
+// answer is read then, and the record has why. Which of its errors net/http returns, that one or
+// one of the write, depends on what comes first.
+func TestAnAlertInPlaceOfAnAnswer(t *testing.T) {
+	alert := &net.OpError{Op: "remote error", Err: tls.AlertError(42)}
+	for _, tt := range []struct {
+		err  error
+		hint string
+		why  string
+	}{
+		{alert, "the upstream's answer could not be read; it may have carried the call out", "it ended TLS with an alert, as it does when it does not take the certificate that it is shown"},
+		{syscall.EPIPE, "the upstream's answer could not be read; it may have carried the call out", ""},
+		{os.ErrDeadlineExceeded, late, ""},
+	} {
+		err := sendError(t.Context(), tt.err)
+		if _, silent := errors.AsType[*NoAnswer](err); !silent || fault.KindOf(err) != fault.BadUpstream || fault.HintOf(err) != tt.hint || fault.WhyOf(err) != tt.why || !errors.Is(err, tt.err) {
+			t.Errorf("got %v, why %q, want %q and %q", err, fault.WhyOf(err), tt.hint, tt.why)
+		}
+	}
+	if _, silent := errors.AsType[*NoAnswer](errRefusedStream()); silent {
+		t.Error("a stream that was refused counts as no answer: it is one")
 	}
 }
