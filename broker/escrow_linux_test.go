@@ -116,7 +116,7 @@ func TestACopyOfABrokerThatRunsIsRefused(t *testing.T) {
 func TestTheEscrowIsFixedWhileTheBrokerRuns(t *testing.T) {
 	t.Parallel()
 	w := open(t)
-	if err := w.change("mintmark.yaml", "providers:\n", "escrow: off\nproviders:\n"); err == nil || !strings.Contains(err.Error(), "escrow: expected none, as it was at start, got off; restart the broker") {
+	if err := w.change("mintmark.yaml", "providers:\n", "escrow: off\nproviders:\n"); err == nil || !strings.Contains(err.Error(), `escrow: expected none, as it was at start, got "off"; restart the broker`) {
 		t.Errorf("got %v, want it refused until a restart", err)
 	}
 }

@@ -81,6 +81,8 @@ func shown(v reflect.Value) string {
 		return "none"
 	case v.Kind() == reflect.Slice:
 		return fmt.Sprintf("a list of %d", v.Len())
+	case v.Kind() == reflect.String: // a path may have blanks in it, and an address may be called "none"
+		return strconv.Quote(v.String())
 	}
 	return cmp.Or(fmt.Sprint(v.Interface()), "none")
 }

@@ -25,13 +25,13 @@ func TestAChangedFrameSaysWhatItWas(t *testing.T) {
 		want   string
 	}{
 		"trust_domain": {func(c *bundle.Config) { c.TrustDomain = spiffeid.RequireTrustDomainFromString("other.org") }, "trust_domain: expected example.org, as it was at start, got other.org; restart the broker"},
-		"trust":        {func(c *bundle.Config) { c.Trust.Bundles[0].File = "/b.json" }, "trust.bundles[0].file: expected /a.json, as it was at start, got /b.json"},
-		"listeners":    {func(c *bundle.Config) { c.Listeners[1].Address = "127.0.0.1:9" }, "listeners[1].address: expected 127.0.0.1:2, as it was at start, got 127.0.0.1:9"},
-		"audit":        {func(c *bundle.Config) { c.Audit.Directory = "/b" }, "audit.directory: expected /a, as it was at start, got /b"},
-		"state":        {func(c *bundle.Config) { c.State = "/b" }, "state: expected /s, as it was at start, got /b"},
-		"escrow":       {func(c *bundle.Config) { c.Escrow = "" }, "escrow: expected off, as it was at start, got none"},
+		"trust":        {func(c *bundle.Config) { c.Trust.Bundles[0].File = "/b.json" }, `trust.bundles[0].file: expected "/a.json", as it was at start, got "/b.json"`},
+		"listeners":    {func(c *bundle.Config) { c.Listeners[1].Address = "127.0.0.1:9" }, `listeners[1].address: expected "127.0.0.1:2", as it was at start, got "127.0.0.1:9"`},
+		"audit":        {func(c *bundle.Config) { c.Audit.Directory = "/b" }, `audit.directory: expected "/a", as it was at start, got "/b"`},
+		"state":        {func(c *bundle.Config) { c.State = "/b" }, `state: expected "/s", as it was at start, got "/b"`},
+		"escrow":       {func(c *bundle.Config) { c.Escrow = "" }, `escrow: expected "off", as it was at start, got none`},
 		"limits":       {func(c *bundle.Config) { c.Limits.Body = 2 << 20 }, "limits.body: expected 1MiB, as it was at start, got 2MiB"},
-		"metrics":      {func(c *bundle.Config) { c.Metrics = "" }, "metrics: expected 127.0.0.1:3, as it was at start, got none"},
+		"metrics":      {func(c *bundle.Config) { c.Metrics = "" }, `metrics: expected "127.0.0.1:3", as it was at start, got none`},
 	}
 	for _, name := range frame() {
 		was, now := bundle.Bundle{Config: base()}, bundle.Bundle{Config: base()}
