@@ -183,7 +183,7 @@ func (d *decoder) structure(n *yaml.Node, v reflect.Value, path string) {
 	var meant []string
 	for _, e := range given {
 		d.report(e.key, d.join(path, e.key.Value), "unknown key%s", DidYouMean(e.key.Value, names))
-		if near := nearest(e.key.Value, names); near != "" {
+		if near := nearest(e.key.Value, names); near != "" && d.nodes[d.join(path, near)] == nil {
 			meant = append(meant, near)
 		}
 	}

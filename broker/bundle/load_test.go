@@ -143,7 +143,7 @@ func (c *oauthConfig) Validate(report func(field, want, got string)) {
 		}
 	}
 	if c.ClientID == "" {
-		report("client_id", "a client id, as the token endpoint asks for one", "")
+		report("client_id", "a client id, as what is at token_url asks for one", "")
 	}
 	if strings.Contains(c.ClientID, " ") {
 		report("client_id", "a client id without a space", c.ClientID)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"go.yaml.in/yaml/v3"
 )
@@ -32,12 +33,18 @@ func (d *decoder) validate(v reflect.Value, path string, meant []string) {
 	}
 	for _, r := range against { // kept until the end: fault is silent where there is trouble already
 		at := below(path, r.field)
-		wanted := func(name string) bool { return r.field == name || strings.Contains(r.want, name) }
+		wanted := func(name string) bool { return r.field == name || mentions(r.want, name) }
 		if d.nodes[at] == nil && slices.ContainsFunc(meant, wanted) {
 			continue // what is missing is there, mistyped, and that is said
 		}
 		d.fault(at, r.want, d.said(d.nodes[at], r.got))
 	}
+}
+
+// mentions reports whether a field's name is a word of what a rule wants: token is none of token_url.
+func mentions(want, name string) bool {
+	words := strings.FieldsFunc(want, func(r rune) bool { return r != '_' && !unicode.IsLetter(r) && !unicode.IsDigit(r) })
+	return slices.Contains(words, name)
 }
 
 // said returns what a rule says that it got, and where that is the text of n as it is,
