@@ -116,10 +116,7 @@ func (w *workloadAPI) wait(caller context.Context) error {
 		case <-w.alien:
 			return fmt.Errorf("the SPIFFE Workload API at %s answered, got: %w", w.address, w.reason())
 		case <-ctx.Done():
-			if err := caller.Err(); err != nil {
-				return fmt.Errorf("stopped while waiting for the SPIFFE Workload API at %s, got: %w: %w", w.address, w.reason(), err)
-			}
-			return fmt.Errorf("expected a SPIFFE Workload API at %s within %s, got: %w", w.address, bound, w.reason())
+			return w.unanswered(caller)
 		case now := <-ticker.C:
 			reason := w.reason().Error()
 			if due := waiting.due(now); !due && reason == said {
@@ -130,6 +127,19 @@ func (w *workloadAPI) wait(caller context.Context) error {
 				w.named(slog.String("reason", reason), slog.Int("failures", w.failures()))...)
 		}
 	}
+}
+
+// unanswered is why the wait has ended, or nil where the answer came at the same moment.
+func (w *workloadAPI) unanswered(caller context.Context) error {
+	select {
+	case <-w.ready:
+		return nil
+	default:
+	}
+	if err := caller.Err(); err != nil {
+		return fmt.Errorf("stopped while waiting for the SPIFFE Workload API at %s, got: %w: %w", w.address, w.reason(), err)
+	}
+	return fmt.Errorf("expected a SPIFFE Workload API at %s within %s, got: %w", w.address, w.trust.options.Wait, w.reason())
 }
 
 // named returns attrs behind the address of the endpoint.
