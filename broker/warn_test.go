@@ -5,7 +5,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
+	"mintmark/attest/posture"
 	"mintmark/broker/bundle"
 )
 
@@ -26,6 +28,27 @@ func TestPoliciesThatDoNothingAreToldOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	if logged := string(w.logged.take()); !strings.Contains(logged, "every call is denied") {
+		t.Errorf("got %s", logged)
+	}
+}
+
+// A scan that is filed under a name that no agent has denies the calls of the one that it is
+// of: who reads the log learns it. Of others nothing is said, nor of digests.
+func TestPostureOfNobodyIsToldOf(t *testing.T) {
+	t.Parallel()
+	const policy = `permit (principal == Agent::"spiffe://example.org/agent/shop", action, resource);`
+	w := open(t, func(s *setup) { s.Policy = policy })
+	if logged := string(w.logged.take()); strings.Contains(logged, "filed under another name") {
+		t.Errorf("of the agent that policies name: got %s", logged)
+	}
+	for _, subject := range []string{"spiffe://example.org/agent/shpo", "spiffe://exmaple.org/agent/shop", "sha256:" + strings.Repeat("a", 64)} {
+		w.scan.report(posture.Fact{Subject: subject, Name: "scan", Value: "pass", ObservedAt: time.Now(), MaxAge: time.Hour, Issuer: "scan/test"})
+	}
+	if err := w.change("policies.cedar", policy, policy+"\n"); err != nil {
+		t.Fatal(err)
+	}
+	logged := string(w.logged.take())
+	if !strings.Contains(logged, "filed under another name") || !strings.Contains(logged, `"count":2,"workloads":["spiffe://example.org/agent/shpo","spiffe://exmaple.org/agent/shop"]`) {
 		t.Errorf("got %s", logged)
 	}
 }

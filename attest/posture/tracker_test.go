@@ -286,8 +286,24 @@ func TestReportsThatDoNotCount(t *testing.T) {
 		ended.report(fact(agent, "late", "pass"))
 		scan.report(fact(agent, "disk", "pass"), fact("", "scan", "pass"), fact(agent, "scan", ""))
 		synctest.Wait()
+		if got := tracker.Known(); len(got["scan"]) != 0 || len(got["disk"]) != 0 {
+			t.Errorf("got %v known, want nothing", got)
+		}
 		if got := tracker.Facts(time.Now(), agent); got != nil || tracker.Epoch() != 0 {
 			t.Errorf("got %v at epoch %d, want nothing: too late, another's name, no subject, and never stated", got, tracker.Epoch())
+		}
+	})
+}
+
+func TestKnownIsWhatIsStatedNow(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		scan := newScript()
+		tracker := posture.NewTracker(map[string]posture.Source{"scan": scan}, posture.TrackerOptions{})
+		run(t, tracker)
+		scan.report(fact(imageB, "scan", "pass"), fact(imageA, "scan", "fail"), fact(agent, "scan", "pass"), fact(agent, "scan", ""))
+		synctest.Wait()
+		if got := tracker.Known()["scan"]; !slices.Equal(got, []string{imageA, imageB}) {
+			t.Errorf("got %v, want the two images, sorted", got)
 		}
 	})
 }
