@@ -22,6 +22,9 @@ var errNotTaken = errors.New("status 401")
 // A 403 is relayed, since it may be about what was asked for. An operator hears that
 // it came to a stored key, which may have lost what it was allowed to do.
 func (b *Broker) credentialTaken(c *call, status int) error {
+	if c.injection == nil && status == http.StatusUnauthorized {
+		b.warnOfClosed(c)
+	}
 	if c.injection == nil || status != http.StatusUnauthorized && status != http.StatusForbidden {
 		return nil
 	}
@@ -42,4 +45,15 @@ func (b *Broker) credentialTaken(c *call, status int) error {
 	}
 	return fault.Wrap("forward", fault.BadUpstream, hint,
 		fmt.Errorf("%w to %s of provider %s, put there by scheme %s", errNotTaken, what, c.injection.provider, c.injection.name))
+}
+
+// warnOfClosed tells an operator, once for each registration, of an upstream that wants a
+// credential and is registered as needing none. What it says goes to the agent as it is.
+func (b *Broker) warnOfClosed(c *call) {
+	if c.upstream.closed.Swap(true) {
+		return
+	}
+	b.logger.WarnContext(context.WithoutCancel(c.r.Context()),
+		"the upstream answered 401, and is registered as needing no credential: register a provider, and credentials in place of unauthenticated: true",
+		slog.String("call", c.id), slog.String("upstream", c.name))
 }

@@ -36,6 +36,29 @@ func TestARefusedStoredKeyIsSaidToBeOne(t *testing.T) {
 	w.wantMetric(`mintmark_credentials_refused_total{provider="legacy",status="401",upstream="orders"} 1`)
 }
 
+// An upstream that wants a credential, and is registered as needing none, is mended by nobody
+// but an operator, who hears of it once.
+func TestAnOpenUpstreamThatWantsACredentialIsToldOfOnce(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	const told = "register a provider, and credentials in place of unauthenticated: true"
+	w.upstream.does(says(http.StatusForbidden, "text/plain", ""))
+	w.do(w.call(to("/mcp/open")))
+	if n := strings.Count(string(w.logged.bytes()), told); n != 0 {
+		t.Errorf("after 403: got %d warnings, want none", n)
+	}
+	w.upstream.does(says(http.StatusUnauthorized, "text/plain", "log in at canary"))
+	for range 3 {
+		if got := w.do(w.call(to("/mcp/open"))); got.status != http.StatusUnauthorized {
+			t.Errorf("got %d %s, want the upstream's 401", got.status, got.body)
+		}
+	}
+	log := string(w.logged.bytes())
+	if n := strings.Count(log, told); n != 1 || strings.Contains(log, "canary") || !strings.Contains(log, `"upstream":"open"`) {
+		t.Errorf("got %d warnings in %s, want one without the upstream's words", n, log)
+	}
+}
+
 // An agent that has its own credential refused again and again does not keep another
 // from being rid of its own.
 func TestARefusedCredentialEndsWhateverOthersDo(t *testing.T) {

@@ -15,7 +15,8 @@ import (
 // upstream is one registered upstream, ready to be called.
 type upstream struct {
 	plain      bool
-	open       bool // registered as needing no credential
+	open       bool        // registered as needing no credential
+	closed     atomic.Bool // though open it answered 401, and that was told
 	injections []injection
 	send       *injector.Upstream
 	timeout    time.Duration
