@@ -66,15 +66,18 @@ func isAuthority(name string) bool {
 	switch joined(name) {
 	case "accesstoken", "apitoken", "authtoken", "bearertoken", "idtoken", "jobtoken", "personalaccesstoken", "privatetoken", "refreshtoken",
 		"sessiontoken", "token", "usertoken", "xaccesstoken", "xapitoken", "xauthtoken", "jwt", "bearer", "pat", "ticket",
-		"accesskey", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "hapikey", "key", "privatekey", "secretkey",
-		"subscriptionkey", "xapikey", "googleaccessid",
+		"oauthtoken", "securitytoken",
+		"accesskey", "accesskeyid", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "consumerkey", "hapikey", "key",
+		"oauthconsumerkey", "ossaccesskeyid", "privatekey", "secretkey", "sessionkey", "subscriptionkey", "xapikey", "googleaccessid",
+		"accesskeysecret", "apisecret", "appsecret", "consumersecret", "secretaccesskey",
 		"auth", "authorization", "credential", "credentials", "hmac", "oauthsignature", "sig", "signature",
 		"clientassertion", "clientsecret", "secret", "pass", "passphrase", "passwd", "password", "pwd",
 		"jsessionid", "phpsessid", "session", "sessionid":
 		return true
 	}
-	for _, begin := range [...]string{"x-amz-", "x-goog-", "x-ms-", "oauth_"} {
-		if strings.HasPrefix(name, begin) {
+	hyphened := strings.ReplaceAll(name, "_", "-")
+	for _, begin := range [...]string{"x-amz-", "x-goog-", "x-ms-", "oauth-"} {
+		if strings.HasPrefix(hyphened, begin) {
 			return true
 		}
 	}
