@@ -81,6 +81,21 @@ func isAuthority(name string) bool {
 			return true
 		}
 	}
+	return ofVendor(hyphened)
+}
+
+// ofVendor reports whether a parameter in lower case and with hyphens is one of those by
+// which many vendors have what they take in a header too, each with a name of its own:
+// X-Plex-Token, x-oss-signature.
+func ofVendor(name string) bool {
+	if name == "q-signature" { // Tencent's
+		return true
+	}
+	for _, end := range [...]string{"-key", "-token", "-signature", "-credential", "-secret"} {
+		if strings.HasPrefix(name, "x-") && strings.HasSuffix(name, end) {
+			return true
+		}
+	}
 	return false
 }
 
