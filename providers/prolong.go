@@ -39,7 +39,7 @@ func (p *Pool) prolong(l *lease) bool {
 			return false
 		}
 	}
-	if err := p.tell(r, func() { l.agree(given, start) }); err != nil {
+	if err := p.tell(r, func() { l.agree(given, start); p.ledger.renamed(l) }); err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
 		return false
 	}

@@ -91,7 +91,7 @@ func (p *Pool) retire(l *lease) {
 }
 
 // end makes l unusable at once, and has it revoked where its system would let
-// it live on.
+// it live on and no other lease ends with it there.
 func (p *Pool) end(l *lease) { p.endOwing(l, func() (erase func()) { return nil }) }
 
 // endOwing is end of what may be on no record: writeDown is called before l is revoked,
@@ -103,9 +103,9 @@ func (p *Pool) endOwing(l *lease, writeDown func() (erase func())) {
 	l.retired.Store(true)
 	l.refresh.Stop()
 	l.expiry.Stop()
-	p.ledger.remove(l)
+	shared := p.ledger.remove(l) // with one that is the last then
 	p.evict(l)
-	if !l.revocable(p.clock()) {
+	if shared || !l.revocable(p.clock()) {
 		p.withdraw(l)
 		p.forgetLater(l)
 		return
