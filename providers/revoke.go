@@ -34,6 +34,7 @@ type debt struct {
 	withdraw  func() // erases its secret from escrow; nil: it is not there
 
 	credential Credential // that it is the end of; none for a login or an orphan
+	left       bool       // nobody tries again; guarded by the mu of its queue
 	over       bool       // its end is on record; guarded by the Pool's telling
 }
 
