@@ -104,6 +104,7 @@ type lease struct {
 	fixed      atomic.Bool // its system does not prolong it
 	escrowed   bool        // its secret is kept for the next start; set, with erase, before others see the lease
 	erase      func()      // erases that; nil: nothing is kept
+	beside     beside      // what ends with it
 	filed      string      // where the ledger has it; guarded by the ledger's mu
 	refresh    *time.Timer
 	expiry     *time.Timer
@@ -234,7 +235,7 @@ func (l *lease) touch() {
 
 // revocable reports whether revoking l changes anything at now.
 func (l *lease) revocable(now time.Time) bool {
-	end := l.span.Load().systemEnd
+	end := l.beside.last(l.span.Load().systemEnd)
 	return l.reg.revoker != nil && l.credential.known() && (end.IsZero() || now.Before(end))
 }
 

@@ -112,6 +112,11 @@ func (p *Pool) endOwing(l *lease, writeDown func() (erase func())) {
 	}
 	d := p.debt(l)
 	d.erase = writeDown()
+	p.incur(d)
+}
+
+// incur has d paid, whatever becomes of p.
+func (p *Pool) incur(d *debt) {
 	if !p.debts.take(d) {
 		p.owesLate(1)
 		go p.payLate(d)
