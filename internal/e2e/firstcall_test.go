@@ -9,7 +9,9 @@ import (
 	"path/filepath"
 	"regexp"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"mintmark/internal/testenv"
 )
@@ -131,18 +133,20 @@ func (s *firstCall) try(t *testing.T, commands string) string {
 	return string(out)
 }
 
-// start runs a command until the test ends.
+// start runs a command until the test ends, and lets it end as it does by itself: a
+// broker that is killed leaves its escrow.
 func (s *firstCall) start(t *testing.T, command string) {
 	t.Helper()
 	cmd := s.shell(t, "exec "+command)
 	cmd.SysProcAttr = attributes()
 	var log buffer
 	cmd.Stderr = &log
+	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) } // when the test's context ends, before its cleanup
+	cmd.WaitDelay = time.Minute
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // its end by the signal
 		if t.Failed() {
 			t.Logf("the broker's log:\n%s", log.String())

@@ -18,6 +18,8 @@ func fixture(t testing.TB, name string) []byte {
 	return content
 }
 
+// What is in 0.74.0 was written by Trivy of that version, built from its module and
+// so called "dev"; its vulnerability is one of a database made for that.
 func TestParseRealReports(t *testing.T) {
 	for _, tc := range []struct {
 		file    string
@@ -37,6 +39,16 @@ func TestParseRealReports(t *testing.T) {
 		{"filesystem-pass.json", []string{"CRITICAL", "HIGH"}, "pass", nil, "2026-06-10T09:02:44.100912Z"},
 		{"filesystem-pass.json", []string{"MEDIUM"}, "fail", nil, "2026-06-10T09:02:44.100912Z"},
 		{"filesystem-pass.json", []string{"LOW"}, "fail", nil, "2026-06-10T09:02:44.100912Z"},
+		{"0.74.0/image-pass.json", []string{"CRITICAL", "HIGH"}, "pass", []string{
+			"sha256:033309dba1ee841f56ded5db1727ac2bb2e038df36cc29463c3e19d870ba8416",
+		}, "2026-11-30T19:43:20.24300037Z"},
+		{"0.74.0/image-fail.json", []string{"CRITICAL", "HIGH"}, "fail", []string{
+			"sha256:033309dba1ee841f56ded5db1727ac2bb2e038df36cc29463c3e19d870ba8416",
+		}, "2026-11-30T19:43:46.973958256Z"},
+		{"0.74.0/rootfs-secret.json", []string{"CRITICAL", "HIGH"}, "fail", nil, "2026-11-30T19:43:19.645489261Z"},
+		{"0.74.0/rootfs-secret.json", []string{"HIGH"}, "pass", nil, "2026-11-30T19:43:19.645489261Z"},
+		{"0.74.0/config-fail.json", []string{"CRITICAL", "HIGH"}, "fail", nil, "2026-11-30T19:43:32.565776679Z"},
+		{"0.74.0/config-fail.json", []string{"CRITICAL"}, "pass", nil, "2026-11-30T19:43:32.565776679Z"},
 	} {
 		r, err := parse(bytes.NewReader(fixture(t, tc.file)))
 		if err != nil {
@@ -47,6 +59,13 @@ func TestParseRealReports(t *testing.T) {
 			t.Errorf("%s failing on %v: got %s about %v at %s, want %s about %v at %s",
 				tc.file, tc.failOn, got, r.digests(), created, tc.value, tc.digests, tc.created)
 		}
+	}
+}
+
+// Trivy's report of a folder of scripts has no results at all.
+func TestAReportOfNothingExaminedSaysNothing(t *testing.T) {
+	if r, err := parse(bytes.NewReader(fixture(t, "0.74.0/scripts-nothing.json"))); err == nil || !strings.Contains(err.Error(), "found nothing there to examine") {
+		t.Errorf("got %+v and error %v, want one that says that nothing was examined", r, err)
 	}
 }
 
