@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"mintmark/broker/audit"
@@ -31,6 +32,47 @@ func TestAStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
 	}
 	w.await("the revocation of the old lease", func() bool { return len(w.issuer.revocations()) > 0 })
 	_ = x.conn.Close() // else the end waits for it
+}
+
+// Nor one of a bundle that came after the stream began and is in force no longer: the parts
+// of that bundle wait for the stream, and its leases do not.
+func TestAnOlderStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
+	t.Parallel()
+	for name, between := range map[string]func(w *world) error{
+		"registered anew in between": func(w *world) error { return w.change("mintmark.yaml", "scopes: [orders]", "scopes: [orders, more]") },
+		"the same in between": func(w *world) error {
+			return w.change("policies.cedar", `@id("shop-connects")`, "// as before\n"+`@id("shop-connects")`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t)
+			var streaming atomic.Bool
+			w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+				if streaming.Swap(true) {
+					answerOK(rw, r)
+					return
+				}
+				rw.Header().Set("Content-Type", "text/event-stream")
+				_, _ = rw.Write([]byte(": hello\n\n"))
+				_ = http.NewResponseController(rw).Flush()
+				<-r.Context().Done()
+			})
+			x := w.begin(w.call(to("/mcp/open")))
+			defer x.conn.Close() // else the end waits for it
+			if x.resp.StatusCode != http.StatusOK {
+				t.Fatalf("got %d, want a stream", x.resp.StatusCode)
+			}
+			if err := between(w); err != nil {
+				t.Fatal(err)
+			}
+			w.wantOK(w.call(to("/mcp/database")), okAnswer)
+			if err := w.change("mintmark.yaml", "database: {role: orders}", "database: {role: orders-2}"); err != nil {
+				t.Fatal(err)
+			}
+			w.await("the revocation of the lease in between", func() bool { return len(w.issuer.revocations()) > 0 })
+		})
+	}
 }
 
 // Nor does a call that takes its time get one, long after that.
