@@ -67,6 +67,44 @@ func TestWhatIsGivenUpHasNoSuccessor(t *testing.T) {
 	}
 }
 
+// What is being minted for a call that has ended is given up too, as it lands, unless
+// another call waits for it.
+func TestWhatIsGivenUpWhileItIsMintedIsRevoked(t *testing.T) {
+	for name, wanted := range map[string]bool{"nobody wants it": false, "its agent calls again": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun, goOn := make(chan struct{}), make(chan struct{})
+				p := &scripted{mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+					close(begun)
+					<-goOn
+					return token(n, time.Hour), nil
+				}}
+				r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+				defer r.Stop(t)
+				agent := providertest.Agent(t, "spiffe://a.test/a")
+				ctx, cancel := context.WithCancel(t.Context())
+				go func() { _, _, _ = r.Lease(ctx, "db", agent) }()
+				<-begun
+				cancel()
+				synctest.Wait()
+				r.GiveUp("db", agent)
+				if wanted {
+					go func() { _, _, _ = r.Lease(t.Context(), "db", agent) }()
+					synctest.Wait()
+				}
+				close(goOn)
+				pass(time.Second)
+				if mints, revoked := p.count(); mints != 1 || revoked == 1 == wanted {
+					t.Errorf("got %d mints and %d revoked", mints, revoked)
+				}
+				if c, cached := r.Cached("db", agent); cached != wanted || cached && !r.Valid(c) {
+					t.Errorf("got %v held (%t)", c, cached)
+				}
+			})
+		})
+	}
+}
+
 // A system may repeat a token until its end. What one agent gives up is not taken from
 // another, nor is a token revoked that is its own successor.
 func TestWhatIsGivenOutTwiceIsRevokedOnce(t *testing.T) {
