@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"time"
 
 	"mintmark/internal/fault"
 )
@@ -18,9 +19,11 @@ func (p *Pool) prolong(l *lease) bool {
 		return false
 	}
 	start := p.clock()
+	before := l.expectLonger(start.Add(p.mintTimeout))
 	given, err := p.renewal(l)
 	if errors.Is(err, ErrNotRenewable) {
 		l.fixed.Store(true)
+		l.perhaps.Store(before)
 		return false
 	}
 	if err != nil {
@@ -39,8 +42,12 @@ func (p *Pool) prolong(l *lease) bool {
 			return false
 		}
 	}
-	if err := p.tell(r, func() { l.agree(given, start) }); err != nil {
+	if err := p.tell(r, func() { l.agree(given, start); l.perhaps.Store(nil) }); err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
+		return false
+	}
+	if l.credential.lease.ended.Load() { // meanwhile, by what was known of it then
+		p.owes(l, onRecord)
 		return false
 	}
 	l.used.Store(false)
@@ -51,6 +58,15 @@ func (p *Pool) prolong(l *lease) bool {
 		return false
 	}
 	return end.Sub(start) >= l.life/2 && !l.credential.lease.ended.Load()
+}
+
+// expectLonger notes that the system of l is asked to prolong it, by now at the latest: it
+// may do that and not come to say so, as when the answer is lost, and l then lives on there
+// for as long again as it was given. It returns what was expected before.
+func (l *lease) expectLonger(now time.Time) (before *time.Time) {
+	s := l.span.Load()
+	longer := now.Add(s.systemEnd.Sub(s.since))
+	return l.perhaps.Swap(&longer)
 }
 
 // renewal asks l's system for more time, for at most mintTimeout, and returns

@@ -92,7 +92,10 @@ func (p *Pool) retire(l *lease) {
 
 // end makes l unusable at once, and has it revoked where its system would let
 // it live on.
-func (p *Pool) end(l *lease) { p.endOwing(l, func() (erase func()) { return nil }) }
+func (p *Pool) end(l *lease) { p.endOwing(l, onRecord) }
+
+// onRecord writes nothing down of what is on record.
+func onRecord() (erase func()) { return nil }
 
 // endOwing is end of what may be on no record: writeDown is called before l is revoked,
 // and what it returns once it is.
@@ -105,6 +108,11 @@ func (p *Pool) endOwing(l *lease, writeDown func() (erase func())) {
 	l.expiry.Stop()
 	p.ledger.remove(l)
 	p.evict(l)
+	p.owes(l, writeDown)
+}
+
+// owes has l, which has ended here, revoked where its system would let it live on.
+func (p *Pool) owes(l *lease, writeDown func() (erase func())) {
 	if !l.revocable(p.clock()) {
 		p.withdraw(l)
 		p.forgetLater(l)

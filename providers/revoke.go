@@ -55,7 +55,7 @@ func (d *debt) lives(now time.Time) bool { return d.end.IsZero() || now.Before(d
 
 // debt is what the end of l owes to its system.
 func (p *Pool) debt(l *lease) *debt {
-	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.span.Load().systemEnd, credential: l.credential, withdraw: l.erase, paid: func() { p.forgetLater(l) }}
+	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.lastEnd(), credential: l.credential, withdraw: l.erase, paid: func() { p.forgetLater(l) }}
 }
 
 // held is l as its system knows it.
