@@ -186,7 +186,7 @@ func (p *Pool) remind(now time.Time) {
 	}
 	for _, d := range p.debts.untold() {
 		p.repeat(func() *audit.Record {
-			if !d.traceable() || d.over {
+			if !d.traceable() || d.over || !d.lives(now) || p.ctx.Err() != nil { // then whoever comes next says so
 				return nil
 			}
 			r := orphan(d.record)
