@@ -38,6 +38,7 @@ func (p *Pool) shut(ctx context.Context) error {
 		p.logOut()
 	}
 	left := p.debts.close(ctx, p.clock)
+	p.logOut() // what is left of them is for whoever comes next
 	p.siblings.remove(&p.ledger)
 	p.closing.Lock()
 	p.closed = true

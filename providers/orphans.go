@@ -139,8 +139,8 @@ func (d *debt) failed() *audit.Record {
 // that PoolOptions.Late counts.
 func (p *Pool) Owed() int { return p.debts.owed(p.clock()) }
 
-// Left returns the records of what Close could not revoke, for the Pool that
-// comes after this one to Adopt.
+// Left returns the records of what Close could not revoke, and of the logins that it could
+// not end, for the Pool that comes after this one to Adopt.
 func (p *Pool) Left() []audit.Record {
 	p.debts.mu.Lock()
 	defer p.debts.mu.Unlock()
