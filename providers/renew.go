@@ -85,9 +85,9 @@ func (p *Pool) retire(l *lease) {
 		return
 	}
 	l.refresh.Stop()
-	if margin := l.span.Load().margin; l.credential.NotAfter().Sub(p.clock()) > margin {
-		l.expiry.Reset(margin)
-	}
+	// Set anew also where it is over already: after a sleep, or a clock that was set, the
+	// timer would come much later.
+	l.expiry.Reset(max(0, min(l.span.Load().margin, l.credential.NotAfter().Sub(p.clock()))))
 }
 
 // end makes l unusable at once, and has it revoked where its system would let
