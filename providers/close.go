@@ -37,8 +37,9 @@ func (p *Pool) shut(ctx context.Context) error {
 	if p.debts.finish(ctx) { // a lease is revoked under a login, so these end last
 		p.logOut()
 	}
-	left := p.debts.close(ctx, p.clock)
+	p.tellUnknown(p.debts.close(ctx))
 	p.logOut() // what is left of them is for whoever comes next
+	left := p.debts.unpaid(p.clock())
 	p.siblings.remove(&p.ledger)
 	p.closing.Lock()
 	p.closed = true

@@ -29,8 +29,11 @@ func (p *Pool) hold(l *lease) {
 func (p *Pool) keep(l *lease) {
 	life := l.credential.NotAfter().Sub(p.clock())
 	l.expiry.Reset(life)
-	l.refresh.Reset(life * 2 / 3)
+	l.refresh.Reset(twoThirds(life))
 }
+
+// twoThirds is of a life of centuries too, of which twice is more than a Duration can say.
+func twoThirds(life time.Duration) time.Duration { return life / 3 * 2 }
 
 // serve returns once the cache serves l, or has refused to; OnExit has then
 // retired l, which is good for those who wait for it and for no one after.
@@ -91,7 +94,7 @@ func (p *Pool) retire(l *lease) {
 }
 
 // end makes l unusable at once, and has it revoked where its system would let
-// it live on.
+// it live on and no other lease ends with it there.
 func (p *Pool) end(l *lease) { p.endOwing(l, onRecord) }
 
 // onRecord writes nothing down of what is on record.
@@ -106,20 +109,26 @@ func (p *Pool) endOwing(l *lease, writeDown func() (erase func())) {
 	l.retired.Store(true)
 	l.refresh.Stop()
 	l.expiry.Stop()
-	p.ledger.remove(l)
+	shared := p.ledger.remove(l) // with one that is the last then
 	p.evict(l)
-	p.owes(l, writeDown)
+	p.owes(l, shared, writeDown)
 }
 
-// owes has l, which has ended here, revoked where its system would let it live on.
-func (p *Pool) owes(l *lease, writeDown func() (erase func())) {
-	if !l.revocable(p.clock()) {
+// owes has l, which has ended here, revoked where its system would let it live on and no
+// other lease ends with it there.
+func (p *Pool) owes(l *lease, shared bool, writeDown func() (erase func())) {
+	if shared || !l.revocable(p.clock()) {
 		p.withdraw(l)
 		p.forgetLater(l)
 		return
 	}
 	d := p.debt(l)
 	d.erase = writeDown()
+	p.incur(d)
+}
+
+// incur has d paid, whatever becomes of p.
+func (p *Pool) incur(d *debt) {
 	if !p.debts.take(d) {
 		p.owesLate(1)
 		go p.payLate(d)
