@@ -134,3 +134,46 @@ func TestWhatIsGivenOutTwiceIsRevokedOnce(t *testing.T) {
 		}
 	})
 }
+
+// One that a system gives out again while it is told to end it is held by nobody after that.
+func TestWhatIsGivenOutAgainWhileItIsRevokedEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(time.Hour)
+		begun, goOn := make(chan struct{}, 2), make(chan struct{})
+		p := &scripted{
+			mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+				name := canary + "-1" // given out twice
+				if n > 2 {
+					name = canary + "-2"
+				}
+				return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(name)}, providers.Terms{NotAfter: end, Revocable: true}), nil
+			},
+			onRevoke: func(context.Context, providers.Held) error {
+				begun <- struct{}{}
+				<-goOn
+				return nil
+			},
+		}
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+		agent, other := providertest.Agent(t, "spiffe://a.test/a"), providertest.Agent(t, "spiffe://a.test/b")
+		first, _ := r.Must(t, agent)
+		r.GiveUp("db", agent)
+		<-begun
+		again, _ := r.Must(t, other)
+		if again.Fingerprint() != first.Fingerprint() {
+			t.Error("got another token, want the same")
+		}
+		close(goOn)
+		synctest.Wait()
+		if r.Valid(again) {
+			t.Error("got a credential that is valid here and has ended at its system")
+		}
+		if next, cached := r.Must(t, other); cached || next.Fingerprint() == again.Fingerprint() {
+			t.Errorf("got %v (cached %t), want a fresh one", next, cached)
+		}
+		r.Stop(t)
+		if got := r.Events(t); got != "mint mint revoke revoke mint revoke" {
+			t.Errorf("got events %q", got)
+		}
+	})
+}

@@ -86,6 +86,9 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	r := d.record
 	r.Bundle, r.Duration = p.bundle(), p.clock().Sub(start)
 	if err == nil {
+		if d.record.Event != eventLogout {
+			p.siblings.expire(&d.record)
+		}
 		d.revoked()
 		p.revoked()
 		if failed := p.tell(&r, func() { d.over = true }); failed != nil {

@@ -40,3 +40,13 @@ func (s *Siblings) have(r *audit.Record) bool {
 	}
 	return false
 }
+
+// expire has the leases ended that any of them has of what r is of, since its system has
+// ended that: one may have come while it was told to.
+func (s *Siblings) expire(r *audit.Record) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for g := range s.ledgers {
+		g.expire(r)
+	}
+}
