@@ -19,6 +19,7 @@ type flight struct {
 	err        error
 	awaited    bool // somebody waits for it; guarded by the Pool's mu
 	left       bool // its agent needs none any more, unless somebody waits for it; guarded by the Pool's mu
+	rests      bool // its agent has ended a session; guarded by the Pool's mu
 }
 
 // await returns what the one mint for t gives, which may be under way already.
@@ -81,10 +82,13 @@ func (p *Pool) fly(f *flight, t ticket, old *lease) {
 	p.mu.Lock()
 	delete(p.flights, t.key)
 	delay := p.failures.note(t.key, err, p.clock())
-	awaited, left := f.awaited, f.left
+	awaited, left, rests := f.awaited, f.left, f.rests
 	p.mu.Unlock()
 	if err == nil && awaited {
 		l.touch()
+	}
+	if err == nil && rests {
+		p.rest(l)
 	}
 	close(f.done)
 	switch {

@@ -11,7 +11,13 @@ func (p *Pool) Rest(provider string, req Request) {
 	if !ok {
 		return
 	}
-	if l := p.held(t); l != nil {
+	p.mu.Lock()
+	l := p.held(t)
+	if f := p.flights[t.key]; f != nil { // what comes of it rests too
+		f.rests = true
+	}
+	p.mu.Unlock()
+	if l != nil {
 		p.rest(l)
 	}
 }

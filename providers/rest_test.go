@@ -81,6 +81,34 @@ func TestARestedLeaseThatIsDueServesOn(t *testing.T) {
 	}
 }
 
+// What is being minted meanwhile rests too, be it the first or a successor.
+func TestWhatIsMintedAsASessionEndsRests(t *testing.T) {
+	for name, before := range map[string]time.Duration{"the first": 0, "a successor": 40*time.Minute + 3*time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &scripted{mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+					<-time.After(3 * time.Second)
+					return token(n, time.Hour), nil
+				}}
+				r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+				defer r.Stop(t)
+				agent := providertest.Agent(t, "spiffe://a.test/a")
+				go func() { _, _, _ = r.Lease(t.Context(), "db", agent) }()
+				pass(before + time.Second)
+				r.Rest("db", agent)
+				pass(4 * time.Second)
+				if _, kept := r.Kept(); kept == 0 {
+					t.Error("got none, want it kept for as long as it rests")
+				}
+				pass(time.Minute)
+				if mints, revoked := p.count(); revoked != mints {
+					t.Errorf("unused: got %d of %d revoked", revoked, mints)
+				}
+			})
+		})
+	}
+}
+
 // leaving are the two ways to say that an agent may need its credential no longer.
 func leaving() map[string]func(*providers.Pool, string, providers.Request) {
 	return map[string]func(*providers.Pool, string, providers.Request){"rest": (*providers.Pool).Rest, "give up": (*providers.Pool).GiveUp}
