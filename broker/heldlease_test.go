@@ -2,14 +2,19 @@ package broker_test
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"mintmark/broker/audit"
+	"mintmark/internal/fault"
+	"mintmark/providers"
 )
 
 // A stream that an agent keeps open keeps no credential of another registration.
@@ -73,6 +78,61 @@ func TestAnOlderStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
 			w.await("the revocation of the lease in between", func() bool { return len(w.issuer.revocations()) > 0 })
 		})
 	}
+}
+
+// frail is a system that ends nothing before it is mended.
+type frail struct{ asked, mended, ended atomic.Bool }
+
+// Mint implements providers.Provider.
+func (*frail) Mint(context.Context, providers.Request) (providers.Credential, error) {
+	return providers.Seal(providers.Password, providers.Material{Username: "v-orders", Password: providers.NewSecret("password-canary-00000001-zq")},
+		providers.Terms{Lease: "frail/1", NotAfter: time.Now().Add(time.Hour)}), nil
+}
+
+// Revoke implements providers.Revoker.
+func (f *frail) Revoke(context.Context, providers.Held) error {
+	f.asked.Store(true)
+	if !f.mended.Load() {
+		return fault.New("revoke", fault.Unavailable, "down")
+	}
+	f.ended.Store(true)
+	return nil
+}
+
+// A lease is revoked by the provider that made it, though its system is down as another
+// system is registered by that name.
+func TestALeaseOfASystemThatIsReplacedIsRevokedThere(t *testing.T) {
+	t.Parallel()
+	f := &frail{}
+	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"frail": f} })
+	const vault = `{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`
+	atVault := fmt.Sprintf(vault, w.issuer.address)
+	if err := w.change("mintmark.yaml", "user: "+atVault, "user: {kind: frail}"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/database")), okAnswer)
+	if err := w.change("mintmark.yaml", "user: {kind: frail}", "user: "+atVault); err != nil {
+		t.Fatal(err)
+	}
+	w.await("the revocation that fails", f.asked.Load)
+	w.await("a record of it", func() bool { return w.events("revoke_failed") > 0 })
+	w.await("what is owed", func() bool { return w.events("revoke_failed") > 1 })
+	f.mended.Store(true)
+	w.await("the revocation", f.ended.Load)
+	if got := w.issuer.revocations(); len(got) != 0 {
+		t.Errorf("got %v asked of another system", got)
+	}
+}
+
+// events counts the records of an event.
+func (w *world) events(event string) (n int) {
+	w.t.Helper()
+	for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Issuance}) {
+		if err == nil && r.Event == event { // a record that is being written can't be read yet
+			n++
+		}
+	}
+	return n
 }
 
 // Nor does a call that takes its time get one, long after that.

@@ -121,6 +121,7 @@ type Pool struct {
 	refused  restraint
 	logins   logins
 	debts    debts
+	after    debts        // what Close left: see HandOver
 	telling  sync.RWMutex // held for writing while something is put on record again
 	reminder *time.Timer
 	reminded time.Time // the last time
