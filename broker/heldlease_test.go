@@ -99,14 +99,40 @@ func (f *frail) Revoke(context.Context, providers.Held) error {
 	return nil
 }
 
+// What a bundle that was replaced owes is told of while a stream of it goes on.
+func TestWhatAReplacedBundleOwesIsToldOf(t *testing.T) {
+	t.Parallel()
+	f := &frail{}
+	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"frail": f} })
+	atVault := fmt.Sprintf(`{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`, w.issuer.address)
+	if err := w.change("mintmark.yaml", "user: "+atVault, "user: {kind: frail}"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/database")), okAnswer)
+	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		_, _ = rw.Write([]byte(": hello\n\n"))
+		_ = http.NewResponseController(rw).Flush()
+		<-r.Context().Done()
+	})
+	x := w.begin(w.call(to("/mcp/open")))
+	defer x.conn.Close() // else the end waits for it
+	if err := w.change("mintmark.yaml", "user: {kind: frail}", "user: "+atVault); err != nil {
+		t.Fatal(err)
+	}
+	w.await("the revocation that fails", f.asked.Load)
+	w.await("what is owed", func() bool { return w.broker.Owed() == 1 })
+	f.mended.Store(true)
+	w.await("the revocation", func() bool { return f.ended.Load() && w.broker.Owed() == 0 })
+}
+
 // A lease is revoked by the provider that made it, though its system is down as another
 // system is registered by that name.
 func TestALeaseOfASystemThatIsReplacedIsRevokedThere(t *testing.T) {
 	t.Parallel()
 	f := &frail{}
 	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"frail": f} })
-	const vault = `{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`
-	atVault := fmt.Sprintf(vault, w.issuer.address)
+	atVault := fmt.Sprintf(`{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`, w.issuer.address)
 	if err := w.change("mintmark.yaml", "user: "+atVault, "user: {kind: frail}"); err != nil {
 		t.Fatal(err)
 	}
