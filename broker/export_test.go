@@ -49,6 +49,9 @@ func (b *Broker) Handler(i int) http.Handler { return b.listeners[i].server.Hand
 // Admin returns what serves the metrics.
 func (b *Broker) Admin() http.Handler { return b.adminHandler() }
 
+// Owed returns what the metric mintmark_unrevoked says.
+func (b *Broker) Owed() int { return b.owed() }
+
 // CloseLog has every record from here on fail.
 func (b *Broker) CloseLog() error { return b.log.Close() }
 

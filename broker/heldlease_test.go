@@ -2,13 +2,19 @@ package broker_test
 
 import (
 	"bufio"
+	"context"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"mintmark/broker/audit"
+	"mintmark/internal/fault"
+	"mintmark/providers"
 )
 
 // A stream that an agent keeps open keeps no credential of another registration.
@@ -31,6 +37,128 @@ func TestAStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
 	}
 	w.await("the revocation of the old lease", func() bool { return len(w.issuer.revocations()) > 0 })
 	_ = x.conn.Close() // else the end waits for it
+}
+
+// Nor one of a bundle that came after the stream began and is in force no longer: the parts
+// of that bundle wait for the stream, and its leases do not.
+func TestAnOlderStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
+	t.Parallel()
+	for name, between := range map[string]func(w *world) error{
+		"registered anew in between": func(w *world) error { return w.change("mintmark.yaml", "scopes: [orders]", "scopes: [orders, more]") },
+		"the same in between": func(w *world) error {
+			return w.change("policies.cedar", `@id("shop-connects")`, "// as before\n"+`@id("shop-connects")`)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w := open(t)
+			var streaming atomic.Bool
+			w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+				if streaming.Swap(true) {
+					answerOK(rw, r)
+					return
+				}
+				rw.Header().Set("Content-Type", "text/event-stream")
+				_, _ = rw.Write([]byte(": hello\n\n"))
+				_ = http.NewResponseController(rw).Flush()
+				<-r.Context().Done()
+			})
+			x := w.begin(w.call(to("/mcp/open")))
+			defer x.conn.Close() // else the end waits for it
+			if x.resp.StatusCode != http.StatusOK {
+				t.Fatalf("got %d, want a stream", x.resp.StatusCode)
+			}
+			if err := between(w); err != nil {
+				t.Fatal(err)
+			}
+			w.wantOK(w.call(to("/mcp/database")), okAnswer)
+			if err := w.change("mintmark.yaml", "database: {role: orders}", "database: {role: orders-2}"); err != nil {
+				t.Fatal(err)
+			}
+			w.await("the revocation of the lease in between", func() bool { return len(w.issuer.revocations()) > 0 })
+		})
+	}
+}
+
+// frail is a system that ends nothing before it is mended.
+type frail struct{ asked, mended, ended atomic.Bool }
+
+// Mint implements providers.Provider.
+func (*frail) Mint(context.Context, providers.Request) (providers.Credential, error) {
+	return providers.Seal(providers.Password, providers.Material{Username: "v-orders", Password: providers.NewSecret("password-canary-00000001-zq")},
+		providers.Terms{Lease: "frail/1", NotAfter: time.Now().Add(time.Hour)}), nil
+}
+
+// Revoke implements providers.Revoker.
+func (f *frail) Revoke(context.Context, providers.Held) error {
+	f.asked.Store(true)
+	if !f.mended.Load() {
+		return fault.New("revoke", fault.Unavailable, "down")
+	}
+	f.ended.Store(true)
+	return nil
+}
+
+// What a bundle that was replaced owes is told of while a stream of it goes on.
+func TestWhatAReplacedBundleOwesIsToldOf(t *testing.T) {
+	t.Parallel()
+	f := &frail{}
+	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"frail": f} })
+	atVault := fmt.Sprintf(`{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`, w.issuer.address)
+	if err := w.change("mintmark.yaml", "user: "+atVault, "user: {kind: frail}"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/database")), okAnswer)
+	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
+		rw.Header().Set("Content-Type", "text/event-stream")
+		_, _ = rw.Write([]byte(": hello\n\n"))
+		_ = http.NewResponseController(rw).Flush()
+		<-r.Context().Done()
+	})
+	x := w.begin(w.call(to("/mcp/open")))
+	defer x.conn.Close() // else the end waits for it
+	if err := w.change("mintmark.yaml", "user: {kind: frail}", "user: "+atVault); err != nil {
+		t.Fatal(err)
+	}
+	w.await("the revocation that fails", f.asked.Load)
+	w.await("what is owed", func() bool { return w.broker.Owed() == 1 })
+	f.mended.Store(true)
+	w.await("the revocation", func() bool { return f.ended.Load() && w.broker.Owed() == 0 })
+}
+
+// A lease is revoked by the provider that made it, though its system is down as another
+// system is registered by that name.
+func TestALeaseOfASystemThatIsReplacedIsRevokedThere(t *testing.T) {
+	t.Parallel()
+	f := &frail{}
+	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"frail": f} })
+	atVault := fmt.Sprintf(`{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`, w.issuer.address)
+	if err := w.change("mintmark.yaml", "user: "+atVault, "user: {kind: frail}"); err != nil {
+		t.Fatal(err)
+	}
+	w.wantOK(w.call(to("/mcp/database")), okAnswer)
+	if err := w.change("mintmark.yaml", "user: {kind: frail}", "user: "+atVault); err != nil {
+		t.Fatal(err)
+	}
+	w.await("the revocation that fails", f.asked.Load)
+	w.await("a record of it", func() bool { return w.events("revoke_failed") > 0 })
+	w.await("what is owed", func() bool { return w.events("revoke_failed") > 1 })
+	f.mended.Store(true)
+	w.await("the revocation", f.ended.Load)
+	if got := w.issuer.revocations(); len(got) != 0 {
+		t.Errorf("got %v asked of another system", got)
+	}
+}
+
+// events counts the records of an event.
+func (w *world) events(event string) (n int) {
+	w.t.Helper()
+	for r, err := range audit.Query(w.logDir(), audit.Filter{Kind: audit.Issuance}) {
+		if err == nil && r.Event == event { // a record that is being written can't be read yet
+			n++
+		}
+	}
+	return n
 }
 
 // Nor does a call that takes its time get one, long after that.

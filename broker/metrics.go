@@ -114,12 +114,7 @@ func (b *Broker) adminHandler() http.Handler {
 }
 
 // owed returns how many credentials have ended here and not at their system.
-func (b *Broker) owed() int {
-	if snap := b.current.Load(); snap != nil {
-		return snap.pool.Owed() + int(b.late.Load())
-	}
-	return 0
-}
+func (b *Broker) owed() int { return b.siblings.Owed() + int(b.late.Load()) }
 
 // ready returns why calls can't be served now, or nil.
 func (b *Broker) ready() error {

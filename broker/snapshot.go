@@ -267,7 +267,7 @@ func (s *snapshot) retire(ctx context.Context, keep *snapshot) {
 	if s.pool != nil && s.pool != keep.pool {
 		_ = s.pool.Close(ctx) // it logs and records what it could not revoke
 		if keep.pool != nil {
-			keep.pool.Adopt(ctx, s.pool.Left())
+			s.pool.HandOver(ctx, keep.pool)
 		}
 	}
 	if s.chain != nil && s.chain != keep.chain {

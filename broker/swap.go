@@ -69,10 +69,7 @@ func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
 	before := b.before
 	b.before = old.retired
 	b.retiring.Go(func() { // old calls may be long streams; their parts end with them
-		old.finish(context.WithoutCancel(ctx), snap)
-		if before != nil {
-			<-before // and so do those of the snapshot that old took parts from
-		}
+		old.finish(context.WithoutCancel(ctx), snap, before)
 		old.retire(context.WithoutCancel(ctx), snap)
 	})
 	return nil
@@ -82,13 +79,17 @@ func (b *Broker) replace(ctx context.Context, old, snap *snapshot) error {
 // are in force no longer: as long as that of a lease which was replaced.
 const leftTime = 5 * time.Second
 
-// finish returns when the last call of s has ended. A stream may last for long, so
-// the leases do not wait for that: those that now does not keep end before, and calls
-// under way get no other.
-func (s *snapshot) finish(ctx context.Context, now *snapshot) {
+// finish returns when the last call of s has ended, and when before is closed: the
+// snapshot that s may have taken parts from has retired by then. A stream may last for
+// long, so the leases do not wait for that: those that now does not keep end before, and
+// calls under way get no other.
+func (s *snapshot) finish(ctx context.Context, now *snapshot, before <-chan struct{}) {
 	ended := make(chan struct{})
 	go func() {
 		s.calls.Wait()
+		if before != nil {
+			<-before
+		}
 		close(ended)
 	}()
 	if s.pool != now.pool {

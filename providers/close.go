@@ -38,6 +38,7 @@ func (p *Pool) shut(ctx context.Context) error {
 		p.logOut()
 	}
 	p.tellUnknown(p.debts.close(ctx))
+	p.logOut() // what is left of them is for whoever comes next
 	left := p.debts.unpaid(p.clock())
 	p.siblings.remove(&p.ledger)
 	p.closing.Lock()

@@ -214,8 +214,9 @@ func (q *debts) owed(now time.Time) int {
 	return n
 }
 
-// untold returns what no round has put on record yet: what waits for its first one, or is in
-// it. With a system that hangs, what a crash left may do so for hours.
+// untold returns what no round puts on record: what waits for its first one, or is in
+// it, and what nobody tries again. With a system that hangs, what a crash left may wait for
+// hours, and a provider that ends what is left may be registered again for a later start.
 func (q *debts) untold() (all []*debt) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -223,7 +224,7 @@ func (q *debts) untold() (all []*debt) {
 	for _, waiting := range q.queue {
 		all = append(all, waiting...)
 	}
-	return append(all, q.behind...)
+	return append(append(all, q.behind...), q.left...)
 }
 
 // finish has everything tried a last time, and returns when that is done or ctx

@@ -17,19 +17,34 @@ const (
 )
 
 // GiveUp says that an agent needs its own credential no longer, as when its last
-// session has ended: it is unusable when GiveUp returns, and revoked soon after. The
-// caller sees to it that no call has it. One that agents share stays, and one whose
-// agent does this too often rests: see Rest.
+// session has ended: it is unusable when GiveUp returns, and revoked soon after. So is one
+// that is being minted as it lands, unless a call waits for it by then. The caller sees to
+// it that no call has it. One that agents share stays, and one whose agent does this too
+// often rests: see Rest.
 func (p *Pool) GiveUp(provider string, req Request) {
 	t, ok := p.own(provider, req)
 	if !ok {
 		return
 	}
-	l := p.held(t)
-	if l == nil {
-		return
+	if l := p.heldOrLeft(t); l != nil {
+		p.letGo(l)
 	}
-	if !p.givenUp.admits(t.key, p.clock()) {
+}
+
+// heldOrLeft returns the usable lease for t. Where there is none, the mint for t that is
+// under way is left: its call has ended.
+func (p *Pool) heldOrLeft(t ticket) *lease {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	l, f := p.held(t), p.flights[t.key]
+	if l == nil && f != nil {
+		f.awaited, f.left = false, true
+	}
+	return l
+}
+
+func (p *Pool) letGo(l *lease) {
+	if !p.givenUp.admits(l.key, p.clock()) {
 		p.rest(l)
 		return
 	}

@@ -67,6 +67,44 @@ func TestWhatIsGivenUpHasNoSuccessor(t *testing.T) {
 	}
 }
 
+// What is being minted for a call that has ended is given up too, as it lands, unless
+// another call waits for it.
+func TestWhatIsGivenUpWhileItIsMintedIsRevoked(t *testing.T) {
+	for name, wanted := range map[string]bool{"nobody wants it": false, "its agent calls again": true} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				begun, goOn := make(chan struct{}), make(chan struct{})
+				p := &scripted{mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+					close(begun)
+					<-goOn
+					return token(n, time.Hour), nil
+				}}
+				r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+				defer r.Stop(t)
+				agent := providertest.Agent(t, "spiffe://a.test/a")
+				ctx, cancel := context.WithCancel(t.Context())
+				go func() { _, _, _ = r.Lease(ctx, "db", agent) }()
+				<-begun
+				cancel()
+				synctest.Wait()
+				r.GiveUp("db", agent)
+				if wanted {
+					go func() { _, _, _ = r.Lease(t.Context(), "db", agent) }()
+					synctest.Wait()
+				}
+				close(goOn)
+				pass(time.Second)
+				if mints, revoked := p.count(); mints != 1 || revoked == 1 == wanted {
+					t.Errorf("got %d mints and %d revoked", mints, revoked)
+				}
+				if c, cached := r.Cached("db", agent); cached != wanted || cached && !r.Valid(c) {
+					t.Errorf("got %v held (%t)", c, cached)
+				}
+			})
+		})
+	}
+}
+
 // A system may repeat a token until its end. What one agent gives up is not taken from
 // another, nor is a token revoked that is its own successor.
 func TestWhatIsGivenOutTwiceIsRevokedOnce(t *testing.T) {
@@ -93,6 +131,49 @@ func TestWhatIsGivenOutTwiceIsRevokedOnce(t *testing.T) {
 		pass(time.Second)
 		if _, revoked := p.count(); revoked != 1 {
 			t.Errorf("got %d revocations, want one with the last lease", revoked)
+		}
+	})
+}
+
+// One that a system gives out again while it is told to end it is held by nobody after that.
+func TestWhatIsGivenOutAgainWhileItIsRevokedEnds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		end := time.Now().Add(time.Hour)
+		begun, goOn := make(chan struct{}, 2), make(chan struct{})
+		p := &scripted{
+			mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+				name := canary + "-1" // given out twice
+				if n > 2 {
+					name = canary + "-2"
+				}
+				return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(name)}, providers.Terms{NotAfter: end, Revocable: true}), nil
+			},
+			onRevoke: func(context.Context, providers.Held) error {
+				begun <- struct{}{}
+				<-goOn
+				return nil
+			},
+		}
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+		agent, other := providertest.Agent(t, "spiffe://a.test/a"), providertest.Agent(t, "spiffe://a.test/b")
+		first, _ := r.Must(t, agent)
+		r.GiveUp("db", agent)
+		<-begun
+		again, _ := r.Must(t, other)
+		if again.Fingerprint() != first.Fingerprint() {
+			t.Error("got another token, want the same")
+		}
+		close(goOn)
+		synctest.Wait()
+		if r.Valid(again) {
+			t.Error("got a credential that is valid here and has ended at its system")
+		}
+		if next, cached := r.Must(t, other); cached || next.Fingerprint() == again.Fingerprint() {
+			t.Errorf("got %v (cached %t), want a fresh one", next, cached)
+		}
+		r.Stop(t)
+		if got := r.Events(t); got != "mint mint revoke revoke mint revoke" {
+			t.Errorf("got events %q", got)
 		}
 	})
 }

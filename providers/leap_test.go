@@ -62,3 +62,28 @@ func TestWhatIsHeldIsOnRecordAgainAfterALeapOfTheClock(t *testing.T) {
 		}
 	})
 }
+
+// A lease that is over by the clock, after a leap, is dropped once another takes its place:
+// its timer, which goes by how long the process ran, would have its secret kept for days.
+func TestWhatIsOverAfterALeapOfTheClockIsDropped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var leapt atomic.Int64
+		clock := func() time.Time { return time.Now().Round(0).Add(time.Duration(leapt.Load())) }
+		p := &scripted{mint: func(context.Context, int, providers.Request) (providers.Credential, error) {
+			return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(canary)},
+				providers.Terms{NotAfter: clock().Add(48 * time.Hour), Lease: "lease"}), nil
+		}}
+		r := one(t, p, func(o *providers.PoolOptions) { o.Clock = clock })
+		first, _ := lease(t, r)
+		leapt.Store(int64(72 * time.Hour))
+		second, cached := lease(t, r)
+		if cached || r.Valid(first) || !r.Valid(second) {
+			t.Errorf("got %v (cached %t), want another than %v", second, cached, first)
+		}
+		pass(time.Minute)
+		if _, kept := r.Kept(); kept != 1 || !first.Wiped() || second.Wiped() {
+			t.Errorf("got %d leases, the first wiped %t, want the second alone", kept, first.Wiped())
+		}
+		r.Stop(t)
+	})
+}

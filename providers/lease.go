@@ -101,11 +101,12 @@ type lease struct {
 	resting    atomic.Bool // since its agent has ended a session
 	givenUp    atomic.Bool // its agent has ended the last one
 	retired    atomic.Bool
-	fixed      atomic.Bool // its system does not prolong it
-	escrowed   bool        // its secret is kept for the next start; set, with erase, before others see the lease
-	erase      func()      // erases that; nil: nothing is kept
-	beside     beside      // what ends with it
-	filed      string      // where the ledger has it; guarded by the ledger's mu
+	fixed      atomic.Bool               // its system does not prolong it
+	perhaps    atomic.Pointer[time.Time] // when its system ends it, if that has prolonged it and did not come to say so; nil: it has not
+	escrowed   bool                      // its secret is kept for the next start; set, with erase, before others see the lease
+	erase      func()                    // erases that; nil: nothing is kept
+	beside     beside                    // what ends with it
+	filed      string                    // where the ledger has it; guarded by the ledger's mu
 	refresh    *time.Timer
 	expiry     *time.Timer
 }
@@ -233,9 +234,18 @@ func (l *lease) touch() {
 	}
 }
 
+// lastEnd returns when the system has ended l by itself in any case; zero: never.
+func (l *lease) lastEnd() time.Time {
+	end := l.span.Load().systemEnd
+	if perhaps := l.perhaps.Load(); perhaps != nil && !end.IsZero() && end.Before(*perhaps) {
+		return *perhaps
+	}
+	return end
+}
+
 // revocable reports whether revoking l changes anything at now.
 func (l *lease) revocable(now time.Time) bool {
-	end := l.beside.last(l.span.Load().systemEnd)
+	end := l.beside.last(l.lastEnd())
 	return l.reg.revoker != nil && l.credential.known() && (end.IsZero() || now.Before(end))
 }
 
@@ -245,7 +255,7 @@ func (l *lease) systemEnd() time.Time {
 	if !l.traceable() {
 		return time.Time{}
 	}
-	return l.span.Load().systemEnd.Round(0)
+	return l.lastEnd().Round(0)
 }
 
 // traceable reports whether the next start could have l ended: by its handle, or by its

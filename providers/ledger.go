@@ -73,6 +73,15 @@ func (g *ledger) has(r *audit.Record) bool {
 	return len(g.same[endedWith(r)]) > 0
 }
 
+// expire has each lease ended at once that ends at its system with what r is of.
+func (g *ledger) expire(r *audit.Record) {
+	g.mu.RLock()
+	defer g.mu.RUnlock()
+	for l := range g.same[endedWith(r)] {
+		l.expiry.Reset(0) // by its own Pool
+	}
+}
+
 func (g *ledger) all() []*lease {
 	g.mu.RLock()
 	defer g.mu.RUnlock()

@@ -183,3 +183,31 @@ func TestTheLoginsOfACrashAreEnded(t *testing.T) {
 		r.Stop(t)
 	})
 }
+
+// What Close leaves of a system that hangs are its logins too: the Pool that comes after
+// ends them, once it had their leases revoked.
+func TestTheLoginsThatCloseLeavesAreEnded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		hanging := loggingIn()
+		hanging.onRevoke = func(ctx context.Context, _ providers.Held) error {
+			<-ctx.Done()
+			return fault.New("revoke", fault.Unavailable, "hangs")
+		}
+		r := one(t, hanging)
+		lease(t, r)
+		if err := r.Close(t.Context()); err == nil {
+			t.Error("got no error from Close, want one of the lease that is left")
+		}
+		b := loggingIn()
+		next := one(t, b)
+		if n := next.Adopt(t.Context(), r.Left()); n != 2 {
+			t.Errorf("got %d adopted, want a lease and a login", n)
+		}
+		synctest.Wait()
+		if !b.hasRevoked("lease-1") || !slices.Equal(b.loggedOut, []string{"login-1"}) || next.History(t) != "revoke logout" {
+			t.Errorf("got %v revoked, %v logged out and %q, want both, the login last", b.revoked, b.loggedOut, next.History(t))
+		}
+		next.Stop(t)
+		r.Finish(t)
+	})
+}

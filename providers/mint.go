@@ -18,6 +18,8 @@ type flight struct {
 	credential Credential
 	err        error
 	awaited    bool // somebody waits for it; guarded by the Pool's mu
+	left       bool // its agent needs none any more, unless somebody waits for it; guarded by the Pool's mu
+	rests      bool // its agent has ended a session; guarded by the Pool's mu
 }
 
 // await returns what the one mint for t gives, which may be under way already.
@@ -80,14 +82,23 @@ func (p *Pool) fly(f *flight, t ticket, old *lease) {
 	p.mu.Lock()
 	delete(p.flights, t.key)
 	delay := p.failures.note(t.key, err, p.clock())
-	awaited := f.awaited
+	awaited, left, rests := f.awaited, f.left, f.rests
 	p.mu.Unlock()
-	close(f.done)
-	if err == nil && old != nil && old.givenUp.Load() && !awaited && !l.used.Load() {
-		p.end(l) // nobody needs what was to take its place
+	if err == nil && awaited {
+		l.touch()
 	}
-	if err != nil && old != nil {
+	if err == nil && rests {
+		p.rest(l)
+	}
+	close(f.done)
+	switch {
+	case err != nil && old != nil:
 		p.postpone(old, delay, err)
+	case err != nil || awaited || l.used.Load():
+	case old != nil && old.givenUp.Load(): // nobody needs what was to take its place
+		p.end(l)
+	case left:
+		p.letGo(l)
 	}
 }
 
@@ -114,7 +125,7 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 			return nil, err
 		}
 	}
-	l.used.Store(old == nil) // a replacement is unused until someone asks
+	l.used.Store(false) // until someone asks, or it lands and someone waited
 	p.deriveAhead(l)
 	p.ledger.add(l)
 	r := p.entry("mint", l, start)

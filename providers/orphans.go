@@ -74,23 +74,26 @@ func isLogin(event string) bool {
 // logins. It returns how many it took on: the rest has ended by itself, or nothing here can
 // end it any more, which is on record, and counts as owed until it has. It does not wait.
 func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
-	var leases, logins []*debt
+	leases, logins := p.owedFor(orphans)
+	n := len(leases) + len(logins)
+	if n > 0 {
+		p.logger.LogAttrs(ctx, slog.LevelWarn, "a process before this one left leases behind; revoking them", slog.Int("count", n))
+	}
+	p.debts.adopt(leases, logins)
+	return n
+}
+
+// owedFor returns what p can end of orphans, and gives up the rest.
+func (p *Pool) owedFor(orphans []audit.Record) (leases, logins []*debt) {
 	for _, r := range orphans {
-		d := &debt{reg: p.registrations[r.Provider], record: r, held: Held{Lease: r.Lease}, end: r.SystemEnd}
-		login := isLogin(r.Event)
-		if d.record.Event = "revoke"; login {
-			d.record.Event = eventLogout
-		}
-		if d.reg != nil && r.Issuer != "" && r.Issuer != d.reg.issuer() {
-			d.elsewhere = r.Issuer
-		}
+		d := p.orphaned(r)
 		switch {
 		case !d.lives(p.clock()):
 			p.forsake(d)
 		case !d.payable():
 			_ = p.recordCause(d.failed(), fault.New(d.record.Event, fault.Internal, "no provider is registered by this name that can end it: revoke it by hand"))
 			p.debts.giveUp(d)
-		case login:
+		case d.record.Event == eventLogout:
 			logins = append(logins, d)
 		default:
 			if err := p.claim(d); err != nil && r.Lease == "" {
@@ -101,12 +104,19 @@ func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 			leases = append(leases, d)
 		}
 	}
-	n := len(leases) + len(logins)
-	if n > 0 {
-		p.logger.LogAttrs(ctx, slog.LevelWarn, "a process before this one left leases behind; revoking them", slog.Int("count", n))
+	return leases, logins
+}
+
+// orphaned returns what is owed for an orphan, by the provider of its name.
+func (p *Pool) orphaned(r audit.Record) *debt {
+	d := &debt{reg: p.registrations[r.Provider], record: r, held: Held{Lease: r.Lease}, end: r.SystemEnd}
+	if d.record.Event = "revoke"; isLogin(r.Event) {
+		d.record.Event = eventLogout
 	}
-	p.debts.adopt(leases, logins)
-	return n
+	if d.reg != nil && r.Issuer != "" && r.Issuer != d.reg.issuer() {
+		d.elsewhere = r.Issuer
+	}
+	return d
 }
 
 // payable reports whether d's provider can end it.
@@ -128,8 +138,8 @@ func (d *debt) failed() *audit.Record {
 // that PoolOptions.Late counts.
 func (p *Pool) Owed() int { return p.debts.owed(p.clock()) }
 
-// Left returns the records of what Close could not revoke, for the Pool that
-// comes after this one to Adopt.
+// Left returns the records of what Close could not revoke, and of the logins that it could
+// not end, for the Pool that comes after this one to Adopt.
 func (p *Pool) Left() []audit.Record {
 	p.debts.mu.Lock()
 	defer p.debts.mu.Unlock()
@@ -175,7 +185,7 @@ func (p *Pool) remind(now time.Time) {
 	}
 	for _, d := range p.debts.untold() {
 		p.repeat(func() *audit.Record {
-			if !d.traceable() || d.over {
+			if !d.traceable() || d.over || !d.lives(now) || p.ctx.Err() != nil { // then whoever comes next says so
 				return nil
 			}
 			r := orphan(d.record)

@@ -121,6 +121,7 @@ type Pool struct {
 	refused  restraint
 	logins   logins
 	debts    debts
+	after    debts        // what Close left: see HandOver
 	telling  sync.RWMutex // held for writing while something is put on record again
 	reminder *time.Timer
 	reminded time.Time // the last time
@@ -214,7 +215,7 @@ func (p *Pool) open(leases int) error {
 	p.reminder = time.AfterFunc(time.Hour, p.remindDue)
 	p.reminder.Reset(lookEvery) // once it can be reset again
 	p.close = p.closeOnce()
-	p.siblings.add(&p.ledger)
+	p.siblings.add(p)
 	for _, reg := range p.registrations {
 		p.listen(reg)
 	}

@@ -19,9 +19,11 @@ func (p *Pool) prolong(l *lease) bool {
 		return false
 	}
 	start := p.clock()
+	before := l.expectLonger(start.Add(p.mintTimeout))
 	answer, err := p.renewal(l)
 	if errors.Is(err, ErrNotRenewable) {
 		l.fixed.Store(true)
+		l.perhaps.Store(before)
 		return false
 	}
 	var given Terms
@@ -51,6 +53,10 @@ func (p *Pool) prolong(l *lease) bool {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
 		return false
 	}
+	if l.credential.lease.ended.Load() { // meanwhile, by what was known of it then
+		p.owes(l, false, onRecord)
+		return false
+	}
 	l.used.Store(false)
 	p.keep(l)
 	if l.retired.Load() { // meanwhile: keep has undone its grace
@@ -59,6 +65,15 @@ func (p *Pool) prolong(l *lease) bool {
 		return false
 	}
 	return end.Sub(start) >= l.life/2 && !l.credential.lease.ended.Load()
+}
+
+// expectLonger notes that the system of l is asked to prolong it, by now at the latest: it
+// may do that and not come to say so, as when the answer is lost, and l then lives on there
+// for as long again as it was given. It returns what was expected before.
+func (l *lease) expectLonger(now time.Time) (before *time.Time) {
+	s := l.span.Load()
+	longer := now.Add(s.systemEnd.Sub(s.since))
+	return l.perhaps.Swap(&longer)
 }
 
 // renewal asks l's system for more time, for at most mintTimeout, and returns
@@ -94,6 +109,7 @@ func (p *Pool) renewal(l *lease) (Terms, error) {
 // agreed puts the terms of a renewal in force, which is on record.
 func (p *Pool) agreed(l *lease, given Terms, start time.Time) {
 	l.agree(given, start)
+	l.perhaps.Store(nil)
 	l.beside.drop(given.Lease)
 	p.ledger.renamed(l)
 }

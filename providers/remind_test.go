@@ -102,3 +102,31 @@ func TestWhatIsNotEndedForHoursIsOnRecordAgain(t *testing.T) {
 		}
 	})
 }
+
+// So is what nobody can end, as no provider is registered for it, or one of another system:
+// one that can may be there for a later start.
+func TestWhatNobodyCanEndIsOnRecordAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, entries := range map[string]map[string]providers.Entry{
+			"nobody":         {"other": {Provider: lasting(time.Hour)}},
+			"another system": {"db": {Provider: at{lasting(time.Hour), "https://b.test"}}},
+		} {
+			left := crashed(t, at{lasting(6 * time.Hour), "https://a.test"}, 3)
+			r := newRig(t, entries)
+			r.Adopt(t.Context(), left)
+			pass(5*time.Hour + time.Second)
+			decide(t, r)
+			if again := r.Orphans(t); len(again) != 2 || r.Owed() != 2 {
+				t.Errorf("%s: got %d orphans for a start after that, and %d owed, want both", name, len(again), r.Owed())
+			}
+			pass(2 * time.Hour)
+			events := len(r.Records(t))
+			pass(3 * time.Hour)
+			if got := len(r.Records(t)); got != events || r.Owed() != 0 {
+				t.Errorf("%s: got %d records and %d owed after their end, want %d and none", name, got, r.Owed(), events)
+			}
+			_ = r.Close(t.Context())
+			r.Finish(t)
+		}
+	})
+}

@@ -88,14 +88,17 @@ func (p *Pool) retire(l *lease) {
 		return
 	}
 	l.refresh.Stop()
-	if margin := l.span.Load().margin; l.credential.NotAfter().Sub(p.clock()) > margin {
-		l.expiry.Reset(margin)
-	}
+	// Set anew also where it is over already: after a sleep, or a clock that was set, the
+	// timer would come much later.
+	l.expiry.Reset(max(0, min(l.span.Load().margin, l.credential.NotAfter().Sub(p.clock()))))
 }
 
 // end makes l unusable at once, and has it revoked where its system would let
 // it live on and no other lease ends with it there.
-func (p *Pool) end(l *lease) { p.endOwing(l, func() (erase func()) { return nil }) }
+func (p *Pool) end(l *lease) { p.endOwing(l, onRecord) }
+
+// onRecord writes nothing down of what is on record.
+func onRecord() (erase func()) { return nil }
 
 // endOwing is end of what may be on no record: writeDown is called before l is revoked,
 // and what it returns once it is.
@@ -108,6 +111,12 @@ func (p *Pool) endOwing(l *lease, writeDown func() (erase func())) {
 	l.expiry.Stop()
 	shared := p.ledger.remove(l) // with one that is the last then
 	p.evict(l)
+	p.owes(l, shared, writeDown)
+}
+
+// owes has l, which has ended here, revoked where its system would let it live on and no
+// other lease ends with it there.
+func (p *Pool) owes(l *lease, shared bool, writeDown func() (erase func())) {
 	if shared || !l.revocable(p.clock()) {
 		p.withdraw(l)
 		p.forgetLater(l)

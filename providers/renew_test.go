@@ -335,7 +335,7 @@ func TestPoolUnderStress(t *testing.T) {
 	minted := map[string]bool{}
 	for _, record := range r.Records(t) {
 		switch record.Event {
-		case "mint", "mint_late": // Stop comes while some are renewed ahead
+		case "mint", "mint_late", "mint_failed": // Stop comes while some are renewed ahead; a slow machine has some end as they come
 			minted[record.Credential] = true
 		case "revoke":
 			if !minted[record.Credential] {

@@ -11,7 +11,13 @@ func (p *Pool) Rest(provider string, req Request) {
 	if !ok {
 		return
 	}
-	if l := p.held(t); l != nil {
+	p.mu.Lock()
+	l := p.held(t)
+	if f := p.flights[t.key]; f != nil { // what comes of it rests too
+		f.rests = true
+	}
+	p.mu.Unlock()
+	if l != nil {
 		p.rest(l)
 	}
 }
@@ -19,7 +25,16 @@ func (p *Pool) Rest(provider string, req Request) {
 func (p *Pool) rest(l *lease) {
 	l.resting.Store(true)
 	l.used.Store(false)
-	l.refresh.Reset(min(p.restFor, l.dueIn(p.clock())))
+	l.refresh.Reset(p.restOf(l))
+}
+
+// restOf returns in how long it is looked whether l was used. One that is due soon, or for
+// long as its system is away, is not given up sooner for that: half of its time is left
+// then to replace it.
+func (p *Pool) restOf(l *lease) time.Duration {
+	now := p.clock()
+	left := max(l.span.Load().until.Sub(now), 0)
+	return min(p.restFor, max(l.dueIn(now), left/2))
 }
 
 // dueIn returns in how long l is to be replaced, if it is used.

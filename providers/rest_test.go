@@ -1,10 +1,12 @@
 package providers_test
 
 import (
+	"context"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"mintmark/internal/fault"
 	"mintmark/providers"
 	"mintmark/providers/internal/providertest"
 )
@@ -43,6 +45,68 @@ func TestARestedLeaseIsRevokedUnlessItIsUsed(t *testing.T) {
 			t.Error("another agent: its lease is gone")
 		}
 	})
+}
+
+// A lease that is due, and can't be replaced while its system is away, is not taken from
+// the sessions that go on when one of them ends; unused, it goes as any.
+func TestARestedLeaseThatIsDueServesOn(t *testing.T) {
+	for name, at := range map[string]time.Duration{"due for long": 45 * time.Minute, "due in a second": 40*time.Minute - time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &scripted{mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+					if n > 1 {
+						return providers.Credential{}, fault.New("lease", fault.Unavailable, "down")
+					}
+					return token(n, time.Hour), nil
+				}}
+				r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+				defer r.Stop(t)
+				agent := providertest.Agent(t, "spiffe://a.test/a")
+				first, _ := r.Must(t, agent)
+				pass(at)
+				r.Rest("db", agent)
+				for range 3 {
+					pass(20 * time.Second)
+					if c, cached := r.Must(t, agent); !cached || c.ID() != first.ID() || !r.Valid(c) {
+						t.Errorf("got %v (cached %t), want what is good still", c, cached)
+					}
+				}
+				r.Rest("db", agent)
+				pass(time.Minute)
+				if r.Valid(first) || !p.hasRevoked(first.Lease()) {
+					t.Error("unused: want it revoked")
+				}
+			})
+		})
+	}
+}
+
+// What is being minted meanwhile rests too, be it the first or a successor.
+func TestWhatIsMintedAsASessionEndsRests(t *testing.T) {
+	for name, before := range map[string]time.Duration{"the first": 0, "a successor": 40*time.Minute + 3*time.Second} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &scripted{mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+					<-time.After(3 * time.Second)
+					return token(n, time.Hour), nil
+				}}
+				r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+				defer r.Stop(t)
+				agent := providertest.Agent(t, "spiffe://a.test/a")
+				go func() { _, _, _ = r.Lease(t.Context(), "db", agent) }()
+				pass(before + time.Second)
+				r.Rest("db", agent)
+				pass(4 * time.Second)
+				if _, kept := r.Kept(); kept == 0 {
+					t.Error("got none, want it kept for as long as it rests")
+				}
+				pass(time.Minute)
+				if mints, revoked := p.count(); revoked != mints {
+					t.Errorf("unused: got %d of %d revoked", revoked, mints)
+				}
+			})
+		})
+	}
 }
 
 // leaving are the two ways to say that an agent may need its credential no longer.

@@ -60,7 +60,7 @@ func (d *debt) lives(now time.Time) bool { return d.end.IsZero() || now.Before(d
 
 // debt is what the end of l owes to its system.
 func (p *Pool) debt(l *lease) *debt {
-	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), also: l.beside.take(), end: l.beside.last(l.span.Load().systemEnd), credential: l.credential, withdraw: l.erase, paid: func() { p.forgetLater(l) }}
+	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), also: l.beside.take(), end: l.beside.last(l.lastEnd()), credential: l.credential, withdraw: l.erase, paid: func() { p.forgetLater(l) }}
 }
 
 // held is l as its system knows it.
@@ -86,6 +86,9 @@ func (p *Pool) pay(ctx context.Context, d *debt) bool {
 	r := d.record
 	r.Bundle, r.Duration = p.bundle(), p.clock().Sub(start)
 	if err == nil {
+		if d.record.Event != eventLogout {
+			p.siblings.expire(&d.record)
+		}
 		d.revoked()
 		p.revoked()
 		if failed := p.tell(&r, func() { d.over = true }); failed != nil {

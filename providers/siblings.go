@@ -11,16 +11,27 @@ import (
 // Siblings is ready, and safe for concurrent use.
 type Siblings struct {
 	mu      sync.RWMutex
-	ledgers map[*ledger]struct{}
+	ledgers map[*ledger]*Pool
 }
 
-func (s *Siblings) add(g *ledger) {
+func (s *Siblings) add(p *Pool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.ledgers == nil {
-		s.ledgers = make(map[*ledger]struct{})
+		s.ledgers = make(map[*ledger]*Pool)
 	}
-	s.ledgers[g] = struct{}{}
+	s.ledgers[&p.ledger] = p
+}
+
+// Owed returns what Pool.Owed does of all of them: one whose registrations are in force no
+// longer may be open for long.
+func (s *Siblings) Owed() (n int) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, p := range s.ledgers {
+		n += p.Owed()
+	}
+	return n
 }
 
 func (s *Siblings) remove(g *ledger) {
@@ -39,4 +50,14 @@ func (s *Siblings) have(r *audit.Record) bool {
 		}
 	}
 	return false
+}
+
+// expire has the leases ended that any of them has of what r is of, since its system has
+// ended that: one may have come while it was told to.
+func (s *Siblings) expire(r *audit.Record) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for g := range s.ledgers {
+		g.expire(r)
+	}
 }
