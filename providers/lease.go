@@ -74,7 +74,7 @@ func (reg *registration) ticket(req Request) (ticket, error) {
 		return ticket{reg: reg, key: k, slot: reg.slot(k)}, nil
 	}
 	if req.Agent.IsZero() {
-		return ticket{}, fault.New("lease", fault.Unauthenticated, "this credential is kept per agent, and the call has no proven agent")
+		return ticket{}, reg.named(fault.New("lease", fault.Unauthenticated, "this credential is kept per agent, and the call has no proven agent"), "")
 	}
 	k.issuer, k.agent = req.Agent.Issuer(), req.Agent.Subject()
 	return ticket{reg: reg, key: k, slot: reg.slot(k), req: req}, nil
@@ -138,7 +138,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 	l.agree(terms, start)
 	l.life = l.credential.NotAfter().Sub(start)
 	p.arm(l)
-	return l, l.check(p.clock())
+	return l, t.reg.named(l.check(p.clock()), t.reg.tryIt())
 }
 
 // agree puts terms in force that the system gave at start.
