@@ -252,6 +252,22 @@ func (l *lease) systemEnd() time.Time {
 // secret.
 func (l *lease) traceable() bool { return l.credential.Lease() != "" || l.escrowed }
 
+// livesOn adds to why l may not be used that it is good at its system all the same, which can't be told
+// to end it, and until when.
+func (l *lease) livesOn(now time.Time, cause error) error {
+	end := l.span.Load().systemEnd
+	if stated := l.credential.lease.terms().systemEnd; !stated.IsZero() { // and not in doubt
+		end = stated
+	}
+	switch {
+	case l.reg.stored || l.revocable(now) || !end.IsZero() && !now.Before(end):
+		return cause
+	case end.IsZero():
+		return fmt.Errorf("%w: it was issued, and its system can't be told to end it: nobody here knows until when it is good there", cause)
+	}
+	return fmt.Errorf("%w: it was issued, and its system can't be told to end it: it is good there until %s", cause, end.UTC().Format(time.RFC3339))
+}
+
 // endedWith names what ends with l at its system.
 func (l *lease) endedWith() string {
 	return endedWith(&audit.Record{Provider: l.reg.name, Fingerprint: l.credential.Fingerprint(), Lease: l.credential.Lease(), Issuer: l.reg.issuer()})

@@ -136,7 +136,7 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 
 // refuse ends what was made and may not be used, with cause on its record.
 func (p *Pool) refuse(l *lease, start time.Time, cause error) {
-	r, unrecorded := p.recordFailure(l.ticket, l, start, cause)
+	r, unrecorded := p.recordFailure(l.ticket, l, start, l.livesOn(p.clock(), cause))
 	p.endOwing(l, func() (erase func()) {
 		if unrecorded == nil {
 			return nil
