@@ -135,6 +135,45 @@ func TestRefusesBodiesThatASchemeCannotTake(t *testing.T) {
 	})
 }
 
+// Many servers have one set of parameters, of the query and of the body, in which the
+// body's are first or last: what the agent put there must not stand in for the credential.
+func TestTheAgentsOwnParameterIsInNeitherQueryNorBody(t *testing.T) {
+	t.Parallel()
+	const form, parts = "application/x-www-form-urlencoded", "multipart/form-data; boundary=x"
+	part := func(name string) string {
+		return "--x\r\nContent-Disposition: form-data; name=\"" + name + "\"\r\n\r\nmine\r\n--x--\r\n"
+	}
+	t.Run("query", func(t *testing.T) {
+		w := open(t)
+		w.register("{provider: token, scheme: query, parameter: my_code}")
+		post := func(kind, text string) request {
+			return w.call(to("/http/api/orders"), body(text), with("Content-Type", kind))
+		}
+		refused := want{400, 0, "receive", fault.Invalid, `expected no field "`, "shop", false}
+		w.run(t, []row{
+			{"a form", post(form, "a=1&my_code=mine"), refused},
+			{"in another spelling", post(form, "a=1;%6dyCode[]=mine"), refused},
+			{"in parts", post(parts, part("my.code")), refused},
+			{"a form that says nothing of itself", w.call(to("/http/api/orders"), body("my_code=mine"), func(r *request) { delete(r.header, "Content-Type") }), refused},
+		})
+		for kind, text := range map[string]string{form: "a=my_code&my_codes=1", parts: part("other"), jsonType: `{"a":"&my_code=1"}`} {
+			if got := w.do(post(kind, text)); got.err != nil || got.status != 200 {
+				t.Errorf("%s: got %d %q, %v, want it sent", kind, got.status, got.body, got.err)
+			}
+		}
+	})
+	t.Run("body", func(t *testing.T) {
+		w := open(t)
+		w.register("{provider: token, scheme: body, field: my_code}")
+		if got := w.do(w.call(to("/http/api/orders?a=1&my_code=mine&MyCode[]=mine"), body(`{}`), with("Content-Type", jsonType))); got.err != nil || got.status != 200 {
+			t.Fatalf("got %d %q, %v, want an answer", got.status, got.body, got.err)
+		}
+		if got := w.upstream.last(t).target; got != "/v1/orders?a=1" {
+			t.Errorf("target: got %s, want none of the agent's own", got)
+		}
+	})
+}
+
 // bound mints a token that is bound to a key of its own.
 type bound struct {
 	key   *ecdsa.PrivateKey

@@ -35,8 +35,11 @@ func NewBody(field, text string) (Body, error) {
 	return Body{field: field, template: newPattern(text)}, nil
 }
 
-// Owns reports whether some server takes a member of this name for the scheme's.
-func (b Body) Owns(where Place, name string) bool { return where == InBody && alike(name, b.field) }
+// Owns reports whether some server takes a member of this name for the scheme's, or a
+// parameter of the query, as those do that have one set of both.
+func (b Body) Owns(where Place, name string) bool {
+	return (where == InBody || where == InQuery) && alike(name, b.field)
+}
 
 // Admit demands a body that is one JSON object, in UTF-8, of at most 65,536 members
 // in one place, and without a second member of any name, which has none that some server takes for the scheme's own.

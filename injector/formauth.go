@@ -22,6 +22,11 @@ var (
 // nothing is a form to some servers (Rack). It returns an error for a form that
 // can't be read, or that servers read in different ways.
 func FormAuthority(h http.Header, body []byte) (field string, err error) {
+	return formField(h, body, namesAuthority)
+}
+
+// formField is FormAuthority for the fields that sought seeks.
+func formField(h http.Header, body []byte, sought func(name string) bool) (field string, err error) {
 	if len(body) == 0 {
 		return "", nil
 	}
@@ -30,26 +35,26 @@ func FormAuthority(h http.Header, body []byte) (field string, err error) {
 		types = []string{""}
 	}
 	for _, kind := range types {
-		if field, err = formAuthority(strings.TrimSpace(kind), body); field != "" || err != nil {
+		if field, err = fieldOfType(strings.TrimSpace(kind), body, sought); field != "" || err != nil {
 			return field, err
 		}
 	}
 	return "", nil
 }
 
-// formAuthority looks at a body of one type. What stands anywhere in the type
+// fieldOfType looks at a body of one type. What stands anywhere in the type
 // counts: one that names two kinds of form is looked at as both.
-func formAuthority(kind string, body []byte) (field string, err error) {
+func fieldOfType(kind string, body []byte, sought func(name string) bool) (field string, err error) {
 	lower := strings.ToLower(kind)
 	query, parts := lower == "" || strings.Contains(lower, "urlencoded"), strings.Contains(lower, "multipart/")
 	if (query || parts) && !inUTF8(lower) {
 		return "", errCharset
 	}
 	if query {
-		field, err = fieldAuthority(body)
+		field, err = queryField(body, sought)
 	}
 	if field == "" && err == nil && parts {
-		return partAuthority(kind, body)
+		return partField(kind, body, sought)
 	}
 	return field, err
 }
@@ -75,17 +80,17 @@ func inUTF8(kind string) bool {
 	return false
 }
 
-// fieldAuthority looks at a form that is written like a query. It reads as lenient
+// queryField looks at a form that is written like a query. It reads as lenient
 // servers do: a byte order mark is passed over, a semicolon may part fields, and
 // what is no escape stands for itself.
-func fieldAuthority(form []byte) (string, error) {
+func queryField(form []byte, sought func(name string) bool) (string, error) {
 	if bytes.Count(form, []byte("&"))+bytes.Count(form, []byte(";")) >= mostFields {
 		return "", errFields
 	}
 	form = bytes.TrimPrefix(form, []byte("\ufeff"))
 	for field := range bytes.FieldsFuncSeq(form, func(r rune) bool { return r == '&' || r == ';' }) {
 		name, _, _ := bytes.Cut(field, []byte("="))
-		if decoded := unescaped(name); namesAuthority(strings.TrimSpace(decoded)) {
+		if decoded := unescaped(name); sought(strings.TrimSpace(decoded)) {
 			return decoded, nil
 		}
 	}

@@ -12,8 +12,8 @@ import (
 // form of parts is held to the way in which clients write it (RFC 7578), and what
 // is written in another is refused.
 
-// partAuthority looks at a form of parts.
-func partAuthority(kind string, body []byte) (string, error) {
+// partField looks at a form of parts.
+func partField(kind string, body []byte, sought func(name string) bool) (string, error) {
 	boundary := boundaryOf(kind)
 	if boundary == "" {
 		return "", errForm
@@ -33,7 +33,7 @@ func partAuthority(kind string, body []byte) (string, error) {
 	for _, part := range parts[1:last] {
 		if name, ok := partName(part, parameter); !ok {
 			return "", errForm
-		} else if namesAuthority(name) || namesAuthority(unescaped([]byte(name))) {
+		} else if sought(name) || sought(unescaped([]byte(name))) {
 			return name, nil
 		}
 	}

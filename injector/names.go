@@ -66,15 +66,33 @@ func isAuthority(name string) bool {
 	switch joined(name) {
 	case "accesstoken", "apitoken", "authtoken", "bearertoken", "idtoken", "jobtoken", "personalaccesstoken", "privatetoken", "refreshtoken",
 		"sessiontoken", "token", "usertoken", "xaccesstoken", "xapitoken", "xauthtoken", "jwt", "bearer", "pat", "ticket",
-		"accesskey", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "hapikey", "key", "privatekey", "secretkey",
-		"subscriptionkey", "xapikey", "googleaccessid",
+		"oauthtoken", "securitytoken",
+		"accesskey", "accesskeyid", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "consumerkey", "hapikey", "key",
+		"oauthconsumerkey", "ossaccesskeyid", "privatekey", "secretkey", "sessionkey", "subscriptionkey", "xapikey", "googleaccessid",
+		"accesskeysecret", "apisecret", "appsecret", "consumersecret", "secretaccesskey",
 		"auth", "authorization", "credential", "credentials", "hmac", "oauthsignature", "sig", "signature",
 		"clientassertion", "clientsecret", "secret", "pass", "passphrase", "passwd", "password", "pwd",
 		"jsessionid", "phpsessid", "session", "sessionid":
 		return true
 	}
-	for _, begin := range [...]string{"x-amz-", "x-goog-", "x-ms-", "oauth_"} {
-		if strings.HasPrefix(name, begin) {
+	hyphened := strings.ReplaceAll(name, "_", "-")
+	for _, begin := range [...]string{"x-amz-", "x-goog-", "x-ms-", "oauth-"} {
+		if strings.HasPrefix(hyphened, begin) {
+			return true
+		}
+	}
+	return ofVendor(hyphened)
+}
+
+// ofVendor reports whether a parameter in lower case and with hyphens is one of those by
+// which many vendors have what they take in a header too, each with a name of its own:
+// X-Plex-Token, x-oss-signature.
+func ofVendor(name string) bool {
+	if name == "q-signature" { // Tencent's
+		return true
+	}
+	for _, end := range [...]string{"-key", "-token", "-signature", "-credential", "-secret"} {
+		if strings.HasPrefix(name, "x-") && strings.HasSuffix(name, end) {
 			return true
 		}
 	}

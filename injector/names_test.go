@@ -51,13 +51,16 @@ func TestNoParameterOfAuthorityPasses(t *testing.T) {
 		"client_secret", "client_assertion", "password", "sig", "signature", "X-Amz-Signature", "x-amz-credential", "X-Goog-Signature", "X-Ms-Signature", "session", "bearer",
 		"api_token", "api-token", "apiToken", "job_token", "x-api-key", "X_Api_Key", "x-access-token", "access-token", "auth_key", "app_key", "application_key", "secret_key",
 		"oauth_signature", "oauth_consumer_key", "PHPSESSID", "jsessionid", "session_id", "subscription_key", "passphrase", "personal_access_token",
+		"oauth-token", "oauthToken", "oauth.signature", "x_amz_signature", "X.Amz.Security.Token", "x_goog_credential", "x_ms_token",
+		"api_secret", "app_secret", "consumer_key", "consumer_secret", "access_key_id", "OSSAccessKeyId", "access_key_secret", "secret_access_key", "security_token", "session_key",
+		"X-Plex-Token", "x_emby_token", "x-oss-signature", "x-oss-credential", "X-Cos-Security-Token", "X-Functions-Key", "q-signature",
 	} {
 		query, stripped, ok := StripQuery("a=1&"+url.QueryEscape(name)+"=x&b=2", nil)
 		if !ok || query != "a=1&b=2" || len(stripped) != 1 {
 			t.Errorf("%q: got %q left and %q stripped, want it stripped", name, query, stripped)
 		}
 	}
-	for _, name := range []string{"page_token", "next[token]", "sort_key", "tokens", "keyword", "author", "sessions", "x-amzn", "q", "next_page_token", "key_id", "token_type", "oauth"} {
+	for _, name := range []string{"page_token", "next[token]", "sort_key", "tokens", "keyword", "author", "sessions", "x-amzn", "q", "next_page_token", "key_id", "token_type", "oauth", "x_amzn", "client_id", "consumer", "secrets", "x-oss-process", "x-token-type", "x-keys", "max-key"} {
 		raw := url.QueryEscape(name) + "=x"
 		if query, stripped, ok := StripQuery(raw, Bearer{}); !ok || query != raw || len(stripped) != 0 {
 			t.Errorf("%q: got %q left and %q stripped, want it to pass", name, query, stripped)

@@ -2,8 +2,10 @@ package injector
 
 import (
 	"fmt"
+	"net/http"
 	"net/url"
 
+	"mintmark/internal/fault"
 	"mintmark/providers"
 )
 
@@ -25,6 +27,19 @@ func NewQuery(name, text string) (Query, error) {
 
 // Owns reports whether some server takes a parameter of this name for the scheme's.
 func (q Query) Owns(where Place, name string) bool { return where == InQuery && alike(name, q.name) }
+
+// Admit refuses a form with the parameter: many servers have one set of parameters, of
+// the query and of the body, and take the first or the last of a name.
+func (q Query) Admit(header http.Header, body []byte) error {
+	field, err := formField(header, body, func(name string) bool { return alike(name, q.name) })
+	if err != nil {
+		return fault.Wrap("receive", fault.Invalid, err.Error(), err)
+	}
+	if field != "" {
+		return fault.New("receive", fault.Invalid, fmt.Sprintf("expected no field %.32q in the form: the broker writes the parameter %q; leave it out", field, q.name))
+	}
+	return nil
+}
 
 // Inject appends the parameter. It returns an error when the credential lacks a
 // part that the template names.

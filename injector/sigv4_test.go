@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"mintmark/broker/bundle"
 	"mintmark/providers"
 )
 
@@ -40,6 +41,30 @@ func TestSigV4SendsThePathAsItIsSigned(t *testing.T) {
 			}
 			if got := out.URL.EscapedPath(); got != want || out.URL.Path != before.Path {
 				t.Errorf("%s %s: got %s, want %s and the same path", service, sent, got, want)
+			}
+		}
+	}
+}
+
+// A signature is over the host without its scheme's own port, and a server verifies it
+// over the host that it is sent.
+func TestSigV4SendsTheHostThatIsSigned(t *testing.T) {
+	key := opened(t, providers.AWS, providers.Material{AccessKeyID: "AKIDEXAMPLE", SecretAccessKey: providers.NewSecret("wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")})
+	for registered, want := range map[string]string{
+		"https://s3.example.org:443/x": "s3.example.org", "http://s3.example.org:80/x": "s3.example.org", "https://[::1]:443/x": "[::1]",
+		"https://s3.example.org:80/x": "s3.example.org:80", "http://s3.example.org:9000/x": "s3.example.org:9000", "https://[::1]/x": "[::1]",
+	} {
+		for _, scheme := range []string{"sigv4", "sigv4a"} {
+			s, err := Open(bundle.Injection{Scheme: scheme, Region: "us-east-1", Service: "s3"})
+			if err != nil {
+				t.Fatal(err)
+			}
+			out := outgoing(nil)
+			if out.URL, err = url.Parse(registered); err != nil {
+				t.Fatal(err)
+			}
+			if err := s.Inject(out, key); err != nil || out.URL.Host != want {
+				t.Errorf("%s: %s: got host %s, %v, want %s", scheme, registered, out.URL.Host, err, want)
 			}
 		}
 	}

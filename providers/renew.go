@@ -29,8 +29,11 @@ func (p *Pool) hold(l *lease) {
 func (p *Pool) keep(l *lease) {
 	life := l.credential.NotAfter().Sub(p.clock())
 	l.expiry.Reset(life)
-	l.refresh.Reset(life * 2 / 3)
+	l.refresh.Reset(twoThirds(life))
 }
+
+// twoThirds is of a life of centuries too, of which twice is more than a Duration can say.
+func twoThirds(life time.Duration) time.Duration { return life / 3 * 2 }
 
 // serve returns once the cache serves l, or has refused to; OnExit has then
 // retired l, which is good for those who wait for it and for no one after.

@@ -72,6 +72,32 @@ func TestReplacedAheadOfItsEndWhileInUse(t *testing.T) {
 	})
 }
 
+// Certificates without an end of their own say the year 9999 (RFC 5280, section 4.1.2.5),
+// which is further off than twice what a time.Duration can say.
+func TestWhatEndsInThousandsOfYearsIsMintedOnce(t *testing.T) {
+	for name, end := range map[string]time.Time{"9999": time.Date(9999, 12, 31, 23, 59, 59, 0, time.UTC), "2200": time.Date(2200, 1, 1, 0, 0, 0, 0, time.UTC)} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := lasting(0)
+				p.mint = func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+					terms := providers.Terms{NotAfter: end, Lease: fmt.Sprintf("lease-%d", n)}
+					return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(fmt.Sprintf("%s-%d", canary, n))}, terms), nil
+				}
+				r := one(t, p)
+				defer r.Stop(t)
+				for range 10 {
+					lease(t, r)
+					r.Rest("db", providers.Request{})
+					pass(time.Second)
+				}
+				if minted, _ := p.count(); minted != 1 {
+					t.Errorf("got %d mints, want one", minted)
+				}
+			})
+		})
+	}
+}
+
 func TestUnusedLeaseIsRevoked(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := lasting(90 * time.Second)

@@ -25,7 +25,7 @@ func (p *Pool) rest(l *lease) {
 // dueIn returns in how long l is to be replaced, if it is used.
 func (l *lease) dueIn(now time.Time) time.Duration {
 	since := l.span.Load().since
-	return max(since.Add(l.credential.NotAfter().Sub(since)*2/3).Sub(now), 0)
+	return max(since.Add(twoThirds(l.credential.NotAfter().Sub(since))).Sub(now), 0)
 }
 
 // goesOn reports whether l, which rested, was used since, and is not due yet.

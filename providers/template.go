@@ -73,7 +73,8 @@ func FillText(template string, agent attest.Identity) (string, error) {
 }
 
 // FillSubject fills what FillText does, and leaves the "/" of the agent's path: for
-// whom a token is about, who is known by that path elsewhere.
+// whom a token is about, who is known by that path elsewhere, and for what may be
+// taken for a list with "," between.
 func FillSubject(template string, agent attest.Identity) (string, error) {
 	return fillWith("/", template, agent, trustDomain, subjectPath, wholeAgent)
 }

@@ -223,7 +223,7 @@ func (u URL) Loopback() bool { return u.URL != nil && loopback(u.Hostname()) }
 // loopback reports whether host is "localhost" or a loopback address. No name
 // is resolved: what a resolver says today it may not say tomorrow.
 func loopback(host string) bool {
-	if host == "localhost" {
+	if strings.EqualFold(strings.TrimSuffix(host, "."), "localhost") {
 		return true
 	}
 	ip, err := netip.ParseAddr(host)
@@ -239,6 +239,9 @@ func (z *Zone) UnmarshalText(text []byte) error {
 	}
 	l, err := time.LoadLocation(string(text))
 	if err != nil {
+		if near := DidYouMean(string(text), strings.Fields(zones)); near != "" {
+			want.got = strconv.Quote(string(text)) + near
+		}
 		return want
 	}
 	z.Location = l

@@ -18,6 +18,7 @@ import (
 	"strings"
 	"sync"
 
+	"mintmark/internal/filekind"
 	"mintmark/internal/owned"
 )
 
@@ -257,7 +258,7 @@ func (e *Escrow) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > MaxValue+overhead {
-		return nil, fmt.Errorf("got a file of %v and %d bytes, want a regular one of at most %d", info.Mode(), info.Size(), MaxValue+overhead)
+		return nil, fmt.Errorf("got %s of %d bytes, want a regular file of at most %d", filekind.Name(info.Mode()), info.Size(), MaxValue+overhead)
 	}
 	f, err := root.Open(name)
 	if err != nil {

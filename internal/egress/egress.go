@@ -62,6 +62,8 @@ func refused() []netip.Prefix {
 		netip.MustParsePrefix("fd20:ce::254/128"),       // metadata: GCP
 		netip.MustParsePrefix("fd00:42::42/128"),        // metadata: Scaleway
 		netip.MustParsePrefix("fd00:c1::a9fe:a9fe/128"), // metadata: Oracle Cloud
+		netip.MustParsePrefix("fd00:100::100:200/128"),  // metadata: Alibaba Cloud
+		netip.MustParsePrefix("fd00:a9fe:a9fe::1/128"),  // metadata: Akamai, once Linode
 	}
 }
 

@@ -16,6 +16,7 @@ func TestRefused(t *testing.T) {
 		"100.100.100.200": true, "192.0.0.192": true, "168.63.129.16": true, // metadata elsewhere
 		"::": true, "fe80::1": true, "fe80::1%eth0": true, "febf::1": true, "fec0::1": true, "ff02::1": true, "ff05::2": true,
 		"fd00:ec2::254": true, "fd00:ec2::23": true, "fd20:ce::254": true, "fd00:42::42": true, "fd00:c1::a9fe:a9fe": true,
+		"fd00:100::100:200": true, "fd00:a9fe:a9fe::1": true,
 		"::ffff:169.254.169.254": true, "::ffff:0.0.0.0": true, "::ffff:100.100.100.200": true, "::169.254.169.254": true, // mapped, compatible
 		"64:ff9b::169.254.169.254": true, "64:ff9b::100.100.100.200": true, "64:ff9b::0.0.0.1": true, // NAT64
 		"64:ff9b:1::169.254.169.254": true, "64:ff9b:1:a9fe:a9:fe00::": true, // of 64:ff9b:1::/48 also a part
@@ -28,7 +29,7 @@ func TestRefused(t *testing.T) {
 		"127.0.0.1": false, "::1": false, "::ffff:127.0.0.1": false,
 		"10.0.0.1": false, "192.168.1.1": false, "172.16.0.1": false, "100.64.0.1": false, "100.100.100.201": false, "192.0.0.193": false, "1.1.1.1": false,
 		"169.253.255.255": false, "169.255.0.0": false, "168.63.129.17": false,
-		"fd00::1": false, "fd00:ec2::255": false, "2606:4700::1111": false, "2001:db8::1": false,
+		"fd00::1": false, "fd00:100::100:201": false, "fd00:a9fe:a9fe::2": false, "fd00:ec2::255": false, "2606:4700::1111": false, "2001:db8::1": false,
 		"::ffff:10.0.0.1": false, "64:ff9b::10.0.0.1": false, "64:ff9b:1::10.0.0.1": false, "64:ff9b:1:a00:0:100::": false, "2002:a00:1::1": false,
 		"64:ff9b:1:70a:0:1::": false, "64:ff9b:1:7:a:0:100:0": false, "::ffff:0:10.0.0.1": false,
 		"2001:0:808:808::f7f7:f7f7": false, "2001:db8::5efe:10.0.0.1": false,

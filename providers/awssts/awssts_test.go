@@ -257,6 +257,28 @@ func TestBrokersOwnTroubleIsNamed(t *testing.T) {
 	}
 }
 
+// Whoever may choose what a workload is called can compute the name of another's session.
+func TestNoAgentIsCalledAsAnotherOnesSession(t *testing.T) {
+	for _, path := range []string{"x", strings.Repeat("x", 80), strings.Repeat("long/", 20) + "x"} {
+		named := func(path string) string {
+			t.Helper()
+			got, err := awssts.SessionName("{subject_path}", providertest.Agent(t, "spiffe://a.test/"+path).Agent)
+			if err != nil {
+				t.Fatal(err)
+			}
+			return got
+		}
+		name := named(path)
+		for range 3 {
+			other := named(strings.ReplaceAll(name, ",", "/"))
+			if other == name || len(other) > 64 {
+				t.Fatalf("%s: got the name %s for two agents, want another", path, other)
+			}
+			name = other
+		}
+	}
+}
+
 func TestSessionName(t *testing.T) {
 	long := "spiffe://a.test/" + strings.Repeat("x", 80)
 	tests := map[string]struct {

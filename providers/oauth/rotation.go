@@ -106,14 +106,14 @@ func (r rotation) ask(ctx context.Context, m *mint, origin string, now kept) (*o
 	defer next.drop()
 	// Whoever waits may give up; the next token comes but once.
 	token, err := m.ask(context.WithoutCancel(ctx), params)
-	if err != nil {
+	if err != nil && (token == nil || token.RefreshToken == "") {
 		return token, err
 	}
 	now.Token, now.Ended = token.RefreshToken, token.RefreshToken == ""
 	if err := next.keep(now); err != nil {
 		return token, stateFault(err)
 	}
-	return token, nil
+	return token, err // of an answer at fault, that spent the token before it all the same
 }
 
 // params is RFC 6749, section 4.1.3, and RFC 7636, section 4.5.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
@@ -276,6 +277,37 @@ func TestTokenWhoseSuccessorCannotBeKept(t *testing.T) {
 	defer r.Stop(t)
 	if hint := r.Refused(t, providers.Request{}, fault.Internal); hint != "the broker cannot keep the state of the credential provider" {
 		t.Errorf("hint: got %q", hint)
+	}
+}
+
+// An answer of which something else is at fault, or that was cut off, has spent the token
+// before it all the same.
+func TestNextTokenIsKeptOfAnAnswerAtFault(t *testing.T) {
+	for name, spoil := range map[string]func(answer string) string{
+		"a malformed field": func(a string) string { return strings.Replace(a, ":60,", `:"soon",`, 1) },
+		"cut off":           func(a string) string { return strings.TrimSuffix(a, "}") },
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := &rotating{}
+			c := s.config(t)
+			at := serve(t, func(w http.ResponseWriter, r *http.Request) {
+				whole := httptest.NewRecorder()
+				s.ServeHTTP(whole, r)
+				text := whole.Body.String()
+				if s.n == 1 {
+					text = spoil(text)
+				}
+				answer(whole.Code, "application/json", text)(w, r)
+			})
+			c.TokenURL = at.TokenURL
+			p := open(t, c, providers.Env{})
+			if _, err := p.Mint(t.Context(), providers.Request{}); err == nil {
+				t.Fatal("got no error, want one of an answer at fault")
+			}
+			if _, err := p.Mint(t.Context(), providers.Request{}); err != nil || s.n != 2 {
+				t.Errorf("got %v after %d rotations, want the grant to go on", err, s.n)
+			}
+		})
 	}
 }
 

@@ -40,10 +40,11 @@ func (u *unread) keep(answer io.ReadCloser) io.ReadCloser {
 func (u *unread) token() *oauth2.Token {
 	var said struct {
 		Token string `json:"access_token"`
+		Next  string `json:"refresh_token"`
 	}
 	_ = json.Unmarshal(u.answer, &said) // what was read before the fault stays
 	if said.Token == "" {
 		return nil
 	}
-	return (&oauth2.Token{AccessToken: said.Token}).WithExtra(map[string]any{"expires_in": "unread"})
+	return (&oauth2.Token{AccessToken: said.Token, RefreshToken: said.Next}).WithExtra(map[string]any{"expires_in": "unread"})
 }

@@ -69,7 +69,8 @@ type Dynamic struct {
 	// Write writes although there is no Data.
 	Write bool `yaml:"write"`
 	// Data is written. A value may have the placeholders of paths and {agent},
-	// the agent's SPIFFE ID.
+	// the agent's SPIFFE ID; {subject_path} keeps its "/" there, since many engines
+	// take what has "," in it for a list.
 	Data map[string]string `yaml:"data"`
 	// Fields says what of the answer is the credential.
 	Fields Fields `yaml:"fields" check:"required"`

@@ -90,7 +90,8 @@ func (d *dynamic) question(req providers.Request) (path string, body map[string]
 	}
 	body = map[string]any{}
 	for key, template := range d.data {
-		if body[key], err = providers.FillText(template, req.Agent); err != nil {
+		// A "," for "/" would make several names of one agent's: engines take lists so.
+		if body[key], err = providers.FillSubject(template, req.Agent); err != nil {
 			return "", nil, err
 		}
 	}

@@ -84,6 +84,7 @@ func TestDynamicPathAndDataNameTheAgent(t *testing.T) {
 		"write nothing":  {vault.Dynamic{Path: "kubernetes/creds/x", Write: true}, "PUT kubernetes/creds/x", map[string]any{}, false},
 		"path":           {vault.Dynamic{Path: "kv/{trust_domain}/{subject_path}"}, "GET kv/a.test/ns,prod,sa,bot", nil, true},
 		"data":           {vault.Dynamic{Path: "pki/issue/x", Data: map[string]string{"uri_sans": "{agent}", "ttl": "5m"}}, "PUT pki/issue/x", map[string]any{"uri_sans": botID, "ttl": "5m"}, true},
+		"data in part":   {vault.Dynamic{Path: "ssh/issue/x", Data: map[string]string{"valid_principals": "{trust_domain}/{subject_path}"}}, "PUT ssh/issue/x", map[string]any{"valid_principals": "a.test/ns/prod/sa/bot"}, true},
 		"data of no one": {vault.Dynamic{Path: "pki/issue/x", Data: map[string]string{"ttl": "5m"}}, "PUT pki/issue/x", map[string]any{"ttl": "5m"}, false},
 	}
 	for name, tt := range tests {

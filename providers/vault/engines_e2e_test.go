@@ -96,6 +96,34 @@ func TestCertificateNamesTheAgent(t *testing.T) {
 	}
 }
 
+// The engine takes alt_names for a list with commas between, as it does what many others
+// are asked for (valid_principals of ssh): what an agent is called must not be two of it.
+func TestAnAgentIsOneNameInAList(t *testing.T) {
+	t.Parallel()
+	bao := testenv.OpenBao(t)
+	certifier(t, bao, false)
+	bao.Write(t, "pki/roles/hosts", map[string]any{"allowed_domains": "agents.test", "allow_subdomains": true, "require_cn": false, "key_type": "ec", "key_bits": 256})
+	p := asRoot(t, bao, func(c *vault.Config) {
+		c.Dynamic = &vault.Dynamic{
+			Path:   "pki/issue/hosts",
+			Data:   map[string]string{"alt_names": "{subject_path}.agents.test", "ttl": "10m"},
+			Fields: vault.Fields{Certificate: "{certificate}", Key: "{private_key}"},
+		}
+	})
+	r := providertest.One(t, p, bao.RootToken)
+	defer r.Stop(t)
+	c, _ := r.Must(t, providertest.Agent(t, "spiffe://a.test/admin"))
+	leaf, err := x509.ParseCertificate(r.Reveal(t, c).Chain()[0])
+	if err != nil || !slices.Equal(leaf.DNSNames, []string{"admin.agents.test"}) {
+		t.Fatalf("got %v, %v, want a certificate for the agent's name", leaf, err)
+	}
+	other, _ := r.Must(t, providertest.Agent(t, "spiffe://a.test/admin.agents.test/x"))
+	leaf, err = x509.ParseCertificate(r.Reveal(t, other).Chain()[0])
+	if err != nil || len(leaf.DNSNames) > 0 { // its own is no name of a host
+		t.Errorf("another agent: got a certificate for %v, %v, want one for none", leaf.DNSNames, err)
+	}
+}
+
 func TestTokenOfAnyPath(t *testing.T) {
 	t.Parallel()
 	bao := testenv.OpenBao(t)

@@ -50,7 +50,7 @@ func newToken(value string, ttl time.Duration, renewable bool, now time.Time) to
 	if ttl <= 0 {
 		return token{value: value}
 	}
-	return token{value: value, renewable: renewable, life: ttl, renewAt: now.Add(ttl * 2 / 3), end: now.Add(ttl)}
+	return token{value: value, renewable: renewable, life: ttl, renewAt: now.Add(ttl / 3 * 2), end: now.Add(ttl)}
 }
 
 func (t token) fresh(now time.Time) bool {
@@ -203,7 +203,7 @@ func (s *session) renewSelf(ctx context.Context, now time.Time) bool {
 	}
 	held := s.token
 	t := newToken(held.value, time.Duration(answer.Auth.LeaseDuration)*time.Second, answer.Auth.Renewable, now)
-	if t.life < held.life*2/3 {
+	if t.life < held.life/3*2 {
 		return false
 	}
 	t.login, t.life, t.accessor = held.login, held.life, held.accessor
