@@ -246,7 +246,7 @@ func StaysKnown(t testing.TB, p providers.Provider, reason, until string, hidden
 	}
 }
 
-// How StaysKnown has it that a system does not say when what it issued ends.
+// UntilUnknown is how StaysKnown has it that a system does not say when what it issued ends.
 const UntilUnknown = ": it was issued, and its system can't be told to end it: nobody here knows until when it is good there"
 
 // Until is how StaysKnown has it that it ends at a time.
