@@ -37,11 +37,11 @@ func (o owing) keep(r audit.Record) (erase func(), err error) {
 		err = owned.MakeDirectory(o.dir)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("write down what is owed: %w", err)
+		return nil, fmt.Errorf("write down what is owed: %w", owned.Advised(o.dir, err))
 	}
 	name := filepath.Join(o.dir, r.Credential+".json")
 	if err := write(name, content); err != nil {
-		return nil, fmt.Errorf("write down what is owed: %w", err)
+		return nil, fmt.Errorf("write down what is owed: %w", owned.Advised(o.dir, err))
 	}
 	return func() { o.erase(name) }, nil
 }
@@ -71,7 +71,7 @@ func write(name string, content []byte) error {
 // erase removes what is on record by now, or not owed any more.
 func (o owing) erase(name string) {
 	if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		o.logger.ErrorContext(context.Background(), "what was owed can't be erased: it is revoked once more at the next start", slog.Any("error", err))
+		o.logger.ErrorContext(context.Background(), "what was owed can't be erased: it is revoked once more at the next start", slog.Any("error", owned.Advised(o.dir, err)))
 	}
 }
 

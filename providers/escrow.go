@@ -53,7 +53,7 @@ func (p *Pool) deposit(l *lease) (err error) {
 	l.escrowed = true // which the record says
 	if l.erase, err = p.keepSecret(l, p.entry(eventOrphan, l, l.born)); err != nil {
 		l.escrowed = false
-		return fault.Wrap("lease", fault.Unavailable, "the broker cannot keep what it needs to revoke the new credential after a crash", err)
+		return l.reg.named(fault.Wrap("lease", fault.Unavailable, "the broker cannot keep what it needs to revoke the new credential after a crash", err), "")
 	}
 	return nil
 }

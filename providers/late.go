@@ -30,7 +30,7 @@ func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
 	l.credential.lease.ended.Store(true)
 	l.retired.Store(true)
 	r := p.entry(eventLate, l, start)
-	r.Reason = "it came when nobody waited for it any more, and served no call"
+	r.Reason = l.livesOn(p.clock(), errors.New("it came when nobody waited for it any more, and served no call")).Error()
 	unrecorded := p.record(r)
 	if !l.revocable(p.clock()) {
 		if unrecorded != nil {

@@ -40,7 +40,7 @@ func TestALateCredentialIsOnRecordRevokedAndWiped(t *testing.T) {
 				if got := r.Events(t); got != want || p.hasRevoked("lease-1") != tt.revoke {
 					t.Errorf("events: got %q, want %q", got, want)
 				}
-				if late := r.Records(t)[1]; late.Credential == "" || late.Lease != tt.lease || late.Fingerprint == "" || late.Reason == "" {
+				if late := r.Records(t)[1]; strings.HasSuffix(late.Reason, providertest.Until(late.NotAfter)) == tt.revoke || late.Credential == "" || late.Lease != tt.lease || late.Fingerprint == "" || late.Reason == "" {
 					t.Errorf("got the record %+v of a late credential", late)
 				}
 				if providers.OpenSecret(secret) != "" {

@@ -74,7 +74,7 @@ func (reg *registration) ticket(req Request) (ticket, error) {
 		return ticket{reg: reg, key: k, slot: reg.slot(k)}, nil
 	}
 	if req.Agent.IsZero() {
-		return ticket{}, fault.New("lease", fault.Unauthenticated, "this credential is kept per agent, and the call has no proven agent")
+		return ticket{}, reg.named(fault.New("lease", fault.Unauthenticated, "this credential is kept per agent, and the call has no proven agent"), "")
 	}
 	k.issuer, k.agent = req.Agent.Issuer(), req.Agent.Subject()
 	return ticket{reg: reg, key: k, slot: reg.slot(k), req: req}, nil
@@ -139,7 +139,7 @@ func (p *Pool) newLease(t ticket, minted Credential, start time.Time) (*lease, e
 	l.agree(terms, start)
 	l.life = l.credential.NotAfter().Sub(start)
 	p.arm(l)
-	return l, l.check(p.clock())
+	return l, t.reg.named(l.check(p.clock()), t.reg.tryIt())
 }
 
 // agree puts terms in force that the system gave at start.
@@ -261,6 +261,22 @@ func (l *lease) systemEnd() time.Time {
 // traceable reports whether the next start could have l ended: by its handle, or by its
 // secret.
 func (l *lease) traceable() bool { return l.credential.Lease() != "" || l.escrowed }
+
+// livesOn adds to why l may not be used that it is good at its system all the same, which can't be told
+// to end it, and until when.
+func (l *lease) livesOn(now time.Time, cause error) error {
+	end := l.span.Load().systemEnd
+	if stated := l.credential.lease.terms().systemEnd; !stated.IsZero() { // and not in doubt
+		end = stated
+	}
+	switch {
+	case l.reg.stored || l.revocable(now) || !end.IsZero() && !now.Before(end):
+		return cause
+	case end.IsZero():
+		return fmt.Errorf("%w: it was issued, and its system can't be told to end it: nobody here knows until when it is good there", cause)
+	}
+	return fmt.Errorf("%w: it was issued, and its system can't be told to end it: it is good there until %s", cause, end.UTC().Format(time.RFC3339))
+}
 
 // endedWith names what ends with l at its system.
 func (l *lease) endedWith() string {

@@ -51,10 +51,10 @@ func (p *Pool) listen(reg *registration) {
 	}
 	reg.logins.ReportLogins(func(_ context.Context, handle string, end time.Time) error {
 		if !audit.Fits(handle) { // the next start could not end it by what is on record
-			return fault.New("lease", fault.Internal, "the broker's login at the credential provider has a longer handle than a record can hold")
+			return reg.named(fault.New("lease", fault.Internal, "the broker's login at the credential provider has a longer handle than a record can hold"), reg.tryIt())
 		}
 		if err := p.loggedIn(reg, handle, end); err != nil {
-			return fault.Wrap("lease", fault.Unavailable, "the broker cannot record its login at the credential provider", err)
+			return reg.named(fault.Wrap("lease", fault.Unavailable, "the broker cannot record its login at the credential provider", err), "")
 		}
 		return nil
 	})

@@ -131,7 +131,7 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 	r := p.entry("mint", l, start)
 	if err := p.record(r); err != nil {
 		p.endOwing(l, func() (erase func()) { return p.writeDown(r, err) })
-		return nil, fault.Wrap("lease", fault.Unavailable, "the broker cannot record the new credential", err)
+		return nil, t.reg.named(fault.Wrap("lease", fault.Unavailable, "the broker cannot record the new credential", err), "")
 	}
 	if err := p.ended(); err != nil { // who ended it may have looked for leases before there was this one
 		p.end(l)
@@ -139,7 +139,7 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 	}
 	if t.reg.generation.Load() != generation {
 		p.end(l)
-		return nil, fault.New("lease", fault.Unavailable, "the credential was revoked while it was being made")
+		return nil, t.reg.named(fault.New("lease", fault.Unavailable, "the credential was revoked while it was being made"), "")
 	}
 	p.hold(l)
 	return l, nil
@@ -147,7 +147,7 @@ func (p *Pool) issue(t ticket, old *lease) (*lease, error) {
 
 // refuse ends what was made and may not be used, with cause on its record.
 func (p *Pool) refuse(l *lease, start time.Time, cause error) {
-	r, unrecorded := p.recordFailure(l.ticket, l, start, cause)
+	r, unrecorded := p.recordFailure(l.ticket, l, start, l.livesOn(p.clock(), cause))
 	p.endOwing(l, func() (erase func()) {
 		if unrecorded == nil {
 			return nil
@@ -217,7 +217,7 @@ func (p *Pool) consult(ctx context.Context, reg *registration, what string, call
 	defer func() {
 		if v := recover(); v != nil {
 			p.logger.LogAttrs(ctx, slog.LevelError, "provider panicked", slog.String("provider", reg.name), slog.String("stack", string(debug.Stack())))
-			err = fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s: panic of type %T", what, v))
+			err = fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s of provider %s: panic of type %T", what, reg.name, v))
 		}
 	}()
 	err = call()
@@ -226,7 +226,7 @@ func (p *Pool) consult(ctx context.Context, reg *registration, what string, call
 		if errors.Is(ctx.Err(), context.DeadlineExceeded) {
 			return silent(reg, what, ctx.Err())
 		}
-		return fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s: unclassified error of type %T", what, err))
+		return fault.Wrap("lease", fault.Internal, "the credential provider failed", fmt.Errorf("%s of provider %s: unclassified error of type %T", what, reg.name, err))
 	}
 	return err
 }

@@ -245,7 +245,7 @@ func (p *Pool) Cached(provider string, req Request) (Credential, bool) {
 func (p *Pool) Lease(ctx context.Context, provider string, req Request) (c Credential, cached bool, err error) {
 	reg, ok := p.registrations[provider]
 	if !ok {
-		return Credential{}, false, fault.New("lease", fault.Internal, "the broker has no such credential provider")
+		return Credential{}, false, fault.Wrap("lease", fault.Internal, "the broker has no such credential provider", fmt.Errorf("got %q, want one that is registered", provider))
 	}
 	t, err := reg.ticket(req)
 	if err != nil {

@@ -29,6 +29,7 @@ func (p *Pool) prolong(l *lease) bool {
 	var given Terms
 	if err == nil {
 		given, err = l.merged(answer)
+		err = l.reg.named(err, l.reg.tryIt())
 	}
 	if err != nil {
 		_ = p.recordCause(p.entry("renew_failed", l, start), l.unrecordable(answer, err))
@@ -45,7 +46,7 @@ func (p *Pool) prolong(l *lease) bool {
 	}
 	if l.escrowed { // with its later end
 		if _, err := p.keepSecret(l, r); err != nil {
-			_ = p.recordCause(p.entry("renew_failed", l, start), fault.Wrap("lease", fault.Unavailable, "the broker cannot keep the later end in escrow", err))
+			_ = p.recordCause(p.entry("renew_failed", l, start), l.reg.named(fault.Wrap("lease", fault.Unavailable, "the broker cannot keep the later end in escrow", err), ""))
 			return false
 		}
 	}

@@ -9,6 +9,7 @@ import (
 
 	"mintmark/internal/fault"
 	"mintmark/providers"
+	"mintmark/providers/internal/providertest"
 )
 
 // errUnfit is what a provider finds of what its system has issued already.
@@ -51,6 +52,9 @@ func TestWhatItsProviderRefusesIsOnRecordAndRevoked(t *testing.T) {
 				if made.Credential == "" || made.Fingerprint == "" || made.Lease != tt.terms.Lease || made.Reason == "" {
 					t.Errorf("got the record %+v of what was issued", made)
 				}
+				if lives := strings.HasSuffix(made.Reason, providertest.UntilUnknown); lives != (tt.events == "mint_failed") {
+					t.Errorf("reason: got %q, want that it lives on where nothing can end it", made.Reason)
+				}
 				if tt.after == 0 && !strings.Contains(made.Reason, errUnfit.Hint) {
 					t.Errorf("reason: got %q, want why it was refused", made.Reason)
 				}
@@ -58,6 +62,31 @@ func TestWhatItsProviderRefusesIsOnRecordAndRevoked(t *testing.T) {
 		})
 	}
 }
+
+// Of what seems to have ended, and of what somebody has stored, the record does not say that it lives on.
+func TestWhatLivesOnIsWhatWasIssuedAndHasAnEndToCome(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, p := range map[string]providers.Provider{
+			"over":   plain{lasting(-time.Minute)},
+			"stored": stored{unfit(0, providers.Terms{}, errUnfit)},
+		} {
+			r := one(t, p)
+			if _, _, err := r.Lease(t.Context(), "db", providers.Request{}); err == nil {
+				t.Errorf("%s: got it leased", name)
+			}
+			if got := r.Records(t)[0]; got.Event != "mint_failed" || strings.Contains(got.Reason, "it is good there") {
+				t.Errorf("%s: got the record %+v", name, got)
+			}
+			r.Stop(t)
+		}
+	})
+}
+
+// stored is a Keeper.
+type stored struct{ providers.Provider }
+
+// Kept implements providers.Keeper.
+func (stored) Kept() bool { return true }
 
 // What has ended by the broker's clock as it is made may be good by its system's.
 func TestWhatSeemsToHaveEndedAlreadyIsRevoked(t *testing.T) {

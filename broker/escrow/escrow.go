@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"mintmark/internal/filekind"
+	"mintmark/internal/owned"
 )
 
 // What one Escrow holds at most. A file takes a page of memory at least.
@@ -54,12 +55,9 @@ type Escrow struct {
 	kept   map[string]bool
 }
 
-// advised adds what to do to what the file system said.
-func advised(err error) error {
-	if _, bare := errors.AsType[*fs.PathError](err); !bare {
-		return err
-	}
-	return fmt.Errorf("%w: name as audit.escrow a directory in a tmpfs that the broker's user can write in, as /run is, or off", err)
+// advised adds to what the file system said what was expected of dir and what to do.
+func advised(dir string, err error) error {
+	return owned.AdvisedOr(dir, "name as audit.escrow a directory in a tmpfs that the broker's user can write in, as /run is, or off, and restart the broker", err)
 }
 
 // Open opens the directory of what is kept under o.Key. It returns an error wrapping
@@ -75,7 +73,7 @@ func Open(o Options) (*Escrow, error) {
 		e.logger = slog.New(slog.DiscardHandler)
 	}
 	if err := e.list(); err != nil {
-		return nil, errors.Join(fmt.Errorf("open escrow: %w", advised(err)), e.leave())
+		return nil, errors.Join(fmt.Errorf("open escrow: %w", advised(o.Directory, err)), e.leave())
 	}
 	return e, nil
 }
@@ -205,7 +203,7 @@ func (e *Escrow) Keep(name string, value []byte) (erase func(), err error) {
 		err = write(root, name, content)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("keep in escrow: %w", err)
+		return nil, fmt.Errorf("keep in escrow: %w", advised(e.Directory(), err))
 	}
 	e.kept[name] = true
 	return func() { e.erase(name) }, nil
@@ -233,6 +231,9 @@ func write(root *os.Root, name string, content []byte) error {
 func (e *Escrow) Find(name string) (value []byte, erase func(), err error) {
 	erase = func() { e.erase(name) }
 	content, err := e.read(name)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) { // that nothing is there is an answer
+		err = advised(e.Directory(), err)
+	}
 	if err != nil {
 		return nil, erase, fmt.Errorf("find in escrow: %w", err)
 	}
@@ -278,7 +279,7 @@ func (e *Escrow) erase(name string) {
 // remove removes a file. The caller holds mu.
 func (e *Escrow) remove(root *os.Root, name string) {
 	if err := root.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		e.logger.ErrorContext(context.Background(), "what was in escrow can't be erased: the next start tries again", slog.Any("error", err))
+		e.logger.ErrorContext(context.Background(), "what was in escrow can't be erased: the next start tries again", slog.Any("error", advised(e.Directory(), err)))
 		return
 	}
 	delete(e.kept, name)

@@ -205,12 +205,33 @@ func TestAPlaceThatTheFileSystemRefusesIsToldWithWhatToDo(t *testing.T) {
 		"a file of the kernel": {"/proc/version", syscall.ENOTDIR},
 	} {
 		_, err := escrow.Open(escrow.Options{Directory: tt.place, Key: key(1)})
-		const next = ": name as audit.escrow a directory in a tmpfs that the broker's user can write in, as /run is, or off"
+		const next = ", or name as audit.escrow a directory in a tmpfs that the broker's user can write in, as /run is, or off, and restart the broker"
 		if !errors.Is(err, tt.want) || !strings.HasPrefix(err.Error(), "open escrow: ") || !strings.Contains(err.Error(), tt.place) || !strings.HasSuffix(err.Error(), next) {
 			t.Errorf("%s: got %v, want %v, the place and what to do", what, err, tt.want)
 		}
 	}
 	if left, err := os.ReadDir(base); err != nil || len(left) != 3 {
 		t.Errorf("got %v, %v left, want the three that were there", left, err)
+	}
+}
+
+// What the file system says once the escrow is open names the file, where it is, and what to do.
+func TestWhatCannotBeKeptSaysWhereAndWhatToDo(t *testing.T) {
+	e := open(t, memory(t))
+	keep(t, e, "first.0", value) // or nothing is there yet
+	if err := os.Mkdir(filepath.Join(e.Directory(), "a.0.part"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	_, err := e.Keep("a.0", []byte(value))
+	if !errors.Is(err, syscall.EEXIST) {
+		t.Fatalf("got %v, want it refused", err)
+	}
+	for _, want := range []string{
+		"keep in escrow: expected " + e.Directory() + " to be a directory that ", " can read and write: ", " a.0.part: file exists: look at what stands there",
+		", or name as audit.escrow a directory in a tmpfs that the broker's user can write in, as /run is, or off, and restart the broker",
+	} {
+		if !strings.Contains(err.Error(), want) {
+			t.Errorf("got %v, want %q in it", err, want)
+		}
 	}
 }

@@ -13,8 +13,8 @@ import (
 
 func TestWhatTheFileSystemSaidComesWithWhatToDo(t *testing.T) {
 	for number, next := range map[syscall.Errno]string{
-		syscall.ENOSPC: "make room on its disk", syscall.EDQUOT: "make room on its disk", syscall.EROFS: "mount it for writing, or name another",
-		syscall.ENOENT: "make it, or name another and restart the broker", syscall.EIO: "look at the state of its disk",
+		syscall.ENOSPC: "make room in its file system", syscall.EDQUOT: "make room in its file system", syscall.EROFS: "mount it for writing, or name another",
+		syscall.ENOENT: "make it, or name another and restart the broker", syscall.EIO: "look at the state of its disk", syscall.ENAMETOOLONG: "give it a shorter name",
 		syscall.ENOTDIR: "look at what stands there, and remove it if nobody needs it", syscall.ELOOP: "look at what stands there, and remove it if nobody needs it",
 		syscall.EACCES: "let " + owned.Me().Name() + " read and write it, and what is in it",
 	} {
@@ -26,6 +26,9 @@ func TestWhatTheFileSystemSaidComesWithWhatToDo(t *testing.T) {
 			want := "expected /state to be a directory that " + owned.Me().Name() + " can read and write: " + err.Error() + ": " + next
 			if got.Error() != want || !errors.Is(got, number) {
 				t.Errorf("got %v, want %s", got, want)
+			}
+			if or := owned.AdvisedOr("/state", "name /run", err); or.Error() != want+", or name /run" || !errors.Is(or, number) {
+				t.Errorf("elsewhere: got %v, want %s, or name /run", or, want)
 			}
 			if again := owned.Advised("/elsewhere", got); again.Error() != want {
 				t.Errorf("again: got %v, want it as it was", again)

@@ -87,17 +87,24 @@ func (p *provider) Mint(ctx context.Context, req providers.Request) (providers.C
 		// A session on the way does nothing but begin the next.
 		way := &sts.AssumeRoleInput{RoleArn: &role, RoleSessionName: last.RoleSessionName, DurationSeconds: seconds(minDuration)}
 		if issued, err = p.assume(ctx, way, issued); err != nil {
-			return providers.Credential{}, err
+			return sealed(role, issued), err
 		}
 	}
-	if issued, err = p.assume(ctx, last, issued); err != nil {
-		return providers.Credential{}, err
+	issued, err = p.assume(ctx, last, issued)
+	return sealed(p.config.RoleARN, issued), err
+}
+
+// sealed returns a session of role, of which something may be missing, and none where sts
+// issued none.
+func sealed(role string, issued *types.Credentials) providers.Credential {
+	if issued == nil || aws.ToString(issued.SecretAccessKey) == "" {
+		return providers.Credential{}
 	}
 	return providers.Seal(providers.AWS, providers.Material{
 		AccessKeyID:     aws.ToString(issued.AccessKeyId),
 		SecretAccessKey: providers.NewSecret(aws.ToString(issued.SecretAccessKey)),
 		SessionToken:    providers.NewSecret(aws.ToString(issued.SessionToken)),
-	}, providers.Terms{Scopes: []string{p.config.RoleARN}, NotAfter: *issued.Expiration}), nil
+	}, providers.Terms{Scopes: []string{role}, NotAfter: aws.ToTime(issued.Expiration)})
 }
 
 // wanted is the session that the agent is to have.
@@ -137,7 +144,8 @@ func (p *provider) wanted(agent attest.Identity) (*sts.AssumeRoleInput, error) {
 }
 
 // assume begins a session with the one before it, or with what the broker has
-// of its own. Its errors are explained, and its session is whole.
+// of its own. Its errors are explained, and its session is whole; with an error comes one
+// that sts began all the same.
 func (p *provider) assume(ctx context.Context, in *sts.AssumeRoleInput, before *types.Credentials) (*types.Credentials, error) {
 	var issued *types.Credentials
 	var err error
@@ -150,14 +158,14 @@ func (p *provider) assume(ctx context.Context, in *sts.AssumeRoleInput, before *
 		issued, err = p.assumeRole(ctx, in)
 	}
 	if err != nil {
-		return nil, explain(*in.RoleArn, aws.ToString(p.options.BaseEndpoint), err)
+		return issued, explain(*in.RoleArn, aws.ToString(p.options.BaseEndpoint), err)
 	}
 	if issued == nil {
 		return nil, fault.Wrap("lease", fault.Unavailable, "sts gave no usable answer",
 			fmt.Errorf("assume %s: got an answer without a credential: is it sts that answers at %s?", *in.RoleArn, p.where()))
 	}
 	if issued.Expiration == nil || aws.ToString(issued.SessionToken) == "" {
-		return nil, fault.Wrap("lease", fault.Internal, "sts issued a credential without a session token or an expiry",
+		return issued, fault.Wrap("lease", fault.Internal, "sts issued a credential without a session token or an expiry",
 			fmt.Errorf("assume %s: is it sts that answers at %s?", *in.RoleArn, p.where()))
 	}
 	return issued, nil
@@ -181,7 +189,7 @@ func (p *provider) assumeRole(ctx context.Context, in *sts.AssumeRoleInput, opti
 	}
 	// AWS repeats it. A server that does not know it begins a session without it.
 	if in.SourceIdentity != nil && aws.ToString(answer.SourceIdentity) != *in.SourceIdentity {
-		return nil, fault.New("lease", fault.Internal, "sts began a session without the source identity that it was asked for")
+		return answer.Credentials, fault.New("lease", fault.Internal, "sts began a session without the source identity that it was asked for")
 	}
 	return answer.Credentials, nil
 }

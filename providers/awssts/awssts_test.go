@@ -379,3 +379,29 @@ func TestOpenRefuses(t *testing.T) {
 		}
 	}
 }
+
+// A session that sts began and the broker refuses is good at AWS: it is on record.
+func TestRefusedSessionsAreOnRecord(t *testing.T) {
+	end := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	whole := issued("AssumeRole", end, canary+"-session")
+	for name, tt := range map[string]struct{ answer, source, reason, until string }{
+		"no session token":   {issued("AssumeRole", end, ""), "", "without a session token or an expiry", providertest.Until(end)},
+		"no end":             {strings.ReplaceAll(whole, "<Expiration>"+end.Format(time.RFC3339)+"</Expiration>", ""), "", "without a session token or an expiry", providertest.UntilUnknown},
+		"no source identity": {whole, "agent", "without the source identity", providertest.Until(end)},
+		"no key id":          {strings.ReplaceAll(whole, "ASIAEXAMPLE", ""), "", "incomplete credential", providertest.Until(end)},
+		"no credential":      {`<AssumeRoleResponse><AssumeRoleResult></AssumeRoleResult></AssumeRoleResponse>`, "", "no usable answer", ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c := keyed(t, serve(t, func(w http.ResponseWriter, r *http.Request) {
+				r.PostForm.Del("SourceIdentity") // which answer repeats
+				answer(200, tt.answer)(w, r)
+			}).URL)
+			c.SourceIdentity = tt.source
+			providertest.StaysKnown(t, open(t, c, providers.Env{}), tt.reason, tt.until, canary)
+			c = keyed(t, serve(t, answer(200, tt.answer)).URL)
+			if c.Chain = []string{"arn:aws:iam::123456789012:role/way"}; tt.source == "" && name != "no key id" { // that a session on the way has none is not seen
+				providertest.StaysKnown(t, open(t, c, providers.Env{}), tt.reason, tt.until, canary)
+			}
+		})
+	}
+}

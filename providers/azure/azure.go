@@ -112,13 +112,13 @@ func (p *provider) Mint(ctx context.Context, _ providers.Request) (providers.Cre
 		return providers.Credential{}, err
 	}
 	token, err := p.client.Token(r)
-	if err != nil {
+	if token.Value.IsZero() {
 		return providers.Credential{}, err
 	}
 	return providers.Seal(providers.Token, providers.Material{Token: token.Value}, providers.Terms{
 		Scopes:   []string{p.config.Scope},
-		NotAfter: start.Add(token.Life),
-	}), nil
+		NotAfter: token.End(start),
+	}), err
 }
 
 // explain gives the error's code, and its number at Microsoft where it is one that

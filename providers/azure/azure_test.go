@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -105,4 +106,20 @@ func TestConfigRules(t *testing.T) {
 			t.Errorf("%s: got %v, want %v", name, got, tt.want)
 		}
 	}
+}
+
+// A token that Entra ID issued and the broker refuses is good there: it is on record.
+func TestRefusedTokensAreOnRecord(t *testing.T) {
+	for answer, reason := range map[string]string{
+		`{"access_token":"TOKEN","token_type":"Bearer","expires_in":"soon"}`: "without a usable lifetime",
+		`{"access_token":"TOKEN","token_type":"pop"}`:                        "not a bearer token",
+		`{"token_type":7,"access_token":"TOKEN"}`:                            "not a bearer token",
+		`{"access_token":"TOKEN","token_type":"Bearer"`:                      "no usable answer",
+	} {
+		answer = strings.ReplaceAll(answer, "TOKEN", providertest.Canary)
+		p := open(t, config(t, providertest.Answer(200, "application/json", answer)), providers.Env{Self: providertest.Self{}})
+		providertest.StaysKnown(t, p, reason, providertest.UntilUnknown, providertest.Canary)
+	}
+	p := open(t, config(t, providertest.Answer(200, "application/json", `{"token_type":"Bearer"}`)), providers.Env{Self: providertest.Self{}})
+	providertest.StaysKnown(t, p, "no usable answer", "")
 }

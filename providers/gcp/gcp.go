@@ -1,6 +1,7 @@
 package gcp
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/go-json-experiment/json/jsontext"
 
 	"mintmark/providers"
 	"mintmark/providers/internal/jsonhttp"
@@ -81,16 +84,16 @@ func (p *provider) Mint(ctx context.Context, _ providers.Request) (providers.Cre
 		scopes = []string{cloudPlatform} // to become another; what that one may do is asked for then
 	}
 	federated, err := p.exchange(ctx, svid, scopes)
-	if err != nil {
+	if federated.Value.IsZero() {
 		return providers.Credential{}, err
 	}
-	if p.config.Impersonate != nil {
+	if p.config.Impersonate != nil && err == nil {
 		return p.impersonate(ctx, federated)
 	}
 	return providers.Seal(providers.Token, providers.Material{Token: federated.Value}, providers.Terms{
-		Scopes:   p.scopes,
-		NotAfter: start.Add(federated.Life),
-	}), nil
+		Scopes:   scopes,
+		NotAfter: federated.End(start),
+	}), err
 }
 
 func (p *provider) exchange(ctx context.Context, svid string, scopes []string) (jsonhttp.Token, error) {
@@ -127,22 +130,21 @@ func (p *provider) impersonate(ctx context.Context, federated jsonhttp.Token) (p
 	}
 	federated.Authorize(r)
 	var answer struct {
-		AccessToken string    `json:"accessToken"`
-		ExpireTime  time.Time `json:"expireTime"`
+		AccessToken string         `json:"accessToken"`
+		ExpireTime  jsontext.Value `json:"expireTime"` // read after the token, which is good whatever this is
 	}
-	if err := p.iam.Do(r, &answer); err != nil {
-		return providers.Credential{}, err
-	}
+	err = p.iam.Do(r, &answer)
 	if answer.AccessToken == "" {
-		return providers.Credential{}, p.iam.Missing(r, "a token")
+		return providers.Credential{}, cmp.Or(err, p.iam.Missing(r, "a token"))
 	}
-	if answer.ExpireTime.IsZero() {
-		return providers.Credential{}, p.iam.Missing(r, "an end")
+	end := jsonhttp.Time(answer.ExpireTime)
+	if err == nil && end.IsZero() {
+		err = p.iam.Missing(r, "an end")
 	}
 	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(answer.AccessToken)}, providers.Terms{
 		Scopes:   p.scopes,
-		NotAfter: answer.ExpireTime,
-	}), nil
+		NotAfter: end,
+	}), err
 }
 
 func seconds(d time.Duration) string {

@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/url"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,4 +202,30 @@ func FuzzImpersonation(f *testing.F) {
 		}
 		providertest.CheckAnswer(t, minted, err, hidden)
 	})
+}
+
+// A token that Google issued and the broker refuses is good there: it is on record, of the exchange and of
+// the account.
+func TestRefusedTokensAreOnRecord(t *testing.T) {
+	for answer, reason := range map[string]string{
+		`{"access_token":"TOKEN","token_type":"Bearer","expires_in":0}`: "google sts issued a token without a usable lifetime",
+		`{"expires_in":{},"token_type":"DPoP","access_token":"TOKEN"}`:  "google sts issued a token that is not a bearer token",
+	} {
+		for _, as := range []*gcp.Impersonate{nil, {ServiceAccount: account}} {
+			c := config(t, mux(providertest.Answer(200, "application/json", strings.ReplaceAll(answer, "TOKEN", federated)), http.NotFoundHandler()))
+			c.Impersonate = as
+			providertest.StaysKnown(t, open(t, c), reason, providertest.UntilUnknown, federated)
+		}
+	}
+	end := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	for answer, tt := range map[string][2]string{
+		`{"accessToken":"TOKEN"}`:                                                    {"google iam issued a credential without an end", providertest.UntilUnknown},
+		`{"expireTime":7,"accessToken":"TOKEN"}`:                                     {"google iam issued a credential without an end", providertest.UntilUnknown},
+		`{"accessToken":"TOKEN","expireTime":"` + end.Format(time.RFC3339) + `"} {}`: {"google iam gave no usable answer", providertest.Until(end)},
+		`{"expireTime":"` + end.Format(time.RFC3339) + `"}`:                          {"google iam issued a credential without a token", ""},
+	} {
+		c := config(t, mux(exchanged, providertest.Answer(200, "application/json", strings.ReplaceAll(answer, "TOKEN", providertest.Canary))))
+		c.Impersonate = &gcp.Impersonate{ServiceAccount: account}
+		providertest.StaysKnown(t, open(t, c), tt[0], tt[1], federated, providertest.Canary)
+	}
 }

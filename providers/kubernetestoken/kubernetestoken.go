@@ -1,6 +1,7 @@
 package kubernetestoken
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"mintmark/internal/fault"
 	"mintmark/providers"
@@ -79,23 +81,22 @@ func (p *provider) Mint(ctx context.Context, _ providers.Request) (providers.Cre
 	}
 	var answer struct {
 		Status struct {
-			Token               string    `json:"token"`
-			ExpirationTimestamp time.Time `json:"expirationTimestamp"`
+			Token               string         `json:"token"`
+			ExpirationTimestamp jsontext.Value `json:"expirationTimestamp"` // read after the token, which is good whatever this is
 		} `json:"status"`
 	}
-	if err := p.client.Do(r, &answer); err != nil {
-		return providers.Credential{}, err
-	}
+	err = p.client.Do(r, &answer)
 	if answer.Status.Token == "" {
-		return providers.Credential{}, p.client.Missing(r, "a token")
+		return providers.Credential{}, cmp.Or(err, p.client.Missing(r, "a token"))
 	}
-	if answer.Status.ExpirationTimestamp.IsZero() {
-		return providers.Credential{}, p.client.Missing(r, "an end")
+	end := jsonhttp.Time(answer.Status.ExpirationTimestamp)
+	if err == nil && end.IsZero() {
+		err = p.client.Missing(r, "an end")
 	}
 	return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(answer.Status.Token)}, providers.Terms{
 		Scopes:   []string{"system:serviceaccount:" + p.config.Namespace + ":" + p.config.ServiceAccount},
-		NotAfter: answer.Status.ExpirationTimestamp,
-	}), nil
+		NotAfter: end,
+	}), err
 }
 
 func (p *provider) request() tokenRequest {

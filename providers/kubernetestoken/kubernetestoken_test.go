@@ -176,7 +176,7 @@ func TestRefusals(t *testing.T) {
 	for body, want := range map[string]string{
 		`{"status":{"expirationTimestamp":"2030-01-01T00:00:00Z"}}`:          "kubernetes issued a credential without a token",
 		`{"status":{"token":"` + issued + `"}}`:                              "kubernetes issued a credential without an end",
-		`{"status":{"token":"` + issued + `","expirationTimestamp":"soon"}}`: "kubernetes gave no usable answer",
+		`{"status":{"token":"` + issued + `","expirationTimestamp":"soon"}}`: "kubernetes issued a credential without an end",
 		`{"status":"Failure"}`:                                               "kubernetes gave no usable answer",
 	} {
 		c, err := open(t, config(t, providertest.Answer(201, "application/json", body)), providers.Env{}).Mint(t.Context(), providers.Request{})
@@ -275,4 +275,21 @@ func FuzzAnswer(f *testing.F) {
 		}
 		providertest.CheckAnswer(t, c, err, hidden)
 	})
+}
+
+// A token that the API server issued and the broker refuses is good there: it is on record.
+func TestRefusedTokensAreOnRecord(t *testing.T) {
+	end := time.Now().Add(time.Hour).UTC().Truncate(time.Second)
+	for answer, tt := range map[string][2]string{
+		`{"status":{"token":"TOKEN"}}`:                                                                                     {"without an end", providertest.UntilUnknown},
+		`{"status":{"expirationTimestamp":"soon","token":"TOKEN"}}`:                                                        {"without an end", providertest.UntilUnknown},
+		`{"status":{"expirationTimestamp":3600,"token":"TOKEN"}}`:                                                          {"without an end", providertest.UntilUnknown},
+		`{"status":{"token":"TOKEN","expirationTimestamp":"` + end.Format(time.RFC3339) + `"}`:                             {"no usable answer", providertest.Until(end)},
+		`{"status":{"expirationTimestamp":"` + end.Format(time.RFC3339) + `"}}`:                                            {"without a token", ""},
+		`{"status":{"token":"` + strings.Repeat("c", 100) + `","expirationTimestamp":"` + end.Format(time.RFC3339) + `"}}`: {"begins anew", providertest.Until(end)},
+	} {
+		answer = strings.ReplaceAll(answer, "TOKEN", issued)
+		p := open(t, config(t, providertest.Answer(201, "application/json", answer)), providers.Env{})
+		providertest.StaysKnown(t, p, tt[0], tt[1], issued)
+	}
 }

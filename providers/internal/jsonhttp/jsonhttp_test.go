@@ -29,28 +29,38 @@ func ask(t *testing.T, handler http.Handler) (jsonhttp.Token, error) {
 	return client(nil).Token(r)
 }
 
+// What was issued is returned with an error too: it is good there.
 func TestTokens(t *testing.T) {
+	const refused = -time.Nanosecond
 	tests := map[string]struct {
 		body string
-		life time.Duration // 0: refused
+		life time.Duration // 0: refused; below, what was issued and is refused
 		want []string
 	}{
 		"whole":                {`{"access_token":"t","token_type":"Bearer","expires_in":60,"scope":"a b"}`, time.Minute, []string{"a", "b"}},
 		"lower case, as text":  {`{"access_token":"t","token_type":"bearer","expires_in":"90"}`, 90 * time.Second, nil},
 		"no life stated":       {`{"access_token":"t","token_type":"Bearer"}`, time.Minute, nil},
 		"a life without end":   {`{"access_token":"t","token_type":"Bearer","expires_in":1e300}`, 87600 * time.Hour, nil},
-		"no life":              {`{"access_token":"t","token_type":"Bearer","expires_in":0}`, 0, nil},
-		"a life before now":    {`{"access_token":"t","token_type":"Bearer","expires_in":-60}`, 0, nil},
-		"a life that is none":  {`{"access_token":"t","token_type":"Bearer","expires_in":"NaN"}`, 0, nil},
-		"bound":                {`{"access_token":"t","token_type":"DPoP","expires_in":60}`, 0, nil},
+		"no life":              {`{"access_token":"t","token_type":"Bearer","expires_in":0}`, refused, nil},
+		"a life before now":    {`{"access_token":"t","token_type":"Bearer","expires_in":-60}`, refused, nil},
+		"a life that is none":  {`{"access_token":"t","token_type":"Bearer","expires_in":"NaN"}`, refused, nil},
+		"bound":                {`{"access_token":"t","token_type":"DPoP","expires_in":60}`, refused - time.Minute, nil},
 		"no token":             {`{"token_type":"Bearer","expires_in":60}`, 0, nil},
 		"names in other cases": {`{"Access_Token":"t","token_type":"Bearer","expires_in":60}`, 0, nil},
-		"text after":           {`{"access_token":"t","token_type":"Bearer"} {}`, 0, nil},
+		"text after":           {`{"access_token":"t","token_type":"Bearer"} {}`, refused, nil},
+		"a type that is none":  {`{"token_type":7,"expires_in":60,"access_token":"t"}`, refused - time.Minute, nil},
+		"no type":              {`{"expires_in":null,"access_token":"t"}`, refused, nil},
+		"a scope that is none": {`{"scope":["a"],"access_token":"t","token_type":"Bearer","expires_in":60}`, refused - time.Minute, nil},
+		"a life of null":       {`{"access_token":"t","token_type":"Bearer","expires_in":null}`, time.Minute, nil},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {
 			token, err := ask(t, providertest.Answer(200, "application/json; charset=utf-8", tt.body))
-			if token.Life != tt.life || (err == nil) != (tt.life > 0) || !slices.Equal(token.Scopes, tt.want) || token.Value.IsZero() != (err != nil) {
+			good, issued, life := tt.life > 0, tt.life != 0, tt.life
+			if life < 0 {
+				life = refused - life
+			}
+			if token.Life != life || (err == nil) != good || !slices.Equal(token.Scopes, tt.want) || token.Value.IsZero() == issued {
 				t.Errorf("got a life of %v, scopes %v, a token %t and %v, want %v", token.Life, token.Scopes, !token.Value.IsZero(), err, tt.life)
 			}
 		})
@@ -122,7 +132,7 @@ func FuzzToken(f *testing.F) {
 			return
 		}
 		token, err := ask(t, providertest.Answer(status, kind, string(body)))
-		if (err == nil) != (token.Life > 0) || token.Life > 10*366*24*time.Hour {
+		if err == nil && (token.Life <= 0 || token.Value.IsZero()) || token.Life > 10*366*24*time.Hour {
 			t.Errorf("got a life of %v with %v", token.Life, err)
 		}
 		if err != nil && fault.HintOf(err) == "" {

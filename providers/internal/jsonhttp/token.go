@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/go-json-experiment/json"
+	"github.com/go-json-experiment/json/jsontext"
 
 	"mintmark/internal/fault"
 	"mintmark/providers"
@@ -38,35 +39,78 @@ func (t Token) Authorize(r *http.Request) {
 	}
 }
 
-// Token sends r to a token endpoint and returns the bearer token of its answer.
+// issued is the answer of a token endpoint. The rest is read after the token, which is good
+// there whatever that is, and wherever it stands.
+type issued struct {
+	AccessToken string         `json:"access_token"`
+	TokenType   jsontext.Value `json:"token_type"`
+	ExpiresIn   jsontext.Value `json:"expires_in"`
+	Scope       jsontext.Value `json:"scope"`
+}
+
+// Token sends r to a token endpoint and returns the bearer token of its answer. With an error
+// comes a token that the endpoint issued all the same, and that must not be used; its Life
+// is 0 where that is not known.
 func (c Client) Token(r *http.Request) (Token, error) {
-	var answer struct {
-		AccessToken string   `json:"access_token"`
-		TokenType   string   `json:"token_type"`
-		ExpiresIn   *Seconds `json:"expires_in"`
-		Scope       string   `json:"scope"`
+	var answer issued
+	err := c.Do(r, &answer)
+	refuse := func(kind fault.Kind, hint, cause string) error {
+		return providers.Asked(r.Method, r.URL.String(), fault.Wrap("lease", kind, c.System+hint, errors.New(cause)))
 	}
-	if err := c.Do(r, &answer); err != nil {
-		return Token{}, err
-	}
-	refuse := func(kind fault.Kind, hint, cause string) (Token, error) {
-		return Token{}, providers.Asked(r.Method, r.URL.String(), fault.Wrap("lease", kind, c.System+hint, errors.New(cause)))
-	}
+	token, wrong := answer.token()
 	switch {
+	case err != nil:
+		return token, err
 	case answer.AccessToken == "":
-		return refuse(fault.Unavailable, " gave no usable answer", "got JSON without access_token, want one: is it a token endpoint that answers there?")
-	case !strings.EqualFold(answer.TokenType, "Bearer"): // a bound token is no use as a bearer
-		return refuse(fault.Internal, " issued a token that is not a bearer token", "got another token_type than Bearer: have the server issue those to the broker")
-	}
-	token := Token{Value: providers.NewSecret(answer.AccessToken), Life: unstated, Scopes: strings.Fields(answer.Scope)}
-	token.authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+answer.AccessToken) }
-	if answer.ExpiresIn != nil {
-		token.Life = answer.ExpiresIn.Duration
-	}
-	if token.Life <= 0 {
-		return refuse(fault.Internal, " issued a token without a usable lifetime", "got an expires_in that is no number above 0: have the server state one")
+		return Token{}, refuse(fault.Unavailable, " gave no usable answer", "got JSON without access_token, want one: is it a token endpoint that answers there?")
+	case wrong == "token_type": // a bound token is no use as a bearer
+		return token, refuse(fault.Internal, " issued a token that is not a bearer token", "got another token_type than Bearer: have the server issue those to the broker")
+	case wrong == "scope":
+		return token, refuse(fault.Internal, " issued a token with a scope that can't be read", "got a scope that is no text: is it a token endpoint that answers there?")
+	case given(answer.ExpiresIn) && token.Life <= 0:
+		return token, refuse(fault.Internal, " issued a token without a usable lifetime", "got an expires_in that is no number above 0: have the server state one")
+	case token.Life <= 0:
+		token.Life = unstated
 	}
 	return token, nil
+}
+
+// token returns what was issued, if anything, and which part of what is said of it is wrong.
+func (i issued) token() (t Token, wrong string) {
+	if i.AccessToken == "" {
+		return Token{}, ""
+	}
+	var kind, scope string
+	var life Seconds
+	_ = json.Unmarshal(i.ExpiresIn, &life) // what is no number is 0
+	if given(i.Scope) && json.Unmarshal(i.Scope, &scope) != nil {
+		wrong = "scope"
+	}
+	if json.Unmarshal(i.TokenType, &kind) != nil || !strings.EqualFold(kind, "Bearer") {
+		wrong = "token_type"
+	}
+	t = Token{Value: providers.NewSecret(i.AccessToken), Life: life.Duration, Scopes: strings.Fields(scope)}
+	t.authorize = func(r *http.Request) { r.Header.Set("Authorization", "Bearer "+i.AccessToken) }
+	return t, wrong
+}
+
+// given reports whether there is something in a place of an answer.
+func given(v jsontext.Value) bool { return len(v) > 0 && string(v) != "null" }
+
+// End returns when a token ends that was asked for at start, or zero where that is not known.
+func (t Token) End(start time.Time) time.Time {
+	if t.Life <= 0 {
+		return time.Time{}
+	}
+	return start.Add(t.Life)
+}
+
+// Time returns a time of an answer, or zero where it is none (RFC 3339).
+func Time(v jsontext.Value) (t time.Time) {
+	if !given(v) || json.Unmarshal(v, &t) != nil {
+		return time.Time{}
+	}
+	return t
 }
 
 // Seconds is a span of time in seconds: a number, or a number as text, as some

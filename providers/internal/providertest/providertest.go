@@ -226,6 +226,34 @@ func CheckAnswer(t testing.TB, c providers.Credential, err error, hidden string)
 	}
 }
 
+// StaysKnown demands that what a system issued, and p refuses, is on record with the reason, and with
+// how long it is good there: in the words given, as such a system can't be told to end it. None is "" in
+// place of them: nothing was issued.
+func StaysKnown(t testing.TB, p providers.Provider, reason, until string, hidden ...string) {
+	t.Helper()
+	r := New(t, map[string]providers.Entry{"db": {Provider: p}}, hidden)
+	if c, _, err := r.Lease(t.Context(), "db", Agent(t, "spiffe://a.test/1")); err == nil || !c.IsZero() {
+		t.Errorf("got %v and %v, want it refused", c, err)
+	}
+	r.Stop(t)
+	if got := r.Events(t); got != "mint_failed" {
+		t.Errorf("events: got %q, want one mint_failed", got)
+	}
+	made := r.Records(t)[0]
+	issued := until != ""
+	if (made.Credential != "") != issued || (made.Fingerprint != "") != issued || !strings.Contains(made.Reason, reason) || !strings.HasSuffix(made.Reason, until) {
+		t.Errorf("got the record %+v, want what was issued on it (%t), %q and %q", made, issued, reason, until)
+	}
+}
+
+// UntilUnknown is how StaysKnown has it that a system does not say when what it issued ends.
+const UntilUnknown = ": it was issued, and its system can't be told to end it: nobody here knows until when it is good there"
+
+// Until is how StaysKnown has it that it ends at a time.
+func Until(end time.Time) string {
+	return ": it was issued, and its system can't be told to end it: it is good there until " + end.UTC().Format(time.RFC3339)
+}
+
 // Agent returns a request of a proven agent.
 func Agent(t testing.TB, id string) providers.Request {
 	t.Helper()
