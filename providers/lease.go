@@ -105,7 +105,6 @@ type lease struct {
 	perhaps    atomic.Pointer[time.Time] // when its system ends it, if that has prolonged it and did not come to say so; nil: it has not
 	escrowed   bool                      // its secret is kept for the next start; set, with erase, before others see the lease
 	erase      func()                    // erases that; nil: nothing is kept
-	beside     beside                    // what ends with it
 	filed      string                    // where the ledger has it; guarded by the ledger's mu
 	refresh    *time.Timer
 	expiry     *time.Timer
@@ -245,7 +244,7 @@ func (l *lease) lastEnd() time.Time {
 
 // revocable reports whether revoking l changes anything at now.
 func (l *lease) revocable(now time.Time) bool {
-	end := l.beside.last(l.lastEnd())
+	end := l.lastEnd()
 	return l.reg.revoker != nil && l.credential.known() && (end.IsZero() || now.Before(end))
 }
 

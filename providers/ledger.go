@@ -40,16 +40,6 @@ func (g *ledger) unfile(l *lease) {
 	}
 }
 
-// renamed files l by the handle that it has now, unless it has ended.
-func (g *ledger) renamed(l *lease) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.leases[l.credential.ID()] == l {
-		g.unfile(l)
-		g.file(l)
-	}
-}
-
 // remove reports whether a lease is left that ends at its system with l: of two that are
 // removed at once, one is the last.
 func (g *ledger) remove(l *lease) (shared bool) {

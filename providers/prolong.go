@@ -1,7 +1,6 @@
 package providers
 
 import (
-	"cmp"
 	"errors"
 	"log/slog"
 	"slices"
@@ -20,19 +19,14 @@ func (p *Pool) prolong(l *lease) bool {
 	}
 	start := p.clock()
 	before := l.expectLonger(start.Add(p.mintTimeout))
-	answer, err := p.renewal(l)
+	given, err := p.renewal(l)
 	if errors.Is(err, ErrNotRenewable) {
 		l.fixed.Store(true)
 		l.perhaps.Store(before)
 		return false
 	}
-	var given Terms
-	if err == nil {
-		given, err = l.merged(answer)
-		err = l.reg.named(err, l.reg.tryIt())
-	}
 	if err != nil {
-		_ = p.recordCause(p.entry("renew_failed", l, start), l.unrecordable(answer, err))
+		_ = p.recordCause(p.entry("renew_failed", l, start), err)
 		return false
 	}
 	end := l.reg.end(given.NotAfter, l.born)
@@ -40,17 +34,14 @@ func (p *Pool) prolong(l *lease) bool {
 		return false
 	}
 	r := p.entry("renew", l, start)
-	r.NotAfter, r.SystemEnd, r.Lease, r.Scopes = end, given.NotAfter.Round(0), given.Lease, given.Scopes
-	if r.Lease != "" {
-		r.Issuer = l.reg.issuer()
-	}
+	r.NotAfter, r.SystemEnd, r.Scopes = end, given.NotAfter.Round(0), given.Scopes
 	if l.escrowed { // with its later end
 		if _, err := p.keepSecret(l, r); err != nil {
 			_ = p.recordCause(p.entry("renew_failed", l, start), l.reg.named(fault.Wrap("lease", fault.Unavailable, "the broker cannot keep the later end in escrow", err), ""))
 			return false
 		}
 	}
-	if err := p.tell(r, func() { p.agreed(l, given, start) }); err != nil {
+	if err := p.tell(r, func() { l.agree(given, start); l.perhaps.Store(nil) }); err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
 		return false
 	}
@@ -78,7 +69,7 @@ func (l *lease) expectLonger(now time.Time) (before *time.Time) {
 }
 
 // renewal asks l's system for more time, for at most mintTimeout, and returns
-// what it says. A provider that ignores its context is not waited for:
+// the terms that it gives. A provider that ignores its context is not waited for:
 // what it gets is used by nobody, and ends with l.
 func (p *Pool) renewal(l *lease) (Terms, error) {
 	ctx, brief, cancel := p.within()
@@ -94,32 +85,28 @@ func (p *Pool) renewal(l *lease) (Terms, error) {
 			a.terms, err = l.reg.renewer.Renew(brief, l.held())
 			return err
 		})
-		if a.err == nil {
-			p.given(l, a.terms)
-		}
 		answers <- a
 	}()
 	select {
 	case a := <-answers:
-		return a.terms, a.err
+		if a.err != nil {
+			return Terms{}, a.err
+		}
+		given, err := l.merged(a.terms)
+		return given, l.reg.named(err, l.reg.tryIt())
 	case <-ctx.Done():
 		return Terms{}, silent(l.reg, "renew", ctx.Err())
 	}
 }
 
-// agreed puts the terms of a renewal in force, which is on record.
-func (p *Pool) agreed(l *lease, given Terms, start time.Time) {
-	l.agree(given, start)
-	l.perhaps.Store(nil)
-	l.beside.drop(given.Lease)
-	p.ledger.renamed(l)
-}
-
-// merged returns the terms that hold after a renewal that said t: what it did
-// not say is as it was.
+// merged returns the terms that hold after a renewal that said t: what it did not say is
+// as it was. The handle stays what it is: by that l is on record, and ends.
 func (l *lease) merged(t Terms) (Terms, error) {
 	was := l.credential.lease.terms()
-	t.Lease, t.Revocable = cmp.Or(t.Lease, was.Lease), t.Revocable || was.Revocable
+	if t.Lease != "" && t.Lease != was.Lease {
+		return Terms{}, fault.New("lease", fault.Internal, "the credential provider prolonged the credential under another handle")
+	}
+	t.Lease, t.Revocable = was.Lease, t.Revocable || was.Revocable
 	if t.Scopes == nil {
 		t.Scopes = was.Scopes
 	}
@@ -127,5 +114,5 @@ func (l *lease) merged(t Terms) (Terms, error) {
 	if l.credential.lease.leaks(&t) {
 		return Terms{}, fault.New("lease", fault.Internal, "the credential provider put the secret itself into the credential's terms")
 	}
-	return t, fits(t.Lease)
+	return t, nil
 }
