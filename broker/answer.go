@@ -183,9 +183,10 @@ func (b *Broker) recordRefusal(c *call, r refusal) {
 // recordFailure puts on record why an allowed call came to no answer.
 func (b *Broker) recordFailure(c *call, r refusal) {
 	b.noticed(c)
+	kind, reason := r.truth()
 	b.log.Note(&audit.Record{
 		Kind: audit.Outcome, Call: c.id, Agent: c.identity.Subject(), Upstream: c.name, Method: c.method, Tool: c.object(),
 		Credential: c.credential.ID(), Status: r.Status, ScrubHits: c.hits, Duration: b.clock().Sub(c.started),
-		Fault: r.Kind.String(), Step: r.Step, Reason: r.Text,
+		Fault: kind.String(), Step: r.Step, Reason: reason,
 	})
 }

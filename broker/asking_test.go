@@ -47,3 +47,28 @@ func TestOneAsksInPlaceOfWhoLeft(t *testing.T) {
 		}
 	})
 }
+
+// What lists do without lasts for a while, and ends with what is learned.
+func TestListsWaitInVainOnceInAWhile(t *testing.T) {
+	now := time.Now()
+	var s speaks
+	if s.lateNow(now) {
+		t.Error("got late before any list")
+	}
+	s.tooLate(now)
+	if !s.lateNow(now) || !s.due(now) || s.lateNow(now.Add(unknownFor+time.Second)) {
+		t.Errorf("got late %t, to be asked by calls %t, late after a while %t, want true, true, false", s.lateNow(now), s.due(now), s.lateNow(now.Add(unknownFor+time.Second)))
+	}
+	s.learn(eraSessions, now)
+	if s.lateNow(now) {
+		t.Error("got late of what is known")
+	}
+	over := now.Add(learnedFor + time.Second)
+	if !s.due(over) {
+		t.Fatal("what was learned is not to be asked again")
+	}
+	s.tooLate(over)
+	if s.lateNow(over) || s.due(over) || s.at(over) != eraSessions {
+		t.Errorf("known before: got late %t, due %t, era %d, want what was known for a while", s.lateNow(over), s.due(over), s.at(over))
+	}
+}

@@ -55,6 +55,34 @@ func (w *world) decided(call string, n int) []audit.Record {
 	return w.records(audit.Filter{Kind: audit.Decision, Call: call}, n)
 }
 
+// A page in answer to a batch is no more an answer than one to a message by itself. One that
+// wants none may be answered with anything.
+func TestAPageInAnswerToABatch(t *testing.T) {
+	t.Parallel()
+	w := open(t)
+	for _, status := range []int{http.StatusOK, http.StatusNotFound, http.StatusNotImplemented} {
+		w.upstream.does(answering(status, "text/html; charset=utf-8", "<h1>odd</h1>"))
+		got := w.do(w.call(batch(lookup("1"), initialized, lookup("2"))))
+		want := fmt.Sprintf("expected an MCP server at the upstream's url, which answers a request in JSON or an event stream, got HTTP status %d and text/html", status)
+		all := got.refusals(t)
+		if len(all) != 2 || got.status != http.StatusOK || strings.Contains(got.body, "odd") {
+			t.Fatalf("got %d %s, want two refusals", got.status, got.body)
+		}
+		for _, one := range all {
+			if !strings.Contains(one.Text, want) || one.Kind != "bad_upstream" {
+				t.Errorf("got %+v, want %q", one, want)
+			}
+		}
+	}
+	if got := w.do(w.call(batch(initialized))); !strings.Contains(got.body, "odd") {
+		t.Errorf("of notifications alone: got %d %s, want the page", got.status, got.body)
+	}
+	w.upstream.does(answering(http.StatusForbidden, "text/html", "<h1>odd</h1>"))
+	if got := w.do(w.call(batch(lookup("1")))); got.status != http.StatusForbidden || !strings.Contains(got.body, "odd") {
+		t.Errorf("a status to act on: got %d %s, want it as it is", got.status, got.body)
+	}
+}
+
 func TestABatchIsSentAsItCame(t *testing.T) {
 	t.Parallel()
 	w := open(t)

@@ -39,7 +39,8 @@ type call struct {
 	recorded bool // the allowed decision is in the log; of a batch, one of them
 	relayed  bool // the answer came, and the agent has all of it
 
-	unanswered bool // the upstream can't be reached, or gave no answer
+	unanswered bool // the upstream can't be reached, or gave no answer that is one
+	silent     bool // of these: it gave none in HTTP, or none in time
 
 	name string // upstream as the path names it; before anything else
 

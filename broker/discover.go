@@ -157,9 +157,9 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 			asked = c.ctx.Err() == nil && fault.KindOf(err) == fault.BadUpstream
 			return eraUnknown, asked, notTaken(err)
 		}
-		return eraUnknown, true, undiscovered(err)
+		return eraUnknown, true, undiscovered(err, f.silent)
 	}
-	silent := undiscovered(tooSlow()) // a stream may be silent for long, and others wait for what it says
+	silent := undiscovered(tooSlow(), true) // a stream may be silent for long, and others wait for what it says
 	if after := f.upstream.timeout; after > 0 {
 		defer time.AfterFunc(after, func() { f.end(silent) }).Stop()
 	}
@@ -193,15 +193,18 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 	return found, c.ctx.Err() == nil, failed
 }
 
-// undiscovered is why a call whose upstream gave no answer to server/discover is not sent:
-// unlike what the upstream was asked, the call can't have been carried out.
-func undiscovered(err error) error {
-	if fault.KindOf(err) == fault.Unavailable {
+// undiscovered is why a call whose upstream gave no answer to server/discover, or was
+// silent, is not sent: unlike what the upstream was asked, the call can't have been carried out.
+func undiscovered(err error, silent bool) error {
+	kind, asked := fault.KindOf(err), "when it was asked which form of MCP it speaks (server/discover); the call was not sent to it"
+	switch {
+	case kind == fault.Unavailable:
 		return err
+	case !silent:
+		return fault.Wrap("forward", kind, fault.HintOf(err)+"; that was "+asked, err)
 	}
-	return fault.Wrap("forward", fault.KindOf(err), "the upstream gave no answer in HTTP, or none within its time limit, when it was asked which "+
-		"form of MCP it speaks (server/discover); the call was not sent to it; where it never answers that, an operator of the broker is to "+
-		"register its protocol", err)
+	return fault.Wrap("forward", kind, "the upstream gave no answer in HTTP, or none within its time limit, "+asked+
+		"; where it never answers that, an operator of the broker is to register its protocol", err)
 }
 
 // withoutEra ends a call whose upstream gave no answer, for an agent that may know so.

@@ -18,7 +18,11 @@ func TestAnUpstreamThatWasDownIsAskedAgain(t *testing.T) {
 		answer http.HandlerFunc
 		says   string
 	}{
-		"cut off":          {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "the call was not sent to it; where it never answers that, an operator of the broker is to register its protocol"},
+		"cut off": {func(http.ResponseWriter, *http.Request) { panic(http.ErrAbortHandler) }, "the call was not sent to it; where it never answers that, an operator of the broker is to register its protocol"},
+		"in an odd coding": {func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "x-odd")
+			says(http.StatusOK, "application/json", "{}")(w, r)
+		}, "in a coding that can't be undone; it can't be checked for secrets; that was when it was asked which form of MCP it speaks (server/discover); the call was not sent to it"},
 		"behind a gateway": {says(http.StatusBadGateway, "text/html", "<html>"), "HTTP status 502; the call was not sent"},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -38,6 +38,7 @@ type speaks struct {
 	registered era
 	learned    atomic.Uint32
 	until      atomic.Int64 // Unix seconds: when it is asked again
+	late       atomic.Int64 // Unix seconds: until when no list waits to know
 	barred     barred
 	asking     asking
 }
@@ -103,6 +104,21 @@ func (s *speaks) learn(e era, now time.Time) {
 		s.learned.Store(uint32(e))
 	}
 	s.until.Store(now.Add(age).Unix())
+}
+
+// tooLate notes that a list waited in vain to know. What was known before stands for a while;
+// where nothing was, the lists of a while do without. A call, which waits longer, asks in any case.
+func (s *speaks) tooLate(now time.Time) {
+	if era(s.learned.Load()) != eraUnknown {
+		s.learn(eraUnknown, now)
+		return
+	}
+	s.late.Store(now.Add(unknownFor).Unix())
+}
+
+// lateNow reports whether a list waited in vain of late, and nothing was learned since.
+func (s *speaks) lateNow(now time.Time) bool {
+	return s.registered == eraUnknown && era(s.learned.Load()) == eraUnknown && now.Unix() < s.late.Load()
 }
 
 // era returns the one that the agent speaks in this call. A notification need

@@ -52,6 +52,7 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 	if err != nil {
 		f, ok := errors.AsType[*fault.Error](err)
 		c.unanswered = ok && f.Op == "forward"
+		_, c.silent = errors.AsType[*injector.NoAnswer](err)
 		return nil, nil, masked(c.ctx, err, scrub)
 	}
 	b.paced(c, resp) // before the first look at what is in it
@@ -89,5 +90,7 @@ func masked(ctx context.Context, err error, scrub *injector.Scrubber) error {
 	}
 	text := scrub.ErrorText(f.Err.Error())
 	_ = unhurried(ctx, scrub) // where ctx ends before, that is when the call fails
-	return fault.Wrap(f.Op, f.Kind, f.Hint, errors.New(text[:min(len(text), 256)]))
+	shown := *f
+	shown.Err = errors.New(text[:min(len(text), 256)])
+	return &shown
 }

@@ -106,6 +106,10 @@ func (b *Broker) page(c *call, name, cursor string) page {
 		return p
 	}
 	defer br.end(nil)
+	if br.snap.upstreams[name].speaks.lateNow(b.clock()) {
+		p.err = b.stopped(br, silentOfLate())
+		return p
+	}
 	within := min(listWithin, c.snap.bundle.Config.Upstreams[name].Timeout.Duration)
 	timer := time.AfterFunc(within, func() {
 		br.end(fault.Wrap("forward", fault.BadUpstream, "the upstream did not list within its time limit of "+within.String(), errListTime))
@@ -120,6 +124,12 @@ func (b *Broker) page(c *call, name, cursor string) page {
 	p.call, p.answer, p.err = s.sent, m.Answer, err
 	s.close(b, 0, err)
 	return p
+}
+
+// silentOfLate is why an upstream is missing in a list that did not ask it.
+func silentOfLate() error {
+	return fault.New("forward", fault.BadUpstream, "the upstream did not say which form of MCP it speaks (server/discover) within the time limit of a list, less than "+
+		unknownFor.String()+" ago; it was not asked again; where it never answers that, an operator of the broker is to register its protocol")
 }
 
 // answerList answers with what the pages hold. Their entries are judged only now,

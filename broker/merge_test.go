@@ -4,7 +4,9 @@ import (
 	"net/http"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	sdk "github.com/modelcontextprotocol/go-sdk/mcp"
 
@@ -290,6 +292,40 @@ func TestOneEndpointLeavesOutWhatCannotBeRead(t *testing.T) {
 		return `{"tools":[7,{"name":""},{"name":"ok"},{"name":"` + strings.Repeat("x", 4094) + `"}]}`
 	})
 	wantNames(t, "entries", s.do(s.stateless("tools/list", "", "{")).merged(t).names(), "modern__link odd__ok older__link")
+}
+
+// A list waits for an upstream that does not say which form of MCP it speaks, and those of a
+// while after it do not.
+func TestOneEndpointWaitsOnceForWhatIsNotSaid(t *testing.T) {
+	t.Parallel()
+	s := openSeveral(t)
+	s.odd.answers("tools/list", func(rpc) string { return `{"tools":[{"name":"ok"}]}` })
+	var asked atomic.Int64
+	free := s.world.upstream.free
+	s.odd.handles("server/discover", func(http.ResponseWriter, *http.Request) { asked.Add(1); <-free.Done() })
+	for range 3 {
+		got := s.wantOK(s.stateless("tools/list", "", "{"), "modern__link").merged(t)
+		wantNames(t, "missing", got.Result.Meta.Unavailable, "dead odd slow")
+	}
+	if n := asked.Load(); n != 1 {
+		t.Errorf("got %d questions in three lists, want one", n)
+	}
+	s.await("why on record", func() bool {
+		for _, r := range s.recorded(audit.Filter{Upstream: "odd"}) {
+			if r.Method == "tools/list" && strings.Contains(r.Reason, "it was not asked again") && r.Fault == "bad_upstream" {
+				return true
+			}
+		}
+		return false
+	})
+	s.odd.handles("server/discover", nil)
+	s.odd.answers("tools/call", func(rpc) string { return `{"resultType":"complete","content":[]}` })
+	s.scan.state(s.id("shop"), "pass", time.Now())
+	s.wantOK(s.stateless("tools/call", "odd__ok", `{"name":"odd__ok"`), `"content":[]`) // a call asks meanwhile
+	got := s.do(s.stateless("tools/list", "", "{")).merged(t).names()
+	if !slices.Contains(got, "odd__ok") {
+		t.Errorf("once it said so: got %v, want odd__ok among them", got)
+	}
 }
 
 func TestOneEndpointIsOnRecord(t *testing.T) {

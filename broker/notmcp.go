@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"net/http"
+	"slices"
 
 	"mintmark/injector/mcp"
 	"mintmark/internal/fault"
@@ -12,7 +13,7 @@ import (
 // and no client reads it as an answer. The statuses that clients act on, and those of a
 // server that failed, pass as they are. 404 is one to act on in a session alone, which it ends.
 func speaksMCP(c *call, resp *http.Response) error {
-	if c.msg.Kind != mcp.Request || mediaType(resp) != "text/html" {
+	if mediaType(resp) != "text/html" || !c.wantsAnswer() {
 		return nil
 	}
 	if c.session == "" && isNotThere(resp) {
@@ -22,6 +23,11 @@ func speaksMCP(c *call, resp *http.Response) error {
 		return nil
 	}
 	return notMCP(resp)
+}
+
+// wantsAnswer reports whether c is a request, or a batch with one in it.
+func (c *call) wantsAnswer() bool {
+	return c.msg.Kind == mcp.Request || slices.ContainsFunc(c.batch, func(e *entry) bool { return e.msg.Kind == mcp.Request })
 }
 
 // isNotThere reports whether an answer is the page of a web server that has nothing at the

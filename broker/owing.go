@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"mintmark/broker/audit"
+	"mintmark/internal/filekind"
 	"mintmark/internal/owned"
 )
 
@@ -116,7 +117,7 @@ func readOwed(name string) (r audit.Record, err error) {
 		return r, err
 	}
 	if !info.Mode().IsRegular() {
-		return r, fmt.Errorf("expected a regular file, got %v", info.Mode())
+		return r, fmt.Errorf("expected a regular file, got %s", filekind.Name(info.Mode()))
 	}
 	content, err := io.ReadAll(io.LimitReader(f, maxOwed))
 	if err != nil {

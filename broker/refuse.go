@@ -49,6 +49,7 @@ type refusal struct {
 
 	protocol bool         // the protocol says which status and code
 	withheld *fault.Error // why, where the agent is not told; or nil
+	why      string       // what the record says after Text; or ""
 	// Challenges are what a caller that proved nothing is asked for.
 	Challenges []string
 	// Session says that the call's session is over, and not this call alone. Its
@@ -67,7 +68,7 @@ func refusalOf(err error) refusal {
 		return r
 	}
 	kind := fault.KindOf(err)
-	r := refusal{Kind: kind, Step: "internal", Text: fault.HintOf(err), Session: errors.Is(err, errSession), withheld: withheldIn(err)}
+	r := refusal{Kind: kind, Step: "internal", Text: fault.HintOf(err), Session: errors.Is(err, errSession), withheld: withheldIn(err), why: fault.WhyOf(err)}
 	r.Status, r.Code = answerOf(kind)
 	if e, ok := errors.AsType[*fault.Error](err); ok {
 		r.Step, _, _ = strings.Cut(e.Op, " ")

@@ -60,6 +60,9 @@ func (r refusal) truth() (fault.Kind, string) {
 	if r.withheld != nil {
 		return r.withheld.Kind, r.withheld.Hint
 	}
+	if r.why != "" {
+		return r.Kind, r.Text + ": " + r.why
+	}
 	return r.Kind, r.Text
 }
 

@@ -3,14 +3,13 @@ package injector
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"mintmark/internal/egress"
 	"mintmark/internal/fault"
+	"mintmark/internal/unreached"
 )
 
 // dialer makes the connections to an upstream, to no address that is no upstream's.
@@ -51,22 +50,45 @@ type dialError struct{ err error }
 func (e *dialError) Error() string { return "dial: " + e.err.Error() }
 func (e *dialError) Unwrap() error { return e.err }
 
-// unreached explains that there is no connection. A certificate that is not taken is
-// mended where the upstream is registered: the record, which has the hint, says so too.
-func unreached(err error) error {
-	const hint = "the upstream can't be reached"
-	certificate, ok := errors.AsType[*tls.CertificateVerificationError](err)
-	if !ok {
-		return fault.Wrap("forward", fault.Unavailable, hint, err)
+// notReached explains that there is no connection. A certificate that is not taken is
+// mended where the upstream is registered: the hint says so. What else it was is on record
+// alone, for it tells of the network that the broker is in.
+func notReached(err error) error {
+	hint, next, why := "the upstream can't be reached", "", unreached.Why(err)
+	switch why {
+	case unreached.OtherName:
+		hint += ": its certificate is for another name than its url has"
+		next = "compare the host in the upstream's url with the names in the certificate"
+	case unreached.Expired:
+		hint += ": its certificate has expired or is not valid yet"
+		next = "have it renewed, and compare the clocks"
+	case unreached.Unvouched:
+		hint += ": its certificate is not vouched for by the roots that are registered for it (ca)"
+		next = "name the PEM file of its roots as ca of the upstream"
 	}
-	if errors.As(certificate.Err, new(x509.HostnameError)) {
-		return fault.Wrap("forward", fault.Unavailable, hint+": its certificate is for another name than its url has",
-			fmt.Errorf("%w; compare the host in the upstream's url with the names in the certificate", err))
+	if next != "" {
+		err = fmt.Errorf("%w; %s", err, next)
 	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](certificate.Err); ok && invalid.Reason == x509.Expired {
-		return fault.Wrap("forward", fault.Unavailable, hint+": its certificate has expired or is not valid yet",
-			fmt.Errorf("%w; have it renewed, and compare the clocks", err))
+	return &fault.Error{Op: "forward", Kind: fault.Unavailable, Hint: hint, Why: onRecord(why), Err: err}
+}
+
+// onRecord is what the record says of a cause that the hint does not name.
+func onRecord(why unreached.Cause) string {
+	switch why {
+	case unreached.TimedOut:
+		return "no connection was made in time"
+	case unreached.Refused:
+		return "it refuses connections"
+	case unreached.NoRoute:
+		return "no way leads to its address"
+	case unreached.Barred:
+		return "its address is one that is called on no account, such as that of a cloud's metadata"
+	case unreached.Alert:
+		return "it ended TLS with an alert, as it does when it does not take the certificate that it is shown"
+	case unreached.NoTLS:
+		return "it does not speak TLS"
+	case unreached.Unresolved:
+		return "its host name does not resolve"
 	}
-	return fault.Wrap("forward", fault.Unavailable, hint+": its certificate is not vouched for by the roots that are registered for it (ca)",
-		fmt.Errorf("%w; name the PEM file of its roots as ca of the upstream", err))
+	return ""
 }

@@ -21,7 +21,7 @@ func TestWhatIsWrongWithAnUpstreamsCertificate(t *testing.T) {
 		"another name":   {x509.HostnameError{Certificate: &x509.Certificate{}, Host: "a"}, ": its certificate is for another name than its url has", "; compare the host in the upstream's url with the names in the certificate"},
 		"another's root": {x509.UnknownAuthorityError{}, ": its certificate is not vouched for by the roots that are registered for it (ca)", "; name the PEM file of its roots as ca of the upstream"},
 	} {
-		err := unreached(&dialError{&tls.CertificateVerificationError{Err: tt.cause}})
+		err := notReached(&dialError{&tls.CertificateVerificationError{Err: tt.cause}})
 		f, ok := errors.AsType[*fault.Error](err)
 		if !ok || f.Kind != fault.Unavailable || f.Hint != "the upstream can't be reached"+tt.hint || !strings.HasSuffix(err.Error(), tt.next) {
 			t.Errorf("%s: got %v, want the hint to end in %q and the cause in %q", name, err, tt.hint, tt.next)

@@ -22,6 +22,7 @@ import (
 	"mintmark/internal/coding"
 	"mintmark/internal/fault"
 	"mintmark/internal/http1"
+	"mintmark/internal/unreached"
 )
 
 // Upstream sends requests to one registered server over pooled connections. It
@@ -199,7 +200,7 @@ func (u *Upstream) send(ctx context.Context, transport *http.Transport, out *Out
 		return nil, g.refusal
 	}
 	if err != nil && g.late.Load() {
-		return nil, fault.Wrap("forward", fault.BadUpstream, late, err)
+		return nil, unanswered(late, err)
 	}
 	if err != nil {
 		return nil, sendError(ctx, err)
@@ -280,11 +281,26 @@ func sendError(ctx context.Context, err error) error {
 		return fault.Wrap("forward", fault.Unavailable, "the call was cancelled before the upstream answered", ctx.Err())
 	}
 	if _, ok := errors.AsType[*dialError](err); ok {
-		return unreached(err)
+		return notReached(err)
 	}
 	// From here on the upstream may have the call.
 	if e, ok := errors.AsType[net.Error](err); ok && e.Timeout() {
-		return fault.Wrap("forward", fault.BadUpstream, late, err)
+		return unanswered(late, err)
 	}
-	return fault.Wrap("forward", fault.BadUpstream, "the upstream's answer could not be read; it may have carried the call out", err)
+	return unanswered("the upstream's answer could not be read; it may have carried the call out", err)
+}
+
+// NoAnswer is within the error of a Send that got nothing in HTTP, or nothing in time, where
+// the upstream may have the call.
+type NoAnswer struct{ err error }
+
+func (e *NoAnswer) Error() string { return e.err.Error() }
+func (e *NoAnswer) Unwrap() error { return e.err }
+
+func unanswered(hint string, err error) error {
+	f := fault.Wrap("forward", fault.BadUpstream, hint, &NoAnswer{err})
+	if why := unreached.Why(err); why == unreached.Alert { // in TLS 1.3 it comes when the call was written
+		f.Why = onRecord(why)
+	}
+	return f
 }

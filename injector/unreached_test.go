@@ -24,7 +24,7 @@ func TestACertificateThatIsNotTakenPointsToItsSetting(t *testing.T) {
 	if err := os.WriteFile(ca, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.Certificate().Raw}), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	expired := unreached(&dialError{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}})
+	expired := notReached(&dialError{&tls.CertificateVerificationError{Err: x509.CertificateInvalidError{Reason: x509.Expired}}})
 	if hint := fault.HintOf(expired); hint != "the upstream can't be reached: its certificate has expired or is not valid yet" || !strings.Contains(expired.Error(), "compare the clocks") {
 		t.Errorf("expired: got %v", expired)
 	}

@@ -111,7 +111,7 @@ func (c checks) entity(uid types.EntityUID) string {
 	switch uid.Type {
 	case typeAction:
 		if !slices.Contains(c.actions, id) {
-			return fmt.Sprintf("action, expected one of the model, such as %s, got %q", nearestAction(id, c.actions), id)
+			return c.unknownAction(id)
 		}
 	case typeUpstream:
 		return c.upstream(id, "")
@@ -238,6 +238,13 @@ func typeWithin(n ast.IsNode) (t types.EntityType, uid types.EntityUID, ok bool)
 	}
 	uid, ok = value.Value.(types.EntityUID)
 	return test.EntityType, uid, ok
+}
+
+func (c checks) unknownAction(got string) string {
+	if near := bundle.DidYouMean(got, c.actions); near != "" {
+		return fmt.Sprintf("action, expected one of the model, got %q%s", got, near)
+	}
+	return fmt.Sprintf("action, expected one of the model, such as %s, got %q", nearestAction(got, c.actions), got)
 }
 
 // nearestAction returns the known one that shares most with got, or, where none is

@@ -37,7 +37,8 @@ func (p *Pool) shut(ctx context.Context) error {
 	if p.debts.finish(ctx) { // a lease is revoked under a login, so these end last
 		p.logOut()
 	}
-	left := p.debts.close(ctx, p.clock)
+	p.tellUnknown(p.debts.close(ctx))
+	left := p.debts.unpaid(p.clock())
 	p.siblings.remove(&p.ledger)
 	p.closing.Lock()
 	p.closed = true

@@ -159,7 +159,10 @@ func (q *debts) giveUp(d *debt) {
 
 // leave notes that nobody tries d again. The caller holds mu.
 func (q *debts) leave(d *debt) {
-	q.left = append(q.left, d)
+	if !d.left {
+		d.left = true
+		q.left = append(q.left, d)
+	}
 	d.settle()
 }
 
@@ -202,6 +205,11 @@ func (q *debts) owed(now time.Time) int {
 	}
 	for reg, workers := range q.workers {
 		n += len(q.queue[reg]) + workers
+	}
+	for d := range q.inHand {
+		if d.left { // and counted, as its end is looked at
+			n--
+		}
 	}
 	return n
 }
@@ -255,10 +263,9 @@ func (q *debts) wait(ctx context.Context) bool {
 
 // close waits until the queue is empty or ctx ends. Then every attempt under
 // way is cut short, and each one left is recorded as failed; a provider that
-// ignores its context is not waited for. It returns how many credentials are
-// left, those that came too late among them; a login that is left is on record, and
-// what was made under it has ended.
-func (q *debts) close(ctx context.Context, clock func() time.Time) int {
+// ignores its context is not waited for, and what it leaves returned: nothing is
+// on record of how that went.
+func (q *debts) close(ctx context.Context) (untold []*debt) {
 	q.mu.Lock()
 	q.last, q.closed = true, true
 	q.mu.Unlock()
@@ -267,10 +274,36 @@ func (q *debts) close(ctx context.Context, clock func() time.Time) int {
 	brief, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
 	defer cancel()
 	q.wait(brief)
+	return q.abandon()
+}
+
+// abandon leaves all that is not done with. What a worker has in hand stays there too: it may
+// be paid yet.
+func (q *debts) abandon() (untold []*debt) {
 	q.mu.Lock()
-	q.left, q.behind = append(q.left, q.behind...), nil
-	q.mu.Unlock()
-	now := clock()
+	defer q.mu.Unlock()
+	for d := range q.inHand {
+		d.left = true
+		q.left = append(q.left, d)
+		untold = append(untold, d)
+	}
+	for reg, waiting := range q.queue {
+		untold = append(untold, waiting...)
+		q.queue[reg] = nil
+	}
+	untold = append(untold, q.behind...)
+	q.behind = nil
+	for _, d := range untold {
+		if !d.left {
+			q.leave(d)
+		}
+	}
+	return untold
+}
+
+// unpaid returns how many credentials nobody tries to end any more, or too late for their Pool,
+// of those not over at now. A login that is left is on record, and what was made under it has ended.
+func (q *debts) unpaid(now time.Time) int {
 	return q.owed(now) + int(q.late.Load()) - q.leftOf(eventLogout, now)
 }
 

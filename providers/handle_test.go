@@ -55,7 +55,8 @@ func TestTheLongestHandleIsRevokedAfterACrash(t *testing.T) {
 	})
 }
 
-// A lease that is prolonged under such a handle is not, and has a successor.
+// A lease that is prolonged under such a handle is not, and has a successor. Both handles end
+// with it, and the record says what would live on if they could not.
 func TestARenewedHandleThatNoRecordHoldsIsRefused(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		for _, handle := range tooLong() {
@@ -68,6 +69,9 @@ func TestARenewedHandleThatNoRecordHoldsIsRefused(t *testing.T) {
 			pass(45 * time.Minute)
 			if got := r.Events(t); got != "mint renew_failed mint revoke" || !p.hasRevoked("lease-1") {
 				t.Errorf("%.10q: events: got %q, want another in its place", handle, got)
+			}
+			if why := r.Records(t)[1].Reason; !p.hasRevoked(handle) || !strings.Contains(why, "or is killed, it ends by itself at 2000-01-01T0") {
+				t.Errorf("%.10q: got revoked %t and the reason %q, want the new handle ended too, and when it would", handle, p.hasRevoked(handle), why)
 			}
 			for _, record := range r.Records(t) {
 				if !strings.HasPrefix(record.Lease, "lease-") {

@@ -104,6 +104,8 @@ type lease struct {
 	fixed      atomic.Bool // its system does not prolong it
 	escrowed   bool        // its secret is kept for the next start; set, with erase, before others see the lease
 	erase      func()      // erases that; nil: nothing is kept
+	beside     beside      // what ends with it
+	filed      string      // where the ledger has it; guarded by the ledger's mu
 	refresh    *time.Timer
 	expiry     *time.Timer
 }
@@ -233,7 +235,7 @@ func (l *lease) touch() {
 
 // revocable reports whether revoking l changes anything at now.
 func (l *lease) revocable(now time.Time) bool {
-	end := l.span.Load().systemEnd
+	end := l.beside.last(l.span.Load().systemEnd)
 	return l.reg.revoker != nil && l.credential.known() && (end.IsZero() || now.Before(end))
 }
 
@@ -249,6 +251,11 @@ func (l *lease) systemEnd() time.Time {
 // traceable reports whether the next start could have l ended: by its handle, or by its
 // secret.
 func (l *lease) traceable() bool { return l.credential.Lease() != "" || l.escrowed }
+
+// endedWith names what ends with l at its system.
+func (l *lease) endedWith() string {
+	return endedWith(&audit.Record{Provider: l.reg.name, Fingerprint: l.credential.Fingerprint(), Lease: l.credential.Lease(), Issuer: l.reg.issuer()})
+}
 
 // fingerprint hashes the secret parts, each with its length, so that no two
 // sets of parts are the same bytes. The user name is one of a password: what is sent of

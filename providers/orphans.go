@@ -29,21 +29,19 @@ const (
 // issuance records of a log that a process left, which come oldest first: the
 // credentials that have a handle or are in escrow, and the logins. Each is a record (event
 // "orphan" or "orphan_login") for whoever continues the log to begin with, so
-// that it is found again. What can't be read is logged and passed over.
+// that it is found again. What can't be read is logged and passed over. Of what a system
+// gave out more than once the last lease ends all, and there is one record of it.
 func Orphans(records iter.Seq2[audit.Record, error], now time.Time, logger *slog.Logger) []audit.Record {
-	left := make(map[string]audit.Record) // by what ends it
+	var t tale
 	for r, err := range records {
-		switch {
-		case err != nil:
+		if err != nil {
 			logger.LogAttrs(context.Background(), slog.LevelError, "a record can't be read: what it tells of is not revoked", slog.Any("error", err))
-		case r.Event == "revoke" || r.Event == eventLogout:
-			delete(left, endedBy(&r))
-		case r.Kind == audit.Issuance && r.Credential != "" && (r.Lease != "" || r.Escrow):
-			left[endedBy(&r)] = r
+			continue
 		}
+		t.hear(&r)
 	}
-	orphans := make([]audit.Record, 0, len(left))
-	for _, r := range left {
+	var orphans []audit.Record
+	for _, r := range t.left() {
 		if r.SystemEnd.IsZero() || now.Before(r.SystemEnd) {
 			orphans = append(orphans, r)
 		}
@@ -53,15 +51,6 @@ func Orphans(records iter.Seq2[audit.Record, error], now time.Time, logger *slog
 		orphans[i] = orphan(r)
 	}
 	return orphans
-}
-
-// endedBy names what ends with what r is of: of what a system gave out more than once,
-// and ends where it is shown that, the last lease ends all.
-func endedBy(r *audit.Record) string {
-	if r.Escrow {
-		return escrowName(r)
-	}
-	return r.Credential
 }
 
 // orphan returns what is known of an orphan from one of its records.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"slices"
+	"time"
 
 	"mintmark/internal/fault"
 )
@@ -18,13 +19,17 @@ func (p *Pool) prolong(l *lease) bool {
 		return false
 	}
 	start := p.clock()
-	given, err := p.renewal(l)
+	answer, err := p.renewal(l)
 	if errors.Is(err, ErrNotRenewable) {
 		l.fixed.Store(true)
 		return false
 	}
+	var given Terms
+	if err == nil {
+		given, err = l.merged(answer)
+	}
 	if err != nil {
-		_ = p.recordCause(p.entry("renew_failed", l, start), err)
+		_ = p.recordCause(p.entry("renew_failed", l, start), l.unrecordable(answer, err))
 		return false
 	}
 	end := l.reg.end(given.NotAfter, l.born)
@@ -33,13 +38,16 @@ func (p *Pool) prolong(l *lease) bool {
 	}
 	r := p.entry("renew", l, start)
 	r.NotAfter, r.SystemEnd, r.Lease, r.Scopes = end, given.NotAfter.Round(0), given.Lease, given.Scopes
+	if r.Lease != "" {
+		r.Issuer = l.reg.issuer()
+	}
 	if l.escrowed { // with its later end
 		if _, err := p.keepSecret(l, r); err != nil {
 			_ = p.recordCause(p.entry("renew_failed", l, start), fault.Wrap("lease", fault.Unavailable, "the broker cannot keep the later end in escrow", err))
 			return false
 		}
 	}
-	if err := p.tell(r, func() { l.agree(given, start) }); err != nil {
+	if err := p.tell(r, func() { p.agreed(l, given, start) }); err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
 		return false
 	}
@@ -54,7 +62,7 @@ func (p *Pool) prolong(l *lease) bool {
 }
 
 // renewal asks l's system for more time, for at most mintTimeout, and returns
-// the terms that it gives. A provider that ignores its context is not waited for:
+// what it says. A provider that ignores its context is not waited for:
 // what it gets is used by nobody, and ends with l.
 func (p *Pool) renewal(l *lease) (Terms, error) {
 	ctx, brief, cancel := p.within()
@@ -70,17 +78,24 @@ func (p *Pool) renewal(l *lease) (Terms, error) {
 			a.terms, err = l.reg.renewer.Renew(brief, l.held())
 			return err
 		})
+		if a.err == nil {
+			p.given(l, a.terms)
+		}
 		answers <- a
 	}()
 	select {
 	case a := <-answers:
-		if a.err != nil {
-			return Terms{}, a.err
-		}
-		return l.merged(a.terms)
+		return a.terms, a.err
 	case <-ctx.Done():
 		return Terms{}, silent(l.reg, "renew", ctx.Err())
 	}
+}
+
+// agreed puts the terms of a renewal in force, which is on record.
+func (p *Pool) agreed(l *lease, given Terms, start time.Time) {
+	l.agree(given, start)
+	l.beside.drop(given.Lease)
+	p.ledger.renamed(l)
 }
 
 // merged returns the terms that hold after a renewal that said t: what it did

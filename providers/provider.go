@@ -77,7 +77,8 @@ type Keeper interface {
 var ErrNotRenewable error = fault.New("renew", fault.Internal, "the issuing system does not prolong this credential")
 
 // Renewer is a Provider whose system can prolong a credential that it issued.
-// Renew returns the terms that hold from now on, of the same credential; or
+// Renew returns the terms that hold from now on, of the same credential: with another Lease
+// it is known by that alone, unless the Pool can't use the answer, and ends both; or
 // ErrNotRenewable, as it is or as the cause of a fault, where that can't be.
 type Renewer interface {
 	Renew(ctx context.Context, h Held) (Terms, error)

@@ -94,7 +94,7 @@ func (p *Pool) retire(l *lease) {
 }
 
 // end makes l unusable at once, and has it revoked where its system would let
-// it live on.
+// it live on and no other lease ends with it there.
 func (p *Pool) end(l *lease) { p.endOwing(l, func() (erase func()) { return nil }) }
 
 // endOwing is end of what may be on no record: writeDown is called before l is revoked,
@@ -106,15 +106,20 @@ func (p *Pool) endOwing(l *lease, writeDown func() (erase func())) {
 	l.retired.Store(true)
 	l.refresh.Stop()
 	l.expiry.Stop()
-	p.ledger.remove(l)
+	shared := p.ledger.remove(l) // with one that is the last then
 	p.evict(l)
-	if !l.revocable(p.clock()) {
+	if shared || !l.revocable(p.clock()) {
 		p.withdraw(l)
 		p.forgetLater(l)
 		return
 	}
 	d := p.debt(l)
 	d.erase = writeDown()
+	p.incur(d)
+}
+
+// incur has d paid, whatever becomes of p.
+func (p *Pool) incur(d *debt) {
 	if !p.debts.take(d) {
 		p.owesLate(1)
 		go p.payLate(d)

@@ -1,9 +1,11 @@
 package providers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
+	"slices"
 	"strconv"
 	"time"
 
@@ -24,6 +26,8 @@ type debt struct {
 	reg    *registration
 	record audit.Record // of the event "revoke" or "logout", without how it went
 	held   Held
+	ended  bool          // held is; what else there is may not be
+	also   []string      // handles of the same that are on no record
 	end    time.Time     // when the system ends it by itself; zero: never
 	pause  time.Duration // before the last round; zero: before there was one
 	first  bool          // logins wait for its first round
@@ -34,6 +38,7 @@ type debt struct {
 	withdraw  func() // erases its secret from escrow; nil: it is not there
 
 	credential Credential // that it is the end of; none for a login or an orphan
+	left       bool       // nobody tries again; guarded by the mu of its queue
 	over       bool       // its end is on record; guarded by the Pool's telling
 }
 
@@ -55,7 +60,7 @@ func (d *debt) lives(now time.Time) bool { return d.end.IsZero() || now.Before(d
 
 // debt is what the end of l owes to its system.
 func (p *Pool) debt(l *lease) *debt {
-	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), end: l.span.Load().systemEnd, credential: l.credential, withdraw: l.erase, paid: func() { p.forgetLater(l) }}
+	return &debt{reg: l.reg, record: *p.entry("revoke", l, time.Time{}), held: l.held(), also: l.beside.take(), end: l.beside.last(l.span.Load().systemEnd), credential: l.credential, withdraw: l.erase, paid: func() { p.forgetLater(l) }}
 }
 
 // held is l as its system knows it.
@@ -140,15 +145,30 @@ func (p *Pool) attempt(ctx context.Context, d *debt) (err error) {
 	}
 }
 
-// askEnd has the provider end d.
-func (p *Pool) askEnd(ctx context.Context, d *debt) error {
+// askEnd has the provider end d, and what has ended is not asked for again.
+func (p *Pool) askEnd(ctx context.Context, d *debt) (err error) {
+	d.also = slices.DeleteFunc(d.also, func(handle string) bool {
+		failed := p.askRevoke(ctx, d, Held{Lease: handle, Opened: d.held.Opened})
+		err = cmp.Or(err, failed)
+		return failed == nil
+	})
+	if d.ended {
+		return err
+	}
+	failed := p.askRevoke(ctx, d, d.held)
+	d.ended = failed == nil
+	return cmp.Or(failed, err)
+}
+
+// askRevoke has the provider end what d is of by one of its handles.
+func (p *Pool) askRevoke(ctx context.Context, d *debt, h Held) error {
 	ctx, cancel := context.WithTimeout(ctx, revokeTimeout)
 	defer cancel()
 	return p.consult(ctx, d.reg, d.record.Event, func() error {
 		if d.record.Event == eventLogout {
-			return d.reg.logins.Logout(ctx, d.held.Lease)
+			return d.reg.logins.Logout(ctx, h.Lease)
 		}
-		return d.reg.revoker.Revoke(ctx, d.held)
+		return d.reg.revoker.Revoke(ctx, h)
 	})
 }
 

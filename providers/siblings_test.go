@@ -2,6 +2,7 @@ package providers_test
 
 import (
 	"context"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -46,6 +47,14 @@ func giving(handles ...string) *scripted {
 	}}
 }
 
+// under is giving of a system that makes another token each time.
+func under(handles ...string) *scripted {
+	return &scripted{mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+		return providers.Seal(providers.Token, providers.Material{Token: providers.NewSecret(fmt.Sprintf("%s-%d", canary, n))},
+			providers.Terms{NotAfter: time.Now().Add(time.Hour), Lease: handles[n-1]}), nil
+	}}
+}
+
 // What a system gives out under one handle to two agents ends with the last lease of it.
 // What differs in the handle, or is of another provider, is not the same.
 func TestTheLastLeaseEndsWhatIsGivenOutTwice(t *testing.T) {
@@ -56,6 +65,7 @@ func TestTheLastLeaseEndsWhatIsGivenOutTwice(t *testing.T) {
 			same    bool
 		}{
 			"one handle":    {giving("h", "h"), nil, [2]string{"h", "h"}, true},
+			"two tokens":    {under("h", "h"), nil, [2]string{"h", "h"}, true},
 			"two handles":   {giving("h-1", "h-2"), nil, [2]string{"h-1", "h-2"}, false},
 			"two providers": {giving("h"), giving("h"), [2]string{"h", "h"}, false},
 		} {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,6 +149,9 @@ func TestUnreachable(t *testing.T) {
 	}
 	if f := providers.Unreachable("vault", &net.DNSError{Err: canary, Name: "vault.exmaple.org"}); f.Error() != `lease: vault has a host name that does not resolve: no address of "vault.exmaple.org"; compare the name, and ask this machine's resolver for it` || f.Hint != "vault has a host name that does not resolve" {
 		t.Errorf("no such host, for the operator: got %q, with the hint %q", f, f.Hint)
+	}
+	if f := providers.Unreachable("vault", &net.OpError{Op: "dial", Err: syscall.EHOSTUNREACH}); f.Error() != "lease: vault has an address that no way leads to: compare the address, and this machine's routes" {
+		t.Errorf("no route: got %q", f)
 	}
 	if f := providers.Unreachable("vault", errors.New(canary)); strings.Contains(f.Error(), canary) {
 		t.Errorf("unknown cause: got its text in %q", f)

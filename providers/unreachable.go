@@ -2,8 +2,6 @@ package providers
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -14,6 +12,7 @@ import (
 
 	"mintmark/internal/egress"
 	"mintmark/internal/fault"
+	"mintmark/internal/unreached"
 )
 
 // Unreachable explains an exchange with an issuing system that gave no answer.
@@ -58,46 +57,53 @@ func unresolved(name string) error {
 }
 
 func silenceOf(err error) silence {
-	var dns *net.DNSError
-	var certificate *tls.CertificateVerificationError
-	var timeout net.Error
 	var tooLong *http.MaxBytesError
-	var alert *net.OpError
-	var noTLS tls.RecordHeaderError
 	switch {
-	case errors.Is(err, context.Canceled):
-		return silence{"was no longer waited for", context.Canceled, ""}
-	case errors.Is(err, context.DeadlineExceeded), errors.As(err, &timeout) && timeout.Timeout():
-		return silence{"did not answer in time", context.DeadlineExceeded, "does a firewall let the broker there? it uses no proxy"}
-	case errors.Is(err, syscall.ECONNREFUSED):
-		return silence{"refuses connections", syscall.ECONNREFUSED, "does it run, and listen at this port?"}
-	case errors.Is(err, egress.ErrRefused):
-		return silence{"has an address that is called on no account, such as that of a cloud's metadata", egress.ErrRefused, ""}
 	case errors.Is(err, errRedirected):
 		return silence{"answered with a redirect, which is not followed", errRedirected, "register where it leads to"}
 	case errors.Is(err, errNoSVID):
 		return silence{"is to be shown the broker's X.509-SVID, and the broker has none", errNoSVID, ""}
-	case errors.As(err, &alert) && alert.Op == "remote error": // its text is one of TLS's own
-		return silence{"ended TLS with an alert, as it does when it does not take the certificate that it is shown", alert.Err, ""}
-	case errors.Is(err, http.ErrSchemeMismatch), errors.As(err, &noTLS):
-		return silence{"does not speak TLS at its https address: is it an http one?", nil, ""}
 	case errors.As(err, &tooLong):
 		return silence{fmt.Sprintf("answered with more than %d bytes", tooLong.Limit), nil, "is it this system that answers there?"}
-	case errors.As(err, &dns):
-		return silence{"has a host name that does not resolve", unresolved(dns.Name), "compare the name, and ask this machine's resolver for it"}
-	case errors.As(err, &certificate):
-		return unvouched(certificate)
 	}
-	return silence{"gave no usable answer", nil, "there was none, or none that can be read: is it this system that listens there?"}
+	return unconnected(unreached.Why(err), err)
 }
 
-// unvouched says what is wrong with a certificate, in words of our own.
-func unvouched(c *tls.CertificateVerificationError) silence {
-	if errors.As(c.Err, new(x509.HostnameError)) {
+// unconnected says why there was no connection. Of err it shows no more than is of our own
+// making, or of a library's.
+func unconnected(why unreached.Cause, err error) silence {
+	switch why {
+	case unreached.Cancelled:
+		return silence{"was no longer waited for", context.Canceled, ""}
+	case unreached.TimedOut:
+		return silence{"did not answer in time", context.DeadlineExceeded, "does a firewall let the broker there? it uses no proxy"}
+	case unreached.Refused:
+		return silence{"refuses connections", syscall.ECONNREFUSED, "does it run, and listen at this port?"}
+	case unreached.NoRoute:
+		return silence{"has an address that no way leads to", nil, "compare the address, and this machine's routes"}
+	case unreached.Barred:
+		return silence{"has an address that is called on no account, such as that of a cloud's metadata", egress.ErrRefused, ""}
+	case unreached.Alert:
+		alert, _ := errors.AsType[*net.OpError](err) // its text is one of TLS's own
+		return silence{"ended TLS with an alert, as it does when it does not take the certificate that it is shown", alert.Err, ""}
+	case unreached.NoTLS:
+		return silence{"does not speak TLS at its https address: is it an http one?", nil, ""}
+	case unreached.Unresolved:
+		dns, _ := errors.AsType[*net.DNSError](err)
+		return silence{"has a host name that does not resolve", unresolved(dns.Name), "compare the name, and ask this machine's resolver for it"}
+	}
+	return uncertified(why)
+}
+
+// uncertified says what is wrong with a certificate.
+func uncertified(why unreached.Cause) silence {
+	switch why {
+	case unreached.OtherName:
 		return silence{"shows a certificate for another name", nil, "compare the host in its address, or server_name where there is one, with the names in the certificate"}
-	}
-	if invalid, ok := errors.AsType[x509.CertificateInvalidError](c.Err); ok && invalid.Reason == x509.Expired {
+	case unreached.Expired:
 		return silence{"shows a certificate that has expired or is not valid yet", nil, "renew it there, and compare the clocks"}
+	case unreached.Unvouched:
+		return silence{"shows a certificate that the configured roots do not vouch for", nil, "compare ca, the PEM file of its roots"}
 	}
-	return silence{"shows a certificate that the configured roots do not vouch for", nil, "compare ca, the PEM file of its roots"}
+	return silence{"gave no usable answer", nil, "there was none, or none that can be read: is it this system that listens there?"}
 }

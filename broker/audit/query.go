@@ -9,17 +9,20 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
 // Filter selects records: by each field that is not zero.
 type Filter struct {
-	Agent                            string // that called, or that a posture record is about
-	Upstream, Tool, Credential, Call string
-	Kind                             Kind
-	Outcome                          string    // "allow" or "deny": decisions only
-	Step                             string    // the step that refused
-	Since, Until                     time.Time // from Since, up to but not at Until
+	Agent                string // that called, or that a posture record is about
+	Upstream, Tool, Call string
+	Credential           string // a lease's id, or PROVIDER/ID as it is shown; one without an id is of what has none
+	Provider             string // registered name: outcomes have none
+	Kind                 Kind
+	Outcome              string    // "allow" or "deny": decisions only
+	Step                 string    // the step that refused
+	Since, Until         time.Time // from Since, up to but not at Until
 
 	skims bool // lines that don't look like Kind are passed over, whatever is wrong with them
 }
@@ -36,7 +39,7 @@ func (f *Filter) check() error {
 
 func (f *Filter) matches(r *Record) bool {
 	return accepts(f.Agent, r.About()) && accepts(f.Upstream, r.Upstream) && accepts(f.Tool, r.Tool) &&
-		accepts(f.Credential, r.Credential) && accepts(f.Call, r.Call) && accepts(f.Kind, r.Kind) && accepts(f.Step, r.Step) &&
+		f.matchesCredential(r) && accepts(f.Provider, r.Provider) && accepts(f.Call, r.Call) && accepts(f.Kind, r.Kind) && accepts(f.Step, r.Step) &&
 		f.matchesOutcome(r) &&
 		!r.Time.Before(f.Since) && (f.Until.IsZero() || r.Time.Before(f.Until))
 }
@@ -44,6 +47,16 @@ func (f *Filter) matches(r *Record) bool {
 func accepts[T comparable](want, got T) bool {
 	var zero T
 	return want == zero || want == got
+}
+
+// matchesCredential takes the outcome of a call for one of the provider's too: it has the
+// credential's id, and no provider.
+func (f *Filter) matchesCredential(r *Record) bool {
+	provider, id, both := strings.Cut(f.Credential, "/")
+	if !both {
+		return accepts(f.Credential, r.Credential)
+	}
+	return id == r.Credential && (provider == r.Provider || id != "" && r.Provider == "")
 }
 
 func (f *Filter) matchesOutcome(r *Record) bool {

@@ -17,10 +17,11 @@ func queryLog(t *testing.T) (dir string, start time.Time) {
 	now := start
 	l := mustOpen(t, audit.Options{Directory: dir, SegmentSize: 500, Clock: func() time.Time { return now }})
 	for _, rec := range []*audit.Record{
-		{Kind: audit.Decision, Call: "c1", Agent: "spiffe://x/a", Upstream: "github", Tool: "get", Allow: true, Credential: "k1"},
-		{Kind: audit.Outcome, Call: "c1", Agent: "spiffe://x/a", Upstream: "github", Tool: "get", Status: 200},
+		{Kind: audit.Decision, Call: "c1", Agent: "spiffe://x/a", Upstream: "github", Tool: "get", Allow: true, Credential: "k1", Provider: "vault"},
+		{Kind: audit.Outcome, Call: "c1", Agent: "spiffe://x/a", Upstream: "github", Tool: "get", Status: 200, Credential: "k1"},
 		{Kind: audit.Decision, Call: "c2", Agent: "spiffe://x/b", Upstream: "github", Tool: "delete", Fault: "denied"},
-		{Kind: audit.Issuance, Event: "mint", Credential: "k1"},
+		{Kind: audit.Issuance, Event: "mint", Credential: "k1", Provider: "vault"},
+		{Kind: audit.Issuance, Event: "mint_failed", Provider: "vault"},
 		{Kind: audit.Admin, Event: "bundle"},
 		{Kind: audit.Posture, Event: "changed", Subject: "spiffe://x/b", Posture: []audit.PostureFact{{Name: "scan", Value: "fail"}}},
 	} {
@@ -37,18 +38,23 @@ func TestQueryFilters(t *testing.T) {
 		filter audit.Filter
 		want   string
 	}{
-		"all":          {audit.Filter{}, "1 2 3 4 5 6"},
+		"all":          {audit.Filter{}, "1 2 3 4 5 6 7"},
 		"agent":        {audit.Filter{Agent: "spiffe://x/a"}, "1 2"},
-		"its posture":  {audit.Filter{Agent: "spiffe://x/b"}, "3 6"},
+		"its posture":  {audit.Filter{Agent: "spiffe://x/b"}, "3 7"},
 		"agent prefix": {audit.Filter{Agent: "spiffe://x"}, ""},
 		"upstream":     {audit.Filter{Upstream: "github"}, "1 2 3"},
 		"tool":         {audit.Filter{Tool: "delete"}, "3"},
-		"credential":   {audit.Filter{Credential: "k1"}, "1 4"},
+		"credential":   {audit.Filter{Credential: "k1"}, "1 2 4"},
+		"as shown":     {audit.Filter{Credential: "vault/k1"}, "1 2 4"},
+		"of another":   {audit.Filter{Credential: "oauth/k1"}, "2"}, // an outcome does not say
+		"without id":   {audit.Filter{Credential: "vault/"}, "5"},
+		"provider":     {audit.Filter{Provider: "vault"}, "1 4 5"},
+		"no provider":  {audit.Filter{Provider: "vaul"}, ""},
 		"call":         {audit.Filter{Call: "c1"}, "1 2"},
-		"kind":         {audit.Filter{Kind: audit.Issuance}, "4"},
+		"kind":         {audit.Filter{Kind: audit.Issuance}, "4 5"},
 		"allowed":      {audit.Filter{Outcome: "allow"}, "1"},
 		"denied":       {audit.Filter{Outcome: "deny"}, "3"},
-		"since":        {audit.Filter{Since: start.Add(2 * time.Minute)}, "3 4 5 6"},
+		"since":        {audit.Filter{Since: start.Add(2 * time.Minute)}, "3 4 5 6 7"},
 		"until":        {audit.Filter{Until: start.Add(2 * time.Minute)}, "1 2"},
 		"both":         {audit.Filter{Agent: "spiffe://x/a", Kind: audit.Decision}, "1"},
 	} {
@@ -92,7 +98,7 @@ func TestQueryNamesBadLinesAndGoesOn(t *testing.T) {
 		}
 		seqs = append(seqs, fmt.Sprint(rec.Seq))
 	}
-	if got := strings.Join(seqs, " "); got != "1 2 3 4 5 6" {
+	if got := strings.Join(seqs, " "); got != "1 2 3 4 5 6 7" {
 		t.Errorf("got records %q", got)
 	}
 	if len(errs) != 4 {

@@ -48,7 +48,7 @@ type Record struct {
 	Policies []string `json:"policies,omitempty"` // determining policy ids
 	Fault    string   `json:"fault,omitempty"`    // fault.Kind of a refusal
 	Step     string   `json:"step,omitempty"`     // step that refused: receive, attest, decide, lease, …
-	Reason   string   `json:"reason,omitempty"`   // for people; the same words the agent saw, or the operator's
+	Reason   string   `json:"reason,omitempty"`   // for people; the words the agent saw, with more after them or not, or the operator's
 	Stripped []string `json:"stripped,omitempty"` // names of what could have carried the agent's own auth
 
 	Credential  string    `json:"credential,omitempty"`  // the lease's id

@@ -108,7 +108,7 @@ func prepareDirectory(dir string) error {
 		return fmt.Errorf("inspect log directory: %w", err)
 	}
 	if !info.IsDir() {
-		return fmt.Errorf("open log directory %s: got a %s, want a directory; name the directory itself", dir, info.Mode().Type())
+		return fmt.Errorf("open log directory %s: got %s, want a directory; name the directory itself", dir, filekind.Name(info.Mode()))
 	}
 	if mode := info.Mode().Perm(); mode&0o022 != 0 {
 		return fmt.Errorf("open log directory %s: got mode %#o, want one that only its owner can write to: chmod 700 it", dir, mode)

@@ -239,6 +239,9 @@ func (z *Zone) UnmarshalText(text []byte) error {
 	}
 	l, err := time.LoadLocation(string(text))
 	if err != nil {
+		if near := DidYouMean(string(text), strings.Fields(zones)); near != "" {
+			want.got = strconv.Quote(string(text)) + near
+		}
 		return want
 	}
 	z.Location = l

@@ -68,3 +68,16 @@ func TestValues(t *testing.T) {
 		}
 	}
 }
+
+// Whatever is suggested as a time zone is one.
+func TestZonesThatAreSuggestedAreKnown(t *testing.T) {
+	names := bundle.Zones()
+	if len(names) < 300 {
+		t.Errorf("got %d names, want all of tzdata's table", len(names))
+	}
+	for _, name := range names {
+		if err := new(bundle.Zone).UnmarshalText([]byte(name)); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}

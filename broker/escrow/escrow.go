@@ -17,6 +17,8 @@ import (
 	"path/filepath"
 	"strings"
 	"sync"
+
+	"mintmark/internal/filekind"
 )
 
 // What one Escrow holds at most. A file takes a page of memory at least.
@@ -255,7 +257,7 @@ func (e *Escrow) read(name string) ([]byte, error) {
 		return nil, err
 	}
 	if !info.Mode().IsRegular() || info.Size() > MaxValue+overhead {
-		return nil, fmt.Errorf("got a file of %v and %d bytes, want a regular one of at most %d", info.Mode(), info.Size(), MaxValue+overhead)
+		return nil, fmt.Errorf("got %s of %d bytes, want a regular file of at most %d", filekind.Name(info.Mode()), info.Size(), MaxValue+overhead)
 	}
 	f, err := root.Open(name)
 	if err != nil {

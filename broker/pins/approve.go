@@ -38,7 +38,7 @@ func (p *Pins) Approve(upstream string, tools ...string) (approved []string, err
 		return nil, err
 	}
 	if missing != "" {
-		return nil, notSeen(missing, upstream)
+		return nil, &NotSeen{upstream, missing}
 	}
 	return approved, nil
 }
@@ -56,7 +56,7 @@ func (p *Pins) ApproveOnly(upstream, tool, digest string) error {
 		pin, ok := known[upstream][tool]
 		switch {
 		case !ok:
-			refused = notSeen(tool, upstream)
+			refused = &NotSeen{upstream, tool}
 		case pin.Changed == "":
 			refused = fmt.Errorf("approve %s: expected a tool that has changed, got one that has not: there is nothing to approve, %s is in force", tool, pin.Digest)
 		case pin.Changed != digest:
@@ -68,8 +68,12 @@ func (p *Pins) ApproveOnly(upstream, tool, digest string) error {
 	return cmp.Or(err, refused)
 }
 
-func notSeen(tool, upstream string) error {
-	return fmt.Errorf("approve %s: expected a tool of upstream %s that was seen, got one that was not: mintmark upstream tools lists those that were", tool, upstream)
+// NotSeen is the refusal to approve a tool that no list had.
+type NotSeen struct{ Upstream, Tool string }
+
+// Error implements error.
+func (e *NotSeen) Error() string {
+	return fmt.Sprintf("approve %s: expected a tool of upstream %s that was seen, got one that was not: mintmark upstream tools lists those that were", e.Tool, e.Upstream)
 }
 
 // pending returns the names of the tools that have changed, sorted.

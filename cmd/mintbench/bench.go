@@ -105,7 +105,7 @@ func (b *bench) rounds(ctx context.Context) error {
 		b.memory = append(b.memory, m.read())
 		for _, l := range []string{closedLoop, single, openLoop} {
 			for _, t := range b.targets {
-				if l != closedLoop && secured(t.Name) || l == openLoop && b.o.briefly(t.Name) {
+				if l != closedLoop && (secured(t.Name) || b.o.briefly(t.Name)) {
 					continue
 				}
 				if err := b.once(ctx, t, l); err != nil {
@@ -123,7 +123,7 @@ func secured(name string) bool { return strings.HasSuffix(name, "tls") }
 
 // once makes one load on one target.
 func (b *bench) once(ctx context.Context, t *load.Target, l string) error {
-	if err := b.rouse(ctx, t); err != nil {
+	if err := b.rouse(ctx, t, l); err != nil {
 		return err
 	}
 	before, counted := b.allocations(ctx, t, l)
@@ -139,14 +139,14 @@ func (b *bench) once(ctx context.Context, t *load.Target, l string) error {
 	return nil
 }
 
-// rouse lets a target work for a third of a load's time before what counts: it rested while
-// all others had theirs, and what has much memory takes longer to have it at hand again. A
-// quick run, in which none rests for long, has no time for it.
-func (b *bench) rouse(ctx context.Context, t *load.Target) error {
-	if b.o.quick {
+// rouse lets a target work before what counts: it rested while all others had their loads,
+// and what has much memory takes longer to have it at hand again.
+func (b *bench) rouse(ctx context.Context, t *load.Target, l string) error {
+	d := b.o.rousing(l)
+	if d == 0 {
 		return nil
 	}
-	r, err := load.Closed(ctx, t, b.o.concurrency, b.o.duration/3)
+	r, err := load.Closed(ctx, t, b.o.concurrency, d)
 	return b.verdict(t, "warm-up", r, err)
 }
 

@@ -117,7 +117,7 @@ func parseOptions(args []string, stderr io.Writer) (options, error) {
 func (o *options) flags(f *flag.FlagSet, headers *[]string) {
 	f.StringVar(&o.mintmark, "mintmark", beside("mintmark"), "the mintmark `binary`")
 	f.BoolVar(&o.json, "json", false, "print one JSON object instead of a table")
-	f.BoolVar(&o.quick, "quick", false, "3 short rounds instead of 5, less than 50 s in all; -kept targets without TLS and the fixed rate")
+	f.BoolVar(&o.quick, "quick", false, "3 short rounds instead of 5, less than 50 s in all; -kept targets without TLS and on many connections only")
 	f.BoolVar(&o.tls, "tls", true, "measure TLS and mTLS too")
 	f.BoolVar(&o.sse, "sse", false, "answers are streams of one event instead of JSON")
 	f.BoolVar(&o.cold, "cold", false, "measure the first call with each of 50 credentials too, in turn with a token request by itself")
@@ -219,8 +219,20 @@ func (o *options) measured(names ...string) []string {
 	return slices.DeleteFunc(names, func(name string) bool { return !o.measures(name) })
 }
 
-// briefly reports whether a target is measured in plaintext and without the open
-// loop only, for want of time.
+// briefly reports whether a target is measured in plaintext and on many connections only,
+// for want of time.
 func (o *options) briefly(name string) bool {
 	return o.quick && (name == reverseProxyKept || name == nginxKept)
+}
+
+// rousing returns for how long a target works before a load, for nothing that counts. In a
+// quick run there is time for it before the calls that are counted by the second alone.
+func (o *options) rousing(l string) time.Duration {
+	switch {
+	case !o.quick:
+		return o.duration / 3
+	case l == closedLoop:
+		return o.duration / 2
+	}
+	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"strings"
 
 	"mintmark/broker/audit"
 	"mintmark/broker/bundle"
@@ -50,7 +51,8 @@ func (q *query) sought() (values []*sought) {
 		{what: "agent", value: q.filter.Agent, of: (*audit.Record).About},
 		{what: "upstream", value: q.filter.Upstream, of: func(r *audit.Record) string { return r.Upstream }},
 		{what: "tool", value: q.filter.Tool, of: func(r *audit.Record) string { return r.Tool }},
-		{what: "credential", value: q.filter.Credential, of: func(r *audit.Record) string { return r.Credential }},
+		{what: "credential", value: q.filter.Credential, of: q.credential},
+		{what: "provider", value: q.filter.Provider, of: func(r *audit.Record) string { return r.Provider }},
 		{what: "step", value: q.filter.Step, of: func(r *audit.Record) string { return r.Step }},
 	} {
 		if s.value != "" {
@@ -59,6 +61,14 @@ func (q *query) sought() (values []*sought) {
 		}
 	}
 	return values
+}
+
+// credential returns the credential of r in the form in which the query names one.
+func (q *query) credential(r *audit.Record) string {
+	if strings.Contains(q.filter.Credential, "/") {
+		return credential(r)
+	}
+	return r.Credential
 }
 
 func (s *sought) see(r *audit.Record) {

@@ -22,11 +22,7 @@ func row(r audit.Record) []string {
 	} else if r.Kind == audit.Outcome {
 		outcome = fmt.Sprint(r.Status)
 	}
-	credential := r.Credential
-	if r.Provider != "" {
-		credential = r.Provider + "/" + r.Credential
-	}
-	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.About(), r.Upstream, r.Method, r.Tool, credential, strings.Join(r.Policies, ","), why(r)}
+	cells := []string{r.Time.Format(time.RFC3339), string(r.Kind), outcome, r.About(), r.Upstream, r.Method, r.Tool, credential(&r), strings.Join(r.Policies, ","), why(r)}
 	last := len(cells) - 1
 	for i, c := range cells[:last] {
 		cells[i] = printable(c)
@@ -36,6 +32,14 @@ func row(r audit.Record) []string {
 	}
 	cells[last] = printable(cells[last])
 	return cells
+}
+
+// credential returns what the column of that name has.
+func credential(r *audit.Record) string {
+	if r.Provider == "" {
+		return r.Credential
+	}
+	return r.Provider + "/" + r.Credential
 }
 
 // why returns the reason, and what there is to it: a posture record's fact, the facts

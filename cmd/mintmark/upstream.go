@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"slices"
 	"time"
@@ -88,6 +89,9 @@ Run it as the broker's user, or as root: what it writes stays the broker's.`,
 			} else {
 				approved, err = p.Approve(args[0], args[1:]...)
 			}
+			if unseen, ok := errors.AsType[*pins.NotSeen](err); ok {
+				return fmt.Errorf("%w%s", err, bundle.DidYouMean(unseen.Tool, slices.Sorted(maps.Keys(p.Tools(args[0])))))
+			}
 			if err != nil {
 				return asOwner(err, string(bd.Config.State))
 			}
@@ -127,7 +131,7 @@ func pinsOf(dir, upstream string) (*bundle.Bundle, *pins.Pins, error) {
 		return nil, nil, err
 	}
 	if u, ok := bd.Config.Upstreams[upstream]; !ok || u.Kind != "mcp" {
-		return nil, nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v", upstream, ofMCP(bd))
+		return nil, nil, fmt.Errorf("expected a registered upstream of kind mcp, got %q; registered: %v%s", upstream, ofMCP(bd), bundle.DidYouMean(upstream, ofMCP(bd)))
 	}
 	p, err := pins.Open(string(bd.Config.State), time.Now)
 	return bd, p, asOwner(err, string(bd.Config.State))

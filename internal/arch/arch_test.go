@@ -36,15 +36,15 @@ func table() []arrow {
 	return []arrow{
 		{"cmd/...", []string{"..."}},
 
-		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "broker/escrow", "internal/http1", "internal/owned")},
+		{"broker", with("attest", "attest/posture", "attest/trust", "policies", "providers", "injector", "injector/mcp", "broker/console", "broker/escrow", "internal/filekind", "internal/http1", "internal/owned")},
 		{"broker/console", leaves},
 		{"broker/bundle", []string{"internal/fault", "internal/egress", "internal/filekind"}},
 		{"broker/*", []string{"internal/fault", "internal/filekind", "internal/filelock", "internal/owned"}}, // the leaves
 
-		{"injector", with("providers", "injector/mcp", "internal/coding", "internal/dpop", "internal/egress", "internal/http1", "internal/wiped")},
+		{"injector", with("providers", "injector/mcp", "internal/coding", "internal/dpop", "internal/egress", "internal/http1", "internal/unreached", "internal/wiped")},
 		{"injector/mcp", []string{"internal/fault"}},
 
-		{"providers", with("attest", "internal/egress", "internal/wiped")},
+		{"providers", with("attest", "internal/egress", "internal/unreached", "internal/wiped")},
 		{"providers/*", with("attest", "providers", "providers/internal/*", "internal/dpop", "internal/filekind", "internal/filelock", "internal/owned")},
 		{"providers/internal/jwtkey", with("providers", "providers/internal/pemkey")},
 		{"providers/internal/*", with("providers")},
@@ -53,9 +53,10 @@ func table() []arrow {
 
 		{"attest", leaves},
 		{"attest/*", with("attest")},
-		{"attest/posture/*", with("attest", "attest/posture")},
+		{"attest/posture/*", with("attest", "attest/posture", "internal/filekind")},
 
 		{"internal/testenv", []string{"internal/trustdomain"}},
+		{"internal/unreached", []string{"internal/egress"}},
 		{"internal/*", nil},
 	}
 }

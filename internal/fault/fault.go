@@ -40,7 +40,8 @@ type Error struct {
 	Op   string // step at fault: "attest", "decide", "lease", …
 	Kind Kind
 	Hint string
-	Err  error // may be nil
+	Why  string // what the record says after the Hint, in words of our own; may be ""
+	Err  error  // may be nil; it tells what Why does, and more
 }
 
 // Error joins the step, the hint and the cause: for the operator, never for the agent.
@@ -72,6 +73,18 @@ func KindOf(err error) Kind {
 		return e.Kind
 	}
 	return Internal
+}
+
+// WhyOf returns the Why of the outermost *Error in err's chain that has one, or "".
+func WhyOf(err error) string {
+	e, ok := errors.AsType[*Error](err)
+	for ok && e.Why == "" {
+		e, ok = errors.AsType[*Error](e.Err)
+	}
+	if !ok {
+		return ""
+	}
+	return e.Why
 }
 
 // HintOf returns the Hint of the outermost *Error in err's chain that has one,

@@ -23,8 +23,9 @@ type OpenBaoServer struct {
 	// notice of them.
 	Namespaces bool
 
-	proc   *process
-	client *vault.Client // as root
+	program string
+	proc    *process
+	client  *vault.Client // as root
 }
 
 // OpenBao starts an unsealed OpenBao in its development mode.
@@ -43,7 +44,7 @@ func OpenBaoTLS(t testing.TB) *OpenBaoServer {
 func startOpenBao(t testing.TB, scheme, certificates string) *OpenBaoServer {
 	t.Helper()
 	program, dir := chosenVault(t), tempDir(t)
-	s := &OpenBaoServer{RootToken: secret(), Namespaces: program.namespaces}
+	s := &OpenBaoServer{RootToken: secret(), Namespaces: program.namespaces, program: program.path}
 	if certificates != "" {
 		s.CA = filepath.Join(certificates, "vault-ca.pem")
 	}
@@ -114,6 +115,10 @@ func mounted(ctx context.Context, client *vault.Client, path string) error {
 	}
 	return nil
 }
+
+// Program returns the path of the server's program, which of OpenBao is its
+// command line too.
+func (s *OpenBaoServer) Program() string { return s.program }
 
 // Client returns a new client of the server with the root token.
 func (s *OpenBaoServer) Client(t testing.TB) *vault.Client {

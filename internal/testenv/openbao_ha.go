@@ -38,7 +38,7 @@ func OpenBaoPair(t testing.TB) (active, standby *OpenBaoServer) {
 func startNode(t testing.TB, id string) *OpenBaoServer {
 	t.Helper()
 	program, dir := chosenVault(t), tempDir(t)
-	s := &OpenBaoServer{Namespaces: program.namespaces}
+	s := &OpenBaoServer{Namespaces: program.namespaces, program: program.path}
 	s.proc = launch(t, server{
 		name: program.name,
 		command: func(port int) command {

@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/spiffe/go-spiffe/v2/spiffeid"
+
+	"mintmark/internal/filekind"
 )
 
 // racy is how long after its last change a file's stamp is not trusted: it
@@ -136,7 +138,7 @@ func (s *Source) read(root *os.Root, name string, info fs.FileInfo, before []str
 
 func (s *Source) report(root *os.Root, name string, info fs.FileInfo) (report, error) {
 	if !info.Mode().IsRegular() {
-		return report{}, fmt.Errorf("got a %s, want a regular file", info.Mode().Type())
+		return report{}, fmt.Errorf("got %s, want a regular file", filekind.Name(info.Mode()))
 	}
 	if info.Size() > maxReport {
 		return report{}, fmt.Errorf("report size: got %d bytes, want at most %d", info.Size(), maxReport)

@@ -238,6 +238,19 @@ func TestTooLargeReportSaysNothing(t *testing.T) {
 	}
 }
 
+// A directory that the folder has by another name is said to be one.
+func TestALinkToADirectoryIsNoReport(t *testing.T) {
+	d := open(t, func(d *desk) {
+		d.write("older/in.json", made(time.Hour, "LOW", image))
+		if err := os.Symlink("older", d.path("a.json")); err != nil {
+			t.Fatal(err)
+		}
+	})
+	if want := "got a directory, want a regular file"; !strings.Contains(d.log.String(), want) {
+		t.Errorf("got %s, want %q in it", d.log, want)
+	}
+}
+
 func TestSymbolicLinks(t *testing.T) {
 	outside := filepath.Join(t.TempDir(), "pass.json")
 	if err := os.WriteFile(outside, []byte(made(time.Hour, "LOW", image)), 0o600); err != nil {
