@@ -66,12 +66,12 @@ func isAuthority(name string) bool {
 	switch joined(name) {
 	case "accesstoken", "apitoken", "authtoken", "bearertoken", "idtoken", "jobtoken", "personalaccesstoken", "privatetoken", "refreshtoken",
 		"sessiontoken", "token", "usertoken", "xaccesstoken", "xapitoken", "xauthtoken", "jwt", "bearer", "pat", "ticket",
-		"oauthtoken", "securitytoken",
+		"cftoken", "oauthtoken", "securitytoken",
 		"accesskey", "accesskeyid", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "consumerkey", "hapikey", "key",
 		"oauthconsumerkey", "ossaccesskeyid", "privatekey", "secretkey", "sessionkey", "subscriptionkey", "xapikey", "googleaccessid",
 		"accesskeysecret", "apisecret", "appsecret", "consumersecret", "secretaccesskey",
-		"auth", "authorization", "credential", "credentials", "hmac", "oauthsignature", "sig", "signature",
-		"clientassertion", "clientsecret", "secret", "pass", "passphrase", "passwd", "password", "pwd",
+		"auth", "authorization", "credential", "credentials", "apisig", "authsignature", "hmac", "oauthsignature", "sig", "signature",
+		"clientassertion", "clientsecret", "secret", "jpassword", "ospassword", "pass", "passphrase", "passwd", "password", "pwd",
 		"jsessionid", "phpsessid", "session", "sessionid":
 		return true
 	}

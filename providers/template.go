@@ -31,17 +31,20 @@ func PerAgent(templates ...string) bool {
 	return false
 }
 
-// CheckName reports a template of FillName with a placeholder that is unknown.
+// CheckName reports a template of FillName with a placeholder that is unknown, or that
+// CheckApart reports.
 func CheckName(report func(field, want, got string), field, template string) {
 	check(report, field, template, trustDomain, subjectPath)
 }
 
-// CheckText reports a template of FillText with a placeholder that is unknown.
+// CheckText reports a template of FillText with a placeholder that is unknown, or that
+// CheckApart reports.
 func CheckText(report func(field, want, got string), field, template string) {
 	check(report, field, template, trustDomain, subjectPath, wholeAgent)
 }
 
 func check(report func(field, want, got string), field, template string, known ...string) {
+	CheckApart(report, field, template)
 	for _, found := range regexp.MustCompile(`\{[A-Za-z_]+\}`).FindAllString(template, -1) {
 		if !slices.Contains(known, found) {
 			report(field, "no placeholders but "+strings.Join(known, ", "), found)

@@ -156,6 +156,13 @@ func (c *oauthConfig) Validate(report func(field, want, got string)) {
 	}
 }
 
+type grantConfig struct {
+	Token bundle.Ref  `yaml:"token"`
+	State bundle.Path `yaml:"state"`
+}
+
+func (g grantConfig) Holds() (bundle.Path, bundle.Ref) { return g.State, g.Token }
+
 func kinds() bundle.Kinds {
 	return bundle.Kinds{
 		Attestors: map[string]func() any{
@@ -163,7 +170,7 @@ func kinds() bundle.Kinds {
 			"x509-svid": func() any { return new(noConfig) },
 		},
 		Posture:   map[string]func() any{"file": func() any { return new(fileposture) }},
-		Providers: map[string]func() any{"oauth": func() any { return new(oauthConfig) }},
+		Providers: map[string]func() any{"oauth": func() any { return new(oauthConfig) }, "grant": func() any { return new(grantConfig) }},
 	}
 }
 

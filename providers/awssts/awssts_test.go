@@ -353,7 +353,11 @@ func TestConfigRules(t *testing.T) {
 		"an external id":            {func(c *awssts.Config) { c.ExternalID = "their:id/7" }, nil},
 		"half an external id":       {func(c *awssts.Config) { c.ExternalID = "x" }, []string{"external_id"}},
 		"external id with a space":  {func(c *awssts.Config) { c.ExternalID = "a b" }, []string{"external_id"}},
-		"name with a space":         {func(c *awssts.Config) { c.SessionName = "a b" }, []string{"session_name"}},
+		"what may be two agents'": {func(c *awssts.Config) {
+			c.SessionName, c.SourceIdentity = "{trust_domain}.{subject_path}", "{subject_path}{trust_domain}"
+		}, []string{"session_name", "source_identity"}},
+		"a policy of two agents'": {func(c *awssts.Config) { c.Policy = `{"Resource":"a/{trust_domain}-{subject_path}/*"}` }, []string{"policy"}},
+		"name with a space":       {func(c *awssts.Config) { c.SessionName = "a b" }, []string{"session_name"}},
 	}
 	for name, tt := range tests {
 		t.Run(name, func(t *testing.T) {

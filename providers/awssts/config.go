@@ -133,8 +133,9 @@ func checkARN(report func(field, want, got string), field, arn string) {
 	}
 }
 
-// checkName reports what AWS does not allow in a name.
+// checkName reports what AWS does not allow in a name, or what may be two agents'.
 func checkName(report func(field, want, got string), field, template string) {
+	providers.CheckApart(report, field, template)
 	if rest := providers.WithoutPlaceholders(template); strings.ContainsFunc(rest, notAllowed) {
 		report(field, "letters, digits, any of _ + = , . @ - and the placeholders {subject_path} and {trust_domain}", template)
 	}

@@ -144,6 +144,17 @@ func (i IDP) account() account {
 	return account{id: i.ClientID, style: i.AuthStyle, keyID: i.KeyID, secret: i.ClientSecret, key: i.Key}
 }
 
+// Holds says where the provider keeps its grant; see bundle.Holder.
+func (c Config) Holds() (state bundle.Path, began bundle.Ref) {
+	switch {
+	case c.RefreshToken != nil:
+		return c.RefreshToken.State, c.RefreshToken.Token
+	case c.AuthorizationCode != nil:
+		return c.AuthorizationCode.State, c.AuthorizationCode.Code
+	}
+	return "", bundle.Ref{}
+}
+
 // Mints says what the provider makes; see bundle.Minter.
 func (c Config) Mints() string {
 	switch {

@@ -99,7 +99,7 @@ func (r rotation) ask(ctx context.Context, m *mint, origin string, now kept) (*o
 			return nil, stateFault(err)
 		}
 	}
-	next, err := r.store.begin() // a disk that is full is found before the token is spent
+	next, err := r.store.begin(now) // a disk that is full is found before the token is spent
 	if err != nil {
 		return nil, stateFault(err)
 	}

@@ -352,6 +352,12 @@ func TestRoomIsMadeBeforeATokenIsSpent(t *testing.T) {
 	if got := room.Load(); got < 4096 {
 		t.Errorf("got room for %d bytes while the token was under way, want 4096", got)
 	}
+	long := strings.Repeat("x", 9000) // as a JWT with many roles in it may be
+	c.RefreshToken.Token = providertest.Ref(t, long)
+	_, _ = open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{})
+	if got := room.Load(); got < 2*9000 {
+		t.Errorf("got room for %d bytes while a token of 9000 was under way, want that for one twice as long", got)
+	}
 }
 
 // A server need not give another refresh token (RFC 6749, section 6).

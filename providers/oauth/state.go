@@ -127,7 +127,7 @@ func (s store) read() (kept, error) {
 
 // write replaces the content.
 func (s store) write(k kept) error {
-	next, err := s.begin()
+	next, err := s.begin(k)
 	if err != nil {
 		return err
 	}
@@ -147,14 +147,14 @@ func (s store) nextPath() string {
 	return filepath.Join(filepath.Dir(s.path), "."+filepath.Base(s.path)+".next")
 }
 
-// begin makes sure that a content can be written.
-func (s store) begin() (*next, error) {
+// begin makes sure that a content can be written that is twice as long as k, or has 4 KiB.
+func (s store) begin(k kept) (*next, error) {
 	f, err := os.OpenFile(s.nextPath(), os.O_CREATE|os.O_EXCL|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, s.failed("write", err)
 	}
 	n := &next{file: f, path: s.path}
-	if _, err := f.Write(make([]byte, 4096)); err != nil {
+	if _, err := f.Write(make([]byte, max(4096, 2*(len(k.Token)+len(k.Key))))); err != nil {
 		n.drop()
 		return nil, s.failed("write", err)
 	}

@@ -116,3 +116,22 @@ func TestConfigRules(t *testing.T) {
 }
 
 func list[T any](all ...T) []T { return all }
+
+// Two grants in one file would end each other: the bundle refuses them by this.
+func TestAGrantSaysWhereItIsKept(t *testing.T) {
+	token, code := providertest.Ref(t, "token"), providertest.Ref(t, "code")
+	for name, tt := range map[string]struct {
+		config oauth.Config
+		state  bundle.Path
+		began  bundle.Ref
+	}{
+		"a refresh token": {oauth.Config{RefreshToken: &oauth.RefreshToken{Token: token, State: "/a"}}, "/a", token},
+		"a code":          {oauth.Config{AuthorizationCode: &oauth.AuthorizationCode{Code: code, State: "/b"}}, "/b", code},
+		"no such grant":   {oauth.Config{}, "", bundle.Ref{}},
+	} {
+		var holder bundle.Holder = tt.config
+		if state, began := holder.Holds(); state != tt.state || began != tt.began {
+			t.Errorf("%s: got %q and %v, want %q and %v", name, state, began, tt.state, tt.began)
+		}
+	}
+}

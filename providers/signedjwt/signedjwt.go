@@ -51,6 +51,7 @@ type Config struct {
 
 // Validate reports what the fields do not say one by one.
 func (c Config) Validate(report func(field, want, got string)) {
+	providers.CheckApart(report, "subject", c.Subject)
 	if strings.ContainsAny(providers.WithoutAnyPlaceholder(c.Subject), "{}") {
 		report("subject", "text with no other placeholders than {agent}, {subject_path} and {trust_domain}", strconv.Quote(c.Subject))
 	}

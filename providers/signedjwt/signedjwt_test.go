@@ -134,6 +134,7 @@ func TestConfigRules(t *testing.T) {
 	}{
 		"as it is":              {func(*signedjwt.Config) {}, nil},
 		"unknown placeholder":   {func(c *signedjwt.Config) { c.Subject = "{tool}" }, []string{"subject"}},
+		"may be two agents'":    {func(c *signedjwt.Config) { c.Subject = "{trust_domain}.{subject_path}" }, []string{"subject"}},
 		"too long":              {func(c *signedjwt.Config) { c.TTL.Duration = 25 * time.Hour }, []string{"ttl"}},
 		"broken seconds":        {func(c *signedjwt.Config) { c.TTL.Duration = 61500 * time.Millisecond }, []string{"ttl"}},
 		"claims that are none":  {func(c *signedjwt.Config) { c.Claims = "[]" }, []string{"claims"}},

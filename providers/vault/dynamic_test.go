@@ -151,6 +151,7 @@ func TestDynamicRules(t *testing.T) {
 	}{
 		"as it is":              {vault.Dynamic{Path: "a/b/{subject_path}", Fields: token}, nil},
 		"climbs":                {vault.Dynamic{Path: "a/../b", Fields: token}, []string{"dynamic.path"}},
+		"of two agents":         {vault.Dynamic{Path: "a/{trust_domain}-{subject_path}", Fields: token}, []string{"dynamic.path"}},
 		"climbs by placeholder": {vault.Dynamic{Path: "a/{subject_path}/../..", Fields: token}, []string{"dynamic.path"}},
 		"whole agent in a path": {vault.Dynamic{Path: "a/{agent}", Fields: token}, []string{"dynamic.path"}},
 		"unknown in a path":     {vault.Dynamic{Path: "a/{role}", Fields: token}, []string{"dynamic.path"}},
