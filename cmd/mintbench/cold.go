@@ -39,17 +39,18 @@ func (b *bench) cold(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var trips, added []float64
+	var trips, added, minted []float64
 	for i := range coldUpstreams {
 		trip, err := b.world.tokenRequest(ctx, fmt.Sprint(tripPrefix, i))
 		if err != nil {
 			return err
 		}
-		cached.Next(ctx)
+		held := cached.Next(ctx)
 		call := first.Next(ctx)
-		trips, added = append(trips, inMicros(trip)), append(added, inMicros(call-trip))
+		trips, added, minted = append(trips, inMicros(trip)), append(added, inMicros(call-trip)), append(minted, inMicros(call-trip-held))
 	}
-	b.report.ProviderRTTP50Us, b.report.ColdAddedUs = rounded(medianOf(trips)), rounded(medianOf(added))
+	b.report.ProviderRTTP50Us = rounded(medianOf(trips))
+	b.report.ColdAddedUs, b.report.ColdMintUs = rounded(medianOf(added)), rounded(medianOf(minted))
 	return errors.Join(b.ended(cached), b.ended(first))
 }
 

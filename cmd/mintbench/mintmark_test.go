@@ -44,6 +44,9 @@ func TestRunWithMintmark(t *testing.T) {
 			t.Errorf("%s: got none, want a figure", name)
 		}
 	}
+	if got.ColdMintUs == nil || *got.ColdMintUs >= *got.ColdAddedUs {
+		t.Errorf("cold_mint_us: got %v, want less than the %v that the call is in", got.ColdMintUs, *got.ColdAddedUs)
+	}
 	if got.Targets["cold"][single].P50Us <= 0 || got.Targets["cached"][single].P50Us <= 0 {
 		t.Errorf("got %v, want the first calls, and those in turn with them", got.Targets)
 	}

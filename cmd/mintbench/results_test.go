@@ -126,13 +126,13 @@ func TestCostBelowNothingIsNoise(t *testing.T) {
 // TestColdIsShownBesideItsTokenRequest: whoever reads what a first call costs reads how
 // much of it is the provider's.
 func TestColdIsShownBesideItsTokenRequest(t *testing.T) {
-	cold, trip, added := 1700.4, 500.2, 1200.3
-	r := report{ColdP50Us: &cold, ProviderRTTP50Us: &trip, ColdAddedUs: &added}
+	cold, trip, added, minted := 1700.4, 500.2, 1200.3, 900.1
+	r := report{ColdP50Us: &cold, ProviderRTTP50Us: &trip, ColdAddedUs: &added, ColdMintUs: &minted}
 	var out strings.Builder
 	if err := r.write(&out, false); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"first call with a credential: 1700 µs\n", "a new connection as in such a call: 500 µs\n", "over that: 1200 µs\n"} {
+	for _, want := range []string{"first call with a credential: 1700 µs\n", "a new connection as in such a call: 500 µs\n", "over that: 1200 µs\n", "held: 900 µs\n"} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("got\n%s\nwant %q in it", &out, want)
 		}
