@@ -22,10 +22,13 @@ var errNotTaken = errors.New("status 401")
 // A 403 is relayed, since it may be about what was asked for. An operator hears that
 // it came to a stored key, which may have lost what it was allowed to do.
 func (b *Broker) credentialTaken(c *call, status int) error {
-	if c.injection == nil && status == http.StatusUnauthorized {
-		b.warnOfClosed(c)
+	if status != http.StatusUnauthorized && status != http.StatusForbidden {
+		return nil
 	}
-	if c.injection == nil || status != http.StatusUnauthorized && status != http.StatusForbidden {
+	if c.injection == nil {
+		if status == http.StatusUnauthorized {
+			b.warnOfOpen(c)
+		}
 		return nil
 	}
 	b.metrics.refused.WithLabelValues(c.name, c.injection.provider, strconv.Itoa(status)).Inc()
@@ -47,10 +50,10 @@ func (b *Broker) credentialTaken(c *call, status int) error {
 		fmt.Errorf("%w to %s of provider %s, put there by scheme %s", errNotTaken, what, c.injection.provider, c.injection.name))
 }
 
-// warnOfClosed tells an operator, once for each registration, of an upstream that wants a
-// credential and is registered as needing none. What it says goes to the agent as it is.
-func (b *Broker) warnOfClosed(c *call) {
-	if c.upstream.closed.Swap(true) {
+// warnOfOpen tells an operator, once for each bundle, of an upstream that answers 401 and is
+// registered as needing no credential. What it says goes to the agent as it is.
+func (b *Broker) warnOfOpen(c *call) {
+	if c.upstream.warned.Swap(true) {
 		return
 	}
 	b.logger.WarnContext(context.WithoutCancel(c.r.Context()),

@@ -141,8 +141,7 @@ func TestALeaseOfASystemThatIsReplacedIsRevokedThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	w.await("the revocation that fails", f.asked.Load)
-	w.await("a record of it", func() bool { return w.events("revoke_failed") > 0 })
-	w.await("what is owed", func() bool { return w.events("revoke_failed") > 1 })
+	w.await("its records, of the bundle before and of the handover", func() bool { return w.events("revoke_failed") > 1 })
 	f.mended.Store(true)
 	w.await("the revocation", f.ended.Load)
 	if got := w.issuer.revocations(); len(got) != 0 {

@@ -106,7 +106,7 @@ func (b *Broker) page(c *call, name, cursor string) page {
 		return p
 	}
 	defer br.end(nil)
-	if br.snap.upstreams[name].speaks.lateNow(b.clock()) {
+	if br.snap.upstreams[name].speaks.lateNow(b.clock()) && b.mayDiscover(br) { // who may not ask does not wait
 		p.err = b.stopped(br, silentOfLate())
 		return p
 	}

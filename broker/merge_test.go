@@ -295,10 +295,13 @@ func TestOneEndpointLeavesOutWhatCannotBeRead(t *testing.T) {
 }
 
 // A list waits for an upstream that does not say which form of MCP it speaks, and those of a
-// while after it do not.
+// while after it do not. An agent that may not ask that is listed what it was before.
 func TestOneEndpointWaitsOnceForWhatIsNotSaid(t *testing.T) {
 	t.Parallel()
 	s := openSeveral(t)
+	if err := s.change("policies.cedar", `@id("connects")`, clerkMayNotAsk+`@id("connects")`); err != nil {
+		t.Fatal(err)
+	}
 	s.odd.answers("tools/list", func(rpc) string { return `{"tools":[{"name":"ok"}]}` })
 	var asked atomic.Int64
 	free := s.world.upstream.free
@@ -310,6 +313,7 @@ func TestOneEndpointWaitsOnceForWhatIsNotSaid(t *testing.T) {
 	if n := asked.Load(); n != 1 {
 		t.Errorf("got %d questions in three lists, want one", n)
 	}
+	wantNames(t, "missing for who may not ask", s.wantOK(s.stateless("tools/list", "", "{", s.as("clerk")), "odd__ok").merged(t).Result.Meta.Unavailable, "dead slow")
 	s.await("why on record", func() bool {
 		for _, r := range s.recorded(audit.Filter{Upstream: "odd"}) {
 			if r.Method == "tools/list" && strings.Contains(r.Reason, "it was not asked again") && r.Fault == "bad_upstream" {

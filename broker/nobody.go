@@ -13,8 +13,8 @@ import (
 const mostShown = 10
 
 // warnOfNobody tells of facts about workloads that no call can come from, or be permitted to:
-// the scan of one that is filed under another name is found by nobody, and what wants it is
-// denied. A digest is of whatever has it.
+// a scan that is filed under another name than its agent has is found for nobody, and the
+// calls that want one are denied. A digest is passed over: any workload may have it.
 func (b *Broker) warnOfNobody(ctx context.Context, snap *snapshot) {
 	if len(snap.policies.IDs()) == 0 {
 		return // which is told of

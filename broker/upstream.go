@@ -16,7 +16,7 @@ import (
 type upstream struct {
 	plain      bool
 	open       bool        // registered as needing no credential
-	closed     atomic.Bool // though open it answered 401, and that was told
+	warned     atomic.Bool // that it answered 401, though open
 	injections []injection
 	send       *injector.Upstream
 	timeout    time.Duration

@@ -22,7 +22,6 @@ import (
 	"mintmark/internal/coding"
 	"mintmark/internal/fault"
 	"mintmark/internal/http1"
-	"mintmark/internal/unreached"
 )
 
 // Upstream sends requests to one registered server over pooled connections. It
@@ -288,19 +287,4 @@ func sendError(ctx context.Context, err error) error {
 		return unanswered(late, err)
 	}
 	return unanswered("the upstream's answer could not be read; it may have carried the call out", err)
-}
-
-// NoAnswer is within the error of a Send that got nothing in HTTP, or nothing in time, where
-// the upstream may have the call.
-type NoAnswer struct{ err error }
-
-func (e *NoAnswer) Error() string { return e.err.Error() }
-func (e *NoAnswer) Unwrap() error { return e.err }
-
-func unanswered(hint string, err error) error {
-	f := fault.Wrap("forward", fault.BadUpstream, hint, &NoAnswer{err})
-	if why := unreached.Why(err); why == unreached.Alert { // in TLS 1.3 it comes when the call was written
-		f.Why = onRecord(why)
-	}
-	return f
 }

@@ -88,11 +88,11 @@ func isAuthority(name string) bool {
 // which many vendors have what they take in a header too, each with a name of its own:
 // X-Plex-Token, x-oss-signature.
 func ofVendor(name string) bool {
-	if name == "q-signature" { // Tencent's
-		return true
+	if !strings.HasPrefix(name, "x-") {
+		return name == "q-signature" // Tencent's
 	}
 	for _, end := range [...]string{"-key", "-token", "-signature", "-credential", "-secret"} {
-		if strings.HasPrefix(name, "x-") && strings.HasSuffix(name, end) {
+		if strings.HasSuffix(name, end) {
 			return true
 		}
 	}

@@ -120,7 +120,7 @@ func unsigned(out *Outgoing, payload string) (*http.Request, string) {
 	target := *out.URL
 	target.RawPath, target.RawQuery = awsPath(out.URL), awsQuery(out.URL.RawQuery)
 	if port := target.Port(); target.Scheme == "https" && port == "443" || target.Scheme == "http" && port == "80" {
-		target.Host = strings.TrimSuffix(target.Host, ":"+port) // as it is signed
+		target.Host = strings.TrimSuffix(target.Host, ":"+port) // which the signer leaves out of what it signs
 	}
 	r := &http.Request{Method: out.Method, URL: &target, Host: target.Host, Header: out.Header.Clone(), ContentLength: int64(len(out.Body))}
 	r.Header.Set("X-Amz-Content-Sha256", digest)

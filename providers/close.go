@@ -45,7 +45,7 @@ func (p *Pool) shut(ctx context.Context) error {
 	p.closed = true
 	p.closing.Unlock()
 	p.cache.Close()
-	return unpaid(left)
+	return notRevoked(left)
 }
 
 // wait returns when work is done or ctx ends.

@@ -264,8 +264,8 @@ func (q *debts) wait(ctx context.Context) bool {
 
 // close waits until the queue is empty or ctx ends. Then every attempt under
 // way is cut short, and each one left is recorded as failed; a provider that
-// ignores its context is not waited for, and what it leaves returned: nothing is
-// on record of how that went.
+// ignores its context is not waited for. What it leaves is returned: of how that went
+// nothing is on record.
 func (q *debts) close(ctx context.Context) (untold []*debt) {
 	q.mu.Lock()
 	q.last, q.closed = true, true

@@ -28,9 +28,9 @@ func (p *Pool) rest(l *lease) {
 	l.refresh.Reset(p.restOf(l))
 }
 
-// restOf returns in how long it is looked whether l was used. One that is due soon, or for
-// long as its system is away, is not given up sooner for that: half of its time is left
-// then to replace it.
+// restOf returns in how long it is looked whether l was used. One that is due soon, or has
+// been for long since its system is away, is not given up sooner for that: half of its time
+// is left then to replace it.
 func (p *Pool) restOf(l *lease) time.Duration {
 	now := p.clock()
 	left := max(l.span.Load().until.Sub(now), 0)

@@ -156,8 +156,8 @@ func (p *Pool) askEnd(ctx context.Context, d *debt) error {
 	})
 }
 
-// unpaid says that n debts are left.
-func unpaid(n int) error {
+// notRevoked says that n debts are left.
+func notRevoked(n int) error {
 	if n == 0 {
 		return nil
 	}

@@ -95,7 +95,7 @@ func unconnected(why unreached.Cause, err error) silence {
 	return uncertified(why)
 }
 
-// uncertified says what is wrong with a certificate.
+// uncertified says what is wrong with a certificate, or that nothing is known of why.
 func uncertified(why unreached.Cause) silence {
 	switch why {
 	case unreached.OtherName:

@@ -76,29 +76,22 @@ func KindOf(err error) Kind {
 }
 
 // WhyOf returns the Why of the outermost *Error in err's chain that has one, or "".
-func WhyOf(err error) string {
-	e, ok := errors.AsType[*Error](err)
-	for ok && e.Why == "" {
-		e, ok = errors.AsType[*Error](e.Err)
-	}
-	if !ok {
-		return ""
-	}
-	return e.Why
-}
+func WhyOf(err error) string { return outermost(err, func(e *Error) string { return e.Why }) }
 
 // HintOf returns the Hint of the outermost *Error in err's chain that has one,
 // or "" when nothing in err was written for an agent to read.
-func HintOf(err error) string {
-	for err != nil {
+func HintOf(err error) string { return outermost(err, func(e *Error) string { return e.Hint }) }
+
+// outermost returns what the outermost *Error in err's chain says that says anything.
+func outermost(err error, said func(*Error) string) string {
+	for {
 		e, ok := errors.AsType[*Error](err)
 		if !ok {
 			return ""
 		}
-		if e.Hint != "" {
-			return e.Hint
+		if text := said(e); text != "" {
+			return text
 		}
 		err = e.Err
 	}
-	return ""
 }

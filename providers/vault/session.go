@@ -50,6 +50,7 @@ func newToken(value string, ttl time.Duration, renewable bool, now time.Time) to
 	if ttl <= 0 {
 		return token{value: value}
 	}
+	// Twice a ttl of centuries is more than a Duration can say.
 	return token{value: value, renewable: renewable, life: ttl, renewAt: now.Add(ttl / 3 * 2), end: now.Add(ttl)}
 }
 

@@ -227,8 +227,8 @@ func CheckAnswer(t testing.TB, c providers.Credential, err error, hidden string)
 }
 
 // StaysKnown demands that what a system issued, and p refuses, is on record with the reason, and with
-// how long it is good there: in the words given, as such a system can't be told to end it. None is "" in
-// place of them: nothing was issued.
+// how long it is good there, since such a system can't be told to end it: in the words of Until or
+// UntilUnknown. Where nothing was issued, until is "".
 func StaysKnown(t testing.TB, p providers.Provider, reason, until string, hidden ...string) {
 	t.Helper()
 	r := New(t, map[string]providers.Entry{"db": {Provider: p}}, hidden)
