@@ -76,6 +76,7 @@ type call struct {
 	// record
 	outgoing injector.Outgoing // what is sent; with no URL before it was made
 	stripped []string
+	sent     time.Time // when it was begun to be sent; zero before
 
 	// answer
 	scrub        *injector.Scrubber // of what the upstream says; nil until it was sent something

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -147,6 +148,11 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 	if err != nil {
 		return eraUnknown, false, nil //nolint:nilerr // the call itself passes
 	}
+	defer func() {
+		if found == eraUnknown {
+			b.noteLate(c, f)
+		}
+	}()
 	// They are an agent's words. A server that can't take them, or a proxy before
 	// it, refuses with the statuses of one with sessions.
 	delete(f.header, "Traceparent")
@@ -191,6 +197,16 @@ func (b *Broker) discover(c *call) (found era, asked bool, err error) {
 		failed = nil
 	}
 	return found, c.ctx.Err() == nil, failed
+}
+
+// noteLate notes that the upstream of c, which f asked, did not say in a list's time. Where that
+// was spent in waiting for the agent's own credential, or for another agent's question, it says
+// nothing about the upstream.
+func (b *Broker) noteLate(c, f *call) {
+	now := b.clock()
+	if errors.Is(context.Cause(c.ctx), errListTime) && !f.sent.IsZero() && now.Sub(f.sent) >= now.Sub(c.started)/2 {
+		c.snap.upstreams[c.name].speaks.tooLate(now)
+	}
 }
 
 // undiscovered is why a call whose upstream gave no answer to server/discover, or was

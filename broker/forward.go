@@ -47,7 +47,7 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 	if err != nil {
 		return nil, nil, err
 	}
-	c.scrub = scrub
+	c.scrub, c.sent = scrub, b.clock()
 	resp, err := c.upstream.send.Send(c.ctx, &c.outgoing, c.recheck(b.clock))
 	if err != nil {
 		f, ok := errors.AsType[*fault.Error](err)

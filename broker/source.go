@@ -112,9 +112,6 @@ func (b *Broker) say(br *call, message []byte) (source, error) {
 	}
 	speaks, silent := b.upstreamEra(br)
 	if cause := context.Cause(br.ctx); cause != nil {
-		if errors.Is(cause, errListTime) {
-			br.snap.upstreams[br.name].speaks.tooLate(b.clock())
-		}
 		f.end(nil)
 		return source{}, b.stopped(f, br.leftAt(cause))
 	}

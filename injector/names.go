@@ -61,13 +61,15 @@ func namesMethod(name string) bool {
 // isAuthority names the parameters by which calls are authenticated: whole, because
 // much else that an API needs has "token" or "key" in its name (page_token,
 // continuation-token). Hyphens and underscores count for nothing: what one API
-// calls api_key is api-key or apikey to another.
+// calls api_key is api-key or apikey to another. AccessKeyId is none: it authenticates
+// nobody without the signature beside it, and IAM's calls name with it the key that they
+// are about (DeleteAccessKey, in a form).
 func isAuthority(name string) bool {
 	switch joined(name) {
 	case "accesstoken", "apitoken", "authtoken", "bearertoken", "idtoken", "jobtoken", "personalaccesstoken", "privatetoken", "refreshtoken",
 		"sessiontoken", "token", "usertoken", "xaccesstoken", "xapitoken", "xauthtoken", "jwt", "bearer", "pat", "ticket",
 		"cftoken", "oauthtoken", "securitytoken",
-		"accesskey", "accesskeyid", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "consumerkey", "hapikey", "key",
+		"accesskey", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "consumerkey", "hapikey", "key",
 		"oauthconsumerkey", "ossaccesskeyid", "privatekey", "secretkey", "sessionkey", "subscriptionkey", "xapikey", "googleaccessid",
 		"accesskeysecret", "apisecret", "appsecret", "consumersecret", "secretaccesskey",
 		"auth", "authorization", "credential", "credentials", "apisig", "authsignature", "hmac", "oauthsignature", "sig", "signature",

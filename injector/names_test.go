@@ -52,7 +52,7 @@ func TestNoParameterOfAuthorityPasses(t *testing.T) {
 		"api_token", "api-token", "apiToken", "job_token", "x-api-key", "X_Api_Key", "x-access-token", "access-token", "auth_key", "app_key", "application_key", "secret_key",
 		"oauth_signature", "oauth_consumer_key", "PHPSESSID", "jsessionid", "session_id", "subscription_key", "passphrase", "personal_access_token",
 		"oauth-token", "oauthToken", "oauth.signature", "x_amz_signature", "X.Amz.Security.Token", "x_goog_credential", "x_ms_token",
-		"api_secret", "app_secret", "consumer_key", "consumer_secret", "access_key_id", "OSSAccessKeyId", "access_key_secret", "secret_access_key", "security_token", "session_key",
+		"api_secret", "app_secret", "consumer_key", "consumer_secret", "OSSAccessKeyId", "access_key_secret", "secret_access_key", "security_token", "session_key",
 		"X-Plex-Token", "x_emby_token", "x-oss-signature", "x-oss-credential", "X-Cos-Security-Token", "X-Functions-Key", "q-signature",
 		"os_password", "j_password", "CFTOKEN", "auth_signature", "api_sig",
 	} {
@@ -61,7 +61,7 @@ func TestNoParameterOfAuthorityPasses(t *testing.T) {
 			t.Errorf("%q: got %q left and %q stripped, want it stripped", name, query, stripped)
 		}
 	}
-	for _, name := range []string{"page_token", "next[token]", "sort_key", "tokens", "keyword", "author", "sessions", "x-amzn", "q", "next_page_token", "key_id", "token_type", "oauth", "x_amzn", "client_id", "consumer", "secrets", "x-oss-process", "x-token-type", "x-keys", "max-key"} {
+	for _, name := range []string{"page_token", "next[token]", "sort_key", "tokens", "keyword", "author", "sessions", "x-amzn", "q", "next_page_token", "key_id", "token_type", "oauth", "x_amzn", "client_id", "consumer", "secrets", "x-oss-process", "x-token-type", "x-keys", "max-key", "AccessKeyId"} {
 		raw := url.QueryEscape(name) + "=x"
 		if query, stripped, ok := StripQuery(raw, Bearer{}); !ok || query != raw || len(stripped) != 0 {
 			t.Errorf("%q: got %q left and %q stripped, want it to pass", name, query, stripped)
@@ -91,6 +91,7 @@ func TestFormAuthority(t *testing.T) {
 		"as PHP reads it":            {[]string{form}, "access[token=x", "access[token"},
 		"in the second of two types": {[]string{"text/plain", form}, "api_key=x", "api_key"},
 		"none":                       {[]string{form}, "a=access_token&page_token=1&b=token%3Dx", ""},
+		"a key that IAM is told of":  {[]string{form}, "Action=DeleteAccessKey&UserName=bob&AccessKeyId=AKIA", ""},
 		"a form of no such type":     {[]string{"text/plain"}, "access_token=x", ""},
 		"JSON":                       {[]string{"application/json"}, `{"access_token":"x"}`, ""},
 		"no body":                    {[]string{form}, "", ""},

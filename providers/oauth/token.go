@@ -77,7 +77,8 @@ func (a *authority) once(ctx context.Context, at endpoints, b *bond, params form
 	if err != nil {
 		return seen.token(), at.asked(at.token, explain(err, shown.shown()))
 	}
-	return token, nil
+	token, err = unechoed(token, own, shown.secret)
+	return token, at.asked(at.token, err)
 }
 
 // proving adds the proof of possession to each request, and keeps the nonces that
