@@ -49,14 +49,17 @@ func (p *Pool) prolong(l *lease) bool {
 		p.owes(l, false, onRecord)
 		return false
 	}
-	l.used.Store(false)
 	p.keep(l)
 	if l.retired.Load() { // meanwhile: keep has undone its grace
 		l.refresh.Stop()
 		l.expiry.Reset(l.span.Load().margin)
 		return false
 	}
-	return end.Sub(start) >= l.life/2 && !l.credential.lease.ended.Load()
+	if end.Sub(start) < l.life/2 || l.credential.lease.ended.Load() {
+		return false // and in use still: it serves on where no successor can be minted
+	}
+	l.used.Store(false)
+	return true
 }
 
 // expectLonger notes that the system of l is asked to prolong it, by now at the latest: it
