@@ -61,6 +61,37 @@ func TestTheEndOfALeaseIsOnRecordAfterItsRenewal(t *testing.T) {
 	})
 }
 
+// Nor for one that has ended, and was revoked, while its system was asked and failed.
+func TestTheEndOfALeaseIsOnRecordAfterAFailedRenewal(t *testing.T) {
+	for name, leave := range map[string]func(context.Context, *providers.Pool, providers.Credential){
+		"it is dropped":    func(ctx context.Context, p *providers.Pool, c providers.Credential) { p.Drop(ctx, c.ID()) },
+		"its time is over": func(context.Context, *providers.Pool, providers.Credential) {},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := &renewing{scripted: lasting(20 * time.Second), renew: func(context.Context, int, providers.Held) (providers.Terms, error) {
+					<-time.After(8 * time.Second)
+					return providers.Terms{}, fault.New("renew", fault.Unavailable, "down")
+				}}
+				r := one(t, p)
+				defer r.Stop(t)
+				first, _ := lease(t, r)
+				pass(15 * time.Second)
+				leave(t.Context(), r.Pool, first)
+				pass(15 * time.Second)
+				if !p.hasRevoked(first.Lease()) {
+					t.Errorf("got %v revoked", p.revoked)
+				}
+				for _, orphan := range r.Orphans(t) {
+					if orphan.Credential == first.ID() {
+						t.Errorf("got %+v for the next start (events %q), want its end on record last", orphan, r.Events(t))
+					}
+				}
+			})
+		})
+	}
+}
+
 // A system may prolong a lease and never come to say so. Where it can't give a successor
 // either, the lease is revoked once it is back, though it has ended by what it said before.
 func TestWhatMayHaveBeenProlongedIsRevoked(t *testing.T) {

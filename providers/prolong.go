@@ -26,7 +26,7 @@ func (p *Pool) prolong(l *lease) bool {
 		return false
 	}
 	if err != nil {
-		_ = p.recordCause(p.entry("renew_failed", l, start), err)
+		p.notProlonged(l, start, err)
 		return false
 	}
 	end := l.reg.end(given.NotAfter, l.born)
@@ -37,7 +37,7 @@ func (p *Pool) prolong(l *lease) bool {
 	r.NotAfter, r.SystemEnd, r.Scopes = end, given.NotAfter.Round(0), given.Scopes
 	if l.escrowed { // with its later end
 		if _, err := p.keepSecret(l, r); err != nil {
-			_ = p.recordCause(p.entry("renew_failed", l, start), l.reg.named(fault.Wrap("lease", fault.Unavailable, "the broker cannot keep the later end in escrow", err), ""))
+			p.notProlonged(l, start, l.reg.named(fault.Wrap("lease", fault.Unavailable, "the broker cannot keep the later end in escrow", err), ""))
 			return false
 		}
 	}
@@ -49,14 +49,29 @@ func (p *Pool) prolong(l *lease) bool {
 		p.owes(l, false, onRecord)
 		return false
 	}
-	l.used.Store(false)
 	p.keep(l)
 	if l.retired.Load() { // meanwhile: keep has undone its grace
 		l.refresh.Stop()
 		l.expiry.Reset(l.span.Load().margin)
 		return false
 	}
-	return end.Sub(start) >= l.life/2 && !l.credential.lease.ended.Load()
+	if end.Sub(start) < l.life/2 || l.credential.lease.ended.Load() {
+		return false // and in use still: it serves on where no successor can be minted
+	}
+	l.used.Store(false)
+	return true
+}
+
+// notProlonged puts on record that l was not prolonged, because of cause. Of one that has ended
+// meanwhile the record has no handle: it would be an orphan once more, as in repeat.
+func (p *Pool) notProlonged(l *lease, start time.Time, cause error) {
+	p.telling.Lock()
+	defer p.telling.Unlock()
+	r := p.entry("renew_failed", l, start)
+	if l.credential.lease.ended.Load() {
+		r.Lease, r.Escrow = "", false
+	}
+	_ = p.recordCause(r, cause)
 }
 
 // expectLonger notes that the system of l is asked to prolong it, by now at the latest: it

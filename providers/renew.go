@@ -72,11 +72,12 @@ func (p *Pool) replace(l *lease) {
 	p.depart(l.ticket, l)
 }
 
-// postpone tries again to replace l, whose successor could not be minted.
+// postpone tries again to replace l, whose successor could not be minted. One that rests is
+// looked at when it has rested.
 func (p *Pool) postpone(l *lease, delay time.Duration, cause error) {
 	p.logger.LogAttrs(p.ctx, slog.LevelWarn, "lease not renewed", slog.String("provider", l.reg.name), slog.String("credential", l.credential.ID()),
 		slog.String("fault", fault.KindOf(cause).String()), slog.Any("error", cause))
-	if !l.retired.Load() {
+	if !l.retired.Load() && !l.resting.Load() {
 		l.refresh.Reset(delay)
 	}
 }
