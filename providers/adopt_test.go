@@ -108,7 +108,7 @@ func TestAPoolThatHasCeasedMintsNoSuccessor(t *testing.T) {
 		r.Cease(t.Context())
 		close(goOn)
 		synctest.Wait()
-		if mints, revoked := p.count(); mints != 1 || revoked != 1 || r.Events(t) != "mint revoke" {
+		if mints, revoked := p.count(); mints != 1 || revoked != 1 || r.Events(t) != "mint held revoke" {
 			t.Errorf("got %d mints, %d revoked and events %q, want none after the first", mints, revoked, r.Events(t))
 		}
 	})

@@ -98,13 +98,13 @@ func TestWhatIsProlongedIsKeptWithItsLaterEnd(t *testing.T) {
 		first, _ := lease(t, r)
 		pass(40*time.Minute + time.Second)
 		found := providers.Unrecorded(&s, s.names(), nil, time.Now(), quiet())
-		if got := r.Events(t); got != "mint renew" || len(found) != 1 || time.Until(found[0].SystemEnd) < 59*time.Minute || found[0].Credential != first.ID() {
+		if got := r.Events(t); got != "mint held renew" || len(found) != 1 || time.Until(found[0].SystemEnd) < 59*time.Minute || found[0].Credential != first.ID() {
 			t.Errorf("events: got %q with %+v in escrow, want the later end there", got, found)
 		}
 		s.onKeep = func() error { return errors.New("no space left") }
 		lease(t, r)
 		pass(40*time.Minute + time.Second)
-		if got := r.Events(t); !strings.HasPrefix(got, "mint renew renew_failed mint_failed") {
+		if got := r.Events(t); !strings.HasPrefix(got, "mint held renew held renew_failed mint_failed") {
 			t.Errorf("events: got %q, want no later end that the next start would not know of", got)
 		}
 		s.onKeep = nil

@@ -66,7 +66,7 @@ func TestARenewalUnderAnotherHandleIsRefused(t *testing.T) {
 			r := one(t, p)
 			lease(t, r)
 			pass(45 * time.Minute)
-			if got := r.Events(t); got != "mint renew_failed mint revoke" || !p.hasRevoked("lease-1") {
+			if got := r.Events(t); got != "mint held renew_failed mint revoke" || !p.hasRevoked("lease-1") {
 				t.Errorf("%.10q: events: got %q, want another in its place", handle, got)
 			}
 			for _, record := range r.Records(t) {

@@ -50,7 +50,7 @@ func TestTheEndOfALeaseIsOnRecordAfterItsRenewal(t *testing.T) {
 		pass(40*time.Minute + time.Second)
 		r.Drop(t.Context(), first.ID())
 		pass(10 * time.Second)
-		if _, revoked := p.count(); revoked != 2 || !strings.HasPrefix(r.Events(t), "mint revoke renew ") {
+		if _, revoked := p.count(); revoked != 2 || !strings.HasPrefix(r.Events(t), "mint held revoke renew ") {
 			t.Errorf("got %d revocations and %q, want what was renewed revoked again", revoked, r.Events(t))
 		}
 		for _, orphan := range r.Orphans(t) {
@@ -154,5 +154,22 @@ func TestWhatIsNotProlongedEndsByItself(t *testing.T) {
 		if _, revoked := p.count(); revoked != 0 || r.Owed() != 0 {
 			t.Errorf("got %d revoked and %d owed, want nothing", revoked, r.Owed())
 		}
+	})
+}
+
+// Whoever starts after a kill in the middle of a renewal knows of the later end, though that
+// came only after the end that was known before.
+func TestAKillDuringARenewalLeavesItsLaterEndOnRecord(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := slowly(time.Hour, 5*time.Second)
+		r := one(t, p)
+		defer r.Stop(t)
+		first, _ := lease(t, r)
+		pass(40*time.Minute + time.Second) // and its renewal is under way
+		left := r.OrphansAt(t, time.Now().Add(30*time.Minute))
+		if len(left) != 1 || left[0].Credential != first.ID() {
+			t.Errorf("got %+v for a start past the sooner end, want the lease", left)
+		}
+		pass(5 * time.Second) // it ends
 	})
 }

@@ -203,19 +203,21 @@ func (p *Pool) remind(now time.Time) {
 	}
 }
 
-// repeat puts on record again what is returned, unless that is nil. What it tells of neither
-// ends nor changes meanwhile: after the record of its end it would be an orphan once more,
-// which the next start has its system end again.
-func (p *Pool) repeat(again func() *audit.Record) {
+// repeat puts on record again what is returned, unless that is nil, and reports whether it is
+// there. What it tells of neither ends nor changes meanwhile: after the record of its end it
+// would be an orphan once more, which the next start has its system end again.
+func (p *Pool) repeat(again func() *audit.Record) bool {
 	p.telling.Lock()
 	defer p.telling.Unlock()
 	r := again()
 	if r == nil {
-		return
+		return false
 	}
-	if err := p.record(r); err != nil {
-		p.logger.LogAttrs(p.ctx, slog.LevelError, "a lease that is held for long is not on record again", slog.String("credential", r.Credential), slog.Any("error", err))
+	err := p.record(r)
+	if err != nil {
+		p.logger.LogAttrs(p.ctx, slog.LevelError, "a lease that is held is not on record again", slog.String("credential", r.Credential), slog.Any("error", err))
 	}
+	return err == nil
 }
 
 // tell puts r on record, and if that succeeds does what it says: see repeat.

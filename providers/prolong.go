@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"mintmark/broker/audit"
 	"mintmark/internal/fault"
 )
 
@@ -19,6 +20,10 @@ func (p *Pool) prolong(l *lease) bool {
 	}
 	start := p.clock()
 	before := l.expectLonger(start.Add(p.mintTimeout))
+	if !p.foretell(l, start) {
+		l.perhaps.Store(before)
+		return false
+	}
 	given, err := p.renewal(l)
 	if errors.Is(err, ErrNotRenewable) {
 		l.fixed.Store(true)
@@ -81,6 +86,17 @@ func (l *lease) expectLonger(now time.Time) (before *time.Time) {
 	s := l.span.Load()
 	longer := now.Add(s.systemEnd.Sub(s.since))
 	return l.perhaps.Swap(&longer)
+}
+
+// foretell puts on record until when l may last by now, before its system is asked: whoever
+// starts after a crash in between has it ended until then. It reports whether it is there.
+func (p *Pool) foretell(l *lease, now time.Time) bool {
+	return !l.traceable() || p.repeat(func() *audit.Record {
+		if l.credential.lease.ended.Load() {
+			return nil
+		}
+		return p.entry(eventHeld, l, now)
+	})
 }
 
 // renewal asks l's system for more time, for at most mintTimeout, and returns

@@ -56,7 +56,7 @@ func TestALeaseInUseIsRenewed(t *testing.T) {
 		}
 		records := r.Records(t)
 		last := records[len(records)-1]
-		if got := r.Events(t); got != "mint renew renew renew" || last.Credential != first.ID() || !last.NotAfter.Equal(first.NotAfter()) || last.Lease != "lease-1" || len(last.Scopes) != 1 {
+		if got := r.Events(t); got != "mint held renew held renew held renew" || last.Credential != first.ID() || !last.NotAfter.Equal(first.NotAfter()) || last.Lease != "lease-1" || len(last.Scopes) != 1 {
 			t.Errorf("events: got %q and %+v, want each renewal with the end that it gave", got, last)
 		}
 		pass(2 * time.Hour) // nobody uses it
@@ -74,30 +74,30 @@ func TestWhereRenewalServesNotASuccessorIsMinted(t *testing.T) {
 	}{
 		"it fails": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			return providers.Terms{}, fault.New("lease", fault.Unavailable, "down")
-		}, 0, "mint renew_failed mint"},
+		}, 0, "mint held renew_failed mint"},
 		"its system does not prolong it": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			return providers.Terms{}, providers.ErrNotRenewable
-		}, 0, "mint mint"},
+		}, 0, "mint held mint"},
 		"its system does not prolong it, and says so": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			return providers.Terms{}, fault.Wrap("renew", fault.Internal, "of type batch", providers.ErrNotRenewable)
-		}, 0, "mint mint"},
+		}, 0, "mint held mint"},
 		"it breaks its word": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			return providers.Terms{}, errors.New(canary)
-		}, 0, "mint renew_failed mint"},
-		"it panics": {func(context.Context, int, providers.Held) (providers.Terms, error) { panic(canary) }, 0, "mint renew_failed mint"},
+		}, 0, "mint held renew_failed mint"},
+		"it panics": {func(context.Context, int, providers.Held) (providers.Terms, error) { panic(canary) }, 0, "mint held renew_failed mint"},
 		"it hangs": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			<-time.After(time.Minute)
 			return providers.Terms{}, nil
-		}, 0, "mint renew_failed mint"},
+		}, 0, "mint held renew_failed mint"},
 		"it puts the secret into its terms": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			return providers.Terms{NotAfter: time.Now().Add(time.Hour), Lease: canary + "-1"}, nil
-		}, 0, "mint renew_failed mint"},
+		}, 0, "mint held renew_failed mint"},
 		"the system gives no more time": {func(_ context.Context, _ int, h providers.Held) (providers.Terms, error) {
 			return providers.Terms{NotAfter: time.Now().Add(20 * time.Minute)}, nil
-		}, 0, "mint mint"},
+		}, 0, "mint held mint"},
 		"the system gives little time": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			return providers.Terms{NotAfter: time.Now().Add(25 * time.Minute)}, nil
-		}, 0, "mint renew mint"},
+		}, 0, "mint held renew mint"},
 		"the registration gives no more time": {func(context.Context, int, providers.Held) (providers.Terms, error) {
 			panic("not to be asked")
 		}, 50 * time.Minute, "mint mint"},
@@ -180,7 +180,7 @@ func TestWhatIsNotRenewableIsAskedOnce(t *testing.T) {
 		defer r.Stop(t)
 		lease(t, r)
 		pass(41 * time.Minute)
-		if got := r.Events(t); got != "mint mint_failed mint_failed mint revoke" || p.tries != 1 {
+		if got := r.Events(t); got != "mint held mint_failed mint_failed mint revoke" || p.tries != 1 {
 			t.Errorf("events: got %q and %d renewals tried, want one, and no failure of it on record", got, p.tries)
 		}
 	})

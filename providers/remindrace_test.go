@@ -130,8 +130,12 @@ func TestWhatIsProlongedIsNotOnRecordWithItsSoonerEnd(t *testing.T) {
 	p := prolonging(12 * time.Hour)
 	p.scripted = lasting(3 * time.Hour)
 	s := newStuck(t, p)
+	renew := p.renew
+	p.renew = func(ctx context.Context, n int, h providers.Held) (providers.Terms, error) {
+		s.armed.Store(true)
+		return renew(ctx, n, h)
+	}
 	c, _ := s.Must(t, providertest.Agent(t, "spiffe://a.test/1"))
-	s.armed.Store(true)
 	s.Replace(c)
 	<-s.begun // its renewal is being put on record
 	var reminding sync.WaitGroup
@@ -146,7 +150,7 @@ func TestWhatIsProlongedIsNotOnRecordWithItsSoonerEnd(t *testing.T) {
 	if len(left) != 1 || left[0].Credential != c.ID() {
 		t.Errorf("got %+v left past its sooner end, want the lease that was prolonged", left)
 	}
-	if got := s.history(t)[c.ID()]; got != " mint renew held" {
+	if got := s.history(t)[c.ID()]; got != " mint held renew held" {
 		t.Errorf("got%s, want it on record again", got)
 	}
 	if err := s.Close(t.Context()); err != nil {

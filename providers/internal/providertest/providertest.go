@@ -72,9 +72,12 @@ func One(t testing.TB, p providers.Provider, hidden ...string) *Rig {
 
 // Orphans returns what has not ended according to the log: what a start finds after
 // a crash.
-func (r *Rig) Orphans(t testing.TB) []audit.Record {
+func (r *Rig) Orphans(t testing.TB) []audit.Record { return r.OrphansAt(t, time.Now()) }
+
+// OrphansAt is Orphans for a start at another time.
+func (r *Rig) OrphansAt(t testing.TB, at time.Time) []audit.Record {
 	t.Helper()
-	return providers.Orphans(audit.Recent(r.dir, providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), time.Now(), slog.New(slog.NewTextHandler(r.Logs, nil)))
+	return providers.Orphans(audit.Recent(r.dir, providers.OrphanWindow, audit.Filter{Kind: audit.Issuance}), at, slog.New(slog.NewTextHandler(r.Logs, nil)))
 }
 
 // Hide adds secrets to look for.
