@@ -39,8 +39,8 @@ func (f *Filter) check() error {
 
 func (f *Filter) matches(r *Record) bool {
 	return accepts(f.Agent, r.About()) && accepts(f.Upstream, r.Upstream) && accepts(f.Tool, r.Tool) &&
-		f.matchesCredential(r) && accepts(f.Provider, r.Provider) && accepts(f.Call, r.Call) && accepts(f.Kind, r.Kind) && accepts(f.Step, r.Step) &&
-		f.matchesOutcome(r) &&
+		f.matchesCredential(r) && accepts(f.Provider, r.Provider) && accepts(f.Call, r.Call) &&
+		accepts(f.Kind, r.Kind) && accepts(f.Step, r.Step) && f.matchesOutcome(r) &&
 		!r.Time.Before(f.Since) && (f.Until.IsZero() || r.Time.Before(f.Until))
 }
 

@@ -30,7 +30,7 @@ func (c checker) all() {
 	c.names("posture", keys(c.config.Posture))
 	c.names("clocks", keys(c.config.Clocks))
 	c.names("providers", keys(c.config.Providers))
-	c.held()
+	c.grants()
 	c.names("upstreams", keys(c.config.Upstreams))
 	for _, name := range keys(c.config.Upstreams) {
 		c.upstream(c.decoder.join("upstreams", name), c.config.Upstreams[name])

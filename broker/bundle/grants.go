@@ -9,9 +9,9 @@ type Holder interface {
 	Holds() (state Path, began Ref)
 }
 
-// held refuses two grants in one file: each would take the place of the other there, and
+// grants refuses two of them in one file: each would take the place of the other there, and
 // begin again with a token that is spent. Two providers may share one grant.
-func (c checker) held() {
+func (c checker) grants() {
 	type first struct {
 		name  string
 		began Ref
