@@ -20,7 +20,7 @@ func TestOneAsksInPlaceOfWhoLeft(t *testing.T) {
 		var own, told atomic.Int64
 		for range others {
 			go func() {
-				q, asks, err := b.joinQuestion(&call{ctx: t.Context()}, &s)
+				q, asks, err := b.joinQuestion(&call{ctx: t.Context()}, &s, false)
 				if !asks {
 					if errors.Is(err, silent) {
 						told.Add(1)

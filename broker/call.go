@@ -77,6 +77,7 @@ type call struct {
 	outgoing injector.Outgoing // what is sent; with no URL before it was made
 	stripped []string
 	sent     time.Time // when it was begun to be sent; zero before
+	asksEra  *eraAsked // that it asks, while others wait; or nil
 
 	// answer
 	scrub        *injector.Scrubber // of what the upstream says; nil until it was sent something

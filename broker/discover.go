@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/go-json-experiment/json"
@@ -29,7 +30,12 @@ type eraAsked struct {
 	done chan struct{}
 	err  error // why the upstream gave no answer, which holds for all that wait
 	left bool  // who asked did not wait for it
+	sent atomic.Bool
 }
+
+// unsentWait is how long a call waits for the question of another whose agent has a
+// credential of its own, which may not come.
+const unsentWait = time.Second
 
 // join returns the question under way, or a new one that the caller is to ask and end.
 func (a *asking) join() (q *eraAsked, own bool) {
@@ -65,29 +71,40 @@ func (b *Broker) upstreamEra(c *call) (era, error) {
 	if !u.speaks.due(b.clock()) || !b.mayDiscover(c) {
 		return u.speaks.at(b.clock()), nil
 	}
-	q, own, err := b.joinQuestion(c, &u.speaks)
+	q, own, err := b.joinQuestion(c, &u.speaks, b.hasOwn(c))
 	switch {
 	case own:
 		defer u.speaks.asking.end(q)
-		q.err = b.learnEra(c)
+		q.err = b.learnEra(c, q)
 		q.left = c.ctx.Err() != nil
 		err = q.err
-	case err == nil && u.speaks.due(b.clock()): // who asked got no credential to ask with
-		err = b.learnEra(c)
+	case err == nil && u.speaks.due(b.clock()): // who asked got no credential to ask with, or waits for it
+		err = b.learnEra(c, nil)
 	}
 	return u.speaks.at(b.clock()), err
 }
 
 // joinQuestion returns a question that c is to ask, its own, or waits for the one that is
 // under way and returns why that got no answer. Where who asked has left, one of those that
-// wait asks in its place.
-func (b *Broker) joinQuestion(c *call, speaks *speaks) (q *eraAsked, own bool, err error) {
+// wait asks in its place; one with a credential of its agent's own waits for no other's.
+func (b *Broker) joinQuestion(c *call, speaks *speaks, hasOwn bool) (q *eraAsked, own bool, err error) {
+	var look <-chan time.Time
+	if hasOwn {
+		ticker := time.NewTicker(unsentWait)
+		defer ticker.Stop()
+		look = ticker.C
+	}
 	for {
 		if q, own = speaks.asking.join(); own {
 			return q, true, nil
 		}
 		select {
 		case <-q.done:
+		case <-look:
+			if q.sent.Load() {
+				continue
+			}
+			return q, false, nil
 		case <-c.ctx.Done():
 			return q, false, gone(c.ctx)
 		}
@@ -98,10 +115,10 @@ func (b *Broker) joinQuestion(c *call, speaks *speaks) (q *eraAsked, own bool, e
 }
 
 // learnEra asks, and returns why the upstream gave no answer, where nothing is known of
-// it from before.
-func (b *Broker) learnEra(c *call) error {
+// it from before. The question is q where others wait for it, or nil.
+func (b *Broker) learnEra(c *call, q *eraAsked) error {
 	speaks := &c.snap.upstreams[c.name].speaks
-	e, asked, err := b.discover(c)
+	e, asked, err := b.discover(c, q)
 	never := era(speaks.learned.Load()) == eraUnknown
 	switch {
 	case err != nil && never && notTaken(err) == nil:
@@ -136,6 +153,12 @@ func (b *Broker) mayDiscover(c *call) bool {
 	return true
 }
 
+// hasOwn reports whether c asks with a credential that is its agent's own.
+func (b *Broker) hasOwn(c *call) bool {
+	with, ok := c.snap.upstreams[c.name].injectionFor("")
+	return ok && with != nil && c.snap.pool.PerAgent(with.provider)
+}
+
 // discover asks the upstream of c whether it is stateless. Such a server must
 // answer (MCP 2026-07-28, server/discover), and one with sessions refuses. An error is
 // why no answer came of an upstream that was asked.
@@ -143,11 +166,12 @@ func (b *Broker) mayDiscover(c *call) bool {
 // What one agent may not ask, or asks and does not wait for, or has no credential for,
 // says nothing about the upstream, so that it counts as not asked: what is learned
 // serves all agents.
-func (b *Broker) discover(c *call) (found era, asked bool, err error) {
+func (b *Broker) discover(c *call, q *eraAsked) (found era, asked bool, err error) {
 	f, err := b.fork(c, worded{upstream: c.name, body: asBroker().Discover(mcp.Quote("mintmark"))})
 	if err != nil {
 		return eraUnknown, false, nil //nolint:nilerr // the call itself passes
 	}
+	f.asksEra = q
 	defer func() {
 		if found == eraUnknown {
 			b.noteLate(c, f)

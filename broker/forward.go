@@ -48,6 +48,9 @@ func (b *Broker) forward(c *call, secrets *injector.Secrets) (*http.Response, *i
 		return nil, nil, err
 	}
 	c.scrub, c.sent = scrub, b.clock()
+	if c.asksEra != nil {
+		c.asksEra.sent.Store(true)
+	}
 	resp, err := c.upstream.send.Send(c.ctx, &c.outgoing, c.recheck(b.clock))
 	if err != nil {
 		f, ok := errors.AsType[*fault.Error](err)

@@ -54,6 +54,10 @@ func (d *dynamic) Mint(ctx context.Context, req providers.Request) (providers.Cr
 	if err != nil {
 		return providers.Credential{}, err
 	}
+	if by.shownIn(answer.LeaseID) {
+		return providers.Credential{}, d.session.asked(path, body, fault.Wrap("lease", fault.Internal, "vault gave a handle with the broker's token in it, and handles are recorded",
+			errors.New("is it vault that answers there?")))
+	}
 	terms, err := d.terms(answer, start, by)
 	if err != nil {
 		return d.unusable(providers.Terms{Lease: answer.LeaseID}, d.session.asked(path, body, err))

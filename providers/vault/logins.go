@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/vault/api"
 
+	"mintmark/internal/fault"
 	"mintmark/providers"
 )
 
@@ -34,6 +35,9 @@ func (s *session) begin(ctx context.Context, t token) error {
 func (s *session) note(ctx context.Context, t token) error {
 	if s.report == nil || t.accessor == "" {
 		return nil
+	}
+	if t.shownIn(t.accessor) {
+		return fault.Wrap("lease", fault.Internal, "vault gave an accessor with the broker's token in it, and accessors are recorded", errors.New("is it vault that answers there?"))
 	}
 	if err := s.report(ctx, t.accessor, t.end); err != nil {
 		return err
