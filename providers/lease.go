@@ -105,7 +105,6 @@ type lease struct {
 	perhaps    atomic.Pointer[time.Time] // when its system ends it, if that has prolonged it and did not come to say so; nil: it has not
 	escrowed   bool                      // its secret is kept for the next start; set, with erase, before others see the lease
 	erase      func()                    // erases that; nil: nothing is kept
-	filed      string                    // where the ledger has it; guarded by the ledger's mu
 	refresh    *time.Timer
 	expiry     *time.Timer
 }
@@ -277,7 +276,8 @@ func (l *lease) livesOn(now time.Time, cause error) error {
 	return fmt.Errorf("%w: it was issued, and its system can't be told to end it: it is good there until %s", cause, end.UTC().Format(time.RFC3339))
 }
 
-// endedWith names what ends with l at its system.
+// endedWith names what ends with l at its system: the same for as long as l lives, for a renewal keeps
+// its handle.
 func (l *lease) endedWith() string {
 	return endedWith(&audit.Record{Provider: l.reg.name, Fingerprint: l.credential.Fingerprint(), Lease: l.credential.Lease(), Issuer: l.reg.issuer()})
 }

@@ -21,23 +21,11 @@ func (g *ledger) add(l *lease) {
 		g.leases, g.same = make(map[string]*lease), make(map[string]map[*lease]struct{})
 	}
 	g.leases[l.credential.ID()] = l
-	g.file(l)
-}
-
-// file puts l beside those that end with it. The caller holds mu.
-func (g *ledger) file(l *lease) {
-	l.filed = l.endedWith()
-	if g.same[l.filed] == nil {
-		g.same[l.filed] = make(map[*lease]struct{}, 1)
+	of := l.endedWith()
+	if g.same[of] == nil {
+		g.same[of] = make(map[*lease]struct{}, 1)
 	}
-	g.same[l.filed][l] = struct{}{}
-}
-
-// unfile takes l from there. The caller holds mu.
-func (g *ledger) unfile(l *lease) {
-	if delete(g.same[l.filed], l); len(g.same[l.filed]) == 0 {
-		delete(g.same, l.filed)
-	}
+	g.same[of][l] = struct{}{}
 }
 
 // remove reports whether a lease is left that ends at its system with l: of two that are
@@ -46,8 +34,12 @@ func (g *ledger) remove(l *lease) (shared bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.leases, l.credential.ID())
-	g.unfile(l)
-	return len(g.same[l.endedWith()]) > 0
+	of := l.endedWith()
+	if delete(g.same[of], l); len(g.same[of]) > 0 {
+		return true
+	}
+	delete(g.same, of)
+	return false
 }
 
 func (g *ledger) get(id string) *lease {
