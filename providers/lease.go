@@ -276,8 +276,8 @@ func (l *lease) livesOn(now time.Time, cause error) error {
 	return fmt.Errorf("%w: it was issued, and its system can't be told to end it: it is good there until %s", cause, end.UTC().Format(time.RFC3339))
 }
 
-// endedWith names what ends with l at its system. It stays what it is: no renewal gives
-// another handle.
+// endedWith names what ends with l at its system: the same for as long as l lives, for a renewal keeps
+// its handle.
 func (l *lease) endedWith() string {
 	return endedWith(&audit.Record{Provider: l.reg.name, Fingerprint: l.credential.Fingerprint(), Lease: l.credential.Lease(), Issuer: l.reg.issuer()})
 }

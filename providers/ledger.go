@@ -21,24 +21,25 @@ func (g *ledger) add(l *lease) {
 		g.leases, g.same = make(map[string]*lease), make(map[string]map[*lease]struct{})
 	}
 	g.leases[l.credential.ID()] = l
-	name := l.endedWith()
-	if g.same[name] == nil {
-		g.same[name] = make(map[*lease]struct{}, 1)
+	of := l.endedWith()
+	if g.same[of] == nil {
+		g.same[of] = make(map[*lease]struct{}, 1)
 	}
-	g.same[name][l] = struct{}{}
+	g.same[of][l] = struct{}{}
 }
 
-// remove takes l out, and reports whether a lease is left that ends at its system with l:
-// of two that are removed at once, one is the last.
+// remove reports whether a lease is left that ends at its system with l: of two that are
+// removed at once, one is the last.
 func (g *ledger) remove(l *lease) (shared bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.leases, l.credential.ID())
-	name := l.endedWith()
-	if delete(g.same[name], l); len(g.same[name]) == 0 {
-		delete(g.same, name)
+	of := l.endedWith()
+	if delete(g.same[of], l); len(g.same[of]) > 0 {
+		return true
 	}
-	return len(g.same[name]) > 0
+	delete(g.same, of)
+	return false
 }
 
 func (g *ledger) get(id string) *lease {

@@ -18,16 +18,16 @@ func TestARefusalOfThePoolNamesTheProvider(t *testing.T) {
 		seal := func(m providers.Material, terms providers.Terms) *scripted {
 			return &scripted{mint: mintOf(providers.Seal(providers.Token, m, terms))}
 		}
-		secret := providers.Material{Token: providers.NewSecret(canary)}
+		secret := func() providers.Material { return providers.Material{Token: providers.NewSecret(canary)} } // of each its own: it is wiped
 		try := "; see what its system issues: mintmark provider test orders"
 		for name, tt := range map[string]struct {
 			entry providers.Entry
 			want  string // how its error ends
 		}{
-			"a secret in its terms": {providers.Entry{Provider: seal(secret, providers.Terms{NotAfter: soon.NotAfter, Scopes: []string{canary}})}, ": provider orders" + try},
-			"a handle too long":     {providers.Entry{Provider: seal(secret, providers.Terms{NotAfter: soon.NotAfter, Lease: strings.Repeat("h", 1025)})}, ": provider orders" + try},
+			"a secret in its terms": {providers.Entry{Provider: seal(secret(), providers.Terms{NotAfter: soon.NotAfter, Scopes: []string{canary}})}, ": provider orders" + try},
+			"a handle too long":     {providers.Entry{Provider: seal(secret(), providers.Terms{NotAfter: soon.NotAfter, Lease: strings.Repeat("h", 1025)})}, ": provider orders" + try},
 			"incomplete":            {providers.Entry{Provider: seal(providers.Material{}, soon)}, ": provider orders" + try},
-			"over already":          {providers.Entry{Provider: seal(secret, providers.Terms{NotAfter: time.Now().Add(-time.Hour)})}, ": provider orders" + try},
+			"over already":          {providers.Entry{Provider: seal(secret(), providers.Terms{NotAfter: time.Now().Add(-time.Hour)})}, ": provider orders" + try},
 			"not to be searched":    {providers.Entry{Provider: seal(providers.Material{Token: providers.NewSecret(strings.Repeat("x", 1000))}, soon)}, ": provider orders" + try},
 			"no agent":              {providers.Entry{Provider: lasting(time.Hour), PerAgent: true}, ": provider orders"},
 			"a panic": {providers.Entry{Provider: &scripted{mint: func(context.Context, int, providers.Request) (providers.Credential, error) {
