@@ -38,25 +38,38 @@ func TestWhatIsProlongedByLittleServesThroughAnOutage(t *testing.T) {
 	})
 }
 
-// A lease that can't be replaced while it rests is kept for as long as it rests.
+// A lease that can't be replaced while it rests is kept for as long as it rests, and no longer.
 func TestALeaseRestsThroughAnOutage(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		p := lasting(time.Hour)
-		p.mint = down
-		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
-		defer r.Stop(t)
-		agent := providertest.Agent(t, "spiffe://a.test/a")
-		first, _ := r.Must(t, agent)
-		pass(40*time.Minute + time.Second) // its successor is being made
-		r.Rest("db", agent)
-		pass(20 * time.Second)
-		if c, cached, err := r.Lease(t.Context(), "db", agent); err != nil || !cached || c.ID() != first.ID() || !r.Valid(c) {
-			t.Errorf("got %v (cached %t, error %v), want what rests, and is good still", c, cached, err)
-		}
-		r.Rest("db", agent)
-		pass(time.Minute)
-		if r.Valid(first) || !p.hasRevoked(first.Lease()) {
-			t.Error("unused: want it revoked")
-		}
-	})
+	for name, given := range map[string]time.Duration{"nor prolonged": 0, "and is prolonged by little": 25 * time.Minute} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				p := prolonging(given)
+				p.mint = down
+				r := newRig(t, map[string]providers.Entry{"db": {Provider: slow(p), PerAgent: true}})
+				defer r.Stop(t)
+				agent := providertest.Agent(t, "spiffe://a.test/a")
+				first, _ := r.Must(t, agent)
+				pass(40*time.Minute + time.Second) // it is being prolonged, and then a successor made
+				r.Rest("db", agent)
+				pass(20 * time.Second)
+				if _, kept := r.Kept(); kept != 1 || !r.Valid(first) {
+					t.Error("got it given up, want it kept for as long as it rests, which is good still")
+				}
+				pass(time.Minute)
+				if r.Valid(first) || !p.hasRevoked(first.Lease()) {
+					t.Error("unused: want it revoked")
+				}
+			})
+		})
+	}
+}
+
+// slow has its system take its time to prolong.
+func slow(p *renewing) *renewing {
+	renew := p.renew
+	p.renew = func(ctx context.Context, n int, h providers.Held) (providers.Terms, error) {
+		<-time.After(2 * time.Second)
+		return renew(ctx, n, h)
+	}
+	return p
 }

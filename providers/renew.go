@@ -77,7 +77,10 @@ func (p *Pool) replace(l *lease) {
 func (p *Pool) postpone(l *lease, delay time.Duration, cause error) {
 	p.logger.LogAttrs(p.ctx, slog.LevelWarn, "lease not renewed", slog.String("provider", l.reg.name), slog.String("credential", l.credential.ID()),
 		slog.String("fault", fault.KindOf(cause).String()), slog.Any("error", cause))
-	if !l.retired.Load() && !l.resting.Load() {
+	if l.resting.Load() {
+		delay = p.restOf(l)
+	}
+	if !l.retired.Load() {
 		l.refresh.Reset(delay)
 	}
 }
