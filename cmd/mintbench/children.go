@@ -160,6 +160,23 @@ func (p *child) tail() string {
 	return strings.Join(all[max(0, len(all)-lines):], "\n")
 }
 
+// freePort returns another address each time: who listens on the one before may not do so yet.
+func (w *world) freePort() (string, error) {
+	for {
+		at, err := freePort()
+		if err != nil {
+			return "", err
+		}
+		if w.ports == nil {
+			w.ports = make(map[string]bool)
+		}
+		if !w.ports[at] {
+			w.ports[at] = true
+			return at, nil
+		}
+	}
+}
+
 // freePort returns the address of a loopback port that nobody listens on, below
 // those that the system gives to outgoing connections: one of these could take it
 // before it is listened on.

@@ -25,9 +25,9 @@ const (
 	clientRoots = "ca.pem"
 )
 
-func freeListeners() (at listeners, err error) {
+func (w *world) freeListeners() (at listeners, err error) {
 	for i := range at {
-		if at[i], err = freePort(); err != nil {
+		if at[i], err = w.freePort(); err != nil {
 			return listeners{}, err
 		}
 	}

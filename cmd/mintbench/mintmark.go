@@ -37,7 +37,7 @@ func (w *world) openMintmark(ctx context.Context) (*broker, error) {
 	b := &broker{audit: w.path(mintmark, "audit")}
 	for _, address := range []*string{&b.plain, &b.tls, &b.metrics} {
 		var err error
-		if *address, err = freePort(); err != nil {
+		if *address, err = w.freePort(); err != nil {
 			return nil, err
 		}
 	}

@@ -29,7 +29,7 @@ func nginxPath() string {
 func (w *world) openNginx(ctx context.Context, path string, forms []string) (all []endpoint, err error) {
 	var servers []nginxServer
 	for _, name := range forms {
-		at, err := freeListeners()
+		at, err := w.freeListeners()
 		if err != nil {
 			return nil, err
 		}

@@ -33,7 +33,7 @@ func (b *bench) add(all ...endpoint) {
 
 func (b *bench) openReverseProxies(ctx context.Context) error {
 	for _, name := range b.o.measured(reverseProxy, reverseProxyKept) {
-		at, err := freeListeners()
+		at, err := b.world.freeListeners()
 		if err != nil {
 			return err
 		}

@@ -31,11 +31,12 @@ type world struct {
 	o        options
 	dir      string
 	domain   *trustdomain.Domain
-	tokens   []string // of the agents
-	issuer   string   // address
-	secret   string   // of the issuer's clients
-	upstream string   // address
-	bearer   string   // of the upstream
+	tokens   []string        // of the agents
+	issuer   string          // address
+	secret   string          // of the issuer's clients
+	upstream string          // address
+	bearer   string          // of the upstream
+	ports    map[string]bool // addresses that were given out
 	children children
 	closers  []func() error
 }
@@ -104,7 +105,7 @@ func (w *world) openDomain(ctx context.Context) error {
 }
 
 func (w *world) openIssuer(ctx context.Context) (err error) {
-	if w.issuer, err = freePort(); err != nil {
+	if w.issuer, err = w.freePort(); err != nil {
 		return err
 	}
 	return w.openOwn(ctx, "serve-issuer", []string{w.issuer})
@@ -114,7 +115,7 @@ func (w *world) tokenURL() string { return "http://" + w.issuer + tokenPath }
 
 func (w *world) openUpstream(ctx context.Context) (err error) {
 	if w.upstream = w.o.upstreamAddr; w.upstream == "" {
-		if w.upstream, err = freePort(); err != nil {
+		if w.upstream, err = w.freePort(); err != nil {
 			return err
 		}
 	}
