@@ -22,12 +22,7 @@ func TestAStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
 	t.Parallel()
 	w := open(t)
 	w.wantOK(w.call(to("/mcp/database")), "")
-	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Content-Type", "text/event-stream")
-		_, _ = rw.Write([]byte(": hello\n\n"))
-		_ = http.NewResponseController(rw).Flush()
-		<-r.Context().Done()
-	})
+	w.upstream.does(endless)
 	x := w.begin(w.call(to("/mcp/open")))
 	if x.resp.StatusCode != http.StatusOK {
 		t.Fatalf("got %d, want a stream", x.resp.StatusCode)
@@ -80,6 +75,14 @@ func TestAnOlderStreamKeepsNoLeaseOfWhatChanged(t *testing.T) {
 	}
 }
 
+// endless begins a stream, and goes on for as long as somebody reads.
+func endless(rw http.ResponseWriter, r *http.Request) {
+	rw.Header().Set("Content-Type", "text/event-stream")
+	_, _ = rw.Write([]byte(": hello\n\n"))
+	_ = http.NewResponseController(rw).Flush()
+	<-r.Context().Done()
+}
+
 // frail is a system that ends nothing before it is mended.
 type frail struct{ asked, mended, ended atomic.Bool }
 
@@ -99,27 +102,32 @@ func (f *frail) Revoke(context.Context, providers.Held) error {
 	return nil
 }
 
+// openFrail returns a world in which a call has been served with a lease of a frail provider,
+// and what puts the one of Vault's in its place.
+func openFrail(t *testing.T) (w *world, f *frail, back func()) {
+	t.Helper()
+	f = &frail{}
+	w = open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"frail": f} })
+	atVault := fmt.Sprintf(`{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`, w.issuer.address)
+	change := func(from, to string) {
+		t.Helper()
+		if err := w.change("mintmark.yaml", from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change("user: "+atVault, "user: {kind: frail}")
+	w.wantOK(w.call(to("/mcp/database")), okAnswer)
+	return w, f, func() { t.Helper(); change("user: {kind: frail}", "user: "+atVault) }
+}
+
 // What a bundle that was replaced owes is told of while a stream of it goes on.
 func TestWhatAReplacedBundleOwesIsToldOf(t *testing.T) {
 	t.Parallel()
-	f := &frail{}
-	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"frail": f} })
-	atVault := fmt.Sprintf(`{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`, w.issuer.address)
-	if err := w.change("mintmark.yaml", "user: "+atVault, "user: {kind: frail}"); err != nil {
-		t.Fatal(err)
-	}
-	w.wantOK(w.call(to("/mcp/database")), okAnswer)
-	w.upstream.does(func(rw http.ResponseWriter, r *http.Request) {
-		rw.Header().Set("Content-Type", "text/event-stream")
-		_, _ = rw.Write([]byte(": hello\n\n"))
-		_ = http.NewResponseController(rw).Flush()
-		<-r.Context().Done()
-	})
+	w, f, back := openFrail(t)
+	w.upstream.does(endless)
 	x := w.begin(w.call(to("/mcp/open")))
 	defer x.conn.Close() // else the end waits for it
-	if err := w.change("mintmark.yaml", "user: {kind: frail}", "user: "+atVault); err != nil {
-		t.Fatal(err)
-	}
+	back()
 	w.await("the revocation that fails", f.asked.Load)
 	w.await("what is owed", func() bool { return w.broker.Owed() == 1 })
 	f.mended.Store(true)
@@ -130,16 +138,8 @@ func TestWhatAReplacedBundleOwesIsToldOf(t *testing.T) {
 // system is registered by that name.
 func TestALeaseOfASystemThatIsReplacedIsRevokedThere(t *testing.T) {
 	t.Parallel()
-	f := &frail{}
-	w := open(t, func(s *setup) { s.Minted = map[string]providers.Provider{"frail": f} })
-	atVault := fmt.Sprintf(`{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`, w.issuer.address)
-	if err := w.change("mintmark.yaml", "user: "+atVault, "user: {kind: frail}"); err != nil {
-		t.Fatal(err)
-	}
-	w.wantOK(w.call(to("/mcp/database")), okAnswer)
-	if err := w.change("mintmark.yaml", "user: {kind: frail}", "user: "+atVault); err != nil {
-		t.Fatal(err)
-	}
+	w, f, back := openFrail(t)
+	back()
 	w.await("the revocation that fails", f.asked.Load)
 	w.await("its records, of the bundle before and of the handover", func() bool { return w.events("revoke_failed") > 1 })
 	f.mended.Store(true)
