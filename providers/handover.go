@@ -36,18 +36,5 @@ func (p *Pool) goOn(ctx context.Context, left []audit.Record) {
 		return
 	}
 	p.logger.LogAttrs(ctx, slog.LevelWarn, "no provider is registered now that can end what one before made; that one goes on", slog.Int("count", len(leases)+len(logins)))
-	for _, all := range [][]*debt{leases, logins} {
-		for _, d := range all {
-			p.owesLate(1)
-			settle := d.paid
-			d.paid = func() {
-				if settle != nil {
-					settle()
-				}
-				p.owesLate(-1)
-			}
-		}
-	}
-	p.after.open(p.pay)
-	p.after.adopt(leases, logins)
+	p.payAfter(leases, logins)
 }

@@ -1,7 +1,6 @@
 package providers
 
 import (
-	"context"
 	"errors"
 	"log/slog"
 	"time"
@@ -44,10 +43,7 @@ func (p *Pool) discard(t ticket, c Credential, start time.Time, err error) {
 	if unrecorded != nil {
 		d.erase = p.writeDown(r, unrecorded)
 	}
-	if !p.debts.take(d) {
-		p.owesLate(1)
-		p.payLate(d)
-	}
+	p.incur(d)
 }
 
 // writeDown keeps for the next start what could not be put on record, as the log is
@@ -78,13 +74,27 @@ func (p *Pool) owesLate(n int64) {
 	}
 }
 
-// payLate has d paid after the queue was closed, which the caller has counted. It goes
-// on for as long as that matters, or the process lasts.
-func (p *Pool) payLate(d *debt) {
-	defer p.owesLate(-1)
-	for !p.pay(context.WithoutCancel(p.ctx), d) {
-		d.pause = min(max(firstRound, 2*d.pause), longRound)
-		<-time.After(d.pause)
+// incur has d paid, whatever becomes of p.
+func (p *Pool) incur(d *debt) {
+	if !p.debts.take(d) {
+		p.payAfter([]*debt{d}, nil)
 	}
-	d.settle()
+}
+
+// payAfter has paid what came, or was left, when the queue was closed. It goes on for as long
+// as that matters, or the process lasts; PoolOptions.Late counts it.
+func (p *Pool) payAfter(leases, logins []*debt) {
+	for _, all := range [][]*debt{leases, logins} {
+		for _, d := range all {
+			p.owesLate(1)
+			settle := d.paid
+			d.paid = func() {
+				if settle != nil {
+					settle()
+				}
+				p.owesLate(-1)
+			}
+		}
+	}
+	p.after.adopt(leases, logins)
 }

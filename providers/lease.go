@@ -93,20 +93,20 @@ func (reg *registration) slot(k key) uint64 {
 // lease is a credential that the Pool answers for until it has ended.
 type lease struct {
 	ticket
-	credential Credential
-	born       time.Time
-	life       time.Duration // that it was first given
-	span       atomic.Pointer[span]
-	used       atomic.Bool // in this life
-	resting    atomic.Bool // since its agent has ended a session
-	givenUp    atomic.Bool // its agent has ended the last one
-	retired    atomic.Bool
-	fixed      atomic.Bool               // its system does not prolong it
-	perhaps    atomic.Pointer[time.Time] // when its system ends it, if that has prolonged it and did not come to say so; nil: it has not
-	escrowed   bool                      // its secret is kept for the next start; set, with erase, before others see the lease
-	erase      func()                    // erases that; nil: nothing is kept
-	refresh    *time.Timer
-	expiry     *time.Timer
+	credential  Credential
+	born        time.Time
+	life        time.Duration // that it was first given
+	span        atomic.Pointer[span]
+	used        atomic.Bool // in this life
+	resting     atomic.Bool // since its agent has ended a session
+	givenUp     atomic.Bool // its agent has ended the last one
+	retired     atomic.Bool
+	fixed       atomic.Bool               // its system does not prolong it
+	ifProlonged atomic.Pointer[time.Time] // when its system ends it, if that has prolonged it and did not come to say so; nil: it has not
+	escrowed    bool                      // its secret is kept for the next start; set, with erase, before others see the lease
+	erase       func()                    // erases that; nil: nothing is kept
+	refresh     *time.Timer
+	expiry      *time.Timer
 }
 
 // span is the time of a lease. Another takes its place when the system prolongs it.

@@ -10,8 +10,8 @@ import (
 // lastEnd returns when the system has ended l by itself in any case; zero: never.
 func (l *lease) lastEnd() time.Time {
 	end := l.span.Load().systemEnd
-	if perhaps := l.perhaps.Load(); perhaps != nil && !end.IsZero() && end.Before(*perhaps) {
-		return *perhaps
+	if longer := l.ifProlonged.Load(); longer != nil && !end.IsZero() && end.Before(*longer) {
+		return *longer
 	}
 	return end
 }

@@ -121,7 +121,7 @@ type Pool struct {
 	refused  restraint
 	logins   logins
 	debts    debts
-	after    debts        // what Close left: see HandOver
+	after    debts        // what comes when debts is closed: see payAfter
 	telling  sync.RWMutex // held for writing while something is put on record again
 	reminder *time.Timer
 	reminded time.Time // the last time
@@ -211,6 +211,7 @@ func (p *Pool) open(leases int) error {
 	p.cache = cache
 	p.ctx, p.cancel = context.WithCancel(context.Background())
 	p.debts.open(p.pay)
+	p.after.open(p.pay)
 	p.reminded = p.clock()
 	p.reminder = time.AfterFunc(time.Hour, p.remindDue)
 	p.reminder.Reset(lookEvery) // once it can be reset again

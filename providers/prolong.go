@@ -21,13 +21,13 @@ func (p *Pool) prolong(l *lease) bool {
 	start := p.clock()
 	before := l.expectLonger(start.Add(p.mintTimeout))
 	if !p.foretell(l, start) {
-		l.perhaps.Store(before)
+		l.ifProlonged.Store(before)
 		return false
 	}
 	given, err := p.renewal(l)
 	if errors.Is(err, ErrNotRenewable) {
 		l.fixed.Store(true)
-		l.perhaps.Store(before)
+		l.ifProlonged.Store(before)
 		return false
 	}
 	if err != nil {
@@ -46,7 +46,7 @@ func (p *Pool) prolong(l *lease) bool {
 			return false
 		}
 	}
-	if err := p.tell(r, func() { l.agree(given, start); l.perhaps.Store(nil) }); err != nil {
+	if err := p.tell(r, func() { l.agree(given, start); l.ifProlonged.Store(nil) }); err != nil {
 		p.logger.LogAttrs(p.ctx, slog.LevelError, "renewal not recorded", slog.String("credential", l.credential.ID()), slog.Any("error", err))
 		return false
 	}
@@ -85,7 +85,7 @@ func (p *Pool) notProlonged(l *lease, start time.Time, cause error) {
 func (l *lease) expectLonger(now time.Time) (before *time.Time) {
 	s := l.span.Load()
 	longer := now.Add(s.systemEnd.Sub(s.since))
-	return l.perhaps.Swap(&longer)
+	return l.ifProlonged.Swap(&longer)
 }
 
 // foretell puts on record until when l may last by now, before its system is asked: whoever

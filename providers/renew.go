@@ -131,14 +131,6 @@ func (p *Pool) owes(l *lease, shared bool, writeDown func() (erase func())) {
 	p.incur(d)
 }
 
-// incur has d paid, whatever becomes of p.
-func (p *Pool) incur(d *debt) {
-	if !p.debts.take(d) {
-		p.owesLate(1)
-		go p.payLate(d)
-	}
-}
-
 // forgetLater wipes what l is made of, once the calls that have just opened it
 // have sent it or were refused.
 func (p *Pool) forgetLater(l *lease) {
