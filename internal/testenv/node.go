@@ -2,12 +2,14 @@ package testenv
 
 import (
 	"context"
+	"errors"
 	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
+	"strings"
 	"testing"
 )
 
@@ -22,10 +24,16 @@ type EverythingServer struct {
 // Everything starts the MCP example server of the TypeScript SDK.
 func Everything(t testing.TB) *EverythingServer {
 	t.Helper()
+	proc := launch(t, everything(t))
+	return &EverythingServer{URL: "http://" + address(proc.port) + "/mcp", proc: proc}
+}
+
+func everything(t testing.TB) server {
+	t.Helper()
 	modules := nodeModules(t)
 	loopback := filepath.Join(servers(t), "node", "loopback.cjs")
 	script := filepath.Join(modules, "@modelcontextprotocol", "server-everything", "dist", "index.js")
-	proc := launch(t, server{
+	return server{
 		name: "everything",
 		command: func(port int) command {
 			return command{
@@ -35,9 +43,13 @@ func Everything(t testing.TB) *EverythingServer {
 				env:  []string{"PORT=" + strconv.Itoa(port)},
 			}
 		},
-		ready: dial,
-	})
-	return &EverythingServer{URL: "http://" + address(proc.port) + "/mcp", proc: proc}
+		ready: func(ctx context.Context, p *process) error {
+			if !strings.Contains(p.output(), "listening on port") {
+				return errors.New("not yet listening, by its log")
+			}
+			return dial(ctx, p)
+		},
+	}
 }
 
 // Stop ends the server, so that connections to it are refused.
@@ -45,7 +57,7 @@ func (s *EverythingServer) Stop() {
 	s.proc.stop()
 }
 
-// dial returns nil when something listens on the port of p.
+// dial returns nil when something listens on the port of p, which need not be p.
 func dial(ctx context.Context, p *process) error {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", address(p.port))

@@ -94,7 +94,12 @@ func start(t testing.TB, name string, c command) *process {
 	if err := p.run(cmd); err != nil {
 		t.Fatalf("start %s: %v", name, err)
 	}
-	t.Cleanup(p.stop)
+	t.Cleanup(func() {
+		if t.Failed() && p.ended() {
+			t.Logf("%s had ended before its test; end of its log:\n%s", name, p.tail())
+		}
+		p.stop()
+	})
 	return p
 }
 
@@ -181,10 +186,17 @@ func (p *process) stop() {
 }
 
 func (p *process) signal(sig syscall.Signal) {
-	select {
-	case <-p.done: // its id may be another process's by now
-	default:
+	if !p.ended() { // or its id may be another process's by now
 		_ = syscall.Kill(-p.pid, sig)
+	}
+}
+
+func (p *process) ended() bool {
+	select {
+	case <-p.done:
+		return true
+	default:
+		return false
 	}
 }
 
