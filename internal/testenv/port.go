@@ -8,10 +8,11 @@ import (
 )
 
 // The ports to choose from: below those that kernels give to connections and to
-// listeners that leave it to them, which would take one before its server does.
+// listeners that leave it to them, which would take one before its server does, and
+// below those that mintbench chooses from.
 const (
 	firstPort = 10000
-	lastPort  = 32767
+	lastPort  = 19999
 )
 
 // FreePort returns a loopback port that nobody listens on, and that no other
