@@ -119,22 +119,11 @@ func (b *Broker) joinQuestion(c *call, speaks *speaks, hasOwn bool) (q *eraAsked
 func (b *Broker) learnEra(c *call, q *eraAsked) error {
 	speaks := &c.snap.upstreams[c.name].speaks
 	e, asked, err := b.discover(c, q)
-	never := era(speaks.learned.Load()) == eraUnknown
-	switch {
-	case err != nil && never && notTaken(err) == nil:
+	if err != nil && !speaks.known() {
 		return err
-	case asked && (err == nil || !never):
-		speaks.learn(e, b.clock())
 	}
-	return nil
-}
-
-// notTaken returns err where it is the upstream's refusal of the credential, and otherwise
-// nil. The call passes then, and is refused as well; once the credential is another one, the
-// next call asks again.
-func notTaken(err error) error {
-	if errors.Is(err, errNotTaken) {
-		return err
+	if asked {
+		speaks.learn(e, b.clock())
 	}
 	return nil
 }
@@ -185,7 +174,10 @@ func (b *Broker) discover(c *call, q *eraAsked) (found era, asked bool, err erro
 	if err != nil {
 		if c.ctx.Err() != nil || !f.unanswered {
 			asked = c.ctx.Err() == nil && fault.KindOf(err) == fault.BadUpstream
-			return eraUnknown, asked, notTaken(err)
+			// A credential that is not taken may be another one by the next call, which asks
+			// again; this one passes, and is refused as well.
+			asked = asked && (c.snap.upstreams[c.name].speaks.known() || !errors.Is(err, errNotTaken))
+			return eraUnknown, asked, nil
 		}
 		return eraUnknown, true, undiscovered(err, f.silent)
 	}

@@ -96,6 +96,9 @@ func (s *speaks) due(now time.Time) bool {
 	return s.registered == eraUnknown && now.Unix() >= s.until.Load()
 }
 
+// known reports whether the upstream's era was ever learned.
+func (s *speaks) known() bool { return era(s.learned.Load()) != eraUnknown }
+
 func (s *speaks) learn(e era, now time.Time) {
 	age := learnedFor
 	if e == eraUnknown { // what was known before stands until it is known otherwise
@@ -109,7 +112,7 @@ func (s *speaks) learn(e era, now time.Time) {
 // tooLate notes that a list waited in vain to know. What was known before stands for a while;
 // where nothing was, the lists of a while do without. A call, which waits longer, asks in any case.
 func (s *speaks) tooLate(now time.Time) {
-	if era(s.learned.Load()) != eraUnknown {
+	if s.known() {
 		s.learn(eraUnknown, now)
 		return
 	}
@@ -118,7 +121,7 @@ func (s *speaks) tooLate(now time.Time) {
 
 // lateNow reports whether a list waited in vain of late, and nothing was learned since.
 func (s *speaks) lateNow(now time.Time) bool {
-	return s.registered == eraUnknown && era(s.learned.Load()) == eraUnknown && now.Unix() < s.late.Load()
+	return s.registered == eraUnknown && !s.known() && now.Unix() < s.late.Load()
 }
 
 // era returns the one that the agent speaks in this call. A notification need
