@@ -77,7 +77,7 @@ func (p *Pool) Adopt(ctx context.Context, orphans []audit.Record) int {
 	leases, logins := p.owedFor(orphans)
 	n := len(leases) + len(logins)
 	if n > 0 {
-		p.logger.LogAttrs(ctx, slog.LevelWarn, "a process before this one left leases behind; revoking them", slog.Int("count", n))
+		p.logger.LogAttrs(ctx, slog.LevelWarn, "leases were left behind; revoking them", slog.Int("count", n))
 	}
 	p.debts.adopt(leases, logins)
 	return n

@@ -89,7 +89,7 @@ func TestWhatACrashLeftIsTriedUntilItEnds(t *testing.T) {
 		r := newRig(t, map[string]providers.Entry{"db": {Provider: p}})
 		r.Adopt(t.Context(), left)
 		pass(time.Minute)
-		if n := r.Owed(); n != 2 || !strings.Contains(r.Logs.String(), "left leases behind") || !strings.Contains(r.Logs.String(), "lease not revoked") {
+		if n := r.Owed(); n != 2 || !strings.Contains(r.Logs.String(), "leases were left behind") || !strings.Contains(r.Logs.String(), "lease not revoked") {
 			t.Errorf("while the system is down: got %d owed, want two, and it in the log output", n)
 		}
 		down.Store(false)

@@ -5,7 +5,7 @@ import "mintmark/broker/audit"
 // tale is what issuance records tell, in their order, of what has ended and what has not.
 // The zero tale is ready.
 type tale struct {
-	heard int
+	heard int             // how many records: which of two came later
 	last  map[string]told // of each credential; of what is in escrow, by its name there
 	over  map[string]int  // by endedWith: the last record that says that it has ended
 }
