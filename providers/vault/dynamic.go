@@ -55,7 +55,7 @@ func (d *dynamic) Mint(ctx context.Context, req providers.Request) (providers.Cr
 		return providers.Credential{}, err
 	}
 	if by.shownIn(answer.LeaseID) {
-		return providers.Credential{}, d.session.asked(path, body, fault.Wrap("lease", fault.Internal, "vault gave a handle with the broker's token in it, and handles are recorded",
+		return providers.Credential{}, d.session.asked(path, body, fault.Wrap("lease", fault.Internal, "vault gave a handle with a secret of the broker's in it, and handles are recorded",
 			errors.New("is it vault that answers there?")))
 	}
 	terms, err := d.terms(answer, start, by)

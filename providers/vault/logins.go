@@ -37,7 +37,7 @@ func (s *session) note(ctx context.Context, t token) error {
 		return nil
 	}
 	if t.shownIn(t.accessor) {
-		return fault.Wrap("lease", fault.Internal, "vault gave an accessor with the broker's token in it, and accessors are recorded", errors.New("is it vault that answers there?"))
+		return fault.Wrap("lease", fault.Internal, "vault gave an accessor with a secret of the broker's in it, and accessors are recorded", errors.New("is it vault that answers there?"))
 	}
 	if err := s.report(ctx, t.accessor, t.end); err != nil {
 		return err
