@@ -145,6 +145,7 @@ func TestRevocationFailures(t *testing.T) {
 		"broken":      {500, canary, fault.Unavailable},
 		"limited":     {429, `{"error":"` + canary + `"}`, fault.Unavailable},
 		"no content":  {204, "", fault.Internal},
+		"no success":  {200, `{"error":"invalid_client","error_description":"` + canary + `"}`, fault.Internal},
 		"unsupported": {400, `{"error":"unsupported_token_type","error_description":"` + canary + `"}`, fault.Internal},
 	} {
 		t.Run(name, func(t *testing.T) {
