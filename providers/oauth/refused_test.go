@@ -32,6 +32,8 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 		"more than JSON":         {canary, `"token_type":"Bearer"} {"a":1`, nil, "mint_failed revoke"},
 		"one letter repeated":    {strings.Repeat("c", 100), `"token_type":"Bearer","expires_in":60`, nil, "mint_failed revoke"},
 		"too long":               {strings.Repeat("c4nary-", 10_000), `"token_type":"Bearer","expires_in":60`, nil, "mint_failed revoke"},
+		"a refresh token":        {canary, `"token_type":"Bearer","expires_in":60,"issued_token_type":"urn:ietf:params:oauth:token-type:refresh_token"`, exchanging(t), "mint_failed revoke"},
+		"a type that is no text": {canary, `"token_type":"Bearer","expires_in":60,"issued_token_type":["x"]`, exchanging(t), "mint_failed revoke"},
 		"revocation is off":      {canary, `"token_type":"DPoP"`, func(c *oauth.Config) { c.NoRevocation = true }, "mint_failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -71,5 +73,12 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 				t.Errorf("got %d tokens revoked, want it to be the one: %t", len(revoked), want)
 			}
 		})
+	}
+}
+
+// exchanging has a client trade a token for another.
+func exchanging(t *testing.T) func(*oauth.Config) {
+	return func(c *oauth.Config) {
+		c.TokenExchange = &oauth.TokenExchange{Subject: oauth.Source{Token: providertest.Ref(t, "the-subject-token")}}
 	}
 }
