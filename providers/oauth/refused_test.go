@@ -3,10 +3,12 @@ package oauth_test
 import (
 	"encoding/base64"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
+	"mintmark/broker/bundle"
 	"mintmark/providers"
 	"mintmark/providers/internal/providertest"
 	"mintmark/providers/oauth"
@@ -50,9 +52,7 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 			})
 			u := *c.TokenURL.URL
 			u.Path = "/revoke"
-			if tt.change == nil || tt.events != "mint_failed" {
-				c.RevocationURL = providertest.URL(t, u.String())
-			}
+			c.RevocationURL = providertest.URL(t, u.String())
 			if tt.change != nil {
 				tt.change(&c)
 			}
@@ -80,5 +80,21 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 func exchanging(t *testing.T) func(*oauth.Config) {
 	return func(c *oauth.Config) {
 		c.TokenExchange = &oauth.TokenExchange{Subject: oauth.Source{Token: providertest.Ref(t, "the-subject-token")}}
+	}
+}
+
+// Servers may end a grant with a token of it.
+func TestTokensOfAGrantThatGoesOnAreLeftToTheirEnd(t *testing.T) {
+	for _, goesOn := range []bool{false, true} {
+		c := serve(t, ok(bearer))
+		c.RevocationURL = providertest.URL(t, strings.Replace(c.TokenURL.String(), "/token", "/revoke", 1))
+		if goesOn {
+			c.RefreshToken = &oauth.RefreshToken{Token: providertest.Ref(t, canary), State: bundle.Path(filepath.Join(t.TempDir(), "state"))}
+		}
+		p := open(t, c, providers.Env{})
+		minted, err := p.Mint(t.Context(), providers.Request{})
+		if err != nil || minted.Revocable(p) == goesOn {
+			t.Errorf("got %v, %v, want it revocable: %t", minted.Revocable(p), err, !goesOn)
+		}
 	}
 }
