@@ -242,3 +242,31 @@ func TestPathThatClimbsIsNotAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// What Vault made without a lease, and the broker refuses, is good there: it is on record.
+func TestWhatIsRefusedWithoutALeaseStaysKnown(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer        string
+		registered    func(*testing.T, *double) vault.Config
+		reason, until string
+	}{
+		"no life":                    {`{"data":{"token":"` + canary + `","ttl":0}}`, timed, `field "ttl"`, providertest.UntilUnknown},
+		"a life in words":            {`{"data":{"token":"` + canary + `","ttl":"long"}}`, timed, `field "ttl"`, providertest.UntilUnknown},
+		"neither a life nor a token": {`{"data":{"ttl":0}}`, timed, `field "ttl"`, ""},
+		"a user without a lease":     {`{"data":{"username":"u","password":"` + canary + `"}}`, database, "without a lease", providertest.UntilUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDouble(t)
+			d.on("auth/jwt/login", answer(200, `{"auth":{"client_token":"t","lease_duration":900}}`))
+			d.on("database/creds/ro", answer(200, tt.answer))
+			providertest.StaysKnown(t, open(t, tt.registered(t, d), providers.Env{Self: &self{}}), tt.reason, tt.until, canary)
+		})
+	}
+}
+
+// timed is a path whose answer says how long its token is good.
+func timed(t *testing.T, d *double) vault.Config {
+	c := database(t, d)
+	c.Database, c.Dynamic = nil, &vault.Dynamic{Path: "database/creds/ro", Fields: vault.Fields{Token: "{token}", ExpiresIn: "ttl"}}
+	return c
+}
