@@ -84,6 +84,9 @@ func (c Client) do(r *http.Request, answer any) error {
 	defer func() { _ = response.Body.Close() }() // read only: nothing to lose
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
+		if answer != nil && response.StatusCode >= 200 && response.StatusCode <= 299 {
+			_ = json.Unmarshal(content, answer) // what came before the end of it was issued all the same
+		}
 		return providers.Unreachable(c.System, err)
 	}
 	if answer == nil && slices.Contains(c.Gone, response.StatusCode) {
