@@ -1,7 +1,9 @@
 package vault_test
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"reflect"
 	"slices"
@@ -269,4 +271,31 @@ func timed(t *testing.T, d *double) vault.Config {
 	c := database(t, d)
 	c.Database, c.Dynamic = nil, &vault.Dynamic{Path: "database/creds/ro", Fields: vault.Fields{Token: "{token}", ExpiresIn: "ttl"}}
 	return c
+}
+
+// A certificate is held with its own key, and to its end.
+func TestACertificateIsHeldWithItsKeyToItsEnd(t *testing.T) {
+	certificate, own := ownCertificate(t)
+	_, others := ownCertificate(t)
+	block, _ := pem.Decode([]byte(certificate))
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, hint := range map[string]string{own: "", others: "vault gave no usable certificate"} {
+		d := newDouble(t)
+		data, err := json.Marshal(map[string]any{"data": map[string]string{"certificate": certificate, "private_key": key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.on("pki/issue/agents", answer(200, string(data)))
+		c := dynamic(t, d, vault.Dynamic{Path: "pki/issue/agents", Fields: vault.Fields{Certificate: "{certificate}", Key: "{private_key}"}})
+		minted, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{})
+		if fault.HintOf(err) != hint || (err == nil) != (hint == "") {
+			t.Errorf("got %v, want the hint %q", err, hint)
+		}
+		if err == nil && !minted.NotAfter().Equal(leaf.NotAfter) {
+			t.Errorf("got an end at %v, want the certificate's, %v", minted.NotAfter(), leaf.NotAfter)
+		}
+	}
 }
