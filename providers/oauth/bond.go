@@ -88,10 +88,10 @@ func (c confirmation) ofKey(own crypto.Signer) error {
 	if c.Key == "" {
 		return nil
 	}
-	print, err := dpop.Thumbprint(own.Public())
-	if err != nil || c.Key != print {
+	want, err := dpop.Thumbprint(own.Public())
+	if err != nil || c.Key != want {
 		return fault.Wrap("lease", fault.Internal, server+" issued a token that is not bound to the broker's key",
-			fmt.Errorf("expected cnf with jkt %s, got another", print))
+			fmt.Errorf("expected cnf with jkt %s, got another", want))
 	}
 	return nil
 }
