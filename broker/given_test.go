@@ -359,10 +359,13 @@ func TestWhatWasRevokedIsLetGoOfByItself(t *testing.T) {
 		made providers.Provider
 		end  time.Duration // of what is looked for
 	}{
-		"a token":     {&mint{}, 0},
-		"a JWT":       {&selfContained{kind: providers.Token, made: providers.Material{Token: providers.NewSecret("eyJhbGciOiJub25lIn0.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmVk")}}, time.Hour},
-		"keys of AWS": {&selfContained{kind: providers.AWS, made: lent("")}, 0},
-		"lent by AWS": {&selfContained{kind: providers.AWS, made: lent("session-token-canary")}, time.Hour},
+		"a token":            {&mint{}, 0},
+		"a JWT":              {&selfContained{kind: providers.Token, made: providers.Material{Token: providers.NewSecret("eyJhbGciOiJub25lIn0.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmVk")}}, time.Hour},
+		"a JWT with a blank": {&selfContained{kind: providers.Token, made: providers.Material{Token: providers.NewSecret("eyAiYWxnIjoibm9uZSJ9.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmVk")}}, time.Hour},
+		"a JWT of lines":     {&selfContained{kind: providers.Token, made: providers.Material{Token: providers.NewSecret("ewogImFsZyI6Im5vbmUiCn0.eyJzdWIiOiJjYW5hcnkifQ.c2lnbmVk")}}, time.Hour},
+		"dots, and no JWT":   {&selfContained{kind: providers.Token, made: providers.Material{Token: providers.NewSecret("ghs_canary.of.dots")}}, 0},
+		"keys of AWS":        {&selfContained{kind: providers.AWS, made: lent("")}, 0},
+		"lent by AWS":        {&selfContained{kind: providers.AWS, made: lent("session-token-canary")}, time.Hour},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {

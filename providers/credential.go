@@ -1,6 +1,8 @@
 package providers
 
 import (
+	"bytes"
+	"encoding/base64"
 	"fmt"
 	"io"
 	"strings"
@@ -48,9 +50,12 @@ func (m Material) selfContained() bool {
 	return open(m.SessionToken) != "" || isJWT(open(m.Token)) || isJWT(open(m.Password))
 }
 
-// isJWT reports whether token is signed or encrypted (RFC 7515, RFC 7516).
+// isJWT reports whether token is signed or encrypted (RFC 7515, RFC 7516): its head is an object,
+// which may have blanks and lines in it.
 func isJWT(token string) bool {
-	return strings.HasPrefix(token, "eyJ") && strings.Count(token, ".") >= 2
+	head, rest, _ := strings.Cut(token, ".")
+	object, err := base64.RawURLEncoding.DecodeString(strings.TrimRight(head, "="))
+	return err == nil && strings.Contains(rest, ".") && bytes.HasPrefix(bytes.TrimLeft(object, " \t\r\n"), []byte("{"))
 }
 
 // pair returns the user name and the password, with a colon between (RFC 7617), for the

@@ -45,7 +45,7 @@ func CheckText(report func(field, want, got string), field, template string) {
 
 func check(report func(field, want, got string), field, template string, known ...string) {
 	CheckApart(report, field, template)
-	for _, found := range regexp.MustCompile(`\{[A-Za-z_]+\}`).FindAllString(template, -1) {
+	for _, found := range regexp.MustCompile(`\{ *[A-Za-z_][A-Za-z0-9_ -]*\}`).FindAllString(template, -1) {
 		if !slices.Contains(known, found) {
 			report(field, "no placeholders but "+strings.Join(known, ", "), found)
 		}

@@ -72,7 +72,8 @@ func TestUnknownPlaceholdersAreReported(t *testing.T) {
 	report := func(field, _, came string) { got = append(got, field+" "+came) }
 	providers.CheckName(report, "name", "{subject_path}/{agent}/{trust_domain}/{role}")
 	providers.CheckText(report, "text", `{"a":"{agent}{Agent}","b":{}}`)
-	if want := []string{"name {agent}", "name {role}", "text {Agent}"}; !slices.Equal(got, want) {
+	providers.CheckName(report, "misspelt", "{subject-path}/{ subject_path }/{agent2}/${aws:userid}")
+	if want := []string{"name {agent}", "name {role}", "text {Agent}", "misspelt {subject-path}", "misspelt { subject_path }", "misspelt {agent2}"}; !slices.Equal(got, want) {
 		t.Errorf("got %q, want %q", got, want)
 	}
 }

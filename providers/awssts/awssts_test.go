@@ -279,6 +279,18 @@ func TestNoAgentIsCalledAsAnotherOnesSession(t *testing.T) {
 	}
 }
 
+// Of 48 bits of a hash these two were found in a minute; another agent's name takes hours.
+func TestNoHashIsFoundOfAnotherSession(t *testing.T) {
+	const path = "spiffe://a.test/ns/production/sa/payments-and-order-processing-service-x"
+	one, err := awssts.SessionName("{subject_path}", providertest.Agent(t, path+"1003097067").Agent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if another, err := awssts.SessionName("{subject_path}", providertest.Agent(t, path+"1023443889").Agent); err != nil || another == one {
+		t.Errorf("got the name %s for two agents (%v), want another", one, err)
+	}
+}
+
 func TestSessionName(t *testing.T) {
 	long := "spiffe://a.test/" + strings.Repeat("x", 80)
 	tests := map[string]struct {
@@ -290,9 +302,9 @@ func TestSessionName(t *testing.T) {
 		"path":              {"", agentID, `^ns,prod,sa,bot$`, true},
 		"both":              {"mm-{trust_domain}@{subject_path}", agentID, `^mm-a\.test@ns,prod,sa,bot$`, true},
 		"fixed":             {"mintmark", agentID, `^mintmark$`, false},
-		"too short":         {"", "spiffe://a.test/x", `^x-[0-9a-f]{12}$`, true},
-		"cut":               {"", long, `^x{51}-[0-9a-f]{12}$`, true},
-		"cut, another tail": {"", long + "y", `^x{51}-[0-9a-f]{12}$`, true},
+		"too short":         {"", "spiffe://a.test/x", `^x-[0-9a-f]{20}$`, true},
+		"cut":               {"", long, `^x{43}-[0-9a-f]{20}$`, true},
+		"cut, another tail": {"", long + "y", `^x{43}-[0-9a-f]{20}$`, true},
 	}
 	names := map[string]string{}
 	for name, tt := range tests {

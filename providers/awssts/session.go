@@ -15,8 +15,9 @@ const (
 	maxName = 64
 )
 
-// tailBytes is how much of a hash is at the end of a name that has one, in hex.
-const tailBytes = 6
+// tailBytes is how much of a hash is at the end of a name that has one, in hex. Whoever
+// chooses a SPIFFE ID can try as many as there is time for: 2⁴⁸ is some hours.
+const tailBytes = 10
 
 // sessionName fills the template for an agent. Different agents have different names;
 // where one has to be cut, a hash of the whole keeps them apart. So does it where one

@@ -53,6 +53,22 @@ func TestSessionShowsTheAgent(t *testing.T) {
 	}
 }
 
+// A session of a web identity has the limits of one of a key.
+func TestLimitsOfAWebIdentitysSession(t *testing.T) {
+	d := serve(t, answer(200, issued("AssumeRoleWithWebIdentity", time.Now().Add(time.Hour), canary)))
+	c := web(t, d.URL)
+	c.Policy, c.PolicyARNs = `{"for":"{subject_path}"}`, []string{"arn:aws:iam::aws:policy/ReadOnlyAccess"}
+	c.Duration.Duration = 20 * time.Minute
+	r := providertest.One(t, open(t, c, providers.Env{Self: self{}}), canary)
+	defer r.Stop(t)
+	r.Must(t, providertest.Agent(t, agentID))
+	form, _, _ := d.last()
+	want := []string{`{"for":"ns,prod,sa,bot"}`, "arn:aws:iam::aws:policy/ReadOnlyAccess", "1200", "ns,prod,sa,bot"}
+	if got := []string{form.Get("Policy"), form.Get("PolicyArns.member.1.arn"), form.Get("DurationSeconds"), form.Get("RoleSessionName")}; !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
 // journal answers as STS does, with another session for each request.
 type journal struct {
 	mu       sync.Mutex

@@ -5,6 +5,7 @@ package githubapp_test
 import (
 	"encoding/json"
 	"maps"
+	"net/http"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,7 +126,13 @@ func TestAnswersThatGitHubDescribes(t *testing.T) {
 			t.Fatal(err)
 		}
 		answered := func(body string) providers.Provider {
-			return open(t, config(t, ref, providertest.Answer(code, "application/json; charset=utf-8", body)))
+			return open(t, config(t, ref, http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+				if r.Method == http.MethodDelete {
+					w.WriteHeader(http.StatusNoContent)
+					return
+				}
+				providertest.Answer(code, "application/json; charset=utf-8", body)(w, r)
+			})))
 		}
 		if status == "201" {
 			issues(t, answered, string(body))

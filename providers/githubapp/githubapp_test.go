@@ -130,7 +130,7 @@ func TestWithoutNarrowingAllIsAskedFor(t *testing.T) {
 }
 
 func TestEndsThatFail(t *testing.T) {
-	for status, want := range map[int]string{401: "", 404: "the credential provider refused the broker", 500: "github could not serve the broker"} {
+	for status, want := range map[int]string{401: "", 200: "github gave no usable answer", 404: "the credential provider refused the broker", 500: "github could not serve the broker"} {
 		g, c := newGitHub(t)
 		g.end = status
 		p := open(t, c)

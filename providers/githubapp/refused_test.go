@@ -2,6 +2,7 @@ package githubapp_test
 
 import (
 	"net/http"
+	"strconv"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -29,6 +30,8 @@ func TestRefusedTokensAreEnded(t *testing.T) {
 		"a level is no text":     {token, `{"permissions":{"contents":1},"token":"TOKEN","expires_at":"END"}`, fault.Internal, "without permissions that can be read"},
 		"cut off":                {token, `{"token":"TOKEN","expires_at":"END"`, fault.Unavailable, "no usable answer"},
 		"more comes after it":    {token, `{"token":"TOKEN","expires_at":"END"} {}`, fault.Unavailable, "no usable answer"},
+		"the connection ends":    {token, `{"token":"TOKEN","expires_at":"END"}`, fault.Unavailable, "no usable answer"},
+		"megabytes follow":       {token, `{"token":"TOKEN","expires_at":"END","x":"` + strings.Repeat("x", 2<<20) + `"}`, fault.Unavailable, "more than 1048576 bytes"},
 		"has ended already":      {token, `{"token":"TOKEN","expires_at":"2020-01-01T00:00:00Z"}`, fault.Unavailable, "already ended"},
 		"too long":               {"ghs_" + strings.Repeat("c4nary-", 10_000), `{"token":"TOKEN","expires_at":"END"}`, fault.Internal, "expected at most 65536"},
 		"one letter repeated":    {strings.Repeat("c", 100), `{"token":"TOKEN","expires_at":"END"}`, fault.Internal, "begins anew"},
@@ -43,7 +46,11 @@ func TestRefusedTokensAreEnded(t *testing.T) {
 					w.WriteHeader(http.StatusNoContent)
 					return
 				}
-				providertest.Answer(201, "application/json", answer)(w, q)
+				length := len(answer)
+				if name == "the connection ends" {
+					length++
+				}
+				providertest.Answer(201, "application/json", answer, "Content-Length", strconv.Itoa(length))(w, q)
 			}))), tt.token)
 			r.Refused(t, providers.Request{}, tt.kind)
 			r.Stop(t)

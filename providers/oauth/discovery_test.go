@@ -153,11 +153,12 @@ func TestIssuerIsFoundByTheResource(t *testing.T) {
 		"where a 401 says":   {map[string]string{"/elsewhere": named}, `Bearer error="x", resource_metadata="{}/elsewhere"`, []string{rfc9728 + "/mcp", "/mcp", "/elsewhere"}},
 		"at the host's root": {map[string]string{rfc9728: named}, "", []string{rfc9728 + "/mcp", "/mcp", "/mcp", rfc9728}},
 		"not on other hosts": {map[string]string{rfc9728: named}, `Bearer resource_metadata="http://127.0.0.1:1/elsewhere"`, []string{rfc9728 + "/mcp", "/mcp", rfc9728}},
+		"by no other scheme": {map[string]string{rfc9728: named}, `Bearer resource_metadata="https://{host}/elsewhere"`, []string{rfc9728 + "/mcp", "/mcp", rfc9728}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			tt.documents[rfc8414] = good
 			h := newHost(t, tt.documents)
-			h.challenge = tt.challenge
+			h.challenge = strings.Replace(tt.challenge, "{host}", strings.TrimPrefix(h.URL, "http://"), 1)
 			c := oauth.Config{Discover: true, Resource: h.URL + "/mcp", ClientID: "mintmark", AuthStyle: "private_key_jwt", Key: newKey(t).ref}
 			if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); err != nil {
 				t.Fatal(err)

@@ -77,7 +77,7 @@ func (m *mint) params(grantType string) url.Values {
 
 // mint does RFC 8693, section 2.1.
 func (g TokenExchange) mint(ctx context.Context, m *mint) (*oauth2.Token, error) {
-	return m.ask(ctx, func() (url.Values, error) {
+	token, err := m.ask(ctx, func() (url.Values, error) {
 		v := m.params(tokenExchange)
 		v.Set("requested_token_type", tokenTypes+"access_token")
 		if err := m.show(ctx, v, "subject_token", g.Subject, "jwt", m.at); err != nil {
@@ -88,6 +88,21 @@ func (g TokenExchange) mint(ctx context.Context, m *mint) (*oauth2.Token, error)
 		}
 		return v, m.show(ctx, v, "actor_token", *g.Actor, "jwt", m.at)
 	})
+	if err == nil {
+		err = m.at.asked(m.at.token, exchanged(token))
+	}
+	return token, err
+}
+
+// exchanged refuses what the server says is no access token, such as a refresh token: it is
+// nothing to show to an upstream. Some say nothing; an access token can be called a JWT.
+func exchanged(token *oauth2.Token) error {
+	switch token.Extra("issued_token_type") {
+	case nil, tokenTypes + "access_token", tokenTypes + "jwt":
+		return nil
+	}
+	return fault.Wrap("lease", fault.Internal, server+" issued something else than an access token",
+		fmt.Errorf("expected issued_token_type %saccess_token, got another", tokenTypes))
 }
 
 // show puts the token of s and its type into v.

@@ -1,10 +1,14 @@
 package oauth_test
 
 import (
+	"crypto"
+	"encoding/base64"
 	"net/http"
 	"net/url"
 	"strings"
 	"testing"
+
+	"github.com/go-jose/go-jose/v4"
 
 	"mintmark/broker/bundle"
 	"mintmark/internal/dpop"
@@ -103,8 +107,9 @@ func TestIdentityAssertion(t *testing.T) {
 
 func TestTokenThatIsNotBound(t *testing.T) {
 	for name, body := range map[string]string{
-		"a bearer": bearer,
-		"no type":  `{"access_token":"t","expires_in":60}`,
+		"a bearer":  bearer,
+		"no type":   `{"access_token":"t","expires_in":60}`,
+		"another's": `{"access_token":"e30.` + base64.RawURLEncoding.EncodeToString([]byte(`{"cnf":{"jkt":"0ZcOCORZNYy-DWpqq30jZyJGHTN0d2HglBV3uiguA4I"}}`)) + `.s","token_type":"DPoP","expires_in":60}`,
 	} {
 		c := serve(t, ok(body))
 		c.DPoP = true
@@ -112,6 +117,26 @@ func TestTokenThatIsNotBound(t *testing.T) {
 		if fault.HintOf(err) != "the authorization server issued a token that is not bound to the broker's key" {
 			t.Errorf("%s: got %v, want it refused", name, err)
 		}
+	}
+}
+
+func TestTokenThatIsBoundToTheKeyOfItsProof(t *testing.T) {
+	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
+		proof, err := jose.ParseSigned(r.Header.Get(dpop.Header), []jose.SignatureAlgorithm{jose.ES256})
+		if err != nil {
+			t.Errorf("proof: %v", err)
+			return
+		}
+		thumbprint, err := proof.Signatures[0].Header.JSONWebKey.Thumbprint(crypto.SHA256)
+		if err != nil {
+			t.Errorf("proof: %v", err)
+		}
+		claims := `{"cnf":{"jkt":"` + base64.RawURLEncoding.EncodeToString(thumbprint) + `"}}`
+		ok(`{"access_token":"e30.`+base64.RawURLEncoding.EncodeToString([]byte(claims))+`.s","token_type":"DPoP","expires_in":60}`)(w, r)
+	})
+	c.DPoP = true
+	if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); err != nil {
+		t.Errorf("got %v, want a token", err)
 	}
 }
 
@@ -145,6 +170,7 @@ func TestRevocationFailures(t *testing.T) {
 		"broken":      {500, canary, fault.Unavailable},
 		"limited":     {429, `{"error":"` + canary + `"}`, fault.Unavailable},
 		"no content":  {204, "", fault.Internal},
+		"no success":  {200, `{"error":"invalid_client","error_description":"` + canary + `"}`, fault.Internal},
 		"unsupported": {400, `{"error":"unsupported_token_type","error_description":"` + canary + `"}`, fault.Internal},
 	} {
 		t.Run(name, func(t *testing.T) {

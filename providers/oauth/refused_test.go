@@ -3,10 +3,12 @@ package oauth_test
 import (
 	"encoding/base64"
 	"net/http"
+	"path/filepath"
 	"strings"
 	"sync"
 	"testing"
 
+	"mintmark/broker/bundle"
 	"mintmark/providers"
 	"mintmark/providers/internal/providertest"
 	"mintmark/providers/oauth"
@@ -32,6 +34,8 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 		"more than JSON":         {canary, `"token_type":"Bearer"} {"a":1`, nil, "mint_failed revoke"},
 		"one letter repeated":    {strings.Repeat("c", 100), `"token_type":"Bearer","expires_in":60`, nil, "mint_failed revoke"},
 		"too long":               {strings.Repeat("c4nary-", 10_000), `"token_type":"Bearer","expires_in":60`, nil, "mint_failed revoke"},
+		"a refresh token":        {canary, `"token_type":"Bearer","expires_in":60,"issued_token_type":"urn:ietf:params:oauth:token-type:refresh_token"`, exchanging(t), "mint_failed revoke"},
+		"a type that is no text": {canary, `"token_type":"Bearer","expires_in":60,"issued_token_type":["x"]`, exchanging(t), "mint_failed revoke"},
 		"revocation is off":      {canary, `"token_type":"DPoP"`, func(c *oauth.Config) { c.NoRevocation = true }, "mint_failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -48,9 +52,7 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 			})
 			u := *c.TokenURL.URL
 			u.Path = "/revoke"
-			if tt.change == nil || tt.events != "mint_failed" {
-				c.RevocationURL = providertest.URL(t, u.String())
-			}
+			c.RevocationURL = providertest.URL(t, u.String())
 			if tt.change != nil {
 				tt.change(&c)
 			}
@@ -71,5 +73,28 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 				t.Errorf("got %d tokens revoked, want it to be the one: %t", len(revoked), want)
 			}
 		})
+	}
+}
+
+// exchanging has a client trade a token for another.
+func exchanging(t *testing.T) func(*oauth.Config) {
+	return func(c *oauth.Config) {
+		c.TokenExchange = &oauth.TokenExchange{Subject: oauth.Source{Token: providertest.Ref(t, "the-subject-token")}}
+	}
+}
+
+// Servers may end a grant with a token of it.
+func TestTokensOfAGrantThatGoesOnAreLeftToTheirEnd(t *testing.T) {
+	for _, goesOn := range []bool{false, true} {
+		c := serve(t, ok(bearer))
+		c.RevocationURL = providertest.URL(t, strings.Replace(c.TokenURL.String(), "/token", "/revoke", 1))
+		if goesOn {
+			c.RefreshToken = &oauth.RefreshToken{Token: providertest.Ref(t, canary), State: bundle.Path(filepath.Join(t.TempDir(), "state"))}
+		}
+		p := open(t, c, providers.Env{})
+		minted, err := p.Mint(t.Context(), providers.Request{})
+		if err != nil || minted.Revocable(p) == goesOn {
+			t.Errorf("got %v, %v, want it revocable: %t", minted.Revocable(p), err, !goesOn)
+		}
 	}
 }

@@ -86,18 +86,19 @@ func (a *authority) revokeOnce(ctx context.Context, at endpoints, token string) 
 	var said struct {
 		Error string `json:"error"`
 	}
-	if err := json.UnmarshalRead(answer.Body, &said); err == nil && said.Error == "unsupported_token_type" {
+	_ = json.UnmarshalRead(answer.Body, &said) // what is no JSON has no error
+	if said.Error == "unsupported_token_type" {
 		a.irrevocable.Store(true)
 		return fault.Wrap("revoke", fault.Internal, server+" does not revoke tokens of this kind: they end by themselves", errors.New("revocation endpoint answered with unsupported_token_type: set no_revocation"))
 	}
-	if answer.StatusCode == http.StatusOK { // also for a token that it does not know: section 2.2
+	if answer.StatusCode == http.StatusOK && said.Error == "" { // also for a token that it does not know: section 2.2
 		return nil
 	}
 	kind := fault.Internal
 	if answer.StatusCode >= 500 || answer.StatusCode == http.StatusTooManyRequests {
 		kind = fault.Unavailable
 	}
-	return fault.Wrap("revoke", kind, server+" did not revoke the token", fmt.Errorf("revocation endpoint answered with status %d", answer.StatusCode))
+	return fault.Wrap("revoke", kind, server+" did not revoke the token", fmt.Errorf("revocation endpoint answered with status %d and %s", answer.StatusCode, meaning(said.Error)))
 }
 
 func set(v url.Values, name, value string) {

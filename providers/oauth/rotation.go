@@ -53,7 +53,7 @@ func (r rotation) mint(ctx context.Context, m *mint) (*oauth2.Token, error) {
 		}
 	}
 	token, err := r.ask(ctx, m, origin, now)
-	if code(err) == "invalid_grant" {
+	if code(err) == "invalid_grant" && fault.KindOf(err) != fault.Unavailable { // an outage ends no grant, whatever it says
 		now.Token, now.Ended = "", true
 		if err := r.store.write(now); err != nil { // it is asked once more, and refused again
 			return nil, stateFault(err)

@@ -122,26 +122,32 @@ func TestCodeWithoutAnAnswerIsSpent(t *testing.T) {
 	}
 }
 
-// An outage is no end of a grant.
+// An outage is no end of a grant, whatever is said in it.
 func TestRefreshTokenOutlivesAnOutage(t *testing.T) {
-	s := &rotating{}
-	c := s.config(t)
-	down := true
-	outage := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		if down {
-			answer(503, "text/html", canary)(w, r)
-			return
+	for name, refuse := range map[string]http.HandlerFunc{
+		"a page":  answer(503, "text/html", canary),
+		"a code":  answer(503, "application/json", `{"error":"invalid_grant"}`),
+		"a limit": answer(429, "application/json", `{"error":"invalid_grant"}`),
+	} {
+		s := &rotating{}
+		c := s.config(t)
+		down := true
+		outage := serve(t, func(w http.ResponseWriter, r *http.Request) {
+			if down {
+				refuse(w, r)
+				return
+			}
+			s.ServeHTTP(w, r)
+		})
+		c.TokenURL = outage.TokenURL
+		p := open(t, c, providers.Env{})
+		if _, err := p.Mint(t.Context(), providers.Request{}); fault.KindOf(err) != fault.Unavailable {
+			t.Errorf("%s: down: got %v, want unavailable", name, err)
 		}
-		s.ServeHTTP(w, r)
-	})
-	c.TokenURL = outage.TokenURL
-	p := open(t, c, providers.Env{})
-	if _, err := p.Mint(t.Context(), providers.Request{}); fault.KindOf(err) != fault.Unavailable {
-		t.Errorf("down: got %v, want unavailable", err)
-	}
-	down = false
-	if _, err := p.Mint(t.Context(), providers.Request{}); err != nil {
-		t.Errorf("up again: got %v", err)
+		down = false
+		if _, err := p.Mint(t.Context(), providers.Request{}); err != nil {
+			t.Errorf("%s: up again: got %v", name, err)
+		}
 	}
 }
 

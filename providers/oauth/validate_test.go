@@ -52,6 +52,11 @@ func TestConfigRules(t *testing.T) {
 		"another's SVID for who is found": {list(alone, func(c *oauth.Config) {
 			c.JWTBearer = &oauth.JWTBearer{Assertion: oauth.Source{SVID: "https://as.example.org"}}
 		}), list("issuer")},
+		"an assertion to another for who is found": {list(alone, func(c *oauth.Config) {
+			to := signed("{agent}")
+			to.Signed.Audience = "https://as.example.org"
+			c.JWTBearer = &oauth.JWTBearer{Assertion: to}
+		}), list("issuer")},
 		"an SVID for who is found": {list(alone, func(c *oauth.Config) { c.JWTBearer = &oauth.JWTBearer{Assertion: oauth.Source{SVID: "issuer"}} }), nil},
 
 		"no secret":             {list(func(c *oauth.Config) { c.ClientSecret = bundle.Ref{} }), list("client_secret")},

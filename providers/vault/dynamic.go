@@ -1,6 +1,7 @@
 package vault
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -55,17 +56,17 @@ func (d *dynamic) Mint(ctx context.Context, req providers.Request) (providers.Cr
 		return providers.Credential{}, err
 	}
 	if by.shownIn(answer.LeaseID) {
-		return providers.Credential{}, d.session.asked(path, body, fault.Wrap("lease", fault.Internal, "vault gave a handle with the broker's token in it, and handles are recorded",
+		return providers.Credential{}, d.session.asked(path, body, fault.Wrap("lease", fault.Internal, "vault gave a handle with a secret of the broker's in it, and handles are recorded",
 			errors.New("is it vault that answers there?")))
 	}
+	material, unread := d.fields.material(answer.Data)
 	terms, err := d.terms(answer, start, by)
 	if err != nil {
-		return d.unusable(providers.Terms{Lease: answer.LeaseID}, d.session.asked(path, body, err))
+		terms = providers.Terms{Lease: answer.LeaseID}
 	}
 	terms.Scopes = []string{path}
-	material, err := d.fields.material(answer.Data)
-	if err != nil {
-		return d.unusable(terms, d.session.asked(path, body, err))
+	if err = cmp.Or(err, unread); err != nil {
+		return d.unusable(material, terms, d.session.asked(path, body, err))
 	}
 	if len(material.Chain) > 0 {
 		terms.NotAfter = earliest(terms.NotAfter, ends(material.Chain))
@@ -78,13 +79,13 @@ func (d *dynamic) Mint(ctx context.Context, req providers.Request) (providers.Cr
 	return providers.Seal(d.fields.kind(), material, terms), nil
 }
 
-// unusable returns the lease of what was made and cannot be used, if it has one, with
-// the cause: the Pool records and revokes it.
-func (d *dynamic) unusable(terms providers.Terms, cause error) (providers.Credential, error) {
-	if terms.Lease == "" {
+// unusable returns what was made and cannot be used, with the cause: the Pool records it, and
+// revokes what has a lease. There is none where neither that nor a secret came.
+func (d *dynamic) unusable(m providers.Material, terms providers.Terms, cause error) (providers.Credential, error) {
+	if terms.Lease == "" && m.Token.IsZero() && m.Password.IsZero() && m.SecretAccessKey.IsZero() && m.Key.IsZero() {
 		return providers.Credential{}, cause
 	}
-	return providers.Seal(d.fields.kind(), providers.Material{}, terms), cause
+	return providers.Seal(d.fields.kind(), m, terms), cause
 }
 
 // question returns what to ask for, for this agent; the body is nil for a read.

@@ -1,7 +1,9 @@
 package vault_test
 
 import (
+	"crypto/x509"
 	"encoding/json"
+	"encoding/pem"
 	"net/http"
 	"reflect"
 	"slices"
@@ -239,6 +241,61 @@ func TestPathThatClimbsIsNotAskedFor(t *testing.T) {
 	for _, path := range []string{"a/../{subject_path}", "a//{subject_path}", "a/{subject_path}?x"} {
 		if got, err := vault.FillPath(path, bot); err == nil || got != "" {
 			t.Errorf("%s: got %q, %v, want an error", path, got, err)
+		}
+	}
+}
+
+// What Vault made without a lease, and the broker refuses, is good there: it is on record.
+func TestWhatIsRefusedWithoutALeaseStaysKnown(t *testing.T) {
+	for name, tt := range map[string]struct {
+		answer        string
+		registered    func(*testing.T, *double) vault.Config
+		reason, until string
+	}{
+		"no life":                    {`{"data":{"token":"` + canary + `","ttl":0}}`, timed, `field "ttl"`, providertest.UntilUnknown},
+		"a life in words":            {`{"data":{"token":"` + canary + `","ttl":"long"}}`, timed, `field "ttl"`, providertest.UntilUnknown},
+		"neither a life nor a token": {`{"data":{"ttl":0}}`, timed, `field "ttl"`, ""},
+		"a user without a lease":     {`{"data":{"username":"u","password":"` + canary + `"}}`, database, "without a lease", providertest.UntilUnknown},
+	} {
+		t.Run(name, func(t *testing.T) {
+			d := newDouble(t)
+			d.on("auth/jwt/login", answer(200, `{"auth":{"client_token":"t","lease_duration":900}}`))
+			d.on("database/creds/ro", answer(200, tt.answer))
+			providertest.StaysKnown(t, open(t, tt.registered(t, d), providers.Env{Self: &self{}}), tt.reason, tt.until, canary)
+		})
+	}
+}
+
+// timed is a path whose answer says how long its token is good.
+func timed(t *testing.T, d *double) vault.Config {
+	c := database(t, d)
+	c.Database, c.Dynamic = nil, &vault.Dynamic{Path: "database/creds/ro", Fields: vault.Fields{Token: "{token}", ExpiresIn: "ttl"}}
+	return c
+}
+
+// A certificate is held with its own key, and to its end.
+func TestACertificateIsHeldWithItsKeyToItsEnd(t *testing.T) {
+	certificate, own := ownCertificate(t)
+	_, others := ownCertificate(t)
+	block, _ := pem.Decode([]byte(certificate))
+	leaf, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for key, hint := range map[string]string{own: "", others: "vault gave no usable certificate"} {
+		d := newDouble(t)
+		data, err := json.Marshal(map[string]any{"data": map[string]string{"certificate": certificate, "private_key": key}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		d.on("pki/issue/agents", answer(200, string(data)))
+		c := dynamic(t, d, vault.Dynamic{Path: "pki/issue/agents", Fields: vault.Fields{Certificate: "{certificate}", Key: "{private_key}"}})
+		minted, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{})
+		if fault.HintOf(err) != hint || (err == nil) != (hint == "") {
+			t.Errorf("got %v, want the hint %q", err, hint)
+		}
+		if err == nil && !minted.NotAfter().Equal(leaf.NotAfter) {
+			t.Errorf("got an end at %v, want the certificate's, %v", minted.NotAfter(), leaf.NotAfter)
 		}
 	}
 }

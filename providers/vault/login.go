@@ -85,6 +85,11 @@ func (s *session) exchange(ctx context.Context, as entrance, proof map[string]an
 	}
 	t := newToken(answer.Auth.ClientToken, time.Duration(answer.Auth.LeaseDuration)*time.Second, answer.Auth.Renewable, now)
 	t.accessor = answer.Auth.Accessor
+	for _, secret := range [...]string{"jwt", "secret_id"} {
+		if shown, ok := proof[secret].(string); ok {
+			t.proof = shown
+		}
+	}
 	return t, nil
 }
 

@@ -37,7 +37,7 @@ func (s *session) note(ctx context.Context, t token) error {
 		return nil
 	}
 	if t.shownIn(t.accessor) {
-		return fault.Wrap("lease", fault.Internal, "vault gave an accessor with the broker's token in it, and accessors are recorded", errors.New("is it vault that answers there?"))
+		return fault.Wrap("lease", fault.Internal, "vault gave an accessor with a secret of the broker's in it, and accessors are recorded", errors.New("is it vault that answers there?"))
 	}
 	if err := s.report(ctx, t.accessor, t.end); err != nil {
 		return err
@@ -50,7 +50,8 @@ func (s *session) note(ctx context.Context, t token) error {
 
 // Logout has Vault drop the token with this accessor and all that it made: a
 // token of this process by itself, one of a process before by the right to
-// update auth/token/revoke-accessor.
+// update auth/token/revoke-accessor. Both that a token is not known and that it has not the
+// right to end itself are 403: Vault's policies refuse with a list, of one error.
 func (s *session) Logout(ctx context.Context, accessor string) error {
 	t, own, err := s.forget(ctx, accessor)
 	if err != nil {
@@ -58,7 +59,7 @@ func (s *session) Logout(ctx context.Context, accessor string) error {
 	}
 	if own {
 		err := s.as(s.auth, t).Auth().Token().RevokeSelfWithContext(ctx, "")
-		if status(err) == http.StatusForbidden { // Vault has dropped it
+		if status(err) == http.StatusForbidden && !said(err, "1 error occurred") { // Vault has dropped it
 			return nil
 		}
 		return explain(err)
@@ -93,10 +94,11 @@ func (s *session) forget(ctx context.Context, accessor string) (t token, own boo
 // waits for it. It reads Vault's own words because it says so under the status of
 // a refusal.
 func unknownAccessor(err error) bool {
+	return said(err, "invalid accessor") || said(err, "token not found")
+}
+
+// said reports whether Vault refused in words with these in them.
+func said(err error, words string) bool {
 	refusal, ok := errors.AsType[*api.ResponseError](err)
-	if !ok {
-		return false
-	}
-	said := strings.ToLower(strings.Join(refusal.Errors, " "))
-	return strings.Contains(said, "invalid accessor") || strings.Contains(said, "token not found")
+	return ok && strings.Contains(strings.ToLower(strings.Join(refusal.Errors, " ")), words)
 }

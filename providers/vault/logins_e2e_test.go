@@ -77,6 +77,29 @@ func TestTheLoginEndsWithThePool(t *testing.T) {
 	}
 }
 
+// A role without the policy that lets each token end itself leaves the token to its end: it is
+// not on record as ended.
+func TestALoginThatMayNotEndItselfIsNotOnRecordAsEnded(t *testing.T) {
+	t.Parallel()
+	bao, self := testenv.OpenBao(t), newIdentity(t, brokerID)
+	bao.PutKV(t, "app", map[string]any{"key": canary})
+	auth := login(t, bao, self, time.Minute)
+	bao.Write(t, "auth/jwt/role/mintmark", map[string]any{
+		"role_type": "jwt", "bound_audiences": "vault", "bound_subject": brokerID, "user_claim": "sub", "token_policies": "broker", "token_no_default_policy": true, "token_ttl": "1m",
+	})
+	p := open(t, vault.Config{Address: providertest.URL(t, bao.Addr), Auth: auth, KV2: &vault.KV{Path: "app", Field: "key"}}, providers.Env{Self: self})
+	r := providertest.One(t, p, canary)
+	r.Must(t, providers.Request{})
+	accessor := r.Records(t)[0].Lease
+	r.Stop(t) // what a login made was revoked: it alone is left
+	if _, err := bao.Client(t).Auth().Token().LookupAccessor(accessor); err != nil {
+		t.Errorf("after close: the token has ended (%v), which this test is not about", err)
+	}
+	if got := r.History(t); !strings.HasPrefix(got, "login mint logout_failed") || strings.HasSuffix(got, " logout") {
+		t.Errorf("events: got %q, want the logout failed", got)
+	}
+}
+
 // lives asks Vault whether it knows a lease.
 func lives(t *testing.T, bao *testenv.OpenBaoServer, lease string) bool {
 	t.Helper()

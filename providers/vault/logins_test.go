@@ -65,3 +65,25 @@ func TestLaterEndOfALoginIsReported(t *testing.T) {
 		t.Errorf("renewal after the logout: got %v, want it refused", err)
 	}
 }
+
+// A token that Vault has dropped needs no logout. One that may not end itself lives on.
+func TestLogoutThatIsRefused(t *testing.T) {
+	for refusal, ended := range map[string]bool{
+		`permission denied`: true, // of OpenBao, and of older Vaults
+		`2 errors occurred:\n\t* permission denied\n\t* invalid token\n\n`: true,
+		`1 error occurred:\n\t* permission denied\n\n`:                     false,
+	} {
+		d := newDouble(t)
+		d.on("auth/jwt/login", loginWith("a1"))
+		d.on("auth/token/revoke-self", answer(403, `{"errors":["`+refusal+`"]}`))
+		d.on("database/creds/ro", answer(200, user("u", 600)))
+		p := open(t, database(t, d), providers.Env{Self: &self{}})
+		p.(providers.LoginBound).ReportLogins(func(context.Context, string, time.Time) error { return nil })
+		if _, err := p.Mint(t.Context(), providers.Request{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := p.(providers.LoginBound).Logout(t.Context(), "a1"); (err == nil) != ended {
+			t.Errorf("%s: got %v, want it ended: %t", refusal, err, ended)
+		}
+	}
+}

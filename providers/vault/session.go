@@ -39,6 +39,7 @@ type session struct {
 type token struct {
 	value     string
 	accessor  string // "": not of a login of ours
+	proof     string // the secret that was shown for it; "": none
 	login     int    // counts logins: what a token made ends with it, whatever its lease says
 	renewable bool
 	life      time.Duration // at first
@@ -55,9 +56,16 @@ func newToken(value string, ttl time.Duration, renewable bool, now time.Time) to
 	return token{value: value, renewable: renewable, life: ttl, renewAt: now.Add(ttl / 3 * 2), end: now.Add(ttl)}
 }
 
-// shownIn reports whether a text that goes on record has t in it: a shorter one than 8 bytes
-// is found by chance.
-func (t token) shownIn(text string) bool { return len(t.value) >= 8 && strings.Contains(text, t.value) }
+// shownIn reports whether a text that goes on record has t in it, or what was shown for it: what
+// is shorter than 8 bytes is found by chance.
+func (t token) shownIn(text string) bool {
+	for _, secret := range [...]string{t.value, t.proof} {
+		if len(secret) >= 8 && strings.Contains(text, secret) {
+			return true
+		}
+	}
+	return false
+}
 
 func (t token) fresh(now time.Time) bool {
 	return t.value != "" && (t.renewAt.IsZero() || now.Before(t.renewAt))
@@ -212,7 +220,7 @@ func (s *session) renewSelf(ctx context.Context, now time.Time) bool {
 	if t.life < held.life/3*2 {
 		return false
 	}
-	t.login, t.life, t.accessor = held.login, held.life, held.accessor
+	t.login, t.life, t.accessor, t.proof = held.login, held.life, held.accessor, held.proof
 	if s.note(ctx, t) != nil {
 		return false
 	}

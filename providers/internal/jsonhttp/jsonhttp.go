@@ -70,7 +70,7 @@ func request(ctx context.Context, method, to, kind string, content []byte) (*htt
 }
 
 // Do sends r and reads the JSON of a good answer into answer, which may be nil
-// where none is wanted. Names are matched exactly, and one given twice is refused.
+// where none is wanted and a good one is 204. Names are matched exactly, and one given twice is refused.
 // An error is a *fault.Error, whose cause names what was asked.
 func (c Client) Do(r *http.Request, answer any) error {
 	return providers.Asked(r.Method, r.URL.String(), c.do(r, answer))
@@ -84,6 +84,9 @@ func (c Client) do(r *http.Request, answer any) error {
 	defer func() { _ = response.Body.Close() }() // read only: nothing to lose
 	content, err := io.ReadAll(response.Body)
 	if err != nil {
+		if answer != nil && response.StatusCode >= 200 && response.StatusCode <= 299 {
+			_ = json.Unmarshal(content, answer) // what came before the end of it was issued all the same
+		}
 		return providers.Unreachable(c.System, err)
 	}
 	if answer == nil && slices.Contains(c.Gone, response.StatusCode) {
@@ -92,8 +95,12 @@ func (c Client) do(r *http.Request, answer any) error {
 	if response.StatusCode < 200 || response.StatusCode > 299 {
 		return c.refused(response, content)
 	}
-	if answer == nil {
+	if answer == nil && response.StatusCode == http.StatusNoContent {
 		return nil
+	}
+	if answer == nil { // a page of whatever stands before the system, as it may be
+		return fault.Wrap("lease", fault.Unavailable, c.System+" gave no usable answer", fmt.Errorf(
+			"%s answered with status %d, want 204: is it this system that answers there?", c.System, response.StatusCode))
 	}
 	if kind, _, _ := mime.ParseMediaType(response.Header.Get("Content-Type")); kind != "application/json" {
 		return fault.Wrap("lease", fault.Unavailable, c.System+" did not answer with JSON", fmt.Errorf(
