@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"sync/atomic"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"mintmark/providers"
 )
@@ -112,11 +113,11 @@ type form struct {
 	close    int // see closeAt
 }
 
-// appendForms adds the forms of one secret: as it is, in UTF-16, in hex, and in
-// base64 and base32 at each alignment.
+// appendForms adds the forms of one secret: as it is, in UTF-16, in hex, in base64 and
+// base32 at each alignment, and in Latin-1.
 func appendForms(forms []form, secret []byte, b bounds) []form {
 	length := len(secret)
-	add := func(text []byte, a alphabet) {
+	addWithin := func(within bounds, text []byte, a alphabet) {
 		has := len(text) < minSecret
 		for _, f := range forms {
 			has = has || f.alphabet == a && bytes.Equal(f.text, text)
@@ -125,8 +126,9 @@ func appendForms(forms []form, secret []byte, b bounds) []form {
 			clear(text)
 			return
 		}
-		forms = append(forms, form{text, a, b.of(len(text), length), b.near(len(text), secret)})
+		forms = append(forms, form{text, a, within, b.near(len(text), secret)})
 	}
+	add := func(text []byte, a alphabet) { addWithin(b.of(len(text), length), text, a) }
 	add(utf16Of(secret), plain)
 	add(hex.AppendEncode(nil, secret), either)
 	for offset := range 3 {
@@ -134,6 +136,10 @@ func appendForms(forms []form, secret []byte, b bounds) []form {
 	}
 	for offset := range 5 {
 		add(aligned(base32.StdEncoding.AppendEncode, 5, secret, offset), thirtyTwo)
+	}
+	if bytes.ContainsFunc(secret, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		addWithin(b.in(secret, utf8.RuneCount), latinOf(secret), plain)
+		addWithin(b.in(secret, lenAsLatin), asLatinOf(secret), plain)
 	}
 	add(secret, plain) // last: it is overwritten where another part of the credential is the same
 	return forms
@@ -168,6 +174,42 @@ func utf16Of(secret []byte) []byte {
 	clear(runes)
 	clear(units)
 	return bytes.Trim(b, "\x00")
+}
+
+// latinOf returns secret in Latin-1, or nil where that does not have all of it.
+func latinOf(secret []byte) []byte {
+	b := make([]byte, 0, len(secret))
+	for i := 0; i < len(secret); {
+		r, n := utf8.DecodeRune(secret[i:])
+		if r > 0xff {
+			clear(b)
+			return nil
+		}
+		b = append(b, byte(r))
+		i += n
+	}
+	return b
+}
+
+// asLatinOf returns what a server makes of secret that takes each byte of a header for a
+// character of Latin-1, as Node, WSGI and servlets do, where it repeats that in UTF-8.
+func asLatinOf(secret []byte) []byte {
+	b := make([]byte, 0, lenAsLatin(secret))
+	for _, c := range secret {
+		b = utf8.AppendRune(b, rune(c))
+	}
+	return b
+}
+
+// lenAsLatin returns the length of what asLatinOf does.
+func lenAsLatin(text []byte) int {
+	n := len(text)
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			n++
+		}
+	}
+	return n
 }
 
 // breaks reports whether lines may be broken anywhere in the form.

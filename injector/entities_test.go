@@ -1,0 +1,96 @@
+package injector
+
+import (
+	"fmt"
+	"html"
+	"strings"
+	"testing"
+	"unicode"
+	"unicode/utf8"
+)
+
+// asNamed writes whatever has a name in HTML by its name, as PHP's htmlentities does.
+func asNamed(s string) string {
+	s = strings.ReplaceAll(s, "fj", "\x00")
+	var b strings.Builder
+	for _, r := range s {
+		switch n := name(r); {
+		case r == 0:
+			b.WriteString("&fjlig;")
+		case n != "":
+			b.WriteString("&" + n)
+		default:
+			b.WriteRune(r)
+		}
+	}
+	return b.String()
+}
+
+// asOtherNamed is asNamed of an encoder that has the other of two names.
+func asOtherNamed(s string) string {
+	return strings.NewReplacer("&lbrack;", "&lsqb;", "&rsqb;", "&rbrack;", "&lbrace;", "&lcub;", "&rcub;", "&rbrace;", "&vert;", "&verbar;").Replace(asNamed(s))
+}
+
+// misread is what a server writes that read each byte as a character of Latin-1.
+func misread(s string) string {
+	var b strings.Builder
+	for _, c := range []byte(s) {
+		b.WriteRune(rune(c))
+	}
+	return b.String()
+}
+
+func inLatin(s string) string {
+	b := make([]byte, 0, len(s))
+	for _, r := range s {
+		if r > unicode.MaxLatin1 {
+			return s
+		}
+		b = append(b, byte(r))
+	}
+	return string(b)
+}
+
+func TestNamesInHTMLAreThoseOfTheirCharacters(t *testing.T) {
+	for r := rune(1); r <= unicode.MaxLatin1; r++ {
+		if n := name(r); n != "" && html.UnescapeString("&"+n) != string(r) {
+			t.Errorf("got &%s for %q, which is %q", n, r, html.UnescapeString("&"+n))
+		}
+		text := []byte(string(r) + "j")
+		if n := otherName(r, text); n != "" && r != 'f' && html.UnescapeString("&"+n) != string(r) {
+			t.Errorf("got &%s for %q too, which is %q", n, r, html.UnescapeString("&"+n))
+		}
+		if named := name(r) != ""; r >= 0xa0 && !named || r > ' ' && r < utf8.RuneSelf && !isAlphanumeric(byte(r)) && named == strings.ContainsRune("-~\x7f", r) {
+			t.Errorf("%q: got a name %t", r, named)
+		}
+	}
+	if got := html.UnescapeString("&" + otherName('f', []byte("fj"))); got != "fj" {
+		t.Errorf("got %q for fj", got)
+	}
+	if got := otherName('f', []byte("f")); got != "" {
+		t.Errorf("got %q for an f at the end", got)
+	}
+}
+
+// A token has characters that some encoders write by their names in HTML, and a password
+// may have such that servers read in another charset.
+func TestScrubNamesInHTMLAndOtherCharsets(t *testing.T) {
+	t.Parallel()
+	for kind, secret := range map[string]string{
+		"a JWT":            "eyJhbGciOiJSUzI1NiJ9.eyJpc3MiOiJodHRwczovL2FzLmV4YW1wbGUub3JnIn0.ZGVhZGJlZWZk_ZWFkYmVl-g",
+		"a GitHub token":   "ghs_16C7e42Ffj2c6912E77fj10c838347Ae178B4a",
+		"a password":       `p!"#$%&'()*+,-./:;<=>?@[\]^_{|}~` + "`x",
+		"beyond ASCII":     "pässwörd-mît-ÜmläutÿÞ¿ fj",
+		"in other letters": "密码-pässwörd",
+	} {
+		secrets := hidden(secret)
+		for how, encode := range map[string]func(string) string{
+			"named": asNamed, "named otherwise": asOtherNamed, "named, in JSON": chain(asNamed, asGoJSON), "named twice": chain(asNamed, html.EscapeString),
+			"misread": misread, "misread, in JSON": chain(misread, every(`\u%04x`, units)),
+			"misread, in HTML": chain(misread, asNamed), "Latin-1": inLatin, "Latin-1, percent": chain(inLatin, keep("@*_+-./", "%%%02X")),
+		} {
+			text := encode(secret)
+			hides(t, secrets, fmt.Sprintf("%s, %s", kind, how), secret, coded{text, 0, len(text)}, []int{0, len(text) / 2, len(text) + 5})
+		}
+	}
+}
