@@ -1,5 +1,10 @@
 package injector
 
+import (
+	"strings"
+	"unicode/utf8"
+)
+
 // latinNames are the names in HTML of the characters from U+00A0 on.
 var latinNames = [...]string{
 	"nbsp;", "iexcl;", "cent;", "pound;", "curren;", "yen;", "brvbar;", "sect;", "uml;", "copy;", "ordf;", "laquo;", "not;", "shy;", "reg;", "macr;",
@@ -105,4 +110,24 @@ func otherName(r rune, rest []byte) string {
 		}
 	}
 	return ""
+}
+
+// allNamed returns text with all that has a name in HTML 5 by its name, as PHP writes it.
+func allNamed(text string) string {
+	var b strings.Builder
+	for i := 0; i < len(text); {
+		r, n := utf8.DecodeRuneInString(text[i:])
+		entity := name(r)
+		if strings.HasPrefix(text[i:], "fj") {
+			entity, n = "fjlig;", len("fj")
+		}
+		if entity != "" {
+			b.WriteByte('&')
+			b.WriteString(entity)
+		} else {
+			b.WriteString(text[i : i+n])
+		}
+		i += n
+	}
+	return b.String()
 }

@@ -175,8 +175,9 @@ func (s *Secrets) compiled() *matcher {
 // as they do twice, where they change it. What these encoders leave behind of it is
 // garbage.
 func escapedWhole(text []byte) [][]byte {
+	named := []byte(allNamed(string(text)))
 	if !slices.ContainsFunc(text, func(c byte) bool { return !isAlphanumeric(c) && !bytes.ContainsRune([]byte("-_.~"), rune(c)) }) {
-		return nil
+		return [][]byte{named}
 	}
 	page, query := html.EscapeString(string(text)), url.QueryEscape(string(text))
 	once := append(asJSONs(string(text)), page, strings.NewReplacer("&#34;", "&quot;", "&#39;", "&#x27;").Replace(page),
@@ -185,11 +186,11 @@ func escapedWhole(text []byte) [][]byte {
 	for _, text := range once[:len(once)-1] {
 		all = append(all, asJSONs(text)...)
 	}
-	texts := make([][]byte, len(all))
+	texts := make([][]byte, len(all), len(all)+1)
 	for i, text := range all {
 		texts[i] = []byte(text)
 	}
-	return texts
+	return append(texts, named)
 }
 
 // asJSONs returns text as encoders of JSON write it within a string: no more than they
