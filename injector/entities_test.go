@@ -85,3 +85,20 @@ func TestScrubNamesInHTMLAndOtherCharsets(t *testing.T) {
 		}
 	}
 }
+
+// A key in hex is the same in either case: databases write UUIDs in capitals.
+func TestScrubAKeyInHexInEitherCase(t *testing.T) {
+	t.Parallel()
+	for _, secret := range []string{"3f2504e0-4f89-11d3-9a0c-0305e82c3301", "9F86D081884C7D659A2FEAA0C55AD015", "deadbeefcafe0001"} {
+		for how, encode := range map[string]func(string) string{
+			"upper": strings.ToUpper, "lower": strings.ToLower, "upper in a URL": chain(strings.ToUpper, strings.NewReplacer("-", "%2D").Replace), "mixed": func(s string) string { return strings.ToUpper(s[:9]) + strings.ToLower(s[9:]) },
+		} {
+			text := encode(secret)
+			hides(t, hidden(secret), how, secret, coded{text, 0, len(text)}, []int{0, len(text) / 2, len(text) + 5})
+		}
+	}
+	const mixed = "3f2504e0-4f89-11d3-9a0c-0305e82c330x"
+	if got := scrubbed(hidden(mixed).NewScrubber(), strings.ToUpper(mixed)); got != strings.ToUpper(mixed) {
+		t.Errorf("of what is no hex: got %q", got)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"sync/atomic"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -97,6 +98,8 @@ type alphabet uint8
 const (
 	// plain is the secret itself. Each character may be escaped.
 	plain alphabet = iota
+	// caseless is plain for a secret of hex, as a UUID is, whose letters may be in either case.
+	caseless
 	// either is an encoding whose letters may be in either case.
 	either
 	// sixtyFour is base64, in which the URL's alphabet has - and _ for + and /.
@@ -141,7 +144,7 @@ func appendForms(forms []form, secret []byte, b bounds) []form {
 		addWithin(b.in(secret, utf8.RuneCount), latinOf(secret), plain)
 		addWithin(b.in(secret, lenAsLatin), asLatinOf(secret), plain)
 	}
-	add(secret, plain) // last: it is overwritten where another part of the credential is the same
+	add(secret, plainOf(secret)) // last: it is overwritten where another part of the credential is the same
 	return forms
 }
 
@@ -174,6 +177,14 @@ func utf16Of(secret []byte) []byte {
 	clear(runes)
 	clear(units)
 	return bytes.Trim(b, "\x00")
+}
+
+// plainOf returns the alphabet of a secret as it is.
+func plainOf(secret []byte) alphabet {
+	if slices.ContainsFunc(secret, func(c byte) bool { return !isHex(c) && c != '-' }) {
+		return plain
+	}
+	return caseless
 }
 
 // latinOf returns secret in Latin-1, or nil where that does not have all of it.
@@ -213,10 +224,10 @@ func lenAsLatin(text []byte) int {
 }
 
 // breaks reports whether lines may be broken anywhere in the form.
-func (f *form) breaks() bool { return f.alphabet != plain }
+func (f *form) breaks() bool { return f.alphabet > caseless }
 
 // escapes reports whether some encoder escapes c in this form.
-func (f *form) escapes(c byte) bool { return f.alphabet == plain || !isAlphanumeric(c) }
+func (f *form) escapes(c byte) bool { return f.alphabet <= caseless || !isAlphanumeric(c) }
 
 // twin returns the byte that stands for the same as c in this form, or c.
 func (f *form) twin(c byte) byte {
@@ -227,7 +238,7 @@ func (f *form) twin(c byte) byte {
 		return '-'
 	case f.alphabet == sixtyFour && c == '/':
 		return '_'
-	case (f.alphabet == either || f.alphabet == thirtyTwo) && isAlphanumeric(c) && c > '9':
+	case (f.alphabet == caseless || f.alphabet == either || f.alphabet == thirtyTwo) && isAlphanumeric(c) && c > '9':
 		return c ^ 0x20
 	}
 	return c

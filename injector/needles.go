@@ -126,7 +126,7 @@ func (s *Secrets) literals() [][]byte {
 	}
 	for i := range m.forms {
 		switch f := &m.forms[i]; f.alphabet {
-		case plain:
+		case plain, caseless:
 			add(f.text)
 			if !bytes.Contains(f.text, []byte{0}) { // UTF-16 has these
 				for _, escaped := range escapedWhole(f.text) {
