@@ -102,3 +102,13 @@ func TestScrubAKeyInHexInEitherCase(t *testing.T) {
 		t.Errorf("of what is no hex: got %q", got)
 	}
 }
+
+// What encoders write for bytes that are no character says nothing of a secret in Latin-1.
+func TestWhatIsNoCharacterIsNoSecret(t *testing.T) {
+	others := NewNeedles()
+	others.Add(hidden("äöüäöüäöüäöü"))
+	text := strings.Repeat(`\ufffd`, 12) + strings.Repeat("\ufffd", 12)
+	if got := scrubbed(others.NewScrubber(), text); got != text {
+		t.Errorf("got %q, want it as it came", got)
+	}
+}

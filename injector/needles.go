@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
 // minNeedle is the shortest text that is looked for on behalf of others.
@@ -128,7 +129,7 @@ func (s *Secrets) literals() [][]byte {
 		switch f := &m.forms[i]; f.alphabet {
 		case plain, caseless:
 			add(f.text)
-			if !bytes.Contains(f.text, []byte{0}) { // UTF-16 has these
+			if !bytes.Contains(f.text, []byte{0}) && utf8.Valid(f.text) { // UTF-16 has these; Latin-1 is no text to encoders
 				for _, escaped := range escapedWhole(f.text) {
 					addMade(escaped)
 				}
