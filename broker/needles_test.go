@@ -21,6 +21,7 @@ func writings() map[string]func(string) string {
 		"query":   url.QueryEscape,
 		"path":    url.PathEscape,
 		"html":    html.EscapeString,
+		"HTML 5":  asNamed().Replace,
 		"JSON":    func(s string) string { b, _ := json.Marshal(s); return string(b[1 : len(b)-1]) },
 		"all %":   func(s string) string { return eachByte(s, "%%%02x") },
 		`all \u`:  func(s string) string { return eachByte(s, `\u%04x`) },
@@ -37,6 +38,11 @@ func writings() map[string]func(string) string {
 		}
 	}
 	return m
+}
+
+// asNamed writes by its name in HTML 5 what has one, as PHP's htmlentities does.
+func asNamed() *strings.Replacer {
+	return strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", `"`, "&quot;", "+", "&plus;", "%", "&percnt;", ".", "&period;", "/", "&sol;", `\`, "&bsol;", "_", "&lowbar;")
 }
 
 func eachByte(s, format string) string {

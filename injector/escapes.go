@@ -36,6 +36,8 @@ func (f *form) spelling(b []byte, p place, s step) []byte {
 		return append(strconv.AppendInt(b, int64(r), 16), ';')
 	case s == asName:
 		return append(b, name(r)...)
+	case s == asOther && p.want == own:
+		return append(b, otherName(r, f.text[p.pos:])...)
 	}
 	return b
 }
@@ -107,27 +109,4 @@ func short(b []byte, r rune, run uint8) []byte {
 		return b
 	}
 	return append(b, byte(r))
-}
-
-// name returns the name of r in HTML.
-func name(r rune) string {
-	switch r {
-	case '&':
-		return "amp;"
-	case '<':
-		return "lt;"
-	case '>':
-		return "gt;"
-	case '"':
-		return "quot;"
-	case '\'':
-		return "apos;"
-	case '/':
-		return "sol;"
-	case '+':
-		return "plus;"
-	case '=':
-		return "equals;"
-	}
-	return ""
 }

@@ -5,8 +5,10 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"encoding/hex"
+	"slices"
 	"sync/atomic"
 	"unicode/utf16"
+	"unicode/utf8"
 
 	"mintmark/providers"
 )
@@ -96,6 +98,8 @@ type alphabet uint8
 const (
 	// plain is the secret itself. Each character may be escaped.
 	plain alphabet = iota
+	// caseless is plain for a secret of hex, as a UUID is, whose letters may be in either case.
+	caseless
 	// either is an encoding whose letters may be in either case.
 	either
 	// sixtyFour is base64, in which the URL's alphabet has - and _ for + and /.
@@ -112,11 +116,11 @@ type form struct {
 	close    int // see closeAt
 }
 
-// appendForms adds the forms of one secret: as it is, in UTF-16, in hex, and in
-// base64 and base32 at each alignment.
+// appendForms adds the forms of one secret: as it is, in UTF-16, in hex, in base64 and
+// base32 at each alignment, and in Latin-1.
 func appendForms(forms []form, secret []byte, b bounds) []form {
 	length := len(secret)
-	add := func(text []byte, a alphabet) {
+	addWithin := func(within bounds, text []byte, a alphabet) {
 		has := len(text) < minSecret
 		for _, f := range forms {
 			has = has || f.alphabet == a && bytes.Equal(f.text, text)
@@ -125,8 +129,9 @@ func appendForms(forms []form, secret []byte, b bounds) []form {
 			clear(text)
 			return
 		}
-		forms = append(forms, form{text, a, b.of(len(text), length), b.near(len(text), secret)})
+		forms = append(forms, form{text, a, within, b.near(len(text), secret)})
 	}
+	add := func(text []byte, a alphabet) { addWithin(b.of(len(text), length), text, a) }
 	add(utf16Of(secret), plain)
 	add(hex.AppendEncode(nil, secret), either)
 	for offset := range 3 {
@@ -135,7 +140,11 @@ func appendForms(forms []form, secret []byte, b bounds) []form {
 	for offset := range 5 {
 		add(aligned(base32.StdEncoding.AppendEncode, 5, secret, offset), thirtyTwo)
 	}
-	add(secret, plain) // last: it is overwritten where another part of the credential is the same
+	if bytes.ContainsFunc(secret, func(r rune) bool { return r >= utf8.RuneSelf }) {
+		addWithin(b.in(secret, utf8.RuneCount), latinOf(secret), plain)
+		addWithin(b.in(secret, lenAsLatin), asLatinOf(secret), plain)
+	}
+	add(secret, plainOf(secret)) // last: it is overwritten where another part of the credential is the same
 	return forms
 }
 
@@ -170,11 +179,55 @@ func utf16Of(secret []byte) []byte {
 	return bytes.Trim(b, "\x00")
 }
 
+// plainOf returns the alphabet of a secret as it is.
+func plainOf(secret []byte) alphabet {
+	if slices.ContainsFunc(secret, func(c byte) bool { return !isHex(c) && c != '-' }) {
+		return plain
+	}
+	return caseless
+}
+
+// latinOf returns secret in Latin-1, or nil where that does not have all of it.
+func latinOf(secret []byte) []byte {
+	b := make([]byte, 0, len(secret))
+	for i := 0; i < len(secret); {
+		r, n := utf8.DecodeRune(secret[i:])
+		if r > 0xff {
+			clear(b)
+			return nil
+		}
+		b = append(b, byte(r))
+		i += n
+	}
+	return b
+}
+
+// asLatinOf returns what a server makes of secret that takes each byte of a header for a
+// character of Latin-1, as Node, WSGI and servlets do, where it repeats that in UTF-8.
+func asLatinOf(secret []byte) []byte {
+	b := make([]byte, 0, lenAsLatin(secret))
+	for _, c := range secret {
+		b = utf8.AppendRune(b, rune(c))
+	}
+	return b
+}
+
+// lenAsLatin returns the length of what asLatinOf does.
+func lenAsLatin(text []byte) int {
+	n := len(text)
+	for _, c := range text {
+		if c >= utf8.RuneSelf {
+			n++
+		}
+	}
+	return n
+}
+
 // breaks reports whether lines may be broken anywhere in the form.
-func (f *form) breaks() bool { return f.alphabet != plain }
+func (f *form) breaks() bool { return f.alphabet > caseless }
 
 // escapes reports whether some encoder escapes c in this form.
-func (f *form) escapes(c byte) bool { return f.alphabet == plain || !isAlphanumeric(c) }
+func (f *form) escapes(c byte) bool { return f.alphabet <= caseless || !isAlphanumeric(c) }
 
 // twin returns the byte that stands for the same as c in this form, or c.
 func (f *form) twin(c byte) byte {
@@ -185,7 +238,7 @@ func (f *form) twin(c byte) byte {
 		return '-'
 	case f.alphabet == sixtyFour && c == '/':
 		return '_'
-	case (f.alphabet == either || f.alphabet == thirtyTwo) && isAlphanumeric(c) && c > '9':
+	case (f.alphabet == caseless || f.alphabet == either || f.alphabet == thirtyTwo) && isAlphanumeric(c) && c > '9':
 		return c ^ 0x20
 	}
 	return c

@@ -68,12 +68,12 @@ func isAuthority(name string) bool {
 	switch joined(name) {
 	case "accesstoken", "apitoken", "authtoken", "bearertoken", "idtoken", "jobtoken", "personalaccesstoken", "privatetoken", "refreshtoken",
 		"sessiontoken", "token", "usertoken", "xaccesstoken", "xapitoken", "xauthtoken", "jwt", "bearer", "pat", "ticket",
-		"cftoken", "oauthtoken", "securitytoken",
+		"cftoken", "oauthtoken", "securitytoken", "apptoken", "circletoken", "feedtoken", "rsstoken", "wstoken",
 		"accesskey", "apikey", "appkey", "applicationkey", "authkey", "awsaccesskeyid", "consumerkey", "hapikey", "key",
-		"oauthconsumerkey", "ossaccesskeyid", "privatekey", "secretkey", "sessionkey", "subscriptionkey", "xapikey", "googleaccessid",
+		"oauthconsumerkey", "ossaccesskeyid", "privatekey", "secretkey", "servicekey", "sessionkey", "subscriptionkey", "userkey", "xapikey", "googleaccessid",
 		"accesskeysecret", "apisecret", "appsecret", "consumersecret", "secretaccesskey",
 		"auth", "authorization", "credential", "credentials", "apisig", "authsignature", "hmac", "oauthsignature", "sig", "signature",
-		"clientassertion", "clientsecret", "secret", "jpassword", "ospassword", "pass", "passphrase", "passwd", "password", "pwd",
+		"usercredentials", "clientassertion", "clientsecret", "secret", "apipassword", "jpassword", "ospassword", "pass", "passphrase", "passwd", "password", "pwd",
 		"jsessionid", "phpsessid", "session", "sessionid":
 		return true
 	}

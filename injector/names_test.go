@@ -55,6 +55,7 @@ func TestNoParameterOfAuthorityPasses(t *testing.T) {
 		"api_secret", "app_secret", "consumer_key", "consumer_secret", "OSSAccessKeyId", "access_key_secret", "secret_access_key", "security_token", "session_key",
 		"X-Plex-Token", "x_emby_token", "x-oss-signature", "x-oss-credential", "X-Cos-Security-Token", "X-Functions-Key", "q-signature",
 		"os_password", "j_password", "CFTOKEN", "auth_signature", "api_sig",
+		"circle-token", "user_key", "user_credentials", "wstoken", "serviceKey", "feed_token", "rss_token", "app_token", "api_password",
 	} {
 		query, stripped, ok := StripQuery("a=1&"+url.QueryEscape(name)+"=x&b=2", nil)
 		if !ok || query != "a=1&b=2" || len(stripped) != 1 {

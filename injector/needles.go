@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"unicode/utf8"
 )
 
 // minNeedle is the shortest text that is looked for on behalf of others.
@@ -126,9 +127,9 @@ func (s *Secrets) literals() [][]byte {
 	}
 	for i := range m.forms {
 		switch f := &m.forms[i]; f.alphabet {
-		case plain:
+		case plain, caseless:
 			add(f.text)
-			if !bytes.Contains(f.text, []byte{0}) { // UTF-16 has these
+			if !bytes.Contains(f.text, []byte{0}) && utf8.Valid(f.text) { // UTF-16 has these; Latin-1 is no text to encoders
 				for _, escaped := range escapedWhole(f.text) {
 					addMade(escaped)
 				}
@@ -175,8 +176,9 @@ func (s *Secrets) compiled() *matcher {
 // as they do twice, where they change it. What these encoders leave behind of it is
 // garbage.
 func escapedWhole(text []byte) [][]byte {
+	named := []byte(allNamed(string(text)))
 	if !slices.ContainsFunc(text, func(c byte) bool { return !isAlphanumeric(c) && !bytes.ContainsRune([]byte("-_.~"), rune(c)) }) {
-		return nil
+		return [][]byte{named}
 	}
 	page, query := html.EscapeString(string(text)), url.QueryEscape(string(text))
 	once := append(asJSONs(string(text)), page, strings.NewReplacer("&#34;", "&quot;", "&#39;", "&#x27;").Replace(page),
@@ -185,11 +187,11 @@ func escapedWhole(text []byte) [][]byte {
 	for _, text := range once[:len(once)-1] {
 		all = append(all, asJSONs(text)...)
 	}
-	texts := make([][]byte, len(all))
+	texts := make([][]byte, len(all), len(all)+1)
 	for i, text := range all {
 		texts[i] = []byte(text)
 	}
-	return texts
+	return append(texts, named)
 }
 
 // asJSONs returns text as encoders of JSON write it within a string: no more than they

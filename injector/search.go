@@ -1,6 +1,9 @@
 package injector
 
-import "math/bits"
+import (
+	"math/bits"
+	"slices"
+)
 
 // search follows the secrets of one *Secrets through an answer, with all readings of it
 // at once: where one may be under way, and where one was found.
@@ -156,12 +159,13 @@ func (s *search) follow(r reading, now int64) (on bool) {
 }
 
 // hit notes a secret. One that can end in two places, as when its last
-// character is the first of its own escape, is one hit.
+// character is the first of its own escape, is one hit, and so is one that is read as two
+// forms: \xc3\xa4 is what a server read in UTF-8, and in Latin-1.
 func (s *search) hit(r reading, to int64) {
 	if s.last == nil {
 		s.last = make([]int64, len(s.matcher.forms))
 	}
-	if s.last[r.place.form] != r.start+1 {
+	if !slices.Contains(s.last, r.start+1) {
 		s.count(&r)
 		s.last[r.place.form] = r.start + 1
 	}

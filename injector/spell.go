@@ -55,6 +55,7 @@ const (
 	asEquals  // =2F
 	eqEq      // =3D
 	asName    // &quot;
+	asOther   // &lsqb; which is &lbrack; too
 	ampAmp    // &amp; escaped twice
 	asDecimal // &#47;
 	asHex     // &#x2F;
@@ -227,6 +228,11 @@ func (f *form) land(p place, s step) place {
 	case pctBs, bsBs, bsByte:
 		to.at, to.read = backslash, 1
 	case asByte, asPercent, asEquals:
+		return f.after(p, 1)
+	case asOther:
+		if f.text[p.pos] == 'f' {
+			return f.after(p, len("fj"))
+		}
 		return f.after(p, 1)
 	default:
 		r := f.char(p)
