@@ -78,7 +78,11 @@ func (p *Pool) incur(d *debt) {
 // is logged out of after the last of it.
 func (p *Pool) payAfter(leases, logins []*debt) {
 	for _, d := range slices.Concat(leases, logins) {
-		p.owesLate(d, func() { p.logOutAfter(d.reg) })
+		p.logins.need(d.reg, 1)
+		p.owesLate(d, func() {
+			p.logins.need(d.reg, -1)
+			p.logOutAfter(d.reg)
+		})
 	}
 	p.after.adopt(leases, logins)
 }
@@ -87,13 +91,11 @@ func (p *Pool) payAfter(leases, logins []*debt) {
 // that has ended is asked nothing any more. Once d is paid, it calls then.
 func (p *Pool) owesLate(d *debt, then func()) {
 	p.countLate(1)
-	p.logins.need(d.reg, 1)
 	settle := d.paid
 	d.paid = func() {
 		if settle != nil {
 			settle()
 		}
-		p.logins.need(d.reg, -1)
 		then()
 		p.countLate(-1)
 	}

@@ -103,7 +103,8 @@ func (p *Pool) logOut(last bool) {
 }
 
 // logOutAfter has the logins of reg ended that were reported when the Pool had ended, unless
-// they are needed yet.
+// they are needed yet. It is called by whatever may have logged in so late, as what ignores
+// its context does.
 func (p *Pool) logOutAfter(reg *registration) {
 	if p.ctx.Err() == nil {
 		return

@@ -168,6 +168,7 @@ func (p *Pool) mint(t ticket) (Credential, error) {
 	answers := make(chan answer)
 	start := p.clock()
 	p.work.Go(func() { // so that Close waits a little for what comes late
+		defer p.logOutAfter(t.reg)
 		c, err := p.ask(brief, t)
 		select {
 		case answers <- answer{c, err}:
@@ -214,7 +215,6 @@ func (p *Pool) ask(ctx context.Context, t ticket) (c Credential, err error) {
 // and an error that nobody classified may hold anything, so that only its type
 // is kept.
 func (p *Pool) consult(ctx context.Context, reg *registration, what string, call func() error) (err error) {
-	defer p.logOutAfter(reg) // it may have logged in when the Pool had ended
 	defer func() {
 		if v := recover(); v != nil {
 			p.logger.LogAttrs(ctx, slog.LevelError, "provider panicked", slog.String("provider", reg.name), slog.String("stack", string(debug.Stack())))
