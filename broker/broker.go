@@ -233,6 +233,7 @@ func (b *Broker) close(ctx context.Context) error {
 	if snap := b.current.Load(); snap != nil {
 		b.settle(ctx, snap.calls.Wait)
 		b.settle(ctx, b.retiring.Wait)
+		b.siblings.Close(ctx) // of bundles that were replaced too, whatever their calls and systems take
 		snap.retire(ctx, nil)
 	}
 	if b.trust != nil {

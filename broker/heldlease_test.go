@@ -219,3 +219,56 @@ func (w *world) wantContinue(from *bufio.Reader) {
 		w.t.Fatalf("got %q, %v; want the end of the interim answer", line, err)
 	}
 }
+
+// slow is a system that takes its time to end something.
+type slow struct {
+	frail
+	begun, free chan struct{}
+}
+
+// Revoke implements providers.Revoker.
+func (s *slow) Revoke(ctx context.Context, _ providers.Held) error {
+	close(s.begun)
+	select {
+	case <-s.free:
+		return nil
+	case <-ctx.Done():
+		return fault.New("revoke", fault.Unavailable, "cut short")
+	}
+}
+
+// A broker that stops waits for what a bundle that was just replaced has revoked.
+func TestStoppingWaitsForTheLeasesOfAReplacedBundle(t *testing.T) {
+	t.Parallel()
+	p := &slow{begun: make(chan struct{}), free: make(chan struct{})}
+	w := open(t, func(s *setup) {
+		s.Minted = map[string]providers.Provider{"slow": p}
+		s.Settling = 10 * time.Millisecond
+	})
+	atVault := fmt.Sprintf(`{kind: vault, address: "http://%s", auth: {token: "file:vault-token"}, database: {role: orders}}`, w.issuer.address)
+	change := func(from, to string) {
+		t.Helper()
+		if err := w.change("mintmark.yaml", from, to); err != nil {
+			t.Fatal(err)
+		}
+	}
+	change("user: "+atVault, "user: {kind: slow}")
+	w.wantOK(w.call(to("/mcp/database")), okAnswer)
+	change("user: {kind: slow}", "user: "+atVault)
+	recv(t, "the revocation", p.begun)
+	closed := make(chan error, 1)
+	go func() { closed <- w.stop() }()
+	select {
+	case err := <-closed:
+		t.Error("Close returned while a lease is being revoked")
+		closed <- err
+	case <-time.After(300 * time.Millisecond):
+	}
+	close(p.free)
+	if err := recv(t, "the end of the broker", closed); err != nil {
+		t.Errorf("Close: %v", err)
+	}
+	if n := w.events("revoke"); n != 1 {
+		t.Errorf("got %d revocations on record, want the one", n)
+	}
+}

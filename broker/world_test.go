@@ -95,6 +95,7 @@ type setup struct {
 	RestFor     time.Duration                 // of a lease whose agent ended a session
 	Minted      map[string]providers.Provider // by kind, without settings
 	InputTime   time.Duration
+	Settling    time.Duration // of calls that were cut; 0: patience
 }
 
 // open returns a world that ends with the test. At its end the log must verify
@@ -301,7 +302,7 @@ func (w *world) openBroker(s setup) {
 		logger = nil
 	}
 	o := broker.Options{Bundle: bd, Kinds: w.kinds(), Logger: logger, Clock: s.Clock}
-	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithRestFor(s.RestFor).WithSettling(patience).WithInputTime(s.InputTime))
+	w.broker, err = broker.Open(w.t.Context(), o.WithMintTimeout(s.MintTimeout).WithRestFor(s.RestFor).WithSettling(cmp.Or(s.Settling, patience)).WithInputTime(s.InputTime))
 	if err != nil {
 		w.t.Fatal(err)
 	}

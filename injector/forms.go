@@ -196,7 +196,7 @@ func latinOf(secret []byte) []byte {
 			clear(b)
 			return nil
 		}
-		b = append(b, byte(r))
+		b = append(b, byte(r)) //nolint:gosec // not above 0xff
 		i += n
 	}
 	return b

@@ -35,10 +35,10 @@ func (p *Pool) shut(ctx context.Context) error {
 		p.end(l)
 	}
 	if p.debts.finish(ctx) { // a lease is revoked under a login, so these end last
-		p.logOut()
+		p.logOut(false)
 	}
 	p.tellUnknown(p.debts.close(ctx))
-	p.logOut() // what is left of them is for whoever comes next
+	p.logOut(true) // what is left of them is for whoever comes next
 	left := p.debts.unpaid(p.clock())
 	p.siblings.remove(&p.ledger)
 	p.closing.Lock()

@@ -57,12 +57,21 @@ func (q *debts) add(d *debt) {
 func (q *debts) take(d *debt) bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	delete(q.waiting, d)
 	if q.closed {
 		return false
 	}
 	q.enqueue(d)
 	return true
+}
+
+// wake has d paid that waited for it, unless finish has done so meanwhile.
+func (q *debts) wake(d *debt) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, waits := q.waiting[d]; waits {
+		delete(q.waiting, d)
+		q.enqueue(d)
+	}
 }
 
 // adopt takes on what another process left: its leases, then its logins, each
@@ -147,7 +156,7 @@ func (q *debts) postpone(d *debt) {
 		return
 	}
 	d.pause = min(max(firstRound, 2*d.pause), longRound)
-	q.waiting[d] = time.AfterFunc(d.pause, func() { q.add(d) })
+	q.waiting[d] = time.AfterFunc(d.pause, func() { q.wake(d) })
 }
 
 // giveUp notes that nobody tries d.

@@ -11,10 +11,9 @@ func (q *debts) finish(ctx context.Context) bool {
 	q.mu.Lock()
 	q.last = true
 	for d, timer := range q.waiting {
-		if timer.Stop() { // or it adds d itself
-			delete(q.waiting, d)
-			q.enqueue(d)
-		}
+		timer.Stop()
+		delete(q.waiting, d) // so that a timer which has fired does nothing: see wake
+		q.enqueue(d)
 	}
 	q.mu.Unlock()
 	return q.wait(ctx)

@@ -33,3 +33,13 @@ func (s *Siblings) Count() int { return len(s.ledgers) }
 
 // OpenSecret returns what s hides, or "" once it is wiped.
 func OpenSecret(s Secret) string { return open(s) }
+
+// Expire has the timers of what is to be revoked again expire, and what they set off come
+// late, as where other goroutines run first.
+func (p *Pool) Expire() {
+	p.debts.mu.Lock()
+	defer p.debts.mu.Unlock()
+	for _, timer := range p.debts.waiting {
+		timer.Stop()
+	}
+}

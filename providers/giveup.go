@@ -45,7 +45,7 @@ func (p *Pool) heldOrLeft(t ticket) *lease {
 
 func (p *Pool) letGo(l *lease) {
 	if !p.givenUp.admits(l.key, p.clock()) {
-		p.rest(l)
+		p.restAll(l.ticket)
 		return
 	}
 	l.givenUp.Store(true)

@@ -2,6 +2,7 @@ package providers_test
 
 import (
 	"context"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -174,6 +175,36 @@ func TestWhatIsGivenOutAgainWhileItIsRevokedEnds(t *testing.T) {
 		r.Stop(t)
 		if got := r.Events(t); got != "mint mint revoke revoke mint revoke" {
 			t.Errorf("got events %q", got)
+		}
+	})
+}
+
+// What is to take the place of a credential that rests, as its agent gave up too many, rests too.
+func TestWhatRestsAsTooManyWereGivenUpHasASuccessorThatRests(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var slow atomic.Bool
+		p := &scripted{mint: func(_ context.Context, n int, _ providers.Request) (providers.Credential, error) {
+			if slow.Load() {
+				<-time.After(2 * time.Second)
+				return token(n, time.Hour), nil
+			}
+			return token(n, 12*time.Second), nil
+		}}
+		r := newRig(t, map[string]providers.Entry{"db": {Provider: p, PerAgent: true}})
+		defer r.Stop(t)
+		agent := providertest.Agent(t, "spiffe://a.test/a")
+		for range 8 { // as many as may be at once
+			r.Must(t, agent)
+			r.GiveUp("db", agent)
+		}
+		r.Must(t, agent)
+		slow.Store(true)
+		pass(9 * time.Second) // the successor is being made
+		r.GiveUp("db", agent)
+		pass(time.Minute)
+		mints, revoked := p.count()
+		if mints != 10 || revoked != mints {
+			t.Errorf("got %d of %d revoked after a minute, want all", revoked, mints)
 		}
 	})
 }

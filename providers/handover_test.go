@@ -77,3 +77,32 @@ func TestWhatTheNextProviderCanEndIsEndedByIt(t *testing.T) {
 		r.Finish(t)
 	})
 }
+
+// Also what was about to be tried again as Close came.
+func TestWhatIsDueAsCloseComesIsTriedAndHandedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, next := lasting(time.Hour), lasting(time.Hour)
+		var asked atomic.Int64
+		p.onRevoke = func(context.Context, providers.Held) error {
+			asked.Add(1)
+			return fault.New("revoke", fault.Unavailable, "down")
+		}
+		r := one(t, p)
+		c, _ := lease(t, r)
+		r.Drop(t.Context(), c.ID())
+		pass(5 * time.Second)
+		before := asked.Load()
+		r.Expire()
+		if err := r.Close(t.Context()); err == nil || asked.Load() == before {
+			t.Errorf("close: got %v after %d attempts, want a last round", err, asked.Load()-before)
+		}
+		second := one(t, next)
+		r.HandOver(t.Context(), second.Pool)
+		synctest.Wait()
+		if !next.hasRevoked("lease-1") {
+			t.Error("got it revoked by nobody")
+		}
+		second.Stop(t)
+		r.Finish(t)
+	})
+}

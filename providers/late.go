@@ -3,6 +3,7 @@ package providers
 import (
 	"errors"
 	"log/slog"
+	"slices"
 	"time"
 
 	"mintmark/broker/audit"
@@ -65,15 +66,6 @@ func (p *Pool) logUnrecorded(r *audit.Record, err error) {
 		slog.String("lease", r.Lease), slog.Any("error", err))
 }
 
-// owesLate counts what is paid after the queue was closed, for Close and beside it: a
-// Pool that has ended is asked nothing any more.
-func (p *Pool) owesLate(n int64) {
-	p.debts.late.Add(n)
-	if p.late != nil {
-		p.late.Add(n)
-	}
-}
-
 // incur has d paid, whatever becomes of p.
 func (p *Pool) incur(d *debt) {
 	if !p.debts.take(d) {
@@ -82,19 +74,36 @@ func (p *Pool) incur(d *debt) {
 }
 
 // payAfter has paid what came, or was left, when the queue was closed. It goes on for as long
-// as that matters, or the process lasts; PoolOptions.Late counts it.
+// as that matters, or the process lasts; PoolOptions.Late counts it. What takes a login then
+// is logged out of after the last of it.
 func (p *Pool) payAfter(leases, logins []*debt) {
-	for _, all := range [][]*debt{leases, logins} {
-		for _, d := range all {
-			p.owesLate(1)
-			settle := d.paid
-			d.paid = func() {
-				if settle != nil {
-					settle()
-				}
-				p.owesLate(-1)
-			}
-		}
+	for _, d := range slices.Concat(leases, logins) {
+		p.logins.need(d.reg, 1)
+		p.owesLate(d, func() {
+			p.logins.need(d.reg, -1)
+			p.logOutAfter(d.reg)
+		})
 	}
 	p.after.adopt(leases, logins)
+}
+
+// owesLate counts d, which is paid after the queue was closed, for Close and beside it: a Pool
+// that has ended is asked nothing any more. Once d is paid, it calls then.
+func (p *Pool) owesLate(d *debt, then func()) {
+	p.countLate(1)
+	settle := d.paid
+	d.paid = func() {
+		if settle != nil {
+			settle()
+		}
+		then()
+		p.countLate(-1)
+	}
+}
+
+func (p *Pool) countLate(n int64) {
+	p.debts.late.Add(n)
+	if p.late != nil {
+		p.late.Add(n)
+	}
 }

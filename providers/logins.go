@@ -40,8 +40,19 @@ type login struct {
 
 // logins are all of a Pool's, oldest first.
 type logins struct {
-	mu  sync.Mutex
-	all []login
+	mu     sync.Mutex
+	all    []login
+	closed bool                  // the Pool has ended, and looks for none any more
+	needed map[*registration]int // by what is paid after that
+}
+
+func (l *logins) need(reg *registration, n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.needed == nil {
+		l.needed = make(map[*registration]int)
+	}
+	l.needed[reg] += n
 }
 
 // listen has reg's logins reported to the Pool.
@@ -79,14 +90,51 @@ func (p *Pool) loggedIn(reg *registration, handle string, end time.Time) error {
 	return p.record(&r)
 }
 
-// logOut has every login ended, in no order: each is ended by itself.
-func (p *Pool) logOut() {
+// logOut has every login ended, in no order: each is ended by itself. The last time is when
+// the Pool has ended.
+func (p *Pool) logOut(last bool) {
 	p.logins.mu.Lock()
 	defer p.logins.mu.Unlock()
+	p.logins.closed = last
 	for _, l := range p.logins.all {
-		r := l.record
-		r.Event = eventLogout
-		p.debts.add(&debt{reg: l.reg, record: r, held: Held{Lease: r.Lease}, end: r.SystemEnd})
+		p.debts.add(l.debt())
 	}
 	p.logins.all = nil
+}
+
+// logOutAfter has the logins of reg ended that were reported when the Pool had ended, unless
+// they are needed yet. It is called by whatever may have logged in so late, as what ignores
+// its context does.
+func (p *Pool) logOutAfter(reg *registration) {
+	if p.ctx.Err() == nil {
+		return
+	}
+	for _, l := range p.logins.unneeded(reg) {
+		d := l.debt()
+		p.owesLate(d, func() {})
+		p.after.add(d)
+	}
+}
+
+// unneeded takes out the logins of reg, if the Pool has ended and nothing needs them.
+func (l *logins) unneeded(reg *registration) (taken []login) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.closed || l.needed[reg] > 0 {
+		return nil
+	}
+	l.all = slices.DeleteFunc(l.all, func(l login) bool {
+		if l.reg == reg {
+			taken = append(taken, l)
+		}
+		return l.reg == reg
+	})
+	return taken
+}
+
+// debt is what the end of l owes to its system.
+func (l login) debt() *debt {
+	r := l.record
+	r.Event = eventLogout
+	return &debt{reg: l.reg, record: r, held: Held{Lease: r.Lease}, end: r.SystemEnd}
 }

@@ -168,6 +168,7 @@ func (p *Pool) mint(t ticket) (Credential, error) {
 	answers := make(chan answer)
 	start := p.clock()
 	p.work.Go(func() { // so that Close waits a little for what comes late
+		defer p.logOutAfter(t.reg)
 		c, err := p.ask(brief, t)
 		select {
 		case answers <- answer{c, err}:

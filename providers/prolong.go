@@ -111,6 +111,7 @@ func (p *Pool) renewal(l *lease) (Terms, error) {
 	}
 	answers := make(chan answer, 1)
 	go func() {
+		defer p.logOutAfter(l.reg)
 		var a answer
 		a.err = p.consult(brief, l.reg, "renew", func() (err error) {
 			a.terms, err = l.reg.renewer.Renew(brief, l.held())

@@ -7,10 +7,13 @@ import "time"
 // the agent uses it for RestFor. So a session that goes on beside it is not disturbed,
 // and one that was left behind keeps nothing. A credential that agents share stays.
 func (p *Pool) Rest(provider string, req Request) {
-	t, ok := p.own(provider, req)
-	if !ok {
-		return
+	if t, ok := p.own(provider, req); ok {
+		p.restAll(t)
 	}
+}
+
+// restAll has the lease for t rest, and what is being minted for it.
+func (p *Pool) restAll(t ticket) {
 	p.mu.Lock()
 	l := p.held(t)
 	if f := p.flights[t.key]; f != nil { // what comes of it rests too

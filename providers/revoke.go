@@ -152,6 +152,7 @@ func (p *Pool) askEnd(ctx context.Context, d *debt) error {
 		if d.record.Event == eventLogout {
 			return d.reg.logins.Logout(ctx, d.held.Lease)
 		}
+		defer p.logOutAfter(d.reg) // a logout that takes a login would never be the last
 		return d.reg.revoker.Revoke(ctx, d.held)
 	})
 }

@@ -1,6 +1,7 @@
 package providers
 
 import (
+	"context"
 	"sync"
 
 	"mintmark/broker/audit"
@@ -32,6 +33,18 @@ func (s *Siblings) Owed() (n int) {
 		n += p.Owed()
 	}
 	return n
+}
+
+// Close closes all of them at once, and returns when that is done or ctx ends. One that is
+// being closed already is waited for.
+func (s *Siblings) Close(ctx context.Context) {
+	var closing sync.WaitGroup
+	s.mu.RLock()
+	for _, p := range s.ledgers {
+		closing.Go(func() { _ = p.Close(ctx) }) // it logs and records what it could not revoke
+	}
+	s.mu.RUnlock()
+	wait(ctx, &closing)
 }
 
 func (s *Siblings) remove(g *ledger) {

@@ -122,7 +122,7 @@ func TestTokenThatIsNotBound(t *testing.T) {
 
 func TestTokenThatIsBoundToTheKeyOfItsProof(t *testing.T) {
 	c := serve(t, func(w http.ResponseWriter, r *http.Request) {
-		proof, err := jose.ParseSigned(r.Header.Get(dpop.Header), []jose.SignatureAlgorithm{jose.ES256})
+		proof, err := jose.ParseSignedCompact(r.Header.Get(dpop.Header), []jose.SignatureAlgorithm{jose.ES256})
 		if err != nil {
 			t.Errorf("proof: %v", err)
 			return
