@@ -76,7 +76,7 @@ func Load(dir string, kinds Kinds) (*Bundle, error) {
 type Reading struct {
 	Bundle   *Bundle
 	Problems Problems
-	Decoded  bool // mintmark.yaml is YAML, so that Bundle.Config holds what of it could be read
+	Decoded  bool // mintmark.yaml is a mapping in YAML, so that Bundle.Config holds what of it could be read
 }
 
 // Read reads what Load does. The error says that the files could not be read at all.
