@@ -144,6 +144,9 @@ func readFiles(dir string) ([]byte, []PolicyFile, error) {
 		}
 		return nil, nil, fmt.Errorf("expected a directory with %s in it, got %s: %w", ConfigName, got, err)
 	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, nil, fmt.Errorf("%w: let the user who runs this read it and enter its directory", err)
+	}
 	if err != nil {
 		return nil, nil, err
 	}
