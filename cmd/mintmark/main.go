@@ -75,6 +75,7 @@ Then:         mintmark check DIR; mintmark serve --dir DIR`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return filled(cmd) },
 	}
 	below(root, serveCommand(), connectCommand(), demoCommand(), checkCommand(), policyCommand(), upstreamCommand(), providerCommand(), auditCommand(), versionCommand())
 	return root
@@ -113,6 +114,17 @@ func required(cmd *cobra.Command, flags ...string) {
 		}
 		return nil
 	}
+}
+
+// filled refuses a flag that was given an empty value, as an unset variable leaves it:
+// it would pass for one that was left out, and what it demands would not be demanded.
+func filled(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if err == nil && f.Value.String() == "" {
+			err = misused(cmd, "expected a value of --"+f.Name+", got an empty one: leave the flag out, or set what it is made of")
+		}
+	})
+	return err
 }
 
 // misused is an error of whoever wrote the command line.
