@@ -40,15 +40,19 @@ func (p *pair) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 func (p *pair) load() error {
 	info, err := os.Stat(p.cert)
 	if err != nil {
-		return fmt.Errorf("read the listener's certificate: %w", err)
+		return p.unread(err)
 	}
 	if p.current != nil && info.ModTime().Equal(p.read) {
 		return nil
 	}
 	loaded, err := tls.LoadX509KeyPair(p.cert, p.key)
 	if err != nil {
-		return fmt.Errorf("read the listener's certificate: %w", err)
+		return p.unread(err)
 	}
 	p.current, p.read = &loaded, info.ModTime()
 	return nil
+}
+
+func (p *pair) unread(err error) error {
+	return fmt.Errorf("read the listener's certificate: expected a certificate in %s and its key in %s, PEM files that the broker's user may read: %w: put them there, or name others as cert and key", p.cert, p.key, err)
 }

@@ -13,7 +13,11 @@ import (
 // those above it that there are not. When it returns, a loss of power can't take them
 // away any more, and so not what is written and synced in them.
 func MakeDirectory(dir string) error {
-	if err := makeDirectory(filepath.Clean(dir), syncDirectory); err != nil {
+	err := makeDirectory(filepath.Clean(dir), syncDirectory)
+	if errors.Is(err, syscall.ENOTDIR) {
+		return fmt.Errorf("make log directory: %w: name one that the broker's user can make or write in, as audit.directory", err)
+	}
+	if err != nil {
 		return fmt.Errorf("make log directory: %w", err)
 	}
 	return nil

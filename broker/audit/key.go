@@ -99,6 +99,9 @@ func createKey(path string) (ed25519.PrivateKey, bool, error) {
 		key, err = loadKey(path)
 		return key, false, err
 	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, false, fmt.Errorf("keep signing key: expected the directory %s, got none: make that directory for the broker's user, or name another file as audit.signing_key", filepath.Dir(path))
+	}
 	if err != nil {
 		return nil, false, fmt.Errorf("keep signing key: %w", err)
 	}

@@ -145,3 +145,22 @@ func TestNothingIsWrittenBesideAKeyThatIsThere(t *testing.T) {
 		t.Errorf("got %v and %v, want the key alone", left, err)
 	}
 }
+
+func TestWhereNoLogCanBeMadeSaysWhatToDo(t *testing.T) {
+	dir := t.TempDir()
+	key := filepath.Join(dir, "none", "signing.key")
+	want := "make that directory for the broker's user, or name another file as audit.signing_key"
+	if _, _, err := audit.LoadOrCreateKey(key); err == nil || !strings.Contains(err.Error(), filepath.Join(dir, "none")) || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("a key in no directory: got %v, want it to end in %q", err, want)
+	}
+	file := filepath.Join(dir, "file")
+	if err := os.WriteFile(file, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	want = "not a directory: name one that the broker's user can make or write in, as audit.directory"
+	for _, log := range []string{file, filepath.Join(file, "audit")} {
+		if err := audit.MakeDirectory(log); err == nil || !strings.HasSuffix(err.Error(), want) {
+			t.Errorf("a log at %s: got %v, want it to end in %q", log, err, want)
+		}
+	}
+}

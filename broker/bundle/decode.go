@@ -27,7 +27,7 @@ type decoder struct {
 	nodes    map[string]*yaml.Node
 	unread   map[string]reflect.Value // by path, what something was wrong with
 	problems Problems
-	decoded  bool // there was a document to decode
+	decoded  bool // there was a mapping to decode
 }
 
 // document decodes the one document of content into config.
@@ -38,7 +38,7 @@ func (d *decoder) document(content []byte, config *Config) {
 		d.problems = append(d.problems, *problem)
 		return
 	}
-	d.decoded = true
+	d.decoded = root.Kind == yaml.MappingNode
 	d.nodes, d.unread = map[string]*yaml.Node{}, map[string]reflect.Value{}
 	d.vet(root, "")
 	d.value(root, reflect.ValueOf(config).Elem(), "")

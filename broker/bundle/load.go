@@ -76,7 +76,7 @@ func Load(dir string, kinds Kinds) (*Bundle, error) {
 type Reading struct {
 	Bundle   *Bundle
 	Problems Problems
-	Decoded  bool // mintmark.yaml is YAML, so that Bundle.Config holds what of it could be read
+	Decoded  bool // mintmark.yaml is a mapping in YAML, so that Bundle.Config holds what of it could be read
 }
 
 // Read reads what Load does. The error says that the files could not be read at all.
@@ -143,6 +143,9 @@ func readFiles(dir string) ([]byte, []PolicyFile, error) {
 			got = "none of that name"
 		}
 		return nil, nil, fmt.Errorf("expected a directory with %s in it, got %s: %w", ConfigName, got, err)
+	}
+	if errors.Is(err, fs.ErrPermission) {
+		return nil, nil, fmt.Errorf("%w: let the user who runs this read it and enter its directory", err)
 	}
 	if err != nil {
 		return nil, nil, err

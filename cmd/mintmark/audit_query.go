@@ -126,7 +126,7 @@ func instant(flag, s string, now time.Time) (time.Time, error) {
 	if s == "" {
 		return time.Time{}, nil
 	}
-	if age, err := time.ParseDuration(s); err == nil {
+	if age, err := time.ParseDuration(s); err == nil && age >= 0 {
 		return now.Add(-age), nil
 	}
 	t, err := time.Parse(time.RFC3339, s)

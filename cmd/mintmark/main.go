@@ -75,8 +75,9 @@ Then:         mintmark check DIR; mintmark serve --dir DIR`,
 		SilenceErrors:     true,
 		SilenceUsage:      true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error { return filled(cmd) },
 	}
-	root.AddCommand(serveCommand(), connectCommand(), demoCommand(), checkCommand(), policyCommand(), upstreamCommand(), providerCommand(), auditCommand(), versionCommand())
+	below(root, serveCommand(), connectCommand(), demoCommand(), checkCommand(), policyCommand(), upstreamCommand(), providerCommand(), auditCommand(), versionCommand())
 	return root
 }
 
@@ -115,6 +116,17 @@ func required(cmd *cobra.Command, flags ...string) {
 	}
 }
 
+// filled refuses a flag that was given an empty value, as an unset variable leaves it:
+// it would pass for one that was left out, and what it demands would not be demanded.
+func filled(cmd *cobra.Command) (err error) {
+	cmd.Flags().Visit(func(f *pflag.Flag) {
+		if err == nil && f.Value.String() == "" {
+			err = misused(cmd, "expected a value of --"+f.Name+", got an empty one: leave the flag out, or set what it is made of")
+		}
+	})
+	return err
+}
+
 // misused is an error of whoever wrote the command line.
 func misused(cmd *cobra.Command, what string) error {
 	return fmt.Errorf("%s; usage: %s", what, cmd.UseLine())
@@ -135,27 +147,33 @@ func misflagged(cmd *cobra.Command, err error) error {
 	return misused(cmd, err.Error()+hint)
 }
 
-// group returns a command that has only others below it. A word that is none of
-// them is an error: cobra would show help and report success.
-func group(name, short string, below ...*cobra.Command) *cobra.Command {
-	cmd := &cobra.Command{
-		Use: name, Short: short, Args: oneOf(below),
-		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
-	}
-	cmd.AddCommand(below...)
+// group returns a command that has only others below it.
+func group(name, short string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{Use: name, Short: short}
+	below(cmd, commands...)
 	return cmd
+}
+
+// below puts commands below cmd, which is nothing without one of them. A word that is
+// none of them is an error: cobra would show help and report success.
+func below(cmd *cobra.Command, commands ...*cobra.Command) {
+	cmd.AddCommand(commands...)
+	cmd.Args = oneOf(cmd.Commands())
+	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return cmd.Help() }
 }
 
 // oneOf refuses every argument: what is below a group was looked for by cobra, and
 // not found.
-func oneOf(below []*cobra.Command) cobra.PositionalArgs {
+func oneOf(commands []*cobra.Command) cobra.PositionalArgs {
 	return func(cmd *cobra.Command, args []string) error {
 		if len(args) == 0 {
 			return nil
 		}
 		var names []string
-		for _, b := range below {
-			names = append(names, b.Name())
+		for _, c := range commands {
+			if c.IsAvailableCommand() { // cobra's own are not
+				names = append(names, c.Name())
+			}
 		}
 		return fmt.Errorf("unknown command %q for %q: expected one of %s%s", args[0], cmd.CommandPath(), strings.Join(names, ", "), bundle.DidYouMean(args[0], names))
 	}

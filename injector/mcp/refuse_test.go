@@ -43,6 +43,7 @@ func TestReadRefuses(t *testing.T) {
 		{"truncated", ping("1")[:20], mcp.CodeParse, `expected valid JSON, got a fault at byte 20 (unexpected EOF)`},
 		{"truncated in a string", `{"jsonrpc":"2`, mcp.CodeParse, `expected valid JSON, got a fault at byte 13 (unexpected EOF)`},
 		{"no JSON", `hello`, mcp.CodeParse, `expected valid JSON, got a fault at byte 0 (invalid character 'h' at start of value)`},
+		{"no JSON that begins as null does", `not json`, mcp.CodeParse, `expected valid JSON, got a fault at byte 1 (invalid character 'o' in literal null (expecting 'u'))`},
 		{"single quotes", `{'jsonrpc':'2.0'}`, mcp.CodeParse, `expected valid JSON, got a fault at byte 1 (invalid character '\'' at start of value)`},
 		{"comment", `/**/` + ping("1"), mcp.CodeParse, `expected valid JSON, got a fault at byte 0 (invalid character '/' at start of value)`},
 		{"trailing comma", `{"jsonrpc":"2.0","id":1,"method":"ping",}`, mcp.CodeParse, `expected valid JSON, got a fault at byte 39 (invalid character ',' at start of value)`},

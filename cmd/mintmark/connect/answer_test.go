@@ -80,6 +80,9 @@ func TestWhatIsNoAnswerBecomesAnError(t *testing.T) {
 		"an error under no id within a stream": {func(w http.ResponseWriter) {
 			stream(w, `data: {"jsonrpc":"2.0","id":null,"error":{"code":-32603,"message":"broken"}}`+"\n\n")
 		}, -31502, "broken"},
+		"the upstream's own refusal under no id": {func(w http.ResponseWriter) {
+			inform(w, http.StatusBadRequest, `{"jsonrpc":"2.0","id":null,"error":{"code":-32000,"message":"Server not initialized"}}`)
+		}, -31400, "mintmark: the server said: Server not initialized"},
 		"a page": {func(w http.ResponseWriter) {
 			w.Header().Set("Content-Type", "text/html")
 			w.WriteHeader(http.StatusBadGateway)

@@ -12,6 +12,9 @@ import (
 	"mintmark/injector/mcp"
 )
 
+// ours begins what this program and the broker say of themselves.
+const ours = "mintmark: "
+
 // refusal is what a client gets in place of an answer, in words that a person
 // can act on. Its code is outside the range that JSON-RPC and MCP reserve and
 // follows the HTTP status that says the same, as the broker's own are.
@@ -59,7 +62,7 @@ func (r *refusal) message(id []byte) []byte {
 	if code == 0 {
 		code = -31000 - r.status
 	}
-	failure := map[string]any{"code": code, "message": "mintmark: " + strings.TrimPrefix(r.text, "mintmark: ")}
+	failure := map[string]any{"code": code, "message": ours + strings.TrimPrefix(r.text, ours)}
 	if r.data != nil {
 		failure["data"] = r.data
 	}
@@ -72,7 +75,8 @@ func (r *refusal) message(id []byte) []byte {
 
 // said returns what an error answer says that is not under the request's id.
 // Codes by which the two sides agree on a revision stay what they are; others
-// mean what the status does.
+// mean what the status does. What does not begin as the broker's own words do is the
+// upstream's, which the broker passed on, and is called so.
 func said(status int, failure jsontext.Value) *refusal {
 	var e struct {
 		Code    int            `json:"code"`
@@ -81,6 +85,9 @@ func said(status int, failure jsontext.Value) *refusal {
 	}
 	if err := json.Unmarshal(failure, &e, jsontext.AllowDuplicateNames(true)); err != nil || e.Message == "" {
 		return unexplained(status)
+	}
+	if !strings.HasPrefix(e.Message, ours) {
+		e.Message = "the server said: " + e.Message
 	}
 	r := &refusal{status: status, text: e.Message, data: e.Data}
 	if status < http.StatusBadRequest {
