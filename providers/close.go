@@ -27,7 +27,6 @@ func (p *Pool) shut(ctx context.Context) error {
 	p.mu.Lock() // no flight departs between the two
 	p.cancel()
 	p.mu.Unlock()
-	p.reminder.Stop()
 	landing, cancel := context.WithTimeout(ctx, lateMints)
 	defer cancel()
 	wait(landing, &p.work)

@@ -106,3 +106,32 @@ func TestWhatIsDueAsCloseComesIsTriedAndHandedOver(t *testing.T) {
 		r.Finish(t)
 	})
 }
+
+// While its system hangs it is put on record again as long as it takes: a start reads no more
+// than the last hours of the record.
+func TestWhatIsEndedByTheOneBeforeIsOnRecordAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p, goOn := lasting(100*time.Hour), make(chan struct{})
+		p.onRevoke = func(context.Context, providers.Held) error {
+			<-goOn
+			return nil
+		}
+		r := one(t, p)
+		lease(t, r)
+		_ = r.Close(t.Context())
+		next := newRig(t, nil)
+		r.HandOver(t.Context(), next.Pool)
+		pass(8 * time.Hour)
+		decide(t, r)
+		if left := r.Orphans(t); len(left) != 1 {
+			t.Errorf("got %+v for the next start, want the lease", left)
+		}
+		close(goOn)
+		synctest.Wait()
+		if left := r.Orphans(t); len(left) != 0 || !p.hasRevoked("lease-1") {
+			t.Errorf("got %+v for the next start, and %v revoked, want the lease ended", left, p.revoked)
+		}
+		next.Stop(t)
+		r.Finish(t)
+	})
+}

@@ -85,6 +85,9 @@ func (p *Pool) payAfter(leases, logins []*debt) {
 		})
 	}
 	p.after.adopt(leases, logins)
+	if len(leases) > 0 || len(logins) > 0 {
+		p.reminder.Reset(lookEvery)
+	}
 }
 
 // owesLate counts d, which is paid after the queue was closed, for Close and beside it: a Pool

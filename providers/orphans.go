@@ -154,13 +154,14 @@ func (p *Pool) Left() []audit.Record {
 	return records
 }
 
-// remindDue has remind done once it is an hour since the last time, by either clock.
+// remindDue has remind done once it is an hour since the last time, by either clock, for as
+// long as the Pool is open or something is paid after that.
 func (p *Pool) remindDue() {
 	if now := p.clock(); passed(p.reminded, now) >= remindEvery {
 		p.reminded = now
 		p.remind(now)
 	}
-	if p.ctx.Err() == nil {
+	if p.ctx.Err() == nil || p.after.owed(p.clock()) > 0 {
 		p.reminder.Reset(lookEvery)
 	}
 }
@@ -183,9 +184,13 @@ func (p *Pool) remind(now time.Time) {
 			return p.entry(eventHeld, l, now)
 		})
 	}
-	for _, d := range p.debts.untold() {
+	owed := p.after.untold()
+	if p.ctx.Err() == nil { // or whoever comes next says so
+		owed = append(owed, p.debts.untold()...)
+	}
+	for _, d := range owed {
 		p.repeat(func() *audit.Record {
-			if !d.traceable() || d.over || !d.lives(now) || p.ctx.Err() != nil { // then whoever comes next says so
+			if !d.traceable() || d.over || !d.lives(now) {
 				return nil
 			}
 			r := orphan(d.record)
