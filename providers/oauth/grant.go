@@ -94,15 +94,17 @@ func (g TokenExchange) mint(ctx context.Context, m *mint) (*oauth2.Token, error)
 	return token, err
 }
 
-// exchanged refuses what the server says is no access token, such as a refresh token: it is
-// nothing to show to an upstream. Some say nothing; an access token can be called a JWT.
+// exchanged refuses what the server calls another kind of token, such as a refresh token: it is
+// nothing to show to an upstream. What is called anything else is taken for the access token that
+// was asked for: some servers name none, and some write it in words of their own.
 func exchanged(token *oauth2.Token) error {
-	switch token.Extra("issued_token_type") {
-	case nil, tokenTypes + "access_token", tokenTypes + "jwt":
-		return nil
+	issued, _ := token.Extra("issued_token_type").(string)
+	switch kind := strings.TrimPrefix(issued, tokenTypes); kind {
+	case "refresh_token", "id_token", "saml1", "saml2", "id-jag":
+		return fault.Wrap("lease", fault.Internal, server+" issued something else than an access token",
+			fmt.Errorf("expected issued_token_type %saccess_token, got %s", tokenTypes, kind))
 	}
-	return fault.Wrap("lease", fault.Internal, server+" issued something else than an access token",
-		fmt.Errorf("expected issued_token_type %saccess_token, got another", tokenTypes))
+	return nil
 }
 
 // show puts the token of s and its type into v.

@@ -229,3 +229,22 @@ func TestTheIssuerIsWhoIsShownATokenToRevokeIt(t *testing.T) {
 		seen[issuer] = name
 	}
 }
+
+// Not all servers that give an access token call it by the name of RFC 8693.
+func TestWhatServersCallAnAccessToken(t *testing.T) {
+	for name, issued := range map[string]string{
+		"as in the standard": `"urn:ietf:params:oauth:token-type:access_token"`,
+		"by its form":        `"urn:ietf:params:oauth:token-type:jwt"`,
+		"Kanidm 1.10":        `"AccessToken"`,
+		"Box":                `"bearer"`,
+		"TokenSmith":         `"urn:ietf:params:oauth:token-type:access-token"`,
+		"nothing":            `""`,
+		"null":               `null`,
+	} {
+		c := serve(t, ok(`{"access_token":"t","token_type":"Bearer","expires_in":60,"issued_token_type":`+issued+`}`))
+		exchanging(t)(&c)
+		if _, err := open(t, c, providers.Env{}).Mint(t.Context(), providers.Request{}); err != nil {
+			t.Errorf("%s: got %v, want a token", name, err)
+		}
+	}
+}

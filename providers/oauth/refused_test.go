@@ -35,7 +35,8 @@ func TestRefusedTokensAreRevoked(t *testing.T) {
 		"one letter repeated":    {strings.Repeat("c", 100), `"token_type":"Bearer","expires_in":60`, nil, "mint_failed revoke"},
 		"too long":               {strings.Repeat("c4nary-", 10_000), `"token_type":"Bearer","expires_in":60`, nil, "mint_failed revoke"},
 		"a refresh token":        {canary, `"token_type":"Bearer","expires_in":60,"issued_token_type":"urn:ietf:params:oauth:token-type:refresh_token"`, exchanging(t), "mint_failed revoke"},
-		"a type that is no text": {canary, `"token_type":"Bearer","expires_in":60,"issued_token_type":["x"]`, exchanging(t), "mint_failed revoke"},
+		"an ID token":            {canary, `"token_type":"Bearer","expires_in":60,"issued_token_type":"urn:ietf:params:oauth:token-type:id_token"`, exchanging(t), "mint_failed revoke"},
+		"a SAML assertion":       {canary, `"token_type":"Bearer","expires_in":60,"issued_token_type":"urn:ietf:params:oauth:token-type:saml2"`, exchanging(t), "mint_failed revoke"},
 		"revocation is off":      {canary, `"token_type":"DPoP"`, func(c *oauth.Config) { c.NoRevocation = true }, "mint_failed"},
 	} {
 		t.Run(name, func(t *testing.T) {
