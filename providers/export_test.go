@@ -43,3 +43,6 @@ func (p *Pool) Expire() {
 		timer.Stop()
 	}
 }
+
+// Ending is closed once Close has begun.
+func (p *Pool) Ending() <-chan struct{} { return p.ctx.Done() }

@@ -184,17 +184,15 @@ func (p *Pool) remind(now time.Time) {
 			return p.entry(eventHeld, l, now)
 		})
 	}
-	owed := p.after.untold()
-	if p.ctx.Err() == nil { // or whoever comes next says so
-		owed = append(owed, p.debts.untold()...)
+	for _, d := range p.after.untold() {
+		p.repeat(func() *audit.Record { return d.again(now) })
 	}
-	for _, d := range owed {
+	for _, d := range p.debts.untold() {
 		p.repeat(func() *audit.Record {
-			if !d.traceable() || d.over || !d.lives(now) {
+			if p.ctx.Err() != nil { // then whoever comes next says so, and may have ended it
 				return nil
 			}
-			r := orphan(d.record)
-			return &r
+			return d.again(now)
 		})
 	}
 	p.logins.mu.Lock()
@@ -206,6 +204,15 @@ func (p *Pool) remind(now time.Time) {
 			return &r
 		})
 	}
+}
+
+// again returns the record by which the next start finds d; nil: it need not.
+func (d *debt) again(now time.Time) *audit.Record {
+	if !d.traceable() || d.over || !d.lives(now) {
+		return nil
+	}
+	r := orphan(d.record)
+	return &r
 }
 
 // repeat puts on record again what is returned, unless that is nil, and reports whether it is

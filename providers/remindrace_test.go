@@ -102,11 +102,7 @@ func TestWhatIsOwedIsNotOnRecordAfterItsEnd(t *testing.T) {
 		return nil
 	}
 	s := newStuck(t, p)
-	var left []audit.Record
-	for i := range many {
-		left = append(left, audit.Record{Kind: audit.Issuance, Event: "orphan", Provider: "db", Credential: fmt.Sprint(i), Lease: fmt.Sprint(i)})
-	}
-	s.Adopt(t.Context(), left)
+	s.Adopt(t.Context(), leftBehind())
 	s.remind(t, func() {
 		close(goOn)
 		for range 4 {
@@ -122,6 +118,45 @@ func TestWhatIsOwedIsNotOnRecordAfterItsEnd(t *testing.T) {
 	if len(found) != many {
 		t.Errorf("got %d ended, want %d", len(found), many)
 	}
+}
+
+// Nor is what is left to whoever comes next, who may end it meanwhile.
+func TestWhatIsLeftByCloseIsNotOnRecordAgain(t *testing.T) {
+	p, goOn := lasting(12*time.Hour), make(chan struct{})
+	p.onRevoke = func(context.Context, providers.Held) error {
+		<-goOn
+		return nil
+	}
+	s := newStuck(t, p)
+	s.Adopt(t.Context(), leftBehind())
+	s.armed.Store(true)
+	var reminding sync.WaitGroup
+	reminding.Go(func() { s.Remind(time.Now().Add(2 * time.Hour)) })
+	<-s.begun
+	closed := make(chan error, 1)
+	go func() { closed <- s.Close(t.Context()) }()
+	<-s.Ending()
+	close(s.free)
+	reminding.Wait()
+	close(goOn)
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	again := 0
+	for _, events := range s.history(t) {
+		again += strings.Count(events, "orphan")
+	}
+	if again != 1 {
+		t.Errorf("got %d of %d on record again, want the one that was held up as Close came", again, many)
+	}
+}
+
+// leftBehind returns what a process before left.
+func leftBehind() (left []audit.Record) {
+	for i := range many {
+		left = append(left, audit.Record{Kind: audit.Issuance, Event: "orphan", Provider: "db", Credential: fmt.Sprint(i), Lease: fmt.Sprint(i)})
+	}
+	return left
 }
 
 // What is prolonged meanwhile is not on record with its sooner end after the later one:
