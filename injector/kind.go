@@ -52,8 +52,8 @@ func (b bounds) of(form, secret int) bounds {
 	return bounds{b.part * form / secret, b.cut * form / secret}
 }
 
-// in returns the bounds in a form whose length, as far as a part of the secret goes, count
-// returns.
+// in returns the bounds in a form of secret; count returns how long the form of a part of
+// it is.
 func (b bounds) in(secret []byte, count func([]byte) int) bounds {
 	n := len(secret) // of a short one, which may be shorter than cut
 	return bounds{count(secret[:min(b.part, n)]), count(secret[:min(b.cut, n)]) + max(0, b.cut-n)}

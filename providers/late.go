@@ -74,8 +74,8 @@ func (p *Pool) incur(d *debt) {
 }
 
 // payAfter has paid what came, or was left, when the queue was closed. It goes on for as long
-// as that matters, or the process lasts; PoolOptions.Late counts it. What takes a login then
-// is logged out of after the last of it.
+// as that matters, or the process lasts; PoolOptions.Late counts it. A login that is taken for
+// it is ended after the last of what its provider owes.
 func (p *Pool) payAfter(leases, logins []*debt) {
 	for _, d := range slices.Concat(leases, logins) {
 		p.logins.need(d.reg, 1)

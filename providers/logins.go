@@ -43,9 +43,10 @@ type logins struct {
 	mu     sync.Mutex
 	all    []login
 	closed bool                  // the Pool has ended, and looks for none any more
-	needed map[*registration]int // by what is paid after that
+	needed map[*registration]int // by how much of what is paid after that
 }
 
+// need notes that n more of what is paid after the Pool's end may take a login of reg.
 func (l *logins) need(reg *registration, n int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -40,7 +40,7 @@ func (p *parser) message() (Message, error) {
 	if kind := p.dec.PeekKind(); kind == '[' {
 		return Message{}, invalidRequest("expected one JSON-RPC message, got a batch (an array); send each message in its own POST")
 	} else if kind != '{' && kind != 0 {
-		if _, err := p.value(); err != nil { // of a kind by its first character alone
+		if _, err := p.value(); err != nil { // PeekKind saw its first character alone
 			return Message{}, err
 		}
 		return Message{}, invalidRequest("expected a JSON object, got %s", kindName(kind))

@@ -69,9 +69,10 @@ func request(ctx context.Context, method, to, kind string, content []byte) (*htt
 	return r, nil
 }
 
-// Do sends r and reads the JSON of a good answer into answer, which may be nil
-// where none is wanted and a good one is 204. Names are matched exactly, and one given twice is refused.
-// An error is a *fault.Error, whose cause names what was asked.
+// Do sends r and reads the JSON of a good answer into answer; where that is nil, a good
+// answer is 204. Names are matched exactly, and one given twice is refused. An error is a
+// *fault.Error, whose cause names what was asked; of an answer with a good status that can't
+// be read to its end, answer has what came before.
 func (c Client) Do(r *http.Request, answer any) error {
 	return providers.Asked(r.Method, r.URL.String(), c.do(r, answer))
 }
