@@ -85,15 +85,14 @@ func (p *Pool) payAfter(leases, logins []*debt) {
 		})
 	}
 	p.after.adopt(leases, logins)
-	if len(leases) > 0 || len(logins) > 0 {
-		p.reminder.Reset(lookEvery)
-	}
 }
 
 // owesLate counts d, which is paid after the queue was closed, for Close and beside it: a Pool
-// that has ended is asked nothing any more. Once d is paid, it calls then.
+// that has ended is asked nothing any more. Once d is paid, it calls then. Until that d is put
+// on record again: see remindDue.
 func (p *Pool) owesLate(d *debt, then func()) {
 	p.countLate(1)
+	p.reminder.Reset(lookEvery)
 	settle := d.paid
 	d.paid = func() {
 		if settle != nil {

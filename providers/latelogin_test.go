@@ -120,3 +120,39 @@ func TestALoginThatComesAfterCloseEnds(t *testing.T) {
 		r.Finish(t)
 	})
 }
+
+// hanging is a provider whose system answers no logout until goOn is closed.
+type hanging struct {
+	*bonded
+	goOn chan struct{}
+}
+
+func (h hanging) Logout(ctx context.Context, handle string) error {
+	<-h.goOn
+	return h.bonded.Logout(ctx, handle)
+}
+
+// While its system hangs such a login is on record again each hour, however late it came.
+func TestALoginThatComesAfterCloseIsOnRecordAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		h := hanging{loggingIn(), make(chan struct{})}
+		h.mint = mintOf(providers.Credential{})
+		h.log = func(b *bonded, ctx context.Context) error {
+			<-time.After(3 * time.Minute)
+			return b.report(ctx, "login-1", time.Now().Add(100*time.Hour))
+		}
+		r := one(t, h)
+		closing(t, r)
+		pass(8 * time.Hour)
+		decide(t, r)
+		if left := r.Orphans(t); len(left) != 1 {
+			t.Errorf("got %+v for the next start, want the login", left)
+		}
+		close(h.goOn)
+		synctest.Wait()
+		if left := r.Orphans(t); len(left) != 0 || len(h.loggedOut) != 1 {
+			t.Errorf("got %+v for the next start, and %v logged out, want the login ended", left, h.loggedOut)
+		}
+		r.Finish(t)
+	})
+}
