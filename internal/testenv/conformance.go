@@ -38,7 +38,7 @@ func conformanceServer(t testing.TB, stateless bool) *ConformanceServer {
 				dir:  dir,
 			}
 		},
-		ready: dial,
+		ready: listening,
 	})
 	return &ConformanceServer{URL: "http://" + address(proc.port) + "/", proc: proc}
 }

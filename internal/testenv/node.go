@@ -1,15 +1,11 @@
 package testenv
 
 import (
-	"context"
-	"errors"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"runtime"
 	"strconv"
-	"strings"
 	"testing"
 )
 
@@ -43,28 +39,13 @@ func everything(t testing.TB) server {
 				env:  []string{"PORT=" + strconv.Itoa(port)},
 			}
 		},
-		ready: func(ctx context.Context, p *process) error {
-			if !strings.Contains(p.output(), "listening on port") {
-				return errors.New("not yet listening, by its log")
-			}
-			return dial(ctx, p)
-		},
+		ready: listening,
 	}
 }
 
 // Stop ends the server, so that connections to it are refused.
 func (s *EverythingServer) Stop() {
 	s.proc.stop()
-}
-
-// dial returns nil when something listens on the port of p, which need not be p.
-func dial(ctx context.Context, p *process) error {
-	var d net.Dialer
-	conn, err := d.DialContext(ctx, "tcp", address(p.port))
-	if err != nil {
-		return err
-	}
-	return conn.Close()
 }
 
 func nodeModules(t testing.TB) string {

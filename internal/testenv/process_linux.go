@@ -1,8 +1,11 @@
 package testenv
 
 import (
+	"context"
 	"fmt"
 	"net"
+	"os"
+	"regexp"
 	"syscall"
 	"testing"
 )
@@ -22,4 +25,28 @@ func reserve(t testing.TB, port int) bool {
 	}
 	t.Cleanup(func() { _ = claim.Close() })
 	return true
+}
+
+// listening returns nil when p itself listens on its port: who answers there may be
+// another, and a server may say that it listens before it does, or is refused to.
+func listening(_ context.Context, p *process) error {
+	table, err := os.ReadFile("/proc/net/tcp")
+	if err != nil {
+		return err
+	}
+	// The local address, the remote one, the state (0A: listening), five more, the inode.
+	on := regexp.MustCompile(fmt.Sprintf(`: 0100007F:%04X \S+ 0A (?:\S+ +){5}(\d+) `, p.port)).FindSubmatch(table)
+	if on == nil {
+		return fmt.Errorf("nobody listens on port %d", p.port)
+	}
+	files, err := os.ReadDir(fmt.Sprintf("/proc/%d/fd", p.pid))
+	if err != nil {
+		return err
+	}
+	for _, file := range files {
+		if to, _ := os.Readlink(fmt.Sprintf("/proc/%d/fd/%s", p.pid, file.Name())); to == fmt.Sprintf("socket:[%s]", on[1]) {
+			return nil
+		}
+	}
+	return fmt.Errorf("another process listens on port %d", p.port)
 }

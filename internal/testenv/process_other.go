@@ -3,6 +3,8 @@
 package testenv
 
 import (
+	"context"
+	"net"
 	"syscall"
 	"testing"
 )
@@ -17,4 +19,14 @@ func attributes(user *syscall.Credential, _ syscall.Signal) *syscall.SysProcAttr
 // that comes second is started again on another.
 func reserve(testing.TB, int) bool {
 	return true
+}
+
+// listening returns nil when somebody listens on the port of p, which need not be p.
+func listening(ctx context.Context, p *process) error {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, "tcp", address(p.port))
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
